@@ -1,0 +1,1 @@
+"""What AWS gets: the two Lambda functions, one readable file each."""

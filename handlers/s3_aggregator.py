@@ -1,0 +1,257 @@
+"""Aggregates S3 object events: the first opens a window, the rest are skipped while it is open.
+
+S3 calls `lambda_handler` with each object event. The table holds one item per bucket: the open
+window's end (`timestamp`) and the event that opened it (`opened_by`). Whoever opens a window sends
+one message, delayed until the window closes; s3_sgw_refresh receives it and refreshes the shares.
+
+Why nothing is lost: the item is the truth and a message only a wake-up call. A window, once
+written, is never given back. When its message cannot be sent, the invocation fails, Lambda retries
+the event, the event finds that it opened the window itself, and sends again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+
+logger = logging.getLogger("s3_aggregator")
+
+EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refresh: open a new one
+CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
+TRUSTED_S = 1.0  # ... except this soon after the table told of it
+LONGEST_DELAY_S = 900  # SQS delays a message no longer; s3_sgw_refresh waits for the rest
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> None:
+    """Handle each record; raise at the end if any failed, so that Lambda retries the event."""
+    log_as_lambda_does(getattr(context, "aws_request_id", "-"))
+    if "Records" not in event:
+        logger.info("Not an object event, ignoring: %s", printable(str(event.get("Event", event))))
+        return
+    failure: Exception | None = None
+    for record in event["Records"]:
+        try:
+            this_instance().handle_record(record)
+        except Exception as error:  # raised below, once the records after this one had their turn
+            logger.exception("Could not handle a record of bucket: %s", bucket_of(record))
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+@dataclass(frozen=True)
+class Window:
+    """An open window, as the table told of it."""
+
+    due: int  # when its refresh is due, ms since 1970
+    opened_by: str  # the identity of the event that opened it
+    asked: float  # when the request that told of it was sent, s of the monotonic clock
+
+
+class Aggregator:
+    """One warm instance: its clients, its clock and the windows that it knows."""
+
+    def __init__(
+        self,
+        *,
+        table: str,
+        queue_url: str,
+        window_s: int,
+        include_gateway_writes: bool,
+        dynamodb: Any,
+        sqs: Any,
+        clock: Any = time,
+    ) -> None:
+        self.table = table
+        self.queue_url = queue_url
+        self.window_ms = window_s * 1000
+        self.include_gateway_writes = include_gateway_writes
+        self.dynamodb = dynamodb
+        self.sqs = sqs
+        self.clock = clock
+        self.windows: dict[str, Window] = {}
+
+    def handle_record(self, record: dict[str, Any]) -> None:
+        """Open a window and send its message, or skip the event because a window is open."""
+        bucket = bucket_of(record)
+        if not bucket:
+            logger.warning("A record without a bucket, ignoring: %s", printable(str(record)[:1000]))
+            return
+        key = printable(str(record["s3"].get("object", {}).get("key", "")))
+        if not self.include_gateway_writes and by_gateway(record):
+            logger.info("Written by the gateway itself, ignoring. Bucket: %s key=%s", bucket, key)
+            return
+        me = identity(record)
+        timestamp = event_time(record) or self.now()
+
+        window = self.known_window(bucket, me)
+        if window is None:
+            window = self.open_window(bucket, me)
+            if window.opened_by == me:
+                self.send(bucket, timestamp, window.due)
+                logger.info(
+                    "Sending refresh request for bucket: %s, timestamp: %d key=%s", bucket, timestamp, key
+                )
+                self.windows[bucket] = window
+                return
+            self.windows[bucket] = window
+        logger.info(
+            "Refresh for bucket: %s within refresh window, skipping. S3 Event timestamp: %d key=%s",
+            bucket,
+            timestamp,
+            key,
+        )
+
+    def known_window(self, bucket: str, me: str) -> Window | None:
+        """The window that makes a network call needless, if there is one.
+
+        Never for the event that opened it: that one is here again because its message may be missing.
+        """
+        window = self.windows.get(bucket)
+        if window is None or window.opened_by == me:
+            return None
+        if window.due - self.now() > CLOSING_MS or self.clock.monotonic() - window.asked < TRUSTED_S:
+            return window
+        return None
+
+    def open_window(self, bucket: str, me: str) -> Window:
+        """Open a window for this event, unless one is open; return the one that is open now."""
+        asked = self.clock.monotonic()
+        now = self.now()
+        due = now + self.window_ms
+        try:
+            self.dynamodb.update_item(
+                TableName=self.table,
+                Key={"BucketName": {"S": bucket}},
+                UpdateExpression="SET #timestamp = :due, opened_by = :me",
+                # An end that is no number was not written by us and would bar the bucket forever.
+                ConditionExpression=(
+                    "attribute_not_exists(opened_by)"
+                    " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
+                ),
+                ExpressionAttributeNames={"#timestamp": "timestamp"},
+                ExpressionAttributeValues={
+                    ":due": {"N": str(due)},
+                    ":me": {"S": me},
+                    ":number": {"S": "N"},
+                    ":expired": {"N": str(now - EXPIRED_MS)},
+                },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self.dynamodb.exceptions.ConditionalCheckFailedException as refusal:
+            item = refusal.response["Item"]
+            return Window(int(float(item["timestamp"]["N"])), item["opened_by"].get("S", ""), asked)
+        return Window(due, me, asked)
+
+    def send(self, bucket: str, timestamp: int, due: int) -> None:
+        """Send the window's message, to arrive when the window closes."""
+        left_s = math.ceil((due - self.now()) / 1000)
+        self.sqs.send_message(
+            QueueUrl=self.queue_url,
+            MessageBody="{}",
+            DelaySeconds=min(max(left_s, 0), LONGEST_DELAY_S),
+            MessageAttributes={
+                "bucket-name": {"DataType": "String", "StringValue": bucket},
+                "timestamp": {"DataType": "Number", "StringValue": str(timestamp)},
+                "due": {"DataType": "Number", "StringValue": str(due)},
+            },
+        )
+
+    def now(self) -> int:
+        """The time, ms since 1970."""
+        return int(self.clock.time() * 1000)
+
+
+def bucket_of(record: Any) -> str:
+    """The record's bucket, or "" where it names none."""
+    try:
+        return str(record["s3"]["bucket"]["name"])
+    except (KeyError, TypeError):
+        return ""
+
+
+def by_gateway(record: dict[str, Any]) -> bool:
+    """Whether a Storage Gateway wrote the object: its own share knows that already."""
+    return "StorageGateway" in str((record.get("userIdentity") or {}).get("principalId", ""))
+
+
+def identity(record: dict[str, Any]) -> str:
+    """The same for each delivery of one event; hashed, as the item is paid for by its size."""
+    s3_object = record["s3"].get("object", {})
+    parts = (
+        record.get("eventName"),
+        record.get("eventTime"),
+        s3_object.get("key"),
+        s3_object.get("sequencer"),
+        s3_object.get("versionId"),
+    )
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def event_time(record: dict[str, Any]) -> int | None:
+    """When the event happened, ms since 1970; None if the record does not say."""
+    try:
+        # Python 3.10 does not read the Z.
+        moment = datetime.fromisoformat(str(record["eventTime"]).replace("Z", "+00:00"))
+    except (KeyError, ValueError):
+        return None
+    return round(moment.timestamp() * 1000)
+
+
+def printable(text: str) -> str:
+    """The text on one line and without blanks; S3 delivers keys URL-encoded, which this leaves alone."""
+    return re.sub(r"[^!-~]", lambda char: quote(char[0], errors="surrogatepass"), text)
+
+
+@cache
+def this_instance() -> Aggregator:
+    """The aggregator of this execution environment, made at its first event."""
+    # Short enough that a call that hangs is tried again within the function's 10 s.
+    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+    return Aggregator(
+        table=os.environ["TABLE_NAME"],
+        queue_url=os.environ["QUEUE_URL"],
+        window_s=int(os.environ["REFRESH_DELAY_SECONDS"]),
+        include_gateway_writes=os.environ.get("INCLUDE_GATEWAY_WRITES", "") == "true",
+        dynamodb=boto3.client("dynamodb", config=config),
+        sqs=boto3.client("sqs", config=config),
+    )
+
+
+class LambdaFormatter(logging.Formatter):
+    """The lines that AWS's Python runtime writes: [LEVEL], time, request id, message."""
+
+    request_id = "-"
+
+    def __init__(self) -> None:
+        super().__init__("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(request)s\t%(message)s")
+        self.datefmt = "%Y-%m-%dT%H:%M:%S"
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.request = LambdaFormatter.request_id
+        return super().format(record)
+
+
+def log_as_lambda_does(request_id: str) -> None:
+    """Set the level; where no runtime has set up logging (an emulator), set that up too."""
+    LambdaFormatter.request_id = request_id
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(LambdaFormatter())
+        root.addHandler(handler)
+    level = logging.getLevelName(os.environ.get("LOG_LEVEL", "INFO").upper())
+    logger.setLevel(level if isinstance(level, int) else logging.INFO)

@@ -1,0 +1,455 @@
+"""Closes a bucket's window and refreshes every Storage Gateway file share that shows the bucket.
+
+The queue calls `lambda_handler` with the message that s3_aggregator sent when it opened the window.
+The bucket's item in the table is the truth, the message only a wake-up call: what is to be done is
+read from the item. `pending` says that a window was closed and its refresh is not finished, `done`
+which shares have accepted it, `not_before` when the next refresh may start.
+
+Why nothing is lost: `pending` is written before the refresh and removed only after every share has
+accepted, and the message is not deleted before that. A message that comes too early is put off by its
+visibility timeout; it is never sent again, because Lambda stops a function that feeds its own queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+logger = logging.getLogger("s3_sgw_refresh")
+
+SETTLE_S = 2  # every event that an aggregator skipped from memory is older than this
+LOST_RACE_S = 5  # somebody else wrote the item: look again soon
+SPARE_MS = 2000  # on top of the interval, for clocks that differ
+LONGEST_PAUSE_MS = 15 * 60 * 1000
+SHARES_FRESH_MS = 60 * 60 * 1000
+LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours since the message was received
+AT_A_TIME = 8
+PER_DESCRIBE = 10  # Storage Gateway takes no more ARNs in one call
+TIME_TO_FINISH_MS = 8000  # a refresh that starts later than this before the timeout may be cut off
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Handle each message; report those to be kept in the queue."""
+    log_as_lambda_does(context.aws_request_id)
+    kept = []
+    for message in event["Records"]:
+        try:
+            if this_instance(context.invoked_function_arn).handle_record(
+                message, context.get_remaining_time_in_millis
+            ):
+                kept.append({"itemIdentifier": message["messageId"]})
+        except Exception:  # kept in the queue: it comes again after the queue's visibility timeout
+            logger.exception("Could not handle the message of bucket: %s", text(message, "bucket-name"))
+            kept.append({"itemIdentifier": message["messageId"]})
+    return {"batchItemFailures": kept}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A bucket's item as read; times in ms since 1970. An attribute of the wrong type counts as absent."""
+
+    raw: dict[str, Any]
+
+    @property
+    def due(self) -> int | None:
+        """When the open window's refresh is due. A `timestamp` alone is the blog's and no window."""
+        return self.number("timestamp") if self.text("opened_by") else None
+
+    def number(self, name: str) -> int | None:
+        value = self.raw.get(name, {}).get("N")
+        return None if value is None else int(float(value))
+
+    def text(self, name: str) -> str | None:
+        value = self.raw.get(name, {}).get("S")
+        return None if value is None else str(value)
+
+    def texts(self, name: str) -> frozenset[str]:
+        return frozenset(self.raw.get(name, {}).get("SS", ()))
+
+
+class Refresher:
+    """One warm instance: its clients and its clock."""
+
+    def __init__(
+        self,
+        *,
+        table: str,
+        queue_url: str,
+        interval_s: int,
+        function_arn: str,
+        dynamodb: Any,
+        sqs: Any,
+        shares: Shares,
+        clock: Any = time,
+    ) -> None:
+        self.table = table
+        self.queue_url = queue_url
+        self.pause_ms = interval_s * 1000 + SPARE_MS
+        self.function_arn = function_arn
+        self.dynamodb = dynamodb
+        self.sqs = sqs
+        self.shares = shares
+        self.clock = clock
+
+    def handle_record(self, message: dict[str, Any], time_left_ms: Callable[[], int]) -> bool:
+        """Do what the message's bucket needs; return whether the message is still needed.
+
+        A message that is still needed has been put off till it is.
+        """
+        bucket = text(message, "bucket-name")
+        if not bucket:
+            logger.warning("A message without a bucket name, dropping: %s", message.get("messageId"))
+            return False
+        till = self.handle_bucket(bucket, number(message, "due"), time_left_ms)
+        if till is None:
+            return False
+        self.put_off(message, bucket, till)
+        return True
+
+    def handle_bucket(self, bucket: str, due: int, time_left_ms: Callable[[], int]) -> int | None:
+        """Close the window that is due and refresh; return till when to put the message off, or None."""
+        item = self.read(bucket)
+        now = self.now()
+        closing = item.due is not None and item.due <= now
+        # The message's own window, or the one that replaced it because it was never closed.
+        waiting = item.due is not None and (item.due == due or (item.number("closed") or 0) < due)
+        if not closing and item.text("pending") is None:
+            if waiting:
+                return item.due
+            logger.info("Nothing to refresh for bucket: %s", bucket)
+            return None
+        not_before = item.number("not_before") or 0
+        if not_before > now:
+            return not_before
+        token = self.begin(bucket, item, now + time_left_ms() + self.pause_ms, closing=closing)
+        if token is None:
+            return self.now() + LOST_RACE_S * 1000
+        self.clock.sleep(SETTLE_S)
+
+        done = frozenset[str]() if closing else item.texts("done")
+        outcome = self.refresh(bucket, item, done, time_left_ms)
+        tries = 0 if outcome.progress else (item.number("tries") or 0) + 1
+        pause = min(self.pause_ms * 2 ** min(max(tries - 1, 0), 10), LONGEST_PAUSE_MS)
+        next_round = self.now() + (self.pause_ms if outcome.complete else pause)
+        if not self.finish(bucket, token, outcome, next_round, tries):
+            return self.now() + LOST_RACE_S * 1000
+        if not outcome.complete:
+            return next_round
+        return item.due if waiting and not closing else None
+
+    def read(self, bucket: str) -> Item:
+        answer = self.dynamodb.get_item(
+            TableName=self.table, Key={"BucketName": {"S": bucket}}, ConsistentRead=True
+        )
+        return Item(answer.get("Item", {}))
+
+    def begin(self, bucket: str, item: Item, not_before: int, *, closing: bool) -> str | None:
+        """Take the refresh on, and close the window if it is due; return a token, None if others wrote."""
+        token = uuid.uuid4().hex
+        values: dict[str, Any] = {":token": {"S": token}, ":not_before": {"N": str(not_before)}}
+        update = "SET pending = :token, not_before = :not_before"
+        if closing:
+            values[":due"] = {"N": str(item.due)}
+            update += ", closed = :due REMOVE #timestamp, opened_by, done"
+        conditions = []
+        for name in ("timestamp", "opened_by", "pending", "not_before", "closed"):
+            if name in item.raw:
+                values[f":read_{name}"] = item.raw[name]
+            alias = "#timestamp" if name == "timestamp" else name
+            conditions.append(
+                f"{alias} = :read_{name}" if name in item.raw else f"attribute_not_exists({alias})"
+            )
+        return token if self.write(bucket, update, " AND ".join(conditions), values) else None
+
+    def finish(self, bucket: str, token: str, outcome: Outcome, not_before: int, tries: int) -> bool:
+        """Write what came of the refresh; False if somebody else has taken it on meanwhile."""
+        values: dict[str, Any] = {":token": {"S": token}, ":not_before": {"N": str(not_before)}}
+        sets = ["not_before = :not_before"]
+        removes = []
+        if outcome.complete:
+            sets.append("refreshed = :started")
+            values[":started"] = {"N": str(outcome.started)}
+            removes += ["pending", "done", "tries"]
+        else:
+            sets.append("tries = :tries")
+            values[":tries"] = {"N": str(tries)}
+            if outcome.done:
+                sets.append("done = :done")
+                values[":done"] = {"SS": sorted(outcome.done)}
+        if outcome.looked_up is not None:
+            sets.append("shares_found = :found")
+            values[":found"] = {"N": str(outcome.looked_up)}
+            if outcome.shares:
+                sets.append("shares = :shares")
+                values[":shares"] = {"SS": sorted(outcome.shares)}
+            else:
+                removes.append("shares")
+        update = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else "")
+        if not self.write(bucket, update, "pending = :token", values):
+            logger.warning("Refresh of bucket: %s was taken over by another instance", bucket)
+            return False
+        if outcome.complete:
+            logger.info(
+                "Refresh complete for bucket: %s, started: %d, shares: %s",
+                bucket,
+                outcome.started,
+                ",".join(sorted(outcome.shares)) or "none",
+            )
+        return True
+
+    def write(self, bucket: str, update: str, condition: str, values: dict[str, Any]) -> bool:
+        """Update the item if the condition holds; False if it does not."""
+        names = {"#timestamp": "timestamp"} if "#timestamp" in update + condition else None
+        try:
+            self.dynamodb.update_item(
+                TableName=self.table,
+                Key={"BucketName": {"S": bucket}},
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                **({"ExpressionAttributeNames": names} if names else {}),
+            )
+        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def refresh(
+        self, bucket: str, item: Item, done: frozenset[str], time_left_ms: Callable[[], int]
+    ) -> Outcome:
+        """Refresh the shares that have not accepted since the close; look them up when need be."""
+        started = self.now()
+        shares = item.texts("shares")
+        looked_up = None
+        if not shares or started - (item.number("shares_found") or 0) > SHARES_FRESH_MS:
+            looked_up, shares = self.now(), self.shares.of(bucket, self.function_arn)
+        tried = shares - done
+        accepted, gone = self.shares.refresh(tried, time_left_ms)
+        if gone:
+            looked_up, shares = self.now(), self.shares.of(bucket, self.function_arn)
+            more, _ = self.shares.refresh(shares - tried - done, time_left_ms)
+            accepted |= more
+        if not shares:
+            logger.warning("No file share is mapped to bucket: %s, nothing to refresh", bucket)
+        return Outcome(started, shares, done | accepted, looked_up, progress=bool(accepted))
+
+    def put_off(self, message: dict[str, Any], bucket: str, till: int) -> None:
+        """Hide the message till then; should that fail, the queue's own visibility timeout serves."""
+        seconds = min(max(math.ceil((till - self.now()) / 1000), 1), LONGEST_PUT_OFF_S)
+        logger.info("Putting off the message of bucket: %s by %d s", bucket, seconds)
+        try:
+            self.sqs.change_message_visibility(
+                QueueUrl=self.queue_url,
+                ReceiptHandle=message["receiptHandle"],
+                VisibilityTimeout=seconds,
+            )
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("Could not put off the message of bucket: %s: %s", bucket, error)
+
+    def now(self) -> int:
+        """The time, ms since 1970."""
+        return int(self.clock.time() * 1000)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one round of refreshes."""
+
+    started: int  # ms since 1970
+    shares: frozenset[str]  # the bucket's shares
+    done: frozenset[str]  # those that accepted since the window was closed
+    looked_up: int | None  # when the shares were looked up, if they were; ms since 1970
+    progress: bool  # whether any share accepted in this round
+
+    @property
+    def complete(self) -> bool:
+        return self.shares <= self.done
+
+
+class Shares:
+    """The account's file shares: which show a bucket, and refreshing them."""
+
+    def __init__(self, gateway: Any, s3control: Any) -> None:
+        self.gateway = gateway
+        self.s3control = s3control
+
+    def refresh(
+        self, shares: Iterable[str], time_left_ms: Callable[[], int]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Refresh each; return those that accepted, and those that are gone."""
+
+        def one(share: str) -> str:
+            if time_left_ms() < TIME_TO_FINISH_MS:
+                logger.warning("No time left in this round for file share: %s", share)
+                return "later"
+            try:
+                self.gateway.refresh_cache(FileShareARN=share)
+            except (BotoCoreError, ClientError) as error:
+                if is_gone(error):
+                    logger.warning("File share is gone: %s", share)
+                    return "gone"
+                # Mostly a gateway that is busy: it takes two refreshes at a time.
+                logger.warning("File share did not accept, it stays for later: %s: %s", share, error)
+                return "later"
+            logger.info("Refreshing file share: %s", share)
+            return "accepted"
+
+        ordered = sorted(shares)
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            answers = list(zip(ordered, pool.map(one, ordered), strict=True))
+        return (
+            frozenset(share for share, answer in answers if answer == "accepted"),
+            frozenset(share for share, answer in answers if answer == "gone"),
+        )
+
+    def of(self, bucket: str, function_arn: str) -> frozenset[str]:
+        """The ARNs of the file shares, of whatever kind and gateway, whose location is in the bucket."""
+        found = [
+            share
+            for page in self.gateway.get_paginator("list_file_shares").paginate()
+            for share in page["FileShareInfoList"]
+        ]
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            described = [
+                share
+                for answer in pool.map(
+                    lambda batch: self.describe(*batch),
+                    [
+                        (kind, [share["FileShareARN"] for share in batch])
+                        for kind in ("NFS", "SMB")
+                        for batch in batches([s for s in found if s["FileShareType"] == kind])
+                    ],
+                )
+                for share in answer
+            ]
+        places = {share["FileShareARN"]: place(share["LocationARN"]) for share in described}
+        names = {bucket}
+        if any("accesspoint/" in name or name.endswith("-s3alias") for name in places.values()):
+            names |= self.access_points(bucket, function_arn)
+        ours = frozenset(share for share, name in places.items() if name in names)
+        here = frozenset(
+            share for share in ours if region_and_account(share) == region_and_account(function_arn)
+        )
+        for share in sorted(ours - here):
+            logger.warning("File share of another region or account, leaving it alone: %s", share)
+        return here
+
+    def describe(self, kind: str, shares: list[str]) -> list[dict[str, Any]]:
+        """Describe shares of one kind, ten at most; one deleted meanwhile must not hide the others."""
+        try:
+            if kind == "NFS":
+                answer = self.gateway.describe_nfs_file_shares(FileShareARNList=shares)
+                return list(answer["NFSFileShareInfoList"])
+            answer = self.gateway.describe_smb_file_shares(FileShareARNList=shares)
+            return list(answer["SMBFileShareInfoList"])
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+            if len(shares) == 1:
+                return []
+            return [info for share in shares for info in self.describe(kind, [share])]
+
+    def access_points(self, bucket: str, function_arn: str) -> set[str]:
+        """The ARNs and aliases of the bucket's access points: a share may be located at one of them."""
+        _, account = region_and_account(function_arn)
+        pages = self.s3control.get_paginator("list_access_points").paginate(AccountId=account, Bucket=bucket)
+        points = [point for page in pages for point in page["AccessPointList"]]
+        return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
+
+
+def batches(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [found[start : start + PER_DESCRIBE] for start in range(0, len(found), PER_DESCRIBE)]
+
+
+def place(location: str) -> str:
+    """What a share's LocationARN names: a bucket, an access point's alias or an access point's ARN.
+
+    Forms: arn:…:s3:::bucket, arn:…:s3:::bucket/prefix/, alias/prefix/, arn:…:accesspoint/name/prefix/.
+    """
+    head, _, name = location.rpartition(":")
+    if name.startswith("accesspoint/"):
+        return f"{head}:accesspoint/{name.split('/')[1]}"
+    return name.split("/")[0]
+
+
+def region_and_account(arn: str) -> tuple[str, str]:
+    _, _, _, region, account, *_ = arn.split(":")
+    return region, account
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether the share that was asked for no longer exists."""
+    if not isinstance(error, ClientError):
+        return False
+    answer: dict[str, Any] = dict(error.response)
+    code = str((answer.get("error") or {}).get("errorCode", ""))
+    return code == "FileShareNotFound" or "not found" in str(error).lower()
+
+
+def text(message: dict[str, Any], name: str) -> str:
+    """A message attribute, "" where it is missing."""
+    attribute = (message.get("messageAttributes") or {}).get(name) or {}
+    return str(attribute.get("stringValue") or "")
+
+
+def number(message: dict[str, Any], name: str) -> int:
+    """A message attribute as a number, 0 where it is missing or none (the blog's function sends no due)."""
+    try:
+        return int(float(text(message, name)))
+    except (ValueError, OverflowError):
+        return 0
+
+
+@cache
+def this_instance(function_arn: str) -> Refresher:
+    """The refresher of this execution environment, made at its first message."""
+    config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 2})
+    return Refresher(
+        table=os.environ["TABLE_NAME"],
+        queue_url=os.environ["QUEUE_URL"],
+        interval_s=int(os.environ.get("MIN_INTERVAL_SECONDS", "60")),
+        function_arn=function_arn,
+        dynamodb=boto3.client("dynamodb", config=config),
+        sqs=boto3.client("sqs", config=config),
+        shares=Shares(
+            boto3.client("storagegateway", config=config), boto3.client("s3control", config=config)
+        ),
+    )
+
+
+class LambdaFormatter(logging.Formatter):
+    """The lines that AWS's Python runtime writes: [LEVEL], time, request id, message."""
+
+    request_id = "-"
+
+    def __init__(self) -> None:
+        super().__init__("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(request)s\t%(message)s")
+        self.datefmt = "%Y-%m-%dT%H:%M:%S"
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.request = LambdaFormatter.request_id
+        return super().format(record)
+
+
+def log_as_lambda_does(request_id: str) -> None:
+    """Set the level; where no runtime has set up logging (an emulator), set that up too."""
+    LambdaFormatter.request_id = request_id
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(LambdaFormatter())
+        root.addHandler(handler)
+    level = logging.getLevelName(os.environ.get("LOG_LEVEL", "INFO").upper())
+    logger.setLevel(level if isinstance(level, int) else logging.INFO)

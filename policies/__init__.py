@@ -1,0 +1,1 @@
+"""What AWS gets: the IAM policies, with $placeholders."""

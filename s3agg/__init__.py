@@ -1,0 +1,1 @@
+"""Thousands of S3 uploads, one Storage Gateway refresh."""

@@ -1,0 +1,177 @@
+"""What is going on in a stack: windows, queue depths, log lines, invocations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from s3agg.aws import Aws, is_error
+from s3agg.resources.sqs import Queue
+
+
+@dataclass(frozen=True)
+class Window:
+    """A bucket's window; `closes_at` is when its refresh is due."""
+
+    open: bool
+    closes_at: datetime | None
+
+
+@dataclass(frozen=True)
+class BucketActivity:
+    """What a bucket's item in the table tells (DESIGN 2)."""
+
+    name: str
+    window: Window = Window(open=False, closes_at=None)
+    last_refresh: datetime | None = None  # start of the last complete one
+    shares: tuple[str, ...] = ()
+    pending: bool = False  # a window was closed and its refresh is not finished
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """How many messages a queue holds, about."""
+
+    name: str
+    visible: int
+    delayed: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One event of a log group; `time` in ms since 1970."""
+
+    time: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Invocations:
+    """How often a function ran, failed and was held back, within `hours` until now."""
+
+    function: str
+    hours: int
+    invocations: int
+    errors: int
+    throttles: int
+
+
+def from_ms(milliseconds: float) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+
+
+def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
+    """Each bucket's activity by its name; none if there is no table."""
+    found = {}
+    try:
+        for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+            for item in page["Items"]:
+                activity = _activity(item)
+                found[activity.name] = activity
+    except aws.dynamodb.exceptions.ResourceNotFoundException:
+        return {}
+    return found
+
+
+def bucket(aws: Aws, table: str, name: str) -> BucketActivity:
+    """One bucket's activity; that of a quiet bucket if it has no item."""
+    answer = aws.dynamodb.get_item(TableName=table, Key={"BucketName": {"S": name}}, ConsistentRead=True)
+    return _activity(answer["Item"]) if "Item" in answer else BucketActivity(name)
+
+
+def _activity(item: Mapping[str, Any]) -> BucketActivity:
+    def moment(name: str) -> datetime | None:
+        value = item.get(name, {}).get("N")
+        return None if value is None else from_ms(float(value))
+
+    is_open = "opened_by" in item and "timestamp" in item
+    return BucketActivity(
+        name=item["BucketName"]["S"],
+        window=Window(is_open, moment("timestamp") if is_open else None),
+        last_refresh=moment("refreshed"),
+        shares=tuple(sorted(item.get("shares", {}).get("SS", ()))),
+        pending="pending" in item,
+    )
+
+
+def forget_bucket(aws: Aws, table: str, name: str) -> None:
+    """Remove a bucket's item, unless a refresh is still to come for it."""
+    try:
+        aws.dynamodb.delete_item(
+            TableName=table,
+            Key={"BucketName": {"S": name}},
+            ConditionExpression="attribute_not_exists(opened_by) AND attribute_not_exists(pending)",
+        )
+    except aws.dynamodb.exceptions.ClientError as error:
+        if not is_error(error, "ConditionalCheckFailedException", "ResourceNotFoundException"):
+            raise
+
+
+def queue_depth(aws: Aws, queue: Queue) -> QueueDepth | None:
+    """How deep a queue is; None if it is not there."""
+    url = queue.url(aws)
+    if url is None:
+        return None
+    counts = aws.sqs.get_queue_attributes(
+        QueueUrl=url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesDelayed",
+            "ApproximateNumberOfMessagesNotVisible",
+        ],
+    )["Attributes"]
+    return QueueDepth(
+        queue.name,
+        visible=int(counts["ApproximateNumberOfMessages"]),
+        delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
+        in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
+    )
+
+
+def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
+    """The lines of a log group since then (ms since 1970), the oldest first; none if there is no group."""
+    pattern: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
+    pages = aws.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group, startTime=since, **pattern
+    )
+    try:
+        for page in pages:
+            for event in page["events"]:
+                # The filter is CloudWatch's; emulators take it less literally.
+                if containing in event.get("message", ""):
+                    yield LogLine(event["timestamp"], event["message"].rstrip())
+    except aws.logs.exceptions.ResourceNotFoundException:
+        return
+
+
+def invocations(aws: Aws, functions: Sequence[str], hours: int) -> list[Invocations]:
+    """What CloudWatch counted of the functions in the last hours."""
+    now = from_ms(aws.clock.time() * 1000)
+    metrics = ("Invocations", "Errors", "Throttles")
+    queries: list[Any] = [
+        {
+            "Id": f"q{number}_{metric.lower()}",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "AWS/Lambda",
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "FunctionName", "Value": function}],
+                },
+                "Period": 3600,
+                "Stat": "Sum",
+            },
+        }
+        for number, function in enumerate(functions)
+        for metric in metrics
+    ]
+    answer = aws.cloudwatch.get_metric_data(
+        MetricDataQueries=queries, StartTime=now - timedelta(hours=hours), EndTime=now
+    )
+    sums = {each["Id"]: round(sum(each["Values"])) for each in answer["MetricDataResults"]}
+    return [
+        Invocations(function, hours, *(sums.get(f"q{number}_{metric.lower()}", 0) for metric in metrics))
+        for number, function in enumerate(functions)
+    ]

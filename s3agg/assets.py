@@ -1,0 +1,48 @@
+"""What AWS gets from us: the handlers, zipped, and the policies, rendered."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from s3agg.errors import S3aggError
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+FILE_MODE = 0o100644
+
+
+def handler_source(module: str) -> str:
+    """The source of handlers/MODULE.py, with LF at the ends of lines."""
+    source = files("s3agg.handlers").joinpath(f"{module}.py").read_text(encoding="utf-8")
+    return source.replace("\r\n", "\n")
+
+
+def handler_zip(module: str) -> bytes:
+    """Zip handlers/MODULE.py, and only that; the same bytes on every machine, so that they compare.
+
+    Stored, not deflated: what deflating makes depends on the zlib at hand.
+    """
+    entry = zipfile.ZipInfo(f"{module}.py", EPOCH)
+    entry.external_attr = FILE_MODE << 16
+    entry.create_system = 3  # Unix, on Windows too
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(entry, handler_source(module))
+    return buffer.getvalue()
+
+
+def policy(name: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Render policies/NAME.json; raise S3aggError for a placeholder without a value, or one malformed."""
+    text = files("s3agg.policies").joinpath(f"{name}.json").read_text(encoding="utf-8")
+    try:
+        rendered: dict[str, Any] = json.loads(Template(text).substitute(values))
+    except KeyError as error:
+        raise S3aggError(f"policies/{name}.json has the unknown placeholder ${error.args[0]}") from error
+    except ValueError as error:
+        raise S3aggError(f"policies/{name}.json cannot be rendered: {error}") from error
+    return rendered

@@ -1,0 +1,393 @@
+"""AWS as one user sees it: session, clients made when first used, ARNs, waiting, errors in plain words."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import exceptions
+from botocore.config import Config
+from botocore.configprovider import ConfiguredEndpointProvider
+
+from s3agg.errors import S3aggError, UsageProblem
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SIDE_BY_SIDE = 16
+
+
+class Clock(Protocol):
+    """What the `time` module has of time; tests pass their own."""
+
+    def time(self) -> float: ...
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack lives; every ARN follows from it."""
+
+    partition: str
+    region: str
+    account: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """Return the ARN of a resource of this region and account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def iam(self, resource: str, *, account: str | None = None) -> str:
+        """Return the ARN of a `role/NAME` or `policy/NAME`; IAM has no regions."""
+        return f"arn:{self.partition}:iam::{account or self.account}:{resource}"
+
+    def bucket(self, name: str) -> str:
+        return f"arn:{self.partition}:s3:::{name}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS call that was made, for `-v`: never its parameters or headers."""
+
+    service: str
+    operation: str
+    resource: str
+    milliseconds: float
+    request_id: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error that passes by itself: its code, and how its message begins or a part of it (FACTS)."""
+
+    code: str
+    message: str = ""
+
+    def matches(self, error: exceptions.ClientError) -> bool:
+        return is_error(error, self.code) and self.message.lower() in said(error).lower()
+
+
+class Aws:
+    """One user's AWS: which profile, region and endpoint, and the clients for them.
+
+    Safe to use from several threads. `waiting` and `warn` are told in words what is being waited for,
+    and what the user should know although it stops nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        session: botocore.session.Session | None = None,
+        workers: int = SIDE_BY_SIDE,
+        clock: Clock = time,
+        trace: Callable[[Call], None] | None = None,
+        waiting: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.workers = workers
+        self.clock = clock
+        self.waiting = waiting
+        self.warn = warn
+        self.stopping = threading.Event()
+        self._endpoint_url = endpoint_url
+        self._session = session or botocore.session.Session(profile=profile)
+        self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._once: dict[object, Any] = {}
+        self._once_locks: dict[object, threading.Lock] = {}
+        if trace is not None:
+            _trace(self._session, clock, trace)
+
+    @property
+    def events(self) -> Any:
+        """The event hooks of botocore, for every call made here."""
+        return self._session.get_component("event_emitter")
+
+    @cached_property
+    def place(self) -> Place:
+        """Who and where we are, from STS: the first call of every command, and its check of credentials."""
+        region = self.sts.meta.region_name
+        with doing("finding out whose credentials these are"):
+            arn = self.sts.get_caller_identity()["Arn"]
+        _, partition, _, _, account, *_ = arn.split(":")
+        return Place(partition, region, account)
+
+    def client(self, service: str) -> Any:
+        """The service's client, made at its first use (boto3 does not make two at once safely)."""
+        with self._lock:
+            if service not in self._clients:
+                with doing("setting up"):
+                    self._clients[service] = self._boto3.client(
+                        service,  # type: ignore[call-overload]  # any of boto3's, by name
+                        endpoint_url=self._endpoint_url,
+                        config=Config(
+                            retries={"mode": "standard", "total_max_attempts": 4},
+                            connect_timeout=5,
+                            max_pool_connections=2 * SIDE_BY_SIDE,
+                            user_agent_extra="s3agg",
+                        ),
+                    )
+            return self._clients[service]
+
+    @property
+    def cloudwatch(self) -> CloudWatchClient:
+        return self.client("cloudwatch")  # type: ignore[no-any-return]
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        return self.client("dynamodb")  # type: ignore[no-any-return]
+
+    @property
+    def iam(self) -> IAMClient:
+        return self.client("iam")  # type: ignore[no-any-return]
+
+    @property
+    def lambda_(self) -> LambdaClient:
+        return self.client("lambda")  # type: ignore[no-any-return]
+
+    @property
+    def logs(self) -> CloudWatchLogsClient:
+        return self.client("logs")  # type: ignore[no-any-return]
+
+    @property
+    def s3(self) -> S3Client:
+        return self.client("s3")  # type: ignore[no-any-return]
+
+    @property
+    def sqs(self) -> SQSClient:
+        return self.client("sqs")  # type: ignore[no-any-return]
+
+    @property
+    def sts(self) -> STSClient:
+        return self.client("sts")  # type: ignore[no-any-return]
+
+    @property
+    def lambda_is_local(self) -> bool:
+        """Whether the Lambda endpoint is on loopback, so that nothing real can be hurried or misled."""
+        return is_loopback(self.lambda_.meta.endpoint_url)
+
+    @property
+    def runtimes(self) -> list[str]:
+        """The Python runtimes that botocore's model of Lambda knows and that our handlers run on."""
+        known = self.lambda_.meta.service_model.shape_for("Runtime").enum  # type: ignore[attr-defined]
+        return [name for name in known if re.fullmatch(r"python3\.[1-9]\d", name)]
+
+    @property
+    def storage_gateway_override(self) -> str | None:
+        """The endpoint set for Storage Gateway alone, in the environment or the profile (DESIGN 4)."""
+        provider = ConfiguredEndpointProvider(
+            full_config=self._session.full_config,
+            scoped_config=self._session.get_scoped_config(),
+            client_name="storagegateway",
+        )
+        configured = provider.provide()
+        if configured is None or configured == self.lambda_.meta.endpoint_url:
+            return None  # not set, or the one endpoint that is set for all services
+        return str(configured)
+
+    def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Do the same for each item, several at a time; the results in the items' order."""
+        with ThreadPoolExecutor(max(1, min(self.workers, len(items)))) as pool:
+            return list(pool.map(work, items))
+
+    def once(self, key: object, ask: Callable[[], T]) -> T:
+        """Ask AWS once for what several resources want to know; `forget` starts afresh."""
+        with self._lock:
+            lock = self._once_locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._once:
+                self._once[key] = ask()
+            return self._once[key]  # type: ignore[no-any-return]
+
+    def forget(self) -> None:
+        with self._lock:
+            self._once.clear()
+            self._once_locks.clear()
+
+    def wait_for(
+        self,
+        what: str,
+        attempt: Callable[[], T | None],
+        *,
+        refusals: Sequence[Refusal] = (),
+        patience_s: float = 60,
+    ) -> T:
+        """Try until it gives something: first soon, then slower, once a second at most.
+
+        Errors among `refusals` mean "not yet". When patience ends, the last of them is raised, or
+        S3aggError if there was none. `what` completes the sentence "waiting for …".
+        """
+        started = self.clock.monotonic()
+        pause = 0.05
+        while True:
+            refused = None
+            try:
+                result = attempt()
+                if result is not None:
+                    return result
+            except exceptions.ClientError as error:
+                if not any(refusal.matches(error) for refusal in refusals):
+                    raise
+                refused = error
+            waited = self.clock.monotonic() - started
+            if waited > patience_s:
+                if refused is not None:
+                    raise refused
+                raise S3aggError(f"Waited {waited:.0f} s in vain for {what}", "Run the command again")
+            if self.stopping.is_set():
+                raise S3aggError(f"Interrupted while waiting for {what}", "Run the command again")
+            if waited > 1:
+                self.waiting(f"waiting for {what} ({waited:.0f} s)")
+            self.clock.sleep(pause)
+            pause = min(pause * 1.5, 1)
+
+
+def is_error(error: BaseException, *codes: str) -> bool:
+    """Whether AWS refused with one of these error codes."""
+    if not isinstance(error, exceptions.ClientError):
+        return False
+    return error.response.get("Error", {}).get("Code", "") in codes
+
+
+def said(error: exceptions.ClientError) -> str:
+    """What AWS said, in its own words."""
+    return str(error.response.get("Error", {}).get("Message", "") or "no reason given")
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Turn whatever AWS or botocore refuses in here into one line about `what` was being done."""
+    try:
+        yield
+    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+        raise explain(error, what) from error
+
+
+NO_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.TokenRetrievalError,
+    exceptions.SSOError,
+    exceptions.UnauthorizedSSOTokenError,
+)
+UNREACHABLE = (
+    exceptions.EndpointConnectionError,
+    exceptions.ConnectTimeoutError,
+    exceptions.ReadTimeoutError,
+    exceptions.ConnectionClosedError,
+    exceptions.ProxyConnectionError,
+    exceptions.SSLError,
+)
+LOG_IN = "Log in again (aws sso login), or name another --profile"
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+UNKNOWN_KEY = {
+    "AuthFailure",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+
+
+def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str) -> S3aggError:
+    """Say in plain words what was being done, what AWS said and what to do next."""
+    problem = f"While {what}: {' '.join(str(error).split())}"
+    if isinstance(error, exceptions.ProfileNotFound):
+        return UsageProblem(str(error), "List the profiles there are: aws configure list-profiles")
+    if isinstance(error, exceptions.NoRegionError):
+        return UsageProblem("No region is set", "Name one: --region, AWS_REGION, or the profile's")
+    if isinstance(error, NO_CREDENTIALS):
+        return S3aggError(f"No AWS credentials: {error}", "Run aws configure, or name a --profile")
+    if isinstance(error, UNREACHABLE):
+        return S3aggError(problem, "Check the network, --region and --endpoint-url")
+    if not isinstance(error, exceptions.ClientError):
+        return S3aggError(problem)
+    code = error.response.get("Error", {}).get("Code", "")
+    words = " ".join(said(error).split()).rstrip(".")
+    if code in EXPIRED:
+        return S3aggError(f"The AWS credentials have expired: {words}", LOG_IN)
+    if code in UNKNOWN_KEY:
+        return S3aggError(f"AWS does not accept these credentials: {words}", LOG_IN)
+    problem = f"While {what}: AWS said to {error.operation_name}: {words} ({code})"
+    if code in DENIED:
+        return S3aggError(problem, f"Ask for permission to call {error.operation_name}, and run this again")
+    return S3aggError(problem)
+
+
+NAMED_BY = (
+    "Bucket",
+    "FunctionName",
+    "TableName",
+    "QueueName",
+    "QueueUrl",
+    "RoleName",
+    "PolicyName",
+    "PolicyArn",
+    "logGroupName",
+    "logGroupNamePrefix",
+    "UUID",
+    "AlarmName",
+    "ResourceArn",
+    "ResourceARN",
+    "resourceArn",
+)
+
+
+def _trace(session: Any, clock: Clock, tell: Callable[[Call], None]) -> None:
+    """Tell of each call once it has ended; of its parameters only the name of what it is about."""
+
+    def before(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        resource = next((str(params[name]) for name in NAMED_BY if name in params), "")
+        context["s3agg"] = model, resource, clock.monotonic()
+
+    def ended(context: dict[str, Any], request_id: str, error: str) -> None:
+        model, resource, started = context["s3agg"]
+        elapsed = (clock.monotonic() - started) * 1000
+        tell(Call(model.service_model.service_name, model.name, resource, elapsed, request_id, error))
+
+    def answered(parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
+        ended(context, request_id, parsed.get("Error", {}).get("Code", ""))
+
+    def failed(exception: Exception, context: dict[str, Any], **_: Any) -> None:
+        ended(context, "", type(exception).__name__)
+
+    session.register("before-parameter-build", before)
+    session.register("after-call", answered)
+    session.register("after-call-error", failed)

@@ -1,0 +1,229 @@
+"""One stack in AWS: read what is there, and plan what brings it to what is asked, or removes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from s3agg import activity, engine
+from s3agg import stack as stacks
+from s3agg.activity import BucketActivity
+from s3agg.aws import Aws, Place, doing
+from s3agg.engine import Change, Key, Plan
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.resources import s3
+from s3agg.resources.lambda_ import statements
+from s3agg.resources.logs import LogGroup
+from s3agg.resources.resource import Found, Resource
+from s3agg.resources.s3 import KeyFilter, Notification
+from s3agg.settings import Names, Settings, check_bucket_name
+from s3agg.stack import Stack
+
+SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user of `create` asks for: options by their Settings names, None where not given."""
+
+    buckets: tuple[str, ...] = ()
+    prefix: str | None = None
+    suffix: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack as AWS has it now, beside what is declared."""
+
+    place: Place
+    stack: Stack
+    found: Mapping[Key, Found]
+    activity: Mapping[str, BucketActivity]
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.found)
+
+    @property
+    def buckets(self) -> list[str]:
+        """The buckets that are attached: a rule, or a permission, is there."""
+        return [
+            notification.bucket
+            for notification in self.stack.notifications
+            if notification.key in self.found or notification.permission.key in self.found
+        ]
+
+    def plan(self) -> Plan:
+        """What brings AWS to what is declared."""
+        return engine.plan(self.stack.resources, self.found)
+
+
+def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
+    """Ask AWS for everything about a stack; declare what is asked for now over what was before."""
+    request = request or Request()
+    for bucket in request.buckets:
+        check_bucket_name(bucket)
+    aws.forget()
+    place = aws.place
+    bare = stacks.make(place, names, Settings(), {})
+
+    def look(what: object) -> Any:
+        if isinstance(what, Resource):
+            return engine.find(aws, [what])
+        if what == "items":
+            with doing(f"reading table {names.table}"):
+                return activity.buckets(aws, names.table)
+        with doing(f"reading the policy of function {names.aggregator}"):
+            return statements(aws, names.aggregator)
+
+    items, policy, *looks = aws.side_by_side(look, ["items", "policy", *bare.resources])
+    found: dict[Key, Found] = {key: each for one in looks for key, each in one.items()}
+
+    table = found.get(bare.table.key)
+    settings = Settings.declared(request.options, (table.tags or {}) if table else {})
+    named = {arn.rpartition(":")[2] for arn in map(_source, policy.values()) if arn}
+    candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
+    with_buckets = stacks.make(place, names, settings, candidates)
+    of_buckets: list[Resource] = []
+    for notification in with_buckets.notifications:
+        of_buckets += [notification, notification.permission]
+    found.update(engine.find(aws, of_buckets))
+
+    def keys(notification: Notification) -> KeyFilter:
+        rule = found.get(notification.key)
+        declared: KeyFilter = rule.more["keys"] if rule else KeyFilter()
+        if notification.bucket in request.buckets:
+            declared = KeyFilter(
+                declared.prefix if request.prefix is None else request.prefix,
+                declared.suffix if request.suffix is None else request.suffix,
+            )
+        return declared
+
+    attached = {
+        each.bucket: keys(each)
+        for each in with_buckets.notifications
+        if each.bucket in request.buckets or each.key in found or each.permission.key in found
+    }
+    return Deployment(place, stacks.make(place, names, settings, attached), found, items)
+
+
+def _source(statement: Mapping[str, Any]) -> str:
+    """The bucket ARN that a statement `SID_…` of the function's policy is for."""
+    if not str(statement.get("Sid", "")).startswith("SID_"):
+        return ""
+    for operator in statement.get("Condition", {}).values():
+        for name, value in operator.items():
+            if name.lower() == "aws:sourcearn":
+                return str(value)
+    return ""
+
+
+def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
+    """Read the stack and check that what is asked can be; change nothing.
+
+    Raises UsageProblem or S3aggError that names every problem found.
+    """
+    options = dict(request.options)
+    override = aws.storage_gateway_override
+    if aws.lambda_is_local:
+        options["storage_gateway_endpoint"] = override
+    elif override is not None:
+        raise UsageProblem(
+            f"The endpoint {override} is set for Storage Gateway, but the functions would run in AWS",
+            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY (or services/storagegateway in the profile)",
+        )
+    if (runtime := options.get("runtime")) and runtime not in aws.runtimes:
+        raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
+    deployment = read(aws, names, replace(request, options=options))
+    if deployment.stack.settings.min_interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:
+        raise UsageProblem(
+            f"--min-interval {deployment.stack.settings.min_interval} is too short",
+            f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
+        )
+    if not deployment.stack.notifications:
+        raise UsageProblem("The stack has no bucket yet", "Name one with --bucket")
+    asked = [each for each in deployment.stack.notifications if each.bucket in request.buckets]
+    problems = [problem for problem in aws.side_by_side(lambda each: _problem(aws, each), asked) if problem]
+    if problems:
+        raise S3aggError("; ".join(problem.problem for problem in problems), problems[0].hint)
+    return deployment
+
+
+def _problem(aws: Aws, notification: Notification) -> S3aggError | None:
+    """Why our rule cannot be put on the bucket, if so."""
+    problem = s3.bucket_problem(aws, notification.place, notification.bucket)
+    if problem is not None:
+        return problem
+    with doing(f"reading the notifications of bucket {notification.bucket}"):
+        clash = notification.clash(notification.read(aws))
+    if clash is None:
+        return None
+    return S3aggError(
+        f"Another rule of bucket {notification.bucket} is for the same events and keys: {clash}",
+        "Keep the rules apart with --prefix or --suffix",
+    )
+
+
+def for_delete(aws: Aws, names: Names, *, keep_logs: bool = False) -> tuple[Deployment, Plan]:
+    """Read the stack and plan its removal; raise S3aggError if there is nothing of it."""
+    deployment = read(aws, names)
+    resources = [
+        each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
+    ]
+    plan = engine.plan_delete(resources, deployment.found)
+    if not plan.changes:
+        raise no_stack(deployment, "so there is nothing to delete")
+    return deployment, plan
+
+
+def for_detach(aws: Aws, names: Names, buckets: Sequence[str]) -> tuple[Deployment, Plan]:
+    """Read the stack and plan what detaches these buckets from it."""
+    deployment = read(aws, names, Request(buckets=tuple(buckets)))
+    missing = [bucket for bucket in buckets if bucket not in deployment.buckets]
+    if missing:
+        raise S3aggError(
+            f"Not attached to the stack {names.stack}: bucket {', '.join(missing)}",
+            f"Attached are: {', '.join(deployment.buckets) or 'none'}",
+        )
+    resources: list[Resource] = []
+    for notification in deployment.stack.notifications:
+        if notification.bucket in buckets:
+            resources += [notification, notification.permission]
+    return deployment, engine.plan_delete(resources, deployment.found)
+
+
+def detach(aws: Aws, names: Names, buckets: Sequence[str], plan: Plan) -> Iterator[engine.Event]:
+    """Carry out a plan of `for_detach`; forget the buckets whose refreshes are all done."""
+    yield from engine.apply(aws, plan)
+    for bucket in buckets:
+        with doing(f"removing the item of bucket {bucket} from table {names.table}"):
+            activity.forget_bucket(aws, names.table, bucket)
+
+
+def no_stack(deployment: Deployment, so: str) -> S3aggError:
+    place, name = deployment.place, deployment.stack.names.stack
+    return S3aggError(
+        f"There is no stack {name} in {place.region} of account {place.account}, {so}",
+        "Check --stack, --region and --profile",
+    )
+
+
+def the_bucket(deployment: Deployment, named: str | None) -> Notification:
+    """The bucket that is meant: the one named, or the only one there is."""
+    attached = [each for each in deployment.stack.notifications if each.bucket in deployment.buckets]
+    if named is not None:
+        for each in attached:
+            if each.bucket == named:
+                return each
+        raise S3aggError(f"Bucket {named} is not attached to the stack", f"s3agg create --bucket {named}")
+    if len(attached) != 1:
+        names = ", ".join(each.bucket for each in attached) or "none"
+        raise UsageProblem(f"Several buckets are attached, or none: {names}", "Name one with --bucket")
+    return attached[0]
+
+
+def unhealthy(plan: Plan) -> list[Change]:
+    """The changes that keep a stack from being as declared."""
+    return [change for change in plan.changes if change.action != "keep"]

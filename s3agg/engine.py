@@ -1,0 +1,189 @@
+"""Plan and apply, for any resources.
+
+A plan is data: `create --dry-run` and `status` print one, `create` and `delete` apply one. There is
+no state file; AWS is asked, so a run that died is simply run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Literal
+
+from s3agg.aws import Aws, doing
+from s3agg.errors import S3aggError
+from s3agg.resources.resource import Difference, Found, Resource
+
+Action = Literal["create", "update", "keep", "delete", "foreign"]
+Key = tuple[str, str]
+
+DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to become of one resource, and why."""
+
+    resource: Resource
+    action: Action
+    differences: Sequence[Difference] = ()
+    found: Found | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to become of each resource."""
+
+    changes: Sequence[Change]
+
+    @property
+    def to_do(self) -> list[Change]:
+        return [change for change in self.changes if change.action in DOING]
+
+    @property
+    def foreign(self) -> list[Change]:
+        return [change for change in self.changes if change.action == "foreign"]
+
+
+@dataclass(frozen=True)
+class Started:
+    change: Change
+
+
+@dataclass(frozen=True)
+class Finished:
+    change: Change
+
+
+@dataclass(frozen=True)
+class Failed:
+    change: Change
+    error: S3aggError
+
+
+Event = Started | Finished | Failed
+
+
+def find(aws: Aws, resources: Sequence[Resource]) -> dict[Key, Found]:
+    """Ask AWS what it has of each, side by side."""
+
+    def find_one(resource: Resource) -> Found | None:
+        with doing(f"looking at {resource.kind} {resource.name}"):
+            return resource.find(aws)
+
+    found = aws.side_by_side(find_one, resources)
+    return {resource.key: each for resource, each in zip(resources, found, strict=True) if each is not None}
+
+
+def plan(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Plan:
+    """Plan what brings AWS to what is declared."""
+
+    def change(resource: Resource) -> Change | None:
+        have = found.get(resource.key)
+        if have is None:
+            return Change(resource, "create") if resource.wanted else None
+        if resource.is_foreign(have):
+            return Change(resource, "foreign", found=have)
+        if not resource.wanted:
+            return Change(resource, "delete", found=have)
+        differences = resource.differences(have)
+        return Change(resource, "update" if differences else "keep", differences, have)
+
+    return Plan([each for each in map(change, resources) if each is not None])
+
+
+def plan_delete(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Plan:
+    """Plan what removes whatever AWS has of these."""
+    return Plan(
+        [
+            Change(resource, "foreign" if resource.is_foreign(have) else "delete", found=have)
+            for resource in resources
+            if (have := found.get(resource.key)) is not None
+        ]
+    )
+
+
+def apply(aws: Aws, plan: Plan) -> Iterator[Event]:
+    """Carry the plan out, what is ready side by side; raise the first failure when all has come to rest.
+
+    A resource is made or updated after those it needs, and removed before them. Nothing new is started
+    after a failure, or when the iteration is given up; what is under way is waited for.
+    """
+    if plan.foreign:
+        raise foreign(plan)
+    changes = {change.resource.key: change for change in plan.to_do}
+    order = _order(changes)
+    failure: S3aggError | None = None
+    running: dict[Future[None], Change] = {}
+    with ThreadPoolExecutor(aws.workers) as pool:
+        try:
+            while order.is_active() and not (failure and not running):
+                for key in order.get_ready() if failure is None else ():
+                    yield Started(changes[key])
+                    running[pool.submit(_carry_out, aws, changes[key])] = changes[key]
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    event = _outcome(future, running.pop(future))
+                    if isinstance(event, Failed):
+                        failure = failure or event.error
+                    else:
+                        order.done(event.change.resource.key)
+                    yield event
+        except BaseException:
+            aws.stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failure is not None:
+        raise failure
+
+
+def _outcome(future: Future[None], change: Change) -> Finished | Failed:
+    try:
+        future.result()
+    except S3aggError as error:
+        return Failed(change, error)
+    return Finished(change)
+
+
+def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[Key]:
+    order: TopologicalSorter[Key] = TopologicalSorter()
+    for key, change in changes.items():
+        order.add(key)
+        for needed in _needs(change.resource, changes):
+            if change.action == "delete":
+                order.add(needed, key)
+            else:
+                order.add(key, needed)
+    order.prepare()
+    return order
+
+
+def _needs(resource: Resource, changes: Mapping[Key, Change]) -> Iterator[Key]:
+    """The changes that this resource waits for, also through resources that do not change."""
+    for needed in resource.needs:
+        if needed.key in changes:
+            yield needed.key
+        else:
+            yield from _needs(needed, changes)
+
+
+def _carry_out(aws: Aws, change: Change) -> None:
+    resource = change.resource
+    with doing(f"{DOING[change.action]} {resource.kind} {resource.name}"):
+        if change.found is None:
+            resource.create(aws)
+        elif change.action == "delete":
+            resource.delete(aws, change.found)
+        else:
+            resource.update(aws, change.found)
+
+
+def foreign(plan: Plan) -> S3aggError:
+    """Say which resources of our names are somebody else's, and what to do."""
+    names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in plan.foreign)
+    return S3aggError(
+        f"Not made by this tool for this stack, so it was left alone, and nothing was changed: {names}",
+        "Choose another name with --stack",
+    )

@@ -1,0 +1,27 @@
+"""The errors a user can meet: one line each, and what to do next."""
+
+from __future__ import annotations
+
+
+class S3aggError(Exception):
+    """Something failed; `str()` is the one line for the person, `exit_code` the process's."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        """`problem` says what was being done, to what, and what AWS said; `hint` what to do next."""
+        self.problem = problem.rstrip(".")
+        self.hint = hint.rstrip(".")
+        super().__init__(f"{self.problem}. {self.hint}." if hint else f"{self.problem}.")
+
+
+class UsageProblem(S3aggError):
+    """Something was asked that cannot be: exit code 2 (DESIGN 3)."""
+
+    exit_code = 2
+
+
+class NotAsDeclared(S3aggError):
+    """The stack is not as declared: exit code 3 (DESIGN 3)."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""AWS on this machine: the emulator and a Storage Gateway, on loopback only."""

@@ -1,0 +1,175 @@
+"""The policies, and the two roles that the functions run with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from s3agg.aws import Aws, Refusal
+from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
+
+VERSIONS = 5  # as many as a policy can have
+ATTACHED = (Refusal("DeleteConflict"),)  # FACTS 13; IAM is a moment behind itself
+
+
+def _document(document: Any) -> Mapping[str, Any]:
+    """A policy document as boto3 gives it: already read, or URL-encoded text."""
+    return json.loads(unquote(document)) if isinstance(document, str) else document  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Policy(Resource):
+    """A customer managed policy."""
+
+    kind: ClassVar[str] = "policy"
+
+    document: Mapping[str, Any]
+
+    @property
+    def arn(self) -> str:
+        return self.place.iam(f"policy/{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"document": canonical(self.document)}
+
+    def find(self, aws: Aws) -> Found | None:
+        try:
+            policy = aws.iam.get_policy(PolicyArn=self.arn)["Policy"]
+            version = aws.iam.get_policy_version(PolicyArn=self.arn, VersionId=policy["DefaultVersionId"])
+        except aws.iam.exceptions.NoSuchEntityException:
+            return None
+        document = canonical(_document(version["PolicyVersion"]["Document"]))
+        return Found({"document": document}, unpaired(policy.get("Tags", [])))
+
+    def create(self, aws: Aws) -> None:
+        aws.iam.create_policy(
+            PolicyName=self.name, PolicyDocument=json.dumps(self.document), Tags=pairs(self.tags)
+        )
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.iam.tag_policy(PolicyArn=self.arn, Tags=pairs(missing))
+        if self.differs(found, "document"):
+            old = self._old_versions(aws)
+            if len(old) == VERSIONS - 1:
+                aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=old[-1])
+            aws.iam.create_policy_version(
+                PolicyArn=self.arn, PolicyDocument=json.dumps(self.document), SetAsDefault=True
+            )
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        def delete() -> bool:
+            try:
+                self._detach_everywhere(aws)
+                for version in self._old_versions(aws):
+                    aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=version)
+                aws.iam.delete_policy(PolicyArn=self.arn)
+            except aws.iam.exceptions.NoSuchEntityException:
+                return True
+            return True
+
+        aws.wait_for(f"policy {self.name} to be detached", delete, refusals=ATTACHED)
+
+    def _old_versions(self, aws: Aws) -> list[str]:
+        """The versions that are not in force, newest first."""
+        versions = aws.iam.list_policy_versions(PolicyArn=self.arn)["Versions"]
+        old = [each["VersionId"] for each in versions if not each["IsDefaultVersion"]]
+        return sorted(old, key=lambda version: int(version.lstrip("v")), reverse=True)
+
+    def _detach_everywhere(self, aws: Aws) -> None:
+        for page in aws.iam.get_paginator("list_entities_for_policy").paginate(PolicyArn=self.arn):
+            for role in page["PolicyRoles"]:
+                aws.iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=self.arn)
+            for user in page["PolicyUsers"]:
+                aws.iam.detach_user_policy(UserName=user["UserName"], PolicyArn=self.arn)
+            for group in page["PolicyGroups"]:
+                aws.iam.detach_group_policy(GroupName=group["GroupName"], PolicyArn=self.arn)
+
+
+@dataclass(frozen=True, eq=False)
+class Role(Resource):
+    """A role with the policies attached that it needs; others that somebody attached stay."""
+
+    kind: ClassVar[str] = "role"
+
+    trust: Mapping[str, Any]
+    policies: tuple[Policy, ...]
+    managed_policies: tuple[str, ...]  # ARNs of AWS's own
+    boundary: str | None
+
+    @property
+    def arn(self) -> str:
+        return self.place.iam(f"role/{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        attached = {f"attached {arn}": "yes" for arn in self._policy_arns}
+        return {
+            "trust": canonical(self.trust),
+            "permissions boundary": self.boundary or ABSENT,
+            **attached,
+        }
+
+    @property
+    def _policy_arns(self) -> list[str]:
+        return [*(policy.arn for policy in self.policies), *self.managed_policies]
+
+    def find(self, aws: Aws) -> Found | None:
+        try:
+            role = aws.iam.get_role(RoleName=self.name)["Role"]
+            attached = self._attached(aws)
+        except aws.iam.exceptions.NoSuchEntityException:
+            return None
+        properties = {
+            "trust": canonical(_document(role.get("AssumeRolePolicyDocument", {}))),
+            "permissions boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ABSENT),
+            **{f"attached {arn}": "yes" for arn in attached},
+        }
+        return Found(properties, unpaired(role.get("Tags", [])), {"attached": attached})
+
+    def create(self, aws: Aws) -> None:
+        boundary: dict[str, Any] = {"PermissionsBoundary": self.boundary} if self.boundary else {}
+        aws.iam.create_role(
+            RoleName=self.name,
+            AssumeRolePolicyDocument=json.dumps(self.trust),
+            Tags=pairs(self.tags),
+            **boundary,
+        )
+        for arn in self._policy_arns:
+            aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.iam.tag_role(RoleName=self.name, Tags=pairs(missing))
+        if self.differs(found, "trust"):
+            aws.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
+        if self.differs(found, "permissions boundary"):
+            if self.boundary:
+                aws.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
+            else:
+                aws.iam.delete_role_permissions_boundary(RoleName=self.name)
+        for arn in self._policy_arns:
+            if arn not in found.more["attached"]:
+                aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
+        def delete() -> bool:
+            try:
+                for arn in self._attached(aws):
+                    aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+                for policy in aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]:
+                    aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+                aws.iam.delete_role(RoleName=self.name)
+            except aws.iam.exceptions.NoSuchEntityException:
+                return True
+            return True
+
+        aws.wait_for(f"role {self.name} to be free to go", delete, refusals=ATTACHED)
+
+    def _attached(self, aws: Aws) -> list[str]:
+        pages = aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=self.name)
+        return [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]

@@ -1,0 +1,433 @@
+"""The functions, who may call them, and the trigger that feeds the queue to the refresh function."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from s3agg.aws import Aws, Refusal
+from s3agg.resources.dynamodb import Table
+from s3agg.resources.iam import Role
+from s3agg.resources.logs import LogGroup
+from s3agg.resources.resource import ABSENT, Found, Resource
+from s3agg.resources.sqs import Queue
+from s3agg.settings import statement_id
+
+# A new role, or a change of its policies, takes seconds to spread, seldom a minute (FACTS 1 to 3).
+ROLE_SPREADING = (
+    Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"),
+    Refusal("InvalidParameterValueException", "does not have permissions"),
+)
+UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
+CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
+NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
+UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
+FOR_THE_ACCOUNT = "as the account allows"
+
+
+@dataclass(frozen=True, eq=False)
+class Function(Resource):
+    """A Lambda function; timeout in s, memory in MB.
+
+    `environment` holds every variable that we may set, None where it is to be absent; others that
+    somebody set stay. `TABLE_NAME` and `QUEUE_URL` follow from the table and the queue.
+    """
+
+    kind: ClassVar[str] = "function"
+
+    role: Role
+    log_group: LogGroup
+    table: Table
+    queue: Queue
+    failures_to: Queue | None
+    handler: str
+    code: bytes
+    runtime: str
+    architecture: str
+    timeout: int
+    memory: int
+    environment: Mapping[str, str | None]
+    concurrency: int
+
+    @property
+    def arn(self) -> str:
+        return self.place.arn("lambda", f"function:{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {
+            "role": self.role.arn,
+            "handler": self.handler,
+            "runtime": self.runtime,
+            "architecture": self.architecture,
+            "timeout": f"{self.timeout} s",
+            "memory": f"{self.memory} MB",
+            "code": base64.b64encode(hashlib.sha256(self.code).digest()).decode(),
+            **{f"variable {name}": value or ABSENT for name, value in self.environment.items()},
+            "variable TABLE_NAME": self.table.name,
+            "variable QUEUE_URL": self.queue.name,
+            "reserved concurrency": str(self.concurrency),
+            "failure destination": self.failures_to.arn if self.failures_to else ABSENT,
+        }
+
+    def find(self, aws: Aws) -> Found | None:
+        asked: list[Any] = [self._function, self._failure_destination, self.queue.url, _unreserved]
+        function, destination, queue_url, unreserved = aws.side_by_side(lambda ask: ask(aws), asked)
+        if function is None:
+            return None
+        configuration = function["Configuration"]
+        variables = configuration.get("Environment", {}).get("Variables", {})
+        reserved = function.get("Concurrency", {}).get("ReservedConcurrentExecutions")
+        properties = {
+            "role": configuration["Role"],
+            "handler": configuration.get("Handler", ABSENT),
+            "runtime": configuration.get("Runtime", ABSENT),
+            "architecture": configuration.get("Architectures", ["x86_64"])[0],
+            "timeout": f"{configuration['Timeout']} s",
+            "memory": f"{configuration['MemorySize']} MB",
+            "code": configuration["CodeSha256"],
+            **{f"variable {name}": value for name, value in variables.items()},
+            "reserved concurrency": ABSENT if reserved is None else str(reserved),
+            "failure destination": destination,
+        }
+        if queue_url and variables.get("QUEUE_URL") == queue_url:
+            properties["variable QUEUE_URL"] = self.queue.name
+        if reserved is None and unreserved - self.concurrency < UNRESERVED_MINIMUM:
+            # A small account cannot reserve any (FACTS 7); the protocol is safe at any concurrency.
+            properties["reserved concurrency"] = str(self.concurrency)
+        return Found(properties, function.get("Tags", {}), {"variables": variables})
+
+    def create(self, aws: Aws) -> None:
+        aws.wait_for(
+            f"role {self.role.name} to spread to Lambda",
+            lambda: aws.lambda_.create_function(
+                FunctionName=self.name,
+                Code={"ZipFile": self.code},
+                Architectures=[self.architecture],  # type: ignore[list-item]  # AWS judges
+                Tags=dict(self.tags),
+                **self._configuration(aws, {}),
+            ),
+            refusals=ROLE_SPREADING,
+        )
+        self._wait_until_ready(aws)
+        self._reserve(aws)
+        if self.failures_to:
+            self._set_failure_destination(aws)
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.lambda_.tag_resource(Resource=self.arn, Tags=missing)
+        # The configuration first: AWS takes no code for a runtime that it has retired (FACTS 20).
+        variables = [name for name in self.properties if name.startswith("variable ")]
+        if self.differs(found, "role", "handler", "runtime", "timeout", "memory", *variables):
+            configuration = self._configuration(aws, found.more["variables"])
+            aws.wait_for(
+                f"function {self.name} to take its new configuration",
+                lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
+                refusals=(*ROLE_SPREADING, *UPDATING),
+            )
+            self._wait_until_ready(aws)
+        if self.differs(found, "code", "architecture"):
+            aws.wait_for(
+                f"function {self.name} to take its new code",
+                lambda: aws.lambda_.update_function_code(
+                    FunctionName=self.name,
+                    ZipFile=self.code,
+                    Architectures=[self.architecture],  # type: ignore[list-item]  # AWS judges
+                ),
+                refusals=UPDATING,
+            )
+            self._wait_until_ready(aws)
+        if self.differs(found, "reserved concurrency"):
+            self._reserve(aws)
+        if self.differs(found, "failure destination"):
+            self._set_failure_destination(aws)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        def delete() -> bool:
+            try:
+                aws.lambda_.delete_function(FunctionName=self.name)
+            except aws.lambda_.exceptions.ResourceNotFoundException:
+                return True
+            return True
+
+        aws.wait_for(f"function {self.name} to be free to go", delete, refusals=UPDATING)
+
+    def _function(self, aws: Aws) -> Mapping[str, Any] | None:
+        try:
+            return aws.lambda_.get_function(FunctionName=self.name)
+        except aws.lambda_.exceptions.ResourceNotFoundException:
+            return None
+
+    def _failure_destination(self, aws: Aws) -> str:
+        try:
+            config = aws.lambda_.get_function_event_invoke_config(FunctionName=self.name)
+        except aws.lambda_.exceptions.ResourceNotFoundException:
+            return ABSENT
+        return config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") or ABSENT
+
+    def _configuration(self, aws: Aws, variables: Mapping[str, str]) -> dict[str, Any]:
+        ours = {**self.environment, "TABLE_NAME": self.table.name, "QUEUE_URL": self.queue.url(aws)}
+        others = {name: value for name, value in variables.items() if name not in ours}
+        return {
+            "Role": self.role.arn,
+            "Handler": self.handler,
+            "Runtime": self.runtime,
+            "Timeout": self.timeout,
+            "MemorySize": self.memory,
+            "Environment": {
+                "Variables": {**others, **{name: value for name, value in ours.items() if value is not None}}
+            },
+        }
+
+    def _reserve(self, aws: Aws) -> None:
+        try:
+            aws.lambda_.put_function_concurrency(
+                FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
+            )
+        except aws.lambda_.exceptions.InvalidParameterValueException as error:
+            if not NO_ROOM.matches(error):
+                raise
+            aws.warn(
+                f"This account's quota leaves no room to reserve {self.concurrency} concurrent executions"
+                f" for {self.name}; it runs without a reservation, which is safe"
+            )
+
+    def _set_failure_destination(self, aws: Aws) -> None:
+        if self.failures_to is None:
+            aws.lambda_.delete_function_event_invoke_config(FunctionName=self.name)
+            return
+        destination = {"OnFailure": {"Destination": self.failures_to.arn}}
+        aws.wait_for(
+            f"role {self.role.name} to be allowed to send failures to {self.failures_to.name}",
+            lambda: aws.lambda_.put_function_event_invoke_config(
+                FunctionName=self.name,
+                DestinationConfig=destination,  # type: ignore[arg-type]  # a plain dict of the same shape
+            ),
+            refusals=ROLE_SPREADING,
+        )
+
+    def _wait_until_ready(self, aws: Aws) -> None:
+        def ready() -> bool | None:
+            configuration = aws.lambda_.get_function_configuration(FunctionName=self.name)
+            pending = configuration.get("State") == "Pending"
+            updating = configuration.get("LastUpdateStatus") == "InProgress"
+            return None if pending or updating else True
+
+        aws.wait_for(f"function {self.name} to become active", ready, patience_s=120)
+
+
+def _unreserved(aws: Aws) -> int:
+    """How many concurrent executions of the account are not reserved for a function."""
+    limit = aws.once("account settings", aws.lambda_.get_account_settings).get("AccountLimit", {})
+    return int(limit.get("UnreservedConcurrentExecutions", UNRESERVED_MINIMUM))
+
+
+def statements(aws: Aws, function: str) -> dict[str, Mapping[str, Any]]:
+    """The function's policy: its statements by their ids; none if there is no policy or function.
+
+    Asked once for all the buckets of a stack, until `aws.forget()`.
+    """
+
+    def ask() -> dict[str, Mapping[str, Any]]:
+        try:
+            policy = json.loads(aws.lambda_.get_policy(FunctionName=function)["Policy"])
+        except aws.lambda_.exceptions.ResourceNotFoundException:
+            return {}
+        return {statement.get("Sid", ""): statement for statement in policy["Statement"]}
+
+    return aws.once(("policy", function), ask)
+
+
+@dataclass(frozen=True, eq=False)
+class Permission(Resource):
+    """The statement of a function's policy that lets one bucket of this account call the function."""
+
+    kind: ClassVar[str] = "permission"
+
+    function: Function
+    bucket: str
+
+    @property
+    def arn(self) -> str:
+        return self.function.arn
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {
+            "effect": "Allow",
+            "action": "lambda:InvokeFunction",
+            "principal": "s3.amazonaws.com",
+            "source account": self.place.account,
+            "source bucket": self.place.bucket(self.bucket),
+        }
+
+    def find(self, aws: Aws) -> Found | None:
+        statement = statements(aws, self.function.name).get(statement_id(self.bucket))
+        if statement is None:
+            return None
+        principal = statement.get("Principal", ABSENT)
+        conditions = {
+            name.lower(): value
+            for operator in statement.get("Condition", {}).values()
+            for name, value in operator.items()
+        }
+        return Found(
+            {
+                "effect": statement.get("Effect", ABSENT),
+                "action": statement.get("Action", ABSENT),
+                "principal": principal.get("Service", ABSENT) if isinstance(principal, dict) else principal,
+                "source account": conditions.get("aws:sourceaccount", ABSENT),
+                "source bucket": conditions.get("aws:sourcearn", ABSENT),
+            }
+        )
+
+    def create(self, aws: Aws) -> None:
+        aws.wait_for(
+            f"function {self.function.name} to take a permission",
+            lambda: aws.lambda_.add_permission(
+                FunctionName=self.function.name,
+                StatementId=statement_id(self.bucket),
+                Action="lambda:InvokeFunction",
+                Principal="s3.amazonaws.com",
+                SourceAccount=self.place.account,
+                SourceArn=self.place.bucket(self.bucket),
+            ),
+            # Several buckets at once: Lambda takes one change of a policy at a time.
+            refusals=(Refusal("PreconditionFailedException"), *UPDATING),
+        )
+
+    def update(self, aws: Aws, found: Found) -> None:
+        self.delete(aws, found)
+        self.create(aws)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        def delete() -> bool:
+            try:
+                aws.lambda_.remove_permission(
+                    FunctionName=self.function.name, StatementId=statement_id(self.bucket)
+                )
+            except aws.lambda_.exceptions.ResourceNotFoundException:
+                return True
+            return True
+
+        aws.wait_for(
+            f"function {self.function.name} to let a permission go",
+            delete,
+            refusals=(Refusal("PreconditionFailedException"), *UPDATING),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EventSourceMapping(Resource):
+    """The trigger: the queue's messages go to the function, one at a time."""
+
+    kind: ClassVar[str] = "trigger"
+
+    queue: Queue
+    function: Function
+    at_once: int
+
+    @property
+    def arn(self) -> str:
+        return self.place.arn("lambda", f"event-source-mapping:{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {
+            "state": "enabled",
+            "batch size": "1",
+            "partial batch responses": "yes",
+            "at once": str(self.at_once),
+        }
+
+    def find(self, aws: Aws) -> Found | None:
+        mapping = self._mapping(aws)
+        if mapping is None or mapping["State"] == "Deleting":
+            return None
+        arn = mapping.get("EventSourceMappingArn") or self.place.arn(
+            "lambda", f"event-source-mapping:{mapping['UUID']}"
+        )
+        reports = "ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", [])
+        return Found(
+            {
+                "state": "disabled" if mapping["State"] in {"Disabled", "Disabling"} else "enabled",
+                "batch size": str(mapping["BatchSize"]),
+                "partial batch responses": "yes" if reports else "no",
+                "at once": str(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", ABSENT)),
+            },
+            aws.lambda_.list_tags(Resource=arn).get("Tags", {}),
+            {"uuid": mapping["UUID"], "arn": arn},
+        )
+
+    def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # it feeds our function, whoever made it
+        return False
+
+    def create(self, aws: Aws) -> None:
+        aws.wait_for("the old trigger to go", lambda: self._mapping(aws) is None or None, patience_s=300)
+        aws.wait_for(
+            f"role {self.function.role.name} to be allowed to read {self.queue.name}",
+            lambda: aws.lambda_.create_event_source_mapping(
+                FunctionName=self.function.name,
+                EventSourceArn=self.queue.arn,
+                Tags=dict(self.tags),
+                **self._configuration,
+            ),
+            refusals=ROLE_SPREADING,
+        )
+        self._wait_until_enabled(aws)
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.lambda_.tag_resource(Resource=found.more["arn"], Tags=missing)
+        if self.differs(found, *self.properties):
+            aws.wait_for(
+                "the trigger to take its new configuration",
+                lambda: aws.lambda_.update_event_source_mapping(
+                    UUID=found.more["uuid"], FunctionName=self.function.name, **self._configuration
+                ),
+                refusals=CHANGING,
+                patience_s=300,
+            )
+            self._wait_until_enabled(aws)
+
+    def delete(self, aws: Aws, found: Found) -> None:
+        def delete() -> bool:
+            try:
+                aws.lambda_.delete_event_source_mapping(UUID=found.more["uuid"])
+            except aws.lambda_.exceptions.ResourceNotFoundException:
+                return True
+            return True
+
+        aws.wait_for("the trigger to be free to go", delete, refusals=CHANGING, patience_s=300)
+        aws.wait_for("the trigger to go", lambda: self._mapping(aws) is None or None, patience_s=300)
+
+    @property
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "BatchSize": 1,
+            "Enabled": True,
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "ScalingConfig": {"MaximumConcurrency": self.at_once},
+        }
+
+    def _mapping(self, aws: Aws) -> Mapping[str, Any] | None:
+        pages = aws.lambda_.get_paginator("list_event_source_mappings").paginate(
+            EventSourceArn=self.queue.arn
+        )
+        for page in pages:
+            for mapping in page["EventSourceMappings"]:
+                if mapping["FunctionArn"].split(":")[6] == self.function.name:
+                    return mapping
+        return None
+
+    def _wait_until_enabled(self, aws: Aws) -> None:
+        def enabled() -> bool | None:
+            mapping = self._mapping(aws)
+            return True if mapping and mapping["State"] == "Enabled" else None
+
+        aws.wait_for("the trigger to be enabled", enabled, patience_s=300)

@@ -1,0 +1,60 @@
+"""The functions' log groups, made by us so that their lines do not stay forever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from s3agg.aws import Aws
+from s3agg.resources.resource import Found, Resource
+
+
+@dataclass(frozen=True, eq=False)
+class LogGroup(Resource):
+    """A log group; retention in days. Never foreign: a late line makes AWS recreate it untagged."""
+
+    kind: ClassVar[str] = "log group"
+
+    retention: int
+
+    @property
+    def arn(self) -> str:
+        return self.place.arn("logs", f"log-group:{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"retention": f"{self.retention} days"}
+
+    def find(self, aws: Aws) -> Found | None:
+        pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self.name)
+        for page in pages:
+            for group in page["logGroups"]:
+                if group.get("logGroupName") == self.name:
+                    days = group.get("retentionInDays")
+                    tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
+                    return Found({"retention": f"{days} days" if days else "forever"}, tags)
+        return None
+
+    def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # whatever is found
+        return False
+
+    def create(self, aws: Aws) -> None:
+        try:
+            aws.logs.create_log_group(logGroupName=self.name, tags=dict(self.tags))
+        except aws.logs.exceptions.ResourceAlreadyExistsException:
+            # The function's first line was faster.
+            aws.logs.tag_resource(resourceArn=self.arn, tags=dict(self.tags))
+        aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.logs.tag_resource(resourceArn=self.arn, tags=missing)
+        if self.differs(found, "retention"):
+            aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        try:
+            aws.logs.delete_log_group(logGroupName=self.name)
+        except aws.logs.exceptions.ResourceNotFoundException:
+            return

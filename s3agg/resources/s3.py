@@ -1,0 +1,249 @@
+"""Our rule in a bucket's notifications, among whatever rules others have there.
+
+`PutBucketNotificationConfiguration` replaces everything, with no etag and no call for one rule. So:
+read, change only the rule with our Id, write, read back, and do it again if somebody's write came
+between. (FACTS, Bucket notifications)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError
+
+from s3agg.aws import Aws, Place, Refusal, is_error
+from s3agg.errors import S3aggError
+from s3agg.resources.lambda_ import Permission
+from s3agg.resources.resource import Found, Resource
+
+EVENTS = ("s3:LifecycleExpiration:*", "s3:ObjectCreated:*", "s3:ObjectRemoved:*")
+RULES = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurations")
+DESTINATIONS = ("LambdaFunctionArn", "QueueArn", "TopicArn")
+BUSY = Refusal("OperationAborted")  # another change to the bucket is running (FACTS 6)
+UNVALIDATED = Refusal("InvalidArgument", "Unable to validate the following destination")  # FACTS 4
+ROUNDS = 5
+WHOLE_BUCKET = "the whole bucket"
+
+Configuration = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class KeyFilter:
+    """Which keys a rule is for; empty means all."""
+
+    prefix: str = ""
+    suffix: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"prefix {self.prefix}"] if self.prefix else []
+        parts += [f"suffix {self.suffix}"] if self.suffix else []
+        return ", ".join(parts) or WHOLE_BUCKET
+
+    @classmethod
+    def of(cls, rule: Mapping[str, Any]) -> KeyFilter:
+        rules = rule.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+        values = {each["Name"].lower(): each["Value"] for each in rules}
+        return cls(values.get("prefix", ""), values.get("suffix", ""))
+
+    def overlaps(self, other: KeyFilter) -> bool:
+        """Whether a key can fit both, as S3 judges: one prefix begins the other, so do the suffixes."""
+        prefixes = self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)
+        suffixes = self.suffix.endswith(other.suffix) or other.suffix.endswith(self.suffix)
+        return prefixes and suffixes
+
+
+@dataclass(frozen=True, eq=False)
+class Notification(Resource):
+    """The rule in the notifications of the bucket `bucket`; `name` is the bucket's too, the Id is `rule`."""
+
+    kind: ClassVar[str] = "notification"
+
+    permission: Permission
+    rule: str
+    keys: KeyFilter
+
+    @property
+    def bucket(self) -> str:
+        return self.name
+
+    @property
+    def arn(self) -> str:
+        return self.place.bucket(self.bucket)
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {
+            "events": " ".join(EVENTS),
+            "keys": str(self.keys),
+            "function": self.permission.function.arn,
+        }
+
+    def find(self, aws: Aws) -> Found | None:
+        try:
+            configuration = self.read(aws)
+        except ClientError as error:
+            if is_error(error, "NoSuchBucket", "404"):
+                return None
+            raise
+        found = our_rule(configuration, self.rule)
+        if found is None:
+            return None
+        return Found(
+            {
+                "events": " ".join(sorted(found["Events"])),
+                "keys": str(KeyFilter.of(found)),
+                "function": next(found[name] for name in DESTINATIONS if name in found),
+            },
+            more={"keys": KeyFilter.of(found)},
+        )
+
+    def is_foreign(self, found: Found) -> bool:
+        """A rule with our Id that calls something else: taking it over would cut that off."""
+        return found.properties["function"] != self.permission.function.arn
+
+    def create(self, aws: Aws) -> None:
+        self._change(aws, self._ours)
+
+    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written
+        self._change(aws, self._ours)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written
+        try:
+            self._change(aws, None)
+        except ClientError as error:
+            if not is_error(error, "NoSuchBucket"):  # gone, and the rule with it (FACTS 18)
+                raise
+
+    def read(self, aws: Aws) -> Configuration:
+        """The bucket's notifications, all of them."""
+        answer: Configuration = dict(
+            aws.s3.get_bucket_notification_configuration(
+                Bucket=self.bucket, ExpectedBucketOwner=self.place.account
+            )
+        )
+        answer.pop("ResponseMetadata", None)
+        return answer
+
+    def clash(self, configuration: Configuration) -> str | None:
+        """Name somebody's rule that shares events and keys with ours, which S3 refuses (FACTS 5)."""
+        for rule in _rules(configuration):
+            if rule.get("Id") != self.rule and _share_events(rule["Events"], EVENTS):
+                keys = KeyFilter.of(rule)
+                if keys.overlaps(self.keys):
+                    target = next(rule[name] for name in DESTINATIONS if name in rule)
+                    return f"{rule.get('Id', '(no Id)')} ({' '.join(rule['Events'])}, {keys}) to {target}"
+        return None
+
+    @property
+    def _ours(self) -> Configuration:
+        rules = [
+            {"Name": name, "Value": value}
+            for name, value in (("prefix", self.keys.prefix), ("suffix", self.keys.suffix))
+            if value
+        ]
+        return {
+            "Id": self.rule,
+            "LambdaFunctionArn": self.permission.function.arn,
+            "Events": list(EVENTS),
+            **({"Filter": {"Key": {"FilterRules": rules}}} if rules else {}),
+        }
+
+    def _change(self, aws: Aws, ours: Configuration | None) -> None:
+        """Put our rule in place, or take it out, until reading back shows it and every other rule."""
+        for _ in range(ROUNDS):
+            wanted = with_rule(self.read(aws), self.rule, ours)
+            self._write(aws, wanted, validate=ours is not None)
+            if normal(self.read(aws)) == normal(wanted):
+                return
+            aws.waiting(f"somebody else changed the notifications of bucket {self.bucket} meanwhile, again")
+        raise S3aggError(
+            f"The notifications of bucket {self.bucket} keep being changed by somebody else",
+            "Run this again when that is over",
+        )
+
+    def _write(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:
+        # A dead destination of somebody else's must not keep us from leaving; ours is validated.
+        aws.wait_for(
+            f"S3 to accept the notifications of bucket {self.bucket}",
+            lambda: aws.s3.put_bucket_notification_configuration(
+                Bucket=self.bucket,
+                NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as it was read
+                ExpectedBucketOwner=self.place.account,
+                SkipDestinationValidation=not validate,
+            ),
+            refusals=(BUSY, UNVALIDATED) if validate else (BUSY,),
+        )
+
+
+def bucket_problem(aws: Aws, place: Place, bucket: str) -> S3aggError | None:
+    """Why this bucket cannot be attached: gone, somebody else's, or of another region (FACTS 17)."""
+    try:
+        head = aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=place.account)
+    except ClientError as error:
+        if is_error(error, "404", "NoSuchBucket"):
+            return S3aggError(f"There is no bucket {bucket}", "Check its name, or make it first")
+        if is_error(error, "403", "AccessDenied"):
+            return S3aggError(
+                f"Bucket {bucket} is not of account {place.account}, or you may not see it",
+                "Check its name, and --profile",
+            )
+        region = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
+        if region is None:
+            raise
+    else:
+        region = head.get("BucketRegion") or place.region
+    if region == place.region:
+        return None
+    return S3aggError(
+        f"Bucket {bucket} is in {region}, and its notifications can only call a function there,"
+        f" not in {place.region}",
+        f"Make a stack there: --region {region}, with a --stack name of its own",
+    )
+
+
+def _rules(configuration: Configuration) -> list[dict[str, Any]]:
+    return [rule for name in RULES for rule in configuration.get(name, [])]
+
+
+def our_rule(configuration: Configuration, rule_id: str) -> dict[str, Any] | None:
+    return next((rule for rule in _rules(configuration) if rule.get("Id") == rule_id), None)
+
+
+def with_rule(configuration: Configuration, rule_id: str, ours: Configuration | None) -> Configuration:
+    """The same configuration with our rule put in place, or taken out; everything else untouched."""
+    changed = dict(configuration)
+    for name in RULES:
+        others = [rule for rule in configuration.get(name, []) if rule.get("Id") != rule_id]
+        if ours is not None and name == RULES[0]:
+            others.append(ours)
+        if others:
+            changed[name] = others
+        else:
+            changed.pop(name, None)
+    return changed
+
+
+def normal(configuration: Configuration) -> Configuration:
+    """The configuration without what S3 is free to change: orders, and the case of filter names."""
+
+    def rule(each: Mapping[str, Any]) -> dict[str, Any]:
+        keys = KeyFilter.of(each)
+        return {**each, "Events": sorted(each["Events"]), "Filter": (keys.prefix, keys.suffix)}
+
+    rules = {
+        name: sorted(
+            (rule(each) for each in configuration.get(name, [])), key=lambda each: str(each.get("Id"))
+        )
+        for name in RULES
+    }
+    return {**configuration, **rules}
+
+
+def _share_events(one: list[str] | tuple[str, ...], other: list[str] | tuple[str, ...]) -> bool:
+    return any(_covers(a, b) or _covers(b, a) for a in one for b in other)
+
+
+def _covers(pattern: str, event: str) -> bool:
+    return event.startswith(pattern[:-1]) if pattern.endswith("*") else event == pattern

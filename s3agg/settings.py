@@ -1,0 +1,195 @@
+"""What the user chose for a stack, validated, and the names that follow from its name.
+
+There is no state file: what was asked for is kept as tags `s3agg:<option>` on the table (DESIGN 1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from s3agg.errors import UsageProblem
+
+BLOG_STACK = "S3EventAggregator"
+TAG_PREFIX = "s3agg:"
+STACK_TAG = "s3agg:stack"
+USER_TAGS_TAG = "s3agg:tags"  # the keys of the user's own tags, joined by "=", which no key can hold
+
+LONGEST_WINDOW_S = 42_600  # 11 h 50 min: SQS keeps a message hidden for 12 hours at most
+LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
+RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
+              2922, 3288, 3653)  # fmt: skip  # days that CloudWatch Logs knows
+NONE = "none"  # takes back what was asked for before, where an option can be without
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A stack's options; each has its default here and its meaning in `create --help`."""
+
+    window: int = 30  # s
+    log_level: str = "INFO"
+    read_capacity: int = 1  # capacity units
+    write_capacity: int = 5  # capacity units
+    on_demand: bool = False
+    concurrency: int = 10  # reserved for the aggregator function
+    memory: int = 128  # MB
+    runtime: str = "python3.13"
+    architecture: str = "arm64"
+    log_retention: int = 30  # days
+    min_interval: int = 60  # s
+    include_gateway_writes: bool = False
+    permissions_boundary: str | None = None
+    alarm_topic: str | None = None
+    storage_gateway_endpoint: str | None = None  # only where the Lambda endpoint is loopback
+    tags: Mapping[str, str] = field(default_factory=dict)  # the user's own
+    asked: frozenset[str] = frozenset()  # the options that were ever asked for, to be kept as tags
+
+    @classmethod
+    def declared(cls, given: Mapping[str, Any], kept: Mapping[str, str]) -> Settings:
+        """Return what is declared: given now, else kept in the table's tags, else the default.
+
+        `given` maps field names to values, None where an option was not given; `kept` are all the
+        tags of the table. Raises UsageProblem for what cannot be.
+        """
+        values: dict[str, Any] = {}
+        for option in OPTIONS:
+            if given.get(option.name) is not None:
+                values[option.name] = None if given[option.name] == NONE else given[option.name]
+            elif (tag := kept.get(_tag(option.name))) is not None:
+                values[option.name] = _parse(tag, option.default)
+        tags = {key: kept[key] for key in kept.get(USER_TAGS_TAG, "").split("=") if key in kept}
+        tags.update(given.get("tags") or {})
+        settings = cls(**values, tags=tags, asked=frozenset(values))
+        settings.check()
+        return settings
+
+    @property
+    def option_tags(self) -> dict[str, str]:
+        """The table's tags that keep what was asked for."""
+        kept = {_tag(name): _show(getattr(self, name)) for name in sorted(self.asked)}
+        if self.tags:
+            kept[USER_TAGS_TAG] = "=".join(sorted(self.tags))
+        return kept
+
+    def check(self) -> None:
+        """Raise UsageProblem for values that no resource could have."""
+        if not 1 <= self.window <= LONGEST_WINDOW_S:
+            raise UsageProblem(f"A window of {self.window} s is out of range", f"1 to {LONGEST_WINDOW_S} s")
+        for key, value in self.tags.items():
+            if key.lower().startswith(("aws:", TAG_PREFIX)):
+                raise UsageProblem(f"The tag {key!r} is reserved", "Choose another key")
+            if not TAG_KEY.fullmatch(key) or not TAG_VALUE.fullmatch(value):
+                raise UsageProblem(f"AWS does not take the tag {key!r}={value!r}", TAG_RULE)
+        if not TAG_VALUE.fullmatch("=".join(self.tags)):
+            raise UsageProblem("Too many tags", "Their keys must fit into 256 characters together")
+
+
+OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked"})
+TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
+TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
+TAG_RULE = "Letters, digits, blanks and . : / + - @ _ only, keys up to 128 and values up to 256 characters"
+
+
+def _tag(option: str) -> str:
+    return TAG_PREFIX + option.replace("_", "-")
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return NONE
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parse(tag: str, default: object) -> object:
+    """Read a tag back; what somebody bent by hand into nonsense counts as not asked for."""
+    if tag == NONE:
+        return None
+    if isinstance(default, bool):
+        return tag == "true"
+    if isinstance(default, int):
+        return int(tag) if tag.isdecimal() else default
+    return tag
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of a stack's resources. The default stack's are the blog's, to the letter."""
+
+    stack: str = BLOG_STACK
+
+    def __post_init__(self) -> None:
+        # The longest name made from it is a function's, of 64 characters at most.
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,42}", self.stack):
+            raise UsageProblem(
+                f"{self.stack!r} cannot name a stack", "A letter, then up to 42 letters, digits, - and _"
+            )
+
+    def _either(self, blog: str, other: str) -> str:
+        return blog if self.stack == BLOG_STACK else other
+
+    @property
+    def table(self) -> str:
+        return self.stack
+
+    @property
+    def queue(self) -> str:
+        return f"{self.stack}ActionQueue"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.stack}DeadLetters"
+
+    @property
+    def dynamo_policy(self) -> str:
+        return f"{self.stack}Dynamo"
+
+    @property
+    def sqs_writer_policy(self) -> str:
+        return f"{self.stack}SqsWriter"
+
+    @property
+    def sqs_reader_policy(self) -> str:
+        return f"{self.stack}SqsReader"
+
+    @property
+    def gateway_policy(self) -> str:
+        return self._either("StorageGatewayRefreshPolicy", f"{self.stack}StorageGatewayRefreshPolicy")
+
+    @property
+    def aggregator_role(self) -> str:
+        return f"{self.stack}LambdaRole"
+
+    @property
+    def refresh_role(self) -> str:
+        return self._either("S3AggregatorActionLambdaRole", f"{self.stack}ActionLambdaRole")
+
+    @property
+    def aggregator(self) -> str:
+        return self.stack
+
+    @property
+    def refresher(self) -> str:
+        return self._either("S3StorageGatewayRefresh", f"{self.stack}StorageGatewayRefresh")
+
+    @property
+    def rule(self) -> str:
+        """The Id of the stack's rule in a bucket's notifications."""
+        return self._either("s3-event-aggregator", f"s3-event-aggregator-{self.stack}")
+
+
+def statement_id(bucket: str) -> str:
+    """The bucket's statement in the function's policy; ids hold no dots, bucket names no underscores."""
+    return "SID_" + bucket.replace(".", "_")
+
+
+def check_bucket_name(name: str) -> str:
+    """Return the name; raise UsageProblem if no bucket can have it."""
+    bare = re.fullmatch(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name)
+    if bare is None or ".." in name:
+        raise UsageProblem(
+            f"{name!r} is no bucket name",
+            "3 to 63 lower-case letters, digits, dots and hyphens; no s3:// or ARN",
+        )
+    return name
