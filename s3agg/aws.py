@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 
 from s3agg.errors import S3aggError, UsageProblem
+from s3agg.local import REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -92,6 +94,7 @@ class Refusal:
 class Aws:
     """One user's AWS: which profile, region and endpoint, and the clients for them.
 
+    `endpoint_url` is for every service, except those that `endpoints` names.
     Safe to use from several threads. `waiting` and `warn` are told in words what is being waited for,
     and what the user should know although it stops nothing.
     """
@@ -102,6 +105,7 @@ class Aws:
         profile: str | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
+        endpoints: Mapping[str, str] | None = None,
         session: botocore.session.Session | None = None,
         workers: int = SIDE_BY_SIDE,
         clock: Clock = time,
@@ -115,6 +119,7 @@ class Aws:
         self.warn = warn
         self.stopping = threading.Event()
         self._endpoint_url = endpoint_url
+        self._endpoints = dict(endpoints or {})
         self._session = session or botocore.session.Session(profile=profile)
         self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
@@ -123,6 +128,40 @@ class Aws:
         self._once_locks: dict[object, threading.Lock] = {}
         if trace is not None:
             _trace(self._session, clock, trace)
+
+    @classmethod
+    def on_this_machine(
+        cls,
+        emulator: str,
+        storage_gateway: str,
+        *,
+        trace: Callable[[Call], None] | None = None,
+        waiting: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> Aws:
+        """AWS at these two loopback URLs; nothing of the user's profiles and environment is looked at."""
+        unset = (None, None, None, None)
+        nowhere = (None, None, os.devnull, None)
+        session = botocore.session.Session(
+            session_vars={
+                "profile": unset,
+                "config_file": nowhere,
+                "credentials_file": nowhere,
+                "use_fips_endpoint": unset,
+                "use_dualstack_endpoint": unset,
+            }
+        )
+        session.set_credentials("test", "test")
+        session.set_default_client_config(Config(proxies={}))
+        return cls(
+            region=REGION,
+            endpoint_url=emulator,
+            endpoints={"storagegateway": storage_gateway},
+            session=session,
+            trace=trace,
+            waiting=waiting,
+            warn=warn,
+        )
 
     @property
     def events(self) -> Any:
@@ -145,7 +184,7 @@ class Aws:
                 with doing("setting up"):
                     self._clients[service] = self._boto3.client(
                         service,  # type: ignore[call-overload]  # any of boto3's, by name
-                        endpoint_url=self._endpoint_url,
+                        endpoint_url=self._endpoints.get(service, self._endpoint_url),
                         config=Config(
                             retries={"mode": "standard", "total_max_attempts": 4},
                             connect_timeout=5,
@@ -200,7 +239,9 @@ class Aws:
 
     @property
     def storage_gateway_override(self) -> str | None:
-        """The endpoint set for Storage Gateway alone, in the environment or the profile (DESIGN 4)."""
+        """The endpoint set for Storage Gateway alone: here, in the environment or the profile (DESIGN 4)."""
+        if "storagegateway" in self._endpoints:
+            return self._endpoints["storagegateway"]
         provider = ConfiguredEndpointProvider(
             full_config=self._session.full_config,
             scoped_config=self._session.get_scoped_config(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class S3aggError(Exception):
     """Something failed; `str()` is the one line for the person, `exit_code` the process's."""
@@ -25,3 +27,12 @@ class NotAsDeclared(S3aggError):
     """The stack is not as declared: exit code 3 (DESIGN 3)."""
 
     exit_code = 3
+
+
+def printable(text: str) -> str:
+    """Text of AWS's or of a user's on its way out: on one line, control characters shown escaped."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]", _escape, text)
+
+
+def _escape(char: re.Match[str]) -> str:
+    return char[0].encode("unicode_escape").decode("ascii")

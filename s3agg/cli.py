@@ -1,0 +1,436 @@
+"""The commands: options in, one call, result out.
+
+boto3 and rich are imported by the commands that need them: `--help` must not wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from s3agg import settings
+from s3agg.errors import NotAsDeclared, S3aggError, UsageProblem, printable
+from s3agg.settings import Names
+
+if TYPE_CHECKING:
+    from s3agg.aws import Aws
+    from s3agg.render import Screen
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NOT_AS_DECLARED = NotAsDeclared.exit_code
+INTERRUPTED = 130
+WATCH_S = 2
+
+
+def main() -> NoReturn:
+    """Run the command line; one line on stderr for whatever fails (DESIGN 3 has the exit codes)."""
+    try:
+        code = cli.main(prog_name="s3agg", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "s3agg"
+        fail(f"{command}: {error.format_message()} See {command} --help.", 2)
+    except click.Abort:
+        fail("Nothing was changed.", 1)
+    except click.ClickException as error:
+        fail(error.format_message(), error.exit_code)
+    except S3aggError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("Interrupted. What was begun can be finished by running the same command again.", INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; so that Python does not complain about that at exit:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code or 0)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    click.echo(printable(message), err=True)
+    sys.exit(code)
+
+
+@dataclass(frozen=True)
+class Where:
+    """The AWS options of a command."""
+
+    profile: str | None
+    region: str | None
+    endpoint_url: str | None
+    stack: str
+    output: str
+    verbose: bool
+
+    @property
+    def names(self) -> Names:
+        return Names(self.stack)
+
+    def screen(self) -> Screen:
+        from s3agg.render import Screen
+
+        return Screen(as_json=self.output == "json")
+
+    def aws(self, screen: Screen) -> Aws:
+        from s3agg.aws import Aws
+
+        return Aws(
+            profile=self.profile,
+            region=self.region,
+            endpoint_url=self.endpoint_url,
+            trace=screen.trace if self.verbose else None,
+            waiting=screen.waiting,
+            warn=screen.warn,
+        )
+
+
+def aws_options(command: F) -> F:
+    """Give a command the AWS options, as one `where`."""
+
+    @wraps(command)
+    def with_where(**options: Any) -> Any:
+        given = {name: options.pop(name) for name in Where.__dataclass_fields__}
+        return command(where=Where(**given), **options)
+
+    for option in reversed(
+        [
+            click.option("--profile", help="Profile of the AWS configuration; else AWS_PROFILE."),
+            click.option(
+                "--region",
+                envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
+                help="AWS region; else AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
+            ),
+            click.option("--endpoint-url", help="Where AWS is, if not at AWS; else AWS_ENDPOINT_URL."),
+            click.option(
+                "--stack",
+                envvar="S3AGG_STACK",
+                default=settings.BLOG_STACK,
+                show_default=True,
+                help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
+            ),
+            output_option,
+            verbose_option,
+        ]
+    ):
+        with_where = option(with_where)
+    return with_where  # type: ignore[return-value]  # click's decorators keep the callable
+
+
+output_option = click.option(
+    "--output",
+    envvar="S3AGG_OUTPUT",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Tables, or one JSON document on stdout. [env: S3AGG_OUTPUT]",
+)
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, help="Show each AWS call on stderr: what, how long, request id."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="s3agg")
+def cli() -> None:
+    """Thousands of S3 uploads, one Storage Gateway refresh.
+
+    Provisions, tests, watches and removes an S3 event aggregator: a window opens at a bucket's first
+    object event, further events are skipped while it is open, and one RefreshCache of every file share
+    of the bucket runs when it closes.
+
+    Start with: s3agg demo   (everything on this machine, no AWS account needed)
+    """
+
+
+def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Read the K=V of --tag."""
+    tags = {}
+    for value in values:
+        key, equals, rest = value.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{value!r} is not of the form KEY=VALUE.")
+        tags[key] = rest
+    return tags
+
+
+def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Let an option be an ARN of that service, or `none` to take it back."""
+
+    def check(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        if value in {None, settings.NONE} or re.fullmatch(rf"arn:[^:]+:{prefix}:[^:]*:[^:]*:.+", value or ""):
+            return value
+        raise click.BadParameter(f"{value!r} is neither an ARN of {prefix} nor {settings.NONE}.")
+
+    return check
+
+
+@cli.command()
+@click.option(
+    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable, adds to those attached."
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, settings.LONGEST_WINDOW_S),
+    help="Seconds from a bucket's first event to its refresh. [default: 30]",
+)
+@click.option("--prefix", help="Only keys that begin so, for the buckets named now; '' for all.")
+@click.option("--suffix", help="Only keys that end so, for the buckets named now; '' for all.")
+@click.option(
+    "--log-level", type=click.Choice(settings.LOG_LEVELS), help="What the functions log. [default: INFO]"
+)
+@click.option(
+    "--read-capacity", type=click.IntRange(1, 40_000), help="The table's read units per second. [default: 1]"
+)
+@click.option(
+    "--write-capacity",
+    type=click.IntRange(1, 40_000),
+    help="The table's write units per second. [default: 5]",
+)
+@click.option(
+    "--on-demand/--provisioned", default=None, help="Pay for each request to the table, or for its capacity."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    help="Executions reserved for the aggregator function. [default: 10]",
+)
+@click.option(
+    "--memory", type=click.IntRange(128, 10_240), help="Memory of each function, MB. [default: 128]"
+)
+@click.option("--runtime", help="Python runtime of the functions. [default: python3.13]")
+@click.option(
+    "--architecture",
+    type=click.Choice(["x86_64", "arm64"]),
+    help="Processor of the functions; arm64 costs a fifth less. [default: arm64]",
+)
+@click.option(
+    "--log-retention",
+    type=click.Choice([str(days) for days in settings.RETENTIONS]),
+    metavar="DAYS",
+    help="Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90, ... [default: 30]",
+)
+@click.option(
+    "--min-interval",
+    type=click.IntRange(0, settings.LONGEST_WINDOW_S),
+    help="Seconds between two refreshes of a share; less than 60 only on this machine. [default: 60]",
+)
+@click.option(
+    "--include-gateway-writes/--ignore-gateway-writes",
+    default=None,
+    help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
+)
+@click.option(
+    "--tag", "tags", multiple=True, metavar="K=V", callback=key_value, help="Tag for all; repeatable."
+)
+@click.option(
+    "--permissions-boundary",
+    metavar="ARN",
+    callback=none_or("iam"),
+    help="Policy that bounds both roles; or none.",
+)
+@click.option(
+    "--alarm-topic",
+    metavar="ARN",
+    callback=none_or("sns"),
+    help="SNS topic to tell of dead letters and of a message that waits too long; or none.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
+@aws_options
+def create(
+    where: Where,
+    buckets: tuple[str, ...],
+    prefix: str | None,
+    suffix: str | None,
+    dry_run: bool,
+    **options: Any,
+) -> int:
+    r"""Bring the stack to what is asked: make, update, keep.
+
+    An option that is not given keeps what was asked for before.
+
+    \b
+    s3agg create --bucket my-uploads
+    s3agg create --window 300 --tag team=storage
+    """
+    from s3agg import deployment, engine
+
+    if options["log_retention"] is not None:
+        options["log_retention"] = int(options["log_retention"])
+    screen = where.screen()
+    aws = where.aws(screen)
+    request = deployment.Request(buckets, prefix, suffix, options)
+    deployed = deployment.for_create(aws, where.names, request)
+    plan = deployed.plan()
+    if dry_run:
+        screen.plan(deployed, plan, done=False)
+        return NOT_AS_DECLARED if plan.to_do or plan.foreign else 0
+    screen.watch(engine.apply(aws, plan))
+    screen.plan(deployed, plan, done=True)
+    screen.say(f"Next: s3agg test-upload --bucket {deployed.stack.notifications[0].bucket}")
+    return 0
+
+
+@cli.command()
+@click.option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
+@click.option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@aws_options
+def delete(where: Where, buckets: tuple[str, ...], keep_logs: bool, dry_run: bool, yes: bool) -> int:
+    r"""Remove the whole stack, or detach a bucket from it.
+
+    Of a bucket's notifications only the stack's own rule is touched. Objects are never touched.
+
+    \b
+    s3agg delete
+    s3agg delete --bucket my-uploads --yes
+    """
+    from s3agg import deployment, engine
+
+    screen = where.screen()
+    aws = where.aws(screen)
+    if buckets:
+        deployed, plan = deployment.for_detach(aws, where.names, buckets)
+    else:
+        deployed, plan = deployment.for_delete(aws, where.names, keep_logs=keep_logs)
+    if plan.foreign and not dry_run:
+        raise engine.foreign(plan)
+    if dry_run:
+        screen.plan(deployed, plan, done=False)
+        return 0
+    if not yes:
+        screen.ask_about(deployed, plan)
+        click.confirm("Remove all this?", abort=True, err=True)
+    if buckets:
+        screen.watch(deployment.detach(aws, where.names, buckets, plan))
+    else:
+        screen.watch(engine.apply(aws, plan))
+    screen.plan(deployed, plan, done=True)
+    return 0
+
+
+@cli.command()
+@click.option("--watch", is_flag=True, help="Redraw it every 2 seconds, until Ctrl-C.")
+@aws_options
+def status(where: Where, watch: bool) -> int:
+    r"""Show every resource, window, queue and function; exit 3 if anything is not as declared.
+
+    \b
+    s3agg status
+    s3agg status --output json
+    """
+    from s3agg import status as statuses
+
+    screen = where.screen()
+    aws = where.aws(screen)
+    if not watch:
+        read = statuses.read(aws, where.names)
+        screen.status(read)
+        return 0 if read.as_declared else NOT_AS_DECLARED
+    if where.output == "json" or not screen.out.is_terminal:
+        raise UsageProblem("--watch redraws a terminal, which this is not", "Leave it away")
+    with screen.live_status() as redraw, suppress(KeyboardInterrupt):
+        while True:
+            redraw(statuses.read(aws, where.names))
+            time.sleep(WATCH_S)
+    return 0
+
+
+@cli.command()
+@click.option("--bucket", help="Bucket to upload to; needed if several are attached.")
+@click.option(
+    "--count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Objects to upload."
+)
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    help="Seconds to wait for the refresh. [default: window + --min-interval + 210]",
+)
+@click.option("--keep", is_flag=True, help="Leave the objects in the bucket.")
+@aws_options
+def test_upload(where: Where, bucket: str | None, count: int, timeout: int | None, keep: bool) -> int:
+    r"""Upload objects and follow their events through both functions; fail if the refresh does not come.
+
+    \b
+    s3agg test-upload --bucket my-uploads
+    s3agg test-upload --bucket my-uploads --count 50 --keep
+    """
+    from s3agg import deployment, probe
+
+    screen = where.screen()
+    aws = where.aws(screen)
+    deployed = deployment.read(aws, where.names)
+    if not deployed.exists:
+        raise deployment.no_stack(deployed, "so there is nothing to test")
+    rule = deployment.the_bucket(deployed, bucket)
+    events = probe.run(aws, deployed, rule, count=count, timeout_s=timeout, keep=keep)
+    report = screen.watch(events)
+    if not isinstance(report, probe.Report):
+        raise S3aggError("test-upload ended without a result")
+    screen.probe(report)
+    return 0 if report.ok else 1
+
+
+@cli.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=4566, show_default=True, help="Port; 0 for a free one."
+)
+def local(port: int) -> int:
+    r"""Run AWS on this machine, in the foreground and on loopback only, until Ctrl-C.
+
+    Needs the extra: pip install 's3agg[local]'
+
+    \b
+    s3agg local
+    s3agg local --port 4600
+    """
+    from s3agg.local import machine
+
+    with machine.running(port) as here:
+        for name, value in here.variables.items():
+            click.echo(f"export {name}={value}")
+        click.echo("AWS runs on this machine. Set these in another terminal; Ctrl-C ends it.", err=True)
+        with suppress(KeyboardInterrupt):
+            here.wait()
+    return 0
+
+
+@cli.command()
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Objects to upload."
+)
+@click.option(
+    "--window", type=click.IntRange(1, 600), default=5, show_default=True, help="Window in seconds."
+)
+@output_option
+@verbose_option
+def demo(count: int, window: int, output: str, verbose: bool) -> int:
+    r"""Show all of it on this machine: create, upload, refresh, status, delete. No AWS account needed.
+
+    Needs the extra: pip install 's3agg[local]'
+
+    \b
+    s3agg demo
+    s3agg demo --count 200 --window 10
+    """
+    from s3agg import demo as demos
+    from s3agg.aws import Aws
+    from s3agg.render import Screen
+
+    screen = Screen(as_json=output == "json")
+    connect = partial(
+        Aws.on_this_machine, trace=screen.trace if verbose else None, waiting=screen.waiting, warn=screen.warn
+    )
+    report = screen.watch(demos.run(connect, count=count, window=window))
+    if not isinstance(report, demos.Report):
+        raise S3aggError("The demo ended without a result")
+    screen.demo(report)
+    return 0

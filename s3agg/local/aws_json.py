@@ -1,0 +1,93 @@
+"""The AWS JSON 1.1 protocol, server side: requests held against botocore's own model of the service."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import Any
+
+import botocore.session
+from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
+from botocore.validate import ParamValidator
+
+from s3agg.local.shares import Refused
+
+
+@functools.cache
+def load(service: str) -> ServiceModel:
+    """Botocore's model of a service."""
+    return botocore.session.Session().get_service_model(service)
+
+
+def operation(model: ServiceModel, target: str) -> OperationModel:
+    """The operation that `X-Amz-Target` names."""
+    prefix, _, name = target.rpartition(".")
+    if prefix != model.metadata["targetPrefix"] or name not in model.operation_names:
+        raise Refused("", code="UnknownOperationException")
+    return model.operation_model(name)
+
+
+def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
+    """The parameters in a request's body, as the model allows them; raises `Refused` otherwise."""
+    try:
+        given = json.loads(body or b"{}")
+    except ValueError as error:
+        raise Refused("The request body is not JSON.", code="SerializationException") from error
+    if not isinstance(given, dict):
+        raise Refused("Start of structure or map found where not expected.", code="SerializationException")
+    if called.input_shape is not None:
+        # Types, required members and minima are botocore's to check; it leaves the rest to the service.
+        found = ParamValidator().validate(given, called.input_shape)
+        problems = found.generate_report().splitlines() or _beyond(given, called.input_shape)
+        if problems:
+            plural = "" if len(problems) == 1 else "s"
+            message = f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}"
+            raise Refused(message, code="ValidationException")
+    return given
+
+
+def _beyond(value: Any, shape: Shape, name: str = "") -> list[str]:
+    """What is wrong with a value of the right type: too long, too large, no such choice, another form."""
+    problems = []
+    rules = shape.metadata
+    most = rules.get("max")
+    if most is not None and isinstance(value, (str, list)) and len(value) > most:
+        problems.append(f"Member must have length less than or equal to {most}")
+    if most is not None and isinstance(value, int) and value > most:
+        problems.append(f"Member must have value less than or equal to {most}")
+    if isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
+        problems.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    if isinstance(value, str) and "pattern" in rules and not re.search(rules["pattern"], value):
+        problems.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
+    said = [f"Value at '{name}' failed to satisfy constraint: {problem}" for problem in problems]
+    if isinstance(shape, ListShape):
+        for number, each in enumerate(value, start=1):
+            said += _beyond(each, shape.member, f"{name}.{number}.member")
+    if isinstance(shape, StructureShape):
+        for member, each in value.items():
+            if member in shape.members and each is not None:
+                said += _beyond(each, shape.members[member], f"{name}.{_lower(member)}".lstrip("."))
+    return said
+
+
+def _lower(member: str) -> str:
+    return member[:1].lower() + member[1:]
+
+
+def answer(called: OperationModel, members: dict[str, Any]) -> bytes:
+    """A response's body; a member that the model does not know is a mistake of ours."""
+    known = called.output_shape.members if called.output_shape is not None else {}
+    unknown = members.keys() - known.keys()
+    if unknown:
+        raise AssertionError(f"{called.name} does not answer {unknown}")
+    return json.dumps(members).encode()
+
+
+def error(refused: Refused) -> bytes:
+    body: dict[str, Any] = {"__type": refused.code}
+    if str(refused):
+        body["message"] = str(refused)
+    if refused.error_code:
+        body["error"] = {"errorCode": refused.error_code}
+    return json.dumps(body).encode()

@@ -1,0 +1,62 @@
+"""Both servers together: what `s3agg local` and `s3agg demo` run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import boto3
+from botocore.config import Config
+
+from s3agg.local.emulator import REGION, Emulator
+from s3agg.local.storage_gateway import StorageGateway
+
+KEY = "test"  # the emulator's root user
+LOOK_S = 0.5
+
+
+@dataclass(frozen=True)
+class Machine:
+    """AWS on this machine, while it runs."""
+
+    emulator: Emulator
+    gateway: StorageGateway
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that point AWS tools, and s3agg, here."""
+        return {
+            **self.emulator.endpoints,
+            "AWS_ENDPOINT_URL_STORAGE_GATEWAY": self.gateway.url,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": KEY,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def wait(self) -> None:
+        """Return never; raise S3aggError if the emulator ends by itself."""
+        while True:
+            self.emulator.ensure_running()
+            time.sleep(LOOK_S)
+
+
+@contextmanager
+def running(port: int = 0) -> Iterator[Machine]:
+    """Run both, the emulator on this port (0: a free one); leaves no process and no folder behind.
+
+    Raises S3aggError if the port is in use, or MiniStack is not installed or does not come up.
+    """
+    with Emulator(port) as emulator:
+        s3 = boto3.session.Session().client(
+            "s3",
+            endpoint_url=emulator.url,
+            region_name=REGION,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=KEY,
+            config=Config(proxies={}),
+        )
+        with StorageGateway(s3) as gateway:
+            yield Machine(emulator, gateway)

@@ -1,0 +1,237 @@
+"""File shares and what their clients see: the behaviour of Storage Gateway, without its protocol."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["NFS", "SMB"]
+
+AT_ONCE = 2  # refreshes a gateway takes at a time
+
+
+class Refused(Exception):
+    """A request that is answered with an error of AWS's: its `code`, message and `error_code`."""
+
+    def __init__(
+        self, message: str, *, code: str = "InvalidGatewayRequestException", error_code: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.error_code = error_code
+
+
+def not_found() -> Refused:
+    return Refused("The specified file share was not found.", error_code="FileShareNotFound")
+
+
+def busy() -> Refused:
+    return Refused(
+        "The gateway is already processing two cache refreshes. Too many requests were sent.",
+        error_code="ServiceUnavailable",
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """One file share; `asked` is what was asked for when it was created."""
+
+    arn: str
+    kind: Kind
+    asked: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def gateway_arn(self) -> str:
+        return str(self.asked["GatewayARN"])
+
+    @property
+    def location_arn(self) -> str:
+        return str(self.asked["LocationARN"])
+
+    @property
+    def location(self) -> tuple[str, str]:
+        """The bucket, access point ARN or access point alias, and the key prefix (may be empty)."""
+        head, separator, rest = self.location_arn.partition(":accesspoint/")
+        if separator:
+            name, _, prefix = rest.partition("/")
+            return f"{head}{separator}{name}", prefix
+        name, _, prefix = self.location_arn.rpartition(":")[2].partition("/")
+        return name, prefix
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """An accepted refresh; one that came too soon after the last was not `effective`."""
+
+    share_arn: str
+    notification_id: str
+    started: datetime
+    effective: bool
+
+
+@dataclass
+class _Running:
+    """A refresh from its acceptance until its listing shows."""
+
+    share: Share
+    shows_at: float
+    folders: tuple[str, ...]
+    recursive: bool
+    keys: list[str] | None = None
+
+    def apply_to(self, inventory: Iterable[str]) -> frozenset[str]:
+        kept = (key for key in inventory if not self._covers(key))
+        return frozenset([*kept, *(key for key in self.keys or () if self._covers(key))])
+
+    def _covers(self, key: str) -> bool:
+        for folder in self.folders:
+            start = f"{folder}/" if folder else ""
+            if key.startswith(start) and (self.recursive or "/" not in key[len(start) :].rstrip("/")):
+                return True
+        return False
+
+
+@dataclass
+class _State:
+    """What changes about a share."""
+
+    share: Share
+    inventory: frozenset[str] = frozenset()
+    refreshes: list[Refresh] = field(default_factory=list)
+    accepted_at: float | None = None
+
+
+class FileShares:
+    """The file shares of an account in a region. Times in seconds, by `clock`. Safe to use from threads."""
+
+    def __init__(
+        self,
+        s3: S3Client,
+        *,
+        region: str,
+        account: str,
+        refresh_seconds: float,
+        interval_seconds: float,
+        access_points: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._s3 = s3
+        self._arn_start = f"arn:aws:storagegateway:{region}:{account}:share/"
+        self.refresh_seconds = refresh_seconds
+        self.interval_seconds = interval_seconds
+        self._access_points = dict(access_points)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._states: dict[str, _State] = {}
+        self._tokens: dict[tuple[Kind, str], str] = {}
+        self._running: list[_Running] = []
+
+    def create(self, kind: Kind, asked: Mapping[str, Any]) -> Share:
+        """A new share, or the one that this `ClientToken` made before."""
+        with self._lock:
+            token = (kind, str(asked["ClientToken"]))
+            made_before = self._states.get(self._tokens.get(token, ""))
+            if made_before:
+                return made_before.share
+            share = Share(f"{self._arn_start}share-{secrets.token_hex(4).upper()}", kind, dict(asked))
+            self._states[share.arn] = _State(share)
+            self._tokens[token] = share.arn
+            return share
+
+    def delete(self, arn: str) -> None:
+        with self._lock:
+            self._state(arn)
+            del self._states[arn]
+
+    def all(self) -> list[Share]:
+        with self._lock:
+            return [state.share for state in self._states.values()]
+
+    def get(self, arn: str, kind: Kind | None = None) -> Share:
+        with self._lock:
+            share = self._state(arn).share
+        if kind not in (None, share.kind):
+            raise not_found()
+        return share
+
+    def inventory(self, arn: str) -> list[str]:
+        """The keys, relative to the share's location, that its clients see now."""
+        with self._lock:
+            self._show_what_is_due()
+            return sorted(self._state(arn).inventory)
+
+    def refreshes(self, arn: str) -> list[Refresh]:
+        """The accepted ones, oldest first."""
+        with self._lock:
+            return list(self._state(arn).refreshes)
+
+    def refresh(self, arn: str, folders: Iterable[str] = ("/",), *, recursive: bool = True) -> Refresh:
+        """Accept a refresh, or raise `Refused`. What it finds shows after `refresh_seconds`."""
+        running = None
+        with self._lock:
+            self._show_what_is_due()
+            state = self._state(arn)
+            if sum(one.share.gateway_arn == state.share.gateway_arn for one in self._running) >= AT_ONCE:
+                raise busy()
+            now = self._clock()
+            effective = state.accepted_at is None or now - state.accepted_at >= self.interval_seconds
+            refresh = Refresh(arn, str(uuid.uuid4()), datetime.now(timezone.utc), effective)
+            state.refreshes.append(refresh)
+            state.accepted_at = now
+            if effective:
+                names = tuple(folder.strip("/") for folder in folders)
+                running = _Running(state.share, now + self.refresh_seconds, names, recursive)
+                self._running.append(running)
+        if running:
+            self._list(running)
+        return refresh
+
+    def _state(self, arn: str) -> _State:
+        state = self._states.get(arn)
+        if state is None:
+            raise not_found()
+        return state
+
+    def _show_what_is_due(self) -> None:
+        now = self._clock()
+        for one in [one for one in self._running if one.keys is not None and one.shows_at <= now]:
+            self._running.remove(one)
+            state = self._states.get(one.share.arn)
+            if state:
+                state.inventory = one.apply_to(state.inventory)
+
+    def _list(self, running: _Running) -> None:
+        """List at the very start: what is uploaded while it runs stays unseen, the worst AWS may do."""
+        name, prefix = running.share.location
+        bucket = self._access_points.get(name, name)
+        keys = None
+        try:
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            keys = [found["Key"][len(prefix) :] for page in pages for found in page.get("Contents", ())]
+        except (BotoCoreError, ClientError) as error:
+            # In AWS, too, the call has been answered by now: the share goes on showing what it did.
+            logger.warning("Refresh of %s could not list %s: %s", running.share.arn, bucket, error)
+        finally:
+            with self._lock:
+                if keys is None:
+                    self._running.remove(running)
+                else:
+                    running.keys = [key for key in keys if key]

@@ -1,0 +1,270 @@
+"""test-upload: upload a few objects and follow their events through both functions to the refresh."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import unquote_plus
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3agg import activity
+from s3agg.activity import LogLine, from_ms
+from s3agg.aws import Aws, doing
+from s3agg.deployment import Deployment
+from s3agg.resources.s3 import Notification
+from s3agg.stack import REFRESH_TIMEOUT_S, Stack
+
+NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
+CLOCKS_DIFFER_MS = 2000
+POLL_S = 0.5
+HIDING_LEVELS = {"WARN", "WARNING", "ERROR", "CRITICAL"}
+
+SENT = "Sending refresh request for bucket: "
+SKIPPED = "Refresh for bucket: "
+COMPLETE = re.compile(r"Refresh complete for bucket: (\S+), started: (\d+), shares: (\S+)")
+
+Became = Literal["uploaded", "opened the window", "in the window"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of one uploaded object."""
+
+    key: str
+    became: Became
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What the probe waits for now, and for how long it has, in s."""
+
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """One complete refresh; no shares means that none is mapped to the bucket."""
+
+    start: datetime
+    shares: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `test-upload` found; the counts are None where the log level hides the lines."""
+
+    bucket: str
+    uploaded: int
+    opened_windows: int | None
+    within_window: int | None
+    refreshes: tuple[Refresh, ...]
+    seconds: float
+    ok: bool
+    notes: tuple[str, ...]
+
+
+Event = Seen | Waiting | Report
+
+
+def default_timeout(stack: Stack) -> int:
+    """How long a refresh may take, in s: DESIGN 2's freshness, and a new rule's delay."""
+    return stack.settings.window + stack.settings.min_interval + REFRESH_TIMEOUT_S + NEW_RULE_S
+
+
+def run(
+    aws: Aws,
+    deployment: Deployment,
+    notification: Notification,
+    *,
+    count: int,
+    timeout_s: float | None,
+    keep: bool,
+) -> Iterator[Event]:
+    """Upload, follow, report; the last event is the Report. What was uploaded is removed, unless `keep`."""
+    stack = deployment.stack
+    probe = _Probe(aws, stack, notification)
+    timeout = default_timeout(stack) if timeout_s is None else timeout_s
+    try:
+        yield from probe.upload(count)
+        level = stack.settings.log_level
+        if level in HIDING_LEVELS:
+            found = yield from probe.watch_table(timeout)
+            probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
+        else:
+            found = yield from probe.follow_logs(timeout)
+    finally:
+        if not keep:
+            probe.clean_up()
+    if not keep and found:
+        probe.notes.append("Removing the objects again is an event too: one more refresh follows.")
+    yield probe.report(ok=found)
+
+
+@dataclass
+class _Probe:
+    """One run: what was uploaded, and what has been seen of it."""
+
+    aws: Aws
+    stack: Stack
+    notification: Notification
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    started: float = 0
+    uploaded: dict[str, str | None] = field(default_factory=dict)  # version ids by key
+    became: dict[str, Became] = field(default_factory=dict)
+    handled_at: int = 0  # when the last event was handled, ms since 1970
+    refreshes: list[Refresh] = field(default_factory=list)
+    hidden: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def bucket(self) -> str:
+        return self.notification.bucket
+
+    @property
+    def now_ms(self) -> int:
+        return int(self.aws.clock.time() * 1000)
+
+    @property
+    def since(self) -> int:
+        return int(self.started * 1000) - CLOCKS_DIFFER_MS
+
+    def upload(self, count: int) -> Iterator[Event]:
+        self.started = self.aws.clock.time()
+        keys = self.notification.keys
+        names = [
+            f"{keys.prefix}s3agg-test-{self.run_id}-{number}{keys.suffix}" for number in range(1, count + 1)
+        ]
+
+        def put(key: str) -> None:
+            answer = self.aws.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=b"Uploaded by s3agg test-upload; can be removed.\n",
+                ExpectedBucketOwner=self.notification.place.account,
+            )
+            self.uploaded[key] = answer.get("VersionId")
+
+        with doing(f"uploading to bucket {self.bucket}"):
+            self.aws.side_by_side(put, names)
+        for key in names:
+            yield Seen(key, "uploaded")
+
+    def follow_logs(self, timeout: float) -> Generator[Event, None, bool]:
+        """Follow each event by the functions' log lines; whether a refresh came after the last of them."""
+        deadline = self.aws.clock.monotonic() + timeout
+        while (left := deadline - self.aws.clock.monotonic()) > 0:
+            with doing("reading the functions' logs"):
+                yield from self.see_events()
+                missing = len(self.uploaded) - len(self.became)
+                if not missing and self.see_refreshes():
+                    return True
+            if missing:
+                yield Waiting(f"{missing} events to reach function {self.stack.aggregator.name}", left)
+            else:
+                yield Waiting(self.refresh_due(), left)
+            self.aws.clock.sleep(POLL_S)
+        if missing:
+            self.notes.append(
+                f"{missing} of {len(self.uploaded)} events were not seen within {timeout:.0f} s."
+                " A new rule of a bucket can take minutes to work: try again."
+            )
+        else:
+            self.notes.append(f"No refresh came within {timeout:.0f} s; see what s3agg status says.")
+        return False
+
+    def watch_table(self, timeout: float) -> Generator[Event, None, bool]:
+        """Judge by the bucket's item; whether a refresh started after the upload, and nothing is open."""
+        self.hidden = True
+        uploaded_at = from_ms(self.now_ms)
+        deadline = self.aws.clock.monotonic() + timeout
+        while (left := deadline - self.aws.clock.monotonic()) > 0:
+            with doing(f"reading table {self.stack.table.name}"):
+                item = activity.bucket(self.aws, self.stack.table.name, self.bucket)
+            quiet = not item.window.open and not item.pending
+            if quiet and item.last_refresh is not None and item.last_refresh > uploaded_at:
+                self.refreshes.append(Refresh(item.last_refresh, item.shares))
+                return True
+            yield Waiting(self.refresh_due(), left)
+            self.aws.clock.sleep(POLL_S)
+        self.notes.append(f"The table shows no refresh within {timeout:.0f} s; see what s3agg status says.")
+        return False
+
+    def see_events(self) -> Iterator[Event]:
+        group = self.stack.aggregator.log_group.name
+        for line in activity.log_lines(self.aws, group, self.since, f"s3agg-test-{self.run_id}-"):
+            message, _, encoded = line.message.rpartition(" key=")
+            key = unquote_plus(encoded)
+            if key not in self.uploaded or self.became.get(key) == "opened the window":
+                continue
+            if SENT in message:
+                self.became[key] = "opened the window"
+            elif SKIPPED in message and key not in self.became:
+                self.became[key] = "in the window"
+            else:
+                continue
+            self.handled_at = max(self.handled_at, line.time)
+            yield Seen(key, self.became[key])
+
+    def see_refreshes(self) -> bool:
+        """Collect the bucket's refreshes since the upload; whether one started after the last event."""
+        group = self.stack.refresher.log_group.name
+        lines = activity.log_lines(
+            self.aws, group, self.since, f"Refresh complete for bucket: {self.bucket},"
+        )
+        self.refreshes = [refresh for line in lines if (refresh := self.refresh_of(line)) is not None]
+        return any(refresh.start >= from_ms(self.handled_at) for refresh in self.refreshes)
+
+    def refresh_of(self, line: LogLine) -> Refresh | None:
+        match = COMPLETE.search(line.message)
+        if match is None or match[1] != self.bucket:
+            return None
+        shares = () if match[3] == "none" else tuple(match[3].split(","))
+        return Refresh(from_ms(int(match[2])), shares)
+
+    def refresh_due(self) -> str:
+        """Say what the refresh waits for."""
+        with doing(f"reading table {self.stack.table.name}"):
+            item = activity.bucket(self.aws, self.stack.table.name, self.bucket)
+        if item.window.open and item.window.closes_at is not None:
+            left = item.window.closes_at.timestamp() - self.aws.clock.time()
+            if left > 0:
+                return f"the window to close in {left:.0f} s"
+        return "the refresh"
+
+    def clean_up(self) -> None:
+        def remove(key: str) -> None:
+            version: Any = {"VersionId": self.uploaded[key]} if self.uploaded[key] else {}
+            try:
+                self.aws.s3.delete_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    ExpectedBucketOwner=self.notification.place.account,
+                    **version,
+                )
+            except (BotoCoreError, ClientError) as error:
+                self.aws.warn(f"Could not remove {key} from bucket {self.bucket}: {error}")
+
+        self.aws.side_by_side(remove, list(self.uploaded))
+
+    def report(self, *, ok: bool) -> Report:
+        if ok and not any(refresh.shares for refresh in self.refreshes):
+            self.notes.append(
+                f"No file share is mapped to bucket {self.bucket}: the refresh had nothing to refresh."
+            )
+        became = list(self.became.values())
+        return Report(
+            bucket=self.bucket,
+            uploaded=len(self.uploaded),
+            opened_windows=None if self.hidden else became.count("opened the window"),
+            within_window=None if self.hidden else became.count("in the window"),
+            refreshes=tuple(self.refreshes),
+            seconds=round(self.aws.clock.time() - self.started, 1),
+            ok=ok,
+            notes=tuple(self.notes),
+        )

@@ -1,0 +1,382 @@
+"""What the user sees: tables, live progress, JSON. The only file that imports rich.
+
+Results go to stdout, progress and warnings to stderr. What comes from AWS is data: always `Text`,
+never markup, with control characters shown escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from s3agg import demo, engine, probe
+from s3agg.activity import BucketActivity
+from s3agg.aws import Call
+from s3agg.deployment import Deployment
+from s3agg.engine import Change, Plan
+from s3agg.errors import printable
+from s3agg.resources.resource import Difference
+from s3agg.status import Status
+
+T = TypeVar("T")
+
+WIDE = 200  # where nobody says how wide: a pipe must not break names in two
+LONGEST_VALUE = 60
+BEFORE = {"create": "create", "update": "update", "delete": "remove", "keep": "keep", "foreign": "foreign"}
+DURING = {"create": "creating", "update": "updating", "delete": "removing"}
+AFTER = {"create": "created", "update": "updated", "delete": "removed"}
+STYLES = {
+    "ok": "green",
+    "missing": "red",
+    "drifted": "yellow",
+    "foreign": "red",
+    "create": "green",
+    "created": "green",
+    "update": "yellow",
+    "updated": "yellow",
+    "remove": "red",
+    "removed": "red",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for stdout or stderr; no colour where it is no terminal, or NO_COLOR is set."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in made._environ:  # noqa: SLF001  # rich's own view of it
+        made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False, width=WIDE)
+    return made
+
+
+def plain(value: object, style: str = "") -> Text:
+    return Text(printable(str(value)), style=style)
+
+
+class Screen:
+    """Where one command shows its progress and its result."""
+
+    def __init__(self, *, as_json: bool, out: Console | None = None, err: Console | None = None) -> None:
+        self.as_json = as_json
+        self.out = out or console()
+        self.err = err or console(stderr=True)
+        self.progress = Progress()
+        self._said: set[str] = set()
+
+    # Progress and warnings, to stderr.
+
+    def say(self, text: str, style: str = "") -> None:
+        self.err.print(plain(text, style))
+
+    def warn(self, text: str) -> None:
+        self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
+
+    def waiting(self, text: str) -> None:
+        """Show what is being waited for: in place on a terminal, elsewhere once, whatever the seconds."""
+        self.progress.waiting = text
+        what = re.sub(r"\d+ s", "... s", text)
+        if not self.err.is_terminal and what not in self._said:
+            self._said.add(what)
+            self.say(text)
+
+    def trace(self, call: Call) -> None:
+        """Show one AWS call, for -v."""
+        words = f"{call.milliseconds:6.0f} ms  {call.service} {call.operation} {call.resource}"
+        self.err.print(plain(f"{words}  {call.request_id}  {call.error}".rstrip(), "dim"))
+
+    def follow(self, events: Iterable[T]) -> Iterator[T]:
+        """Show the events as they come, live on a terminal and as lines elsewhere; pass them on."""
+        live = Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
+        with live if self.err.is_terminal else nullcontext():
+            for event in events:
+                line = self.progress.fold(event)
+                if isinstance(event, probe.Waiting):
+                    self.waiting(f"Waiting for {event.what}")
+                elif isinstance(event, demo.Step):
+                    self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
+                elif isinstance(event, Status):
+                    self.err.print(status_view(event))
+                elif line and not self.err.is_terminal:
+                    self.say(line)
+                yield event
+
+    def watch(self, events: Iterable[T]) -> T | None:
+        """Follow to the end; return the last event."""
+        last = deque(self.follow(events), maxlen=1)
+        return last[0] if last else None
+
+    # Results, to stdout.
+
+    def show(self, as_object: object, as_table: Callable[[], RenderableType]) -> None:
+        """Print a result, as one JSON document or as a table."""
+        if self.as_json:
+            self.out.file.write(to_json(as_object) + "\n")
+            self.out.file.flush()
+        else:
+            self.out.print(as_table())
+
+    def ask_about(self, deployment: Deployment, plan: Plan) -> None:
+        """Show on stderr what a question is about."""
+        self.err.print(plan_table(deployment, plan, done=False))
+
+    def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
+        """Show a plan: what would be done, or what was."""
+        place = deployment.place
+        report = {
+            "stack": deployment.stack.names.stack,
+            "region": place.region,
+            "account": place.account,
+            "changes": [
+                {
+                    "kind": change.resource.kind,
+                    "name": change.resource.name,
+                    "arn": change.resource.arn,
+                    "action": change.action,
+                    "differences": change.differences,
+                }
+                for change in plan.changes
+            ],
+        }
+        self.show(report, lambda: plan_table(deployment, plan, done=done))
+
+    def status(self, status: Status) -> None:
+        self.show(status, lambda: status_view(status))
+
+    def probe(self, report: probe.Report) -> None:
+        self.show(report, lambda: probe_view(report))
+
+    def demo(self, report: demo.Report) -> None:
+        self.show(report, lambda: demo_view(report))
+
+    @contextmanager
+    def live_status(self) -> Iterator[Callable[[Status], None]]:
+        """Redraw a status in place, for --watch."""
+        with Live(console=self.out, auto_refresh=False, vertical_overflow="visible") as live:
+            yield lambda status: live.update(status_view(status), refresh=True)
+
+
+class Progress:
+    """What is going on, folded from events into one view."""
+
+    def __init__(self) -> None:
+        self.waiting = ""
+        self.running: dict[tuple[str, str], str] = {}
+        self.finished = 0
+        self.objects: dict[str, probe.Became] = {}
+        self.spinner = Spinner("line")
+
+    def fold(self, event: object) -> str:
+        """Take one event in; return the line that tells of it where nothing can be redrawn, or ""."""
+        line = ""
+        if isinstance(event, engine.Started | engine.Finished | engine.Failed):
+            line = self._fold_change(event)
+        elif isinstance(event, probe.Seen):
+            self.objects[event.key] = event.became
+            line = "" if event.became == "uploaded" else f"{event.key}: {event.became}"
+        elif isinstance(event, demo.Step):
+            self.running, self.finished, self.objects, self.waiting = {}, 0, {}, ""
+        return line
+
+    def _fold_change(self, event: engine.Event) -> str:
+        change = event.change
+        resource = change.resource
+        if isinstance(event, engine.Started):
+            self.running[resource.key] = f"{DURING[change.action]} {resource.kind} {resource.name}"
+            return ""
+        self.running.pop(resource.key, None)
+        self.waiting = ""
+        if isinstance(event, engine.Failed):
+            return f"failed: {resource.kind} {resource.name}"
+        self.finished += 1
+        return f"{AFTER[change.action]} {resource.kind} {resource.name}"
+
+    def __rich__(self) -> RenderableType:
+        rows = Table.grid(padding=(0, 1))
+        for words in self.running.values():
+            rows.add_row(self.spinner, plain(words))
+        if self.running:
+            rows.add_row("", plain(f"{self.finished} done", "dim"))
+        if self.objects:
+            became = list(self.objects.values())
+            counts = [f"{became.count(kind)} {kind}" for kind in dict.fromkeys(became)]
+            rows.add_row(self.spinner, plain(", ".join(counts)))
+        if self.waiting:
+            rows.add_row("", plain(self.waiting, "dim"))
+        return rows
+
+
+def to_json(value: object) -> str:
+    """One JSON document; times are ISO 8601 UTC, and it is ASCII, so that any console can print it."""
+    return json.dumps(_jsonable(value), indent=2)
+
+
+def _jsonable(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _jsonable(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _heading(title: str) -> Text:
+    return Text(f"\n{title}", style="bold")
+
+
+def _differences(differences: Sequence[Difference]) -> Text:
+    lines = (
+        Text.assemble(plain(each.what), ": ", _short(each.declared), " -> ", _short(each.found))
+        for each in differences
+    )
+    return Text("\n").join(lines)
+
+
+def _short(value: str) -> Text:
+    return plain(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
+
+
+def _where(stack: str, region: str, account: str) -> str:
+    return f"stack {stack} in {region} of account {account}"
+
+
+def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableType:
+    """What would be done, or was, resource by resource; one line if that is nothing."""
+    place = deployment.place
+    where = _where(deployment.stack.names.stack, place.region, place.account)
+    shown = [*plan.foreign, *plan.to_do]
+    if not shown:
+        return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
+    words = AFTER if done else BEFORE
+    table = _table("", "resource", "name", "declared -> found")
+    for change in shown:
+        word = words.get(change.action, change.action)
+        resource = change.resource
+        row = [plain(word, STYLES.get(word, "")), plain(resource.kind), plain(resource.name)]
+        table.add_row(*row, _differences(change.differences))
+    if not any(change.differences for change in shown):
+        table.columns.pop()
+    kept = len(plan.changes) - len(shown)
+    verb = "Done" if done else "To do"
+    return Group(
+        plain(f"{verb}: {_summary(shown, words)}{f', {kept} unchanged' if kept else ''}; {where}", "bold"),
+        table,
+    )
+
+
+def _summary(changes: Sequence[Change], words: dict[str, str]) -> str:
+    counts: dict[str, int] = {}
+    for change in changes:
+        word = words.get(change.action, change.action)
+        counts[word] = counts.get(word, 0) + 1
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def status_view(status: Status) -> RenderableType:
+    """One screen that answers in its first line whether it is working."""
+    now = datetime.now(timezone.utc)
+    resources = _table("state", "resource", "name", "declared -> found")
+    for each in status.resources:
+        row = [plain(each.state, STYLES[each.state]), plain(each.kind), plain(each.name)]
+        resources.add_row(*row, _differences(each.differences))
+    if not any(each.differences for each in status.resources):
+        resources.columns.pop()
+    buckets = _table("bucket", "window", "last refresh", "file shares")
+    for bucket in status.buckets:
+        shares = ", ".join(share.rpartition("/")[2] for share in bucket.shares) or "none known yet"
+        last = f"{_ago(now, bucket.last_refresh)}" if bucket.last_refresh else "never"
+        buckets.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
+    queues = _table("queue", "waiting", "delayed", "in flight")
+    for queue in status.queues:
+        queues.add_row(plain(queue.name), str(queue.visible), str(queue.delayed), str(queue.in_flight))
+    functions = _table("function", "last", "invocations", "errors", "throttles")
+    for ran in status.functions:
+        counts = (str(ran.invocations), str(ran.errors), str(ran.throttles))
+        functions.add_row(plain(ran.function), f"{ran.hours} h", *counts)
+    parts: list[RenderableType] = [_verdict(status), _heading("Resources"), resources]
+    for title, table in (("Buckets", buckets), ("Queues", queues), ("Functions", functions)):
+        if table.row_count:
+            parts += [_heading(title), table]
+    return Group(*parts)
+
+
+def _verdict(status: Status) -> Text:
+    where = _where(status.stack, status.region, status.account)
+    if not status.exists:
+        return Text.assemble(
+            ("Not there", "bold red"), f": {where}; make it with s3agg create --bucket BUCKET"
+        )
+    if status.healthy:
+        return Text.assemble(("Healthy", "bold green"), f": {where}")
+    states = [resource.state for resource in status.resources if resource.state != "ok"]
+    reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    dead = sum(queue.visible for queue in status.queues if queue.name.endswith("DeadLetters"))
+    if dead:
+        reasons.append(f"{dead} dead letters")
+    return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
+
+
+def _window(now: datetime, bucket: BucketActivity) -> Text:
+    if bucket.window.open and bucket.window.closes_at is not None:
+        left = (bucket.window.closes_at - now).total_seconds()
+        return Text(f"open, closes in {left:.0f} s" if left > 0 else f"open, due for {-left:.0f} s")
+    return Text("closed, refresh under way" if bucket.pending else "closed")
+
+
+def _ago(now: datetime, then: datetime) -> str:
+    seconds = (now - then).total_seconds()
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return f"{max(seconds, 0):.0f} s ago"
+
+
+def probe_view(report: probe.Report) -> RenderableType:
+    """What became of the uploaded objects."""
+    lines = [
+        Text.assemble(
+            ("It works", "bold green") if report.ok else ("It does not work", "bold red"),
+            plain(f": bucket {report.bucket}, {report.seconds:.0f} s"),
+        )
+    ]
+    table = _table("", "")
+    table.show_header = False
+    table.add_row("objects uploaded", str(report.uploaded))
+    if report.opened_windows is not None:
+        table.add_row("opened a window", str(report.opened_windows))
+        table.add_row("fell into a window", str(report.within_window))
+    for refresh in report.refreshes:
+        shares = ", ".join(share.rpartition("/")[2] for share in refresh.shares) or "no file share"
+        table.add_row("refresh", plain(f"{refresh.start:%H:%M:%S} UTC, {shares}"))
+    return Group(*lines, table, *(plain(note) for note in report.notes))
+
+
+def demo_view(report: demo.Report) -> RenderableType:
+    """What an NFS client saw, and what it cost."""
+    table = _table("an NFS client of the share sees", "files")
+    table.add_row("before", str(report.share_before))
+    table.add_row("after", str(report.share_after))
+    times = "one refresh" if report.refreshes == 1 else f"{report.refreshes} refreshes"
+    return Group(
+        table,
+        Text(f"\n{report.uploaded} uploads took {times}, in {report.seconds:.0f} s. Nothing is left behind."),
+    )

@@ -1,0 +1,91 @@
+"""Is it working? Every resource, window, queue and function of a stack, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from s3agg import activity, deployment
+from s3agg.activity import BucketActivity, Invocations, QueueDepth
+from s3agg.aws import Aws, doing
+from s3agg.engine import Change
+from s3agg.resources.resource import Difference
+from s3agg.settings import Names
+
+State = Literal["ok", "missing", "drifted", "foreign"]
+STATES: dict[str, State] = {
+    "keep": "ok",
+    "create": "missing",
+    "update": "drifted",
+    "delete": "drifted",  # there, although no longer asked for
+    "foreign": "foreign",
+}
+HOURS = (1, 24)
+
+
+@dataclass(frozen=True)
+class ResourceStatus:
+    """One resource; its differences are declared against found."""
+
+    kind: str
+    name: str
+    arn: str
+    state: State
+    differences: Sequence[Difference]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stack as `status` shows it; the fields are those of its JSON."""
+
+    stack: str
+    region: str
+    account: str
+    healthy: bool
+    resources: Sequence[ResourceStatus]
+    buckets: Sequence[BucketActivity]
+    queues: Sequence[QueueDepth]
+    functions: Sequence[Invocations]
+
+    @property
+    def as_declared(self) -> bool:
+        return all(resource.state == "ok" for resource in self.resources)
+
+    @property
+    def exists(self) -> bool:
+        return any(resource.state != "missing" for resource in self.resources)
+
+
+def read(aws: Aws, names: Names) -> Status:
+    """Ask AWS for all of it; changes nothing."""
+    deployed = deployment.read(aws, names)
+    stack = deployed.stack
+    resources = [_resource(change) for change in deployed.plan().changes]
+    with doing("reading how deep the queues are"):
+        depths = aws.side_by_side(
+            lambda queue: activity.queue_depth(aws, queue), [stack.queue, stack.dead_letters]
+        )
+    with doing("reading the functions' metrics"):
+        functions = [stack.aggregator.name, stack.refresher.name]
+        counted = aws.side_by_side(lambda hours: activity.invocations(aws, functions, hours), HOURS)
+    queues = [depth for depth in depths if depth is not None]
+    dead = sum(depth.visible for depth in queues if depth.name == stack.dead_letters.name)
+    return Status(
+        stack=names.stack,
+        region=deployed.place.region,
+        account=deployed.place.account,
+        healthy=dead == 0 and all(resource.state == "ok" for resource in resources),
+        resources=resources,
+        buckets=[deployed.activity.get(bucket) or BucketActivity(bucket) for bucket in deployed.buckets],
+        queues=queues,
+        functions=[one for hours in counted for one in hours],
+    )
+
+
+def _resource(change: Change) -> ResourceStatus:
+    resource = change.resource
+    differences = list(change.differences)
+    if change.action == "delete":
+        differences = [Difference(resource.kind, "(none)", resource.name)]
+    return ResourceStatus(resource.kind, resource.name, resource.arn, STATES[change.action], differences)

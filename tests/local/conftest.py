@@ -1,0 +1,55 @@
+"""What the tests of the local AWS share."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+import pytest
+
+
+@pytest.fixture(scope="session")
+def client() -> Callable[..., Any]:
+    """A boto3 client of a service at a URL, with made-up credentials."""
+    # One session: it reads each service's model once.
+    session = boto3.Session()
+    test: dict[str, Any] = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+    def make(service: str, url: str | None = None, **credentials: str) -> Any:
+        return session.client(service, endpoint_url=url, region_name="us-east-1", **test | credentials)  # type: ignore[call-overload]
+
+    return make
+
+
+@pytest.fixture
+def request_to() -> Callable[..., tuple[int, str]]:
+    """Send a request with these headers to a port on loopback: the status and text of the answer."""
+
+    def send(
+        port: int, path: str = "/", method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request(method, path, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    return send
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Look until it is so; fail after `seconds`."""
+
+    def wait(condition: Callable[[], object], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about in time"
+            time.sleep(0.01)
+
+    return wait
