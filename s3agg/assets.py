@@ -17,13 +17,16 @@ FILE_MODE = 0o100644
 
 
 def handler_source(module: str) -> str:
-    """The source of handlers/MODULE.py, with LF at the ends of lines."""
-    source = files("s3agg.handlers").joinpath(f"{module}.py").read_text(encoding="utf-8")
-    return source.replace("\r\n", "\n")
+    return files("s3agg.handlers").joinpath(f"{module}.py").read_text(encoding="utf-8")
 
 
 def handler_zip(module: str) -> bytes:
-    """Zip handlers/MODULE.py, and only that; the same bytes on every machine, so that they compare.
+    """Zip handlers/MODULE.py, and only that."""
+    return zipped(module, handler_source(module))
+
+
+def zipped(module: str, source: str) -> bytes:
+    """Zip one module; the same bytes on every machine, so that they compare.
 
     Stored, not deflated: what deflating makes depends on the zlib at hand.
     """
@@ -32,13 +35,17 @@ def handler_zip(module: str) -> bytes:
     entry.create_system = 3  # Unix, on Windows too
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(entry, handler_source(module))
+        archive.writestr(entry, source.replace("\r\n", "\n"))
     return buffer.getvalue()
 
 
 def policy(name: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Render policies/NAME.json; raise S3aggError for a placeholder without a value, or one malformed."""
-    text = files("s3agg.policies").joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return render(name, files("s3agg.policies").joinpath(f"{name}.json").read_text(encoding="utf-8"), values)
+
+
+def render(name: str, text: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Render the text of policies/NAME.json, as `policy` does."""
     try:
         rendered: dict[str, Any] = json.loads(Template(text).substitute(values))
     except KeyError as error:

@@ -120,8 +120,9 @@ class Aws:
         self.stopping = threading.Event()
         self._endpoint_url = endpoint_url
         self._endpoints = dict(endpoints or {})
-        self._session = session or botocore.session.Session(profile=profile)
-        self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
+        with doing("setting up"):
+            self._session = session or botocore.session.Session(profile=profile)
+            self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._once: dict[object, Any] = {}
@@ -171,8 +172,10 @@ class Aws:
     @cached_property
     def place(self) -> Place:
         """Who and where we are, from STS: the first call of every command, and its check of credentials."""
-        region = self.sts.meta.region_name
         with doing("finding out whose credentials these are"):
+            region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
+            if region is None:
+                raise exceptions.NoRegionError
             arn = self.sts.get_caller_identity()["Arn"]
         _, partition, _, _, account, *_ = arn.split(":")
         return Place(partition, region, account)

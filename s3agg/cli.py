@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from s3agg import settings
-from s3agg.errors import NotAsDeclared, S3aggError, UsageProblem, printable
+from s3agg.errors import Interrupted, NotAsDeclared, S3aggError, UsageProblem, printable
 from s3agg.settings import Names
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 NOT_AS_DECLARED = NotAsDeclared.exit_code
-INTERRUPTED = 130
 WATCH_S = 2
 
 
@@ -45,8 +44,6 @@ def main() -> NoReturn:
         fail(error.format_message(), error.exit_code)
     except S3aggError as error:
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        fail("Interrupted. What was begun can be finished by running the same command again.", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has gone; so that Python does not complain about that at exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -137,7 +134,17 @@ verbose_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """The group of commands; click itself would make of Ctrl-C what it makes of a "no"."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="s3agg")
 def cli() -> None:
     """Thousands of S3 uploads, one Storage Gateway refresh.

@@ -16,6 +16,7 @@ from s3agg.status import Status
 
 BUCKET = "s3agg-demo"
 PATIENCE_S = 120
+CONCURRENCY = 5  # each execution starts a Python of its own here: more of them only get in each other's way
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,11 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
         before = len(gateway.inventory(share))
         names = Names()
 
-        yield Step("Making the stack", f"s3agg create --bucket {BUCKET} --window {window}")
-        request = Request(buckets=(BUCKET,), options={"window": window})
+        yield Step(
+            "Making the stack",
+            f"s3agg create --bucket {BUCKET} --window {window} --concurrency {CONCURRENCY}",
+        )
+        request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
         yield from engine.apply(aws, deployment.for_create(aws, names, request).plan())
 
         yield Step(

@@ -17,7 +17,7 @@ from s3agg.resources.lambda_ import statements
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Found, Resource
 from s3agg.resources.s3 import KeyFilter, Notification
-from s3agg.settings import Names, Settings, check_bucket_name
+from s3agg.settings import Names, Settings, check_bucket_name, statement_id
 from s3agg.stack import Stack
 
 SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
@@ -83,7 +83,7 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
 
     table = found.get(bare.table.key)
     settings = Settings.declared(request.options, (table.tags or {}) if table else {})
-    named = {arn.rpartition(":")[2] for arn in map(_source, policy.values()) if arn}
+    named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
     with_buckets = stacks.make(place, names, settings, candidates)
     of_buckets: list[Resource] = []
@@ -109,14 +109,13 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     return Deployment(place, stacks.make(place, names, settings, attached), found, items)
 
 
-def _source(statement: Mapping[str, Any]) -> str:
-    """The bucket ARN that a statement `SID_…` of the function's policy is for."""
-    if not str(statement.get("Sid", "")).startswith("SID_"):
-        return ""
+def _bucket(statement: Mapping[str, Any]) -> str:
+    """The bucket that a statement of the function's policy is for, if it is one of ours."""
     for operator in statement.get("Condition", {}).values():
         for name, value in operator.items():
-            if name.lower() == "aws:sourcearn":
-                return str(value)
+            bucket = str(value).rpartition(":")[2]
+            if name.lower() == "aws:sourcearn" and statement.get("Sid") == statement_id(bucket):
+                return bucket
     return ""
 
 
@@ -144,7 +143,12 @@ def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
         )
     if not deployment.stack.notifications:
         raise UsageProblem("The stack has no bucket yet", "Name one with --bucket")
-    asked = [each for each in deployment.stack.notifications if each.bucket in request.buckets]
+    # Also those whose rule is missing: it would be made.
+    asked = [
+        each
+        for each in deployment.stack.notifications
+        if each.bucket in request.buckets or each.key not in deployment.found
+    ]
     problems = [problem for problem in aws.side_by_side(lambda each: _problem(aws, each), asked) if problem]
     if problems:
         raise S3aggError("; ".join(problem.problem for problem in problems), problems[0].hint)

@@ -29,6 +29,15 @@ class NotAsDeclared(S3aggError):
     exit_code = 3
 
 
+class Interrupted(S3aggError):
+    """The user pressed Ctrl-C: the exit code that shells give that."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted", "Running the same command again takes up where this one stopped")
+
+
 def printable(text: str) -> str:
     """Text of AWS's or of a user's on its way out: on one line, control characters shown escaped."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]", _escape, text)

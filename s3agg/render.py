@@ -243,11 +243,13 @@ def _heading(title: str) -> Text:
     return Text(f"\n{title}", style="bold")
 
 
-def _differences(differences: Sequence[Difference]) -> Text:
-    lines = (
-        Text.assemble(plain(each.what), ": ", _short(each.declared), " -> ", _short(each.found))
-        for each in differences
-    )
+def _differences(differences: Sequence[Difference], *, found_first: bool = False) -> Text:
+    lines = []
+    for each in differences:
+        sides = [_short(each.declared), _short(each.found)]
+        if found_first:
+            sides.reverse()
+        lines.append(Text.assemble(plain(each.what), ": ", sides[0], " -> ", sides[1]))
     return Text("\n").join(lines)
 
 
@@ -267,12 +269,12 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableT
     if not shown:
         return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
     words = AFTER if done else BEFORE
-    table = _table("", "resource", "name", "declared -> found")
+    table = _table("", "resource", "name", "found -> declared")
     for change in shown:
         word = words.get(change.action, change.action)
         resource = change.resource
         row = [plain(word, STYLES.get(word, "")), plain(resource.kind), plain(resource.name)]
-        table.add_row(*row, _differences(change.differences))
+        table.add_row(*row, _differences(change.differences, found_first=True))
     if not any(change.differences for change in shown):
         table.columns.pop()
     kept = len(plan.changes) - len(shown)
@@ -293,9 +295,12 @@ def _summary(changes: Sequence[Change], words: dict[str, str]) -> str:
 
 def status_view(status: Status) -> RenderableType:
     """One screen that answers in its first line whether it is working."""
+    if not status.exists:
+        return _verdict(status)
     now = datetime.now(timezone.utc)
     resources = _table("state", "resource", "name", "declared -> found")
-    for each in status.resources:
+    kinds = list(dict.fromkeys(each.kind for each in status.resources))
+    for each in sorted(status.resources, key=lambda each: kinds.index(each.kind)):
         row = [plain(each.state, STYLES[each.state]), plain(each.kind), plain(each.name)]
         resources.add_row(*row, _differences(each.differences))
     if not any(each.differences for each in status.resources):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -58,7 +59,9 @@ class Settings:
             if given.get(option.name) is not None:
                 values[option.name] = None if given[option.name] == NONE else given[option.name]
             elif (tag := kept.get(_tag(option.name))) is not None:
-                values[option.name] = _parse(tag, option.default)
+                # What somebody bent by hand into nonsense counts as not asked for.
+                with suppress(ValueError):
+                    values[option.name] = _parse(tag, option.default)
         tags = {key: kept[key] for key in kept.get(USER_TAGS_TAG, "").split("=") if key in kept}
         tags.update(given.get("tags") or {})
         settings = cls(**values, tags=tags, asked=frozenset(values))
@@ -77,6 +80,13 @@ class Settings:
         """Raise UsageProblem for values that no resource could have."""
         if not 1 <= self.window <= LONGEST_WINDOW_S:
             raise UsageProblem(f"A window of {self.window} s is out of range", f"1 to {LONGEST_WINDOW_S} s")
+        if self.log_level not in LOG_LEVELS:
+            raise UsageProblem(f"There is no log level {self.log_level}", f"One of {', '.join(LOG_LEVELS)}")
+        if self.log_retention not in RETENTIONS:
+            raise UsageProblem(
+                f"CloudWatch Logs cannot keep lines for {self.log_retention} days",
+                f"One of {', '.join(map(str, RETENTIONS))}",
+            )
         for key, value in self.tags.items():
             if key.lower().startswith(("aws:", TAG_PREFIX)):
                 raise UsageProblem(f"The tag {key!r} is reserved", "Choose another key")
@@ -103,14 +113,12 @@ def _show(value: object) -> str:
 
 
 def _parse(tag: str, default: object) -> object:
-    """Read a tag back; what somebody bent by hand into nonsense counts as not asked for."""
-    if tag == NONE:
-        return None
+    """Read a tag back; raise ValueError for what is no value of such an option."""
+    if default is None:
+        return None if tag == NONE else tag
     if isinstance(default, bool):
-        return tag == "true"
-    if isinstance(default, int):
-        return int(tag) if tag.isdecimal() else default
-    return tag
+        return ("false", "true").index(tag) == 1
+    return int(tag) if isinstance(default, int) else tag
 
 
 @dataclass(frozen=True)
@@ -120,10 +128,11 @@ class Names:
     stack: str = BLOG_STACK
 
     def __post_init__(self) -> None:
-        # The longest name made from it is a function's, of 64 characters at most.
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,42}", self.stack):
+        # The shortest name made from it is the table's, of 3 characters at least, the longest a
+        # function's, of 64 at most.
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{2,42}", self.stack):
             raise UsageProblem(
-                f"{self.stack!r} cannot name a stack", "A letter, then up to 42 letters, digits, - and _"
+                f"{self.stack!r} cannot name a stack", "A letter, then 2 to 42 letters, digits, - and _"
             )
 
     def _either(self, blog: str, other: str) -> str:

@@ -15,6 +15,8 @@ from s3agg.local.storage_gateway import StorageGateway
 
 KEY = "test"  # the emulator's root user
 LOOK_S = 0.5
+# MiniStack gives a throttled event up after three tries, AWS after six hours: tries at 0, 2 and 6 s.
+PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "2"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def running(port: int = 0) -> Iterator[Machine]:
 
     Raises S3aggError if the port is in use, or MiniStack is not installed or does not come up.
     """
-    with Emulator(port) as emulator:
+    with Emulator(port, environment=PATIENCE) as emulator:
         s3 = boto3.session.Session().client(
             "s3",
             endpoint_url=emulator.url,

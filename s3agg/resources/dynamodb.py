@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from s3agg.aws import Aws, Refusal, is_error
+from s3agg.errors import S3aggError
 from s3agg.resources.resource import Found, Resource, pairs, unpaired
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ class Table(Resource):
             throughput.get("WriteCapacityUnits", 0),
             on_demand=table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST",
         )
-        tags = aws.dynamodb.list_tags_of_resource(ResourceArn=self.arn)["Tags"]
-        return Found({"key": key, "capacity": capacity}, unpaired(tags))
+        pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
+        tags = unpaired(tag for page in pages for tag in page["Tags"])
+        return Found({"key": key, "capacity": capacity}, tags)
 
     def create(self, aws: Aws) -> None:
         aws.wait_for(f"the old table {self.name} to go", lambda: self._is_gone(aws), patience_s=300)
@@ -66,6 +68,11 @@ class Table(Resource):
         self._wait_until_active(aws)
 
     def update(self, aws: Aws, found: Found) -> None:
+        if self.differs(found, "key"):
+            raise S3aggError(
+                f"Table {self.name} has the key {found.properties['key']}, which no table can change",
+                "Remove the stack and create it again",
+            )
         if missing := self.missing_tags(found):
             aws.dynamodb.tag_resource(ResourceArn=self.arn, Tags=pairs(missing))
         if self.differs(found, "capacity"):

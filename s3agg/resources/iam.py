@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -81,13 +82,21 @@ class Policy(Resource):
         return sorted(old, key=lambda version: int(version.lstrip("v")), reverse=True)
 
     def _detach_everywhere(self, aws: Aws) -> None:
-        for page in aws.iam.get_paginator("list_entities_for_policy").paginate(PolicyArn=self.arn):
+        # IAM is a moment behind itself: it lists roles that are gone.
+        gone = aws.iam.exceptions.NoSuchEntityException
+        pages = aws.iam.get_paginator("list_entities_for_policy").paginate(
+            PolicyArn=self.arn, PolicyUsageFilter="PermissionsPolicy"
+        )
+        for page in pages:
             for role in page["PolicyRoles"]:
-                aws.iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=self.arn)
+                with suppress(gone):
+                    aws.iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=self.arn)
             for user in page["PolicyUsers"]:
-                aws.iam.detach_user_policy(UserName=user["UserName"], PolicyArn=self.arn)
+                with suppress(gone):
+                    aws.iam.detach_user_policy(UserName=user["UserName"], PolicyArn=self.arn)
             for group in page["PolicyGroups"]:
-                aws.iam.detach_group_policy(GroupName=group["GroupName"], PolicyArn=self.arn)
+                with suppress(gone):
+                    aws.iam.detach_group_policy(GroupName=group["GroupName"], PolicyArn=self.arn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +169,8 @@ class Role(Resource):
         def delete() -> bool:
             try:
                 for arn in self._attached(aws):
-                    aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+                    with suppress(aws.iam.exceptions.NoSuchEntityException):
+                        aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
                 for policy in aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]:
                     aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
                 aws.iam.delete_role(RoleName=self.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from s3agg.aws import Aws, Refusal
+from s3agg.errors import S3aggError
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.iam import Role
 from s3agg.resources.logs import LogGroup
@@ -171,7 +172,8 @@ class Function(Resource):
         return config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") or ABSENT
 
     def _configuration(self, aws: Aws, variables: Mapping[str, str]) -> dict[str, Any]:
-        ours = {**self.environment, "TABLE_NAME": self.table.name, "QUEUE_URL": self.queue.url(aws)}
+        queue_url = aws.wait_for(f"queue {self.queue.name} to be listed", lambda: self.queue.url(aws))
+        ours = {**self.environment, "TABLE_NAME": self.table.name, "QUEUE_URL": queue_url}
         others = {name: value for name, value in variables.items() if name not in ours}
         return {
             "Role": self.role.arn,
@@ -287,6 +289,18 @@ class Permission(Resource):
         )
 
     def create(self, aws: Aws) -> None:
+        try:
+            self._add(aws)
+        except aws.lambda_.exceptions.PolicyLengthExceededException as error:  # FACTS 15
+            aws.forget()
+            buckets = [each for each in statements(aws, self.function.name) if each.startswith("SID_")]
+            raise S3aggError(
+                f"No room in the policy of function {self.function.name} for bucket {self.bucket}:"
+                f" {len(buckets)} are attached",
+                "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
+            ) from error
+
+    def _add(self, aws: Aws) -> None:
         aws.wait_for(
             f"function {self.function.name} to take a permission",
             lambda: aws.lambda_.add_permission(

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws import Aws, Place, Refusal, is_error
+from s3agg.aws import Aws, Place, Refusal, is_error, said
 from s3agg.errors import S3aggError
 from s3agg.resources.lambda_ import Permission
 from s3agg.resources.resource import Found, Resource
@@ -94,7 +94,7 @@ class Notification(Resource):
             {
                 "events": " ".join(sorted(found["Events"])),
                 "keys": str(KeyFilter.of(found)),
-                "function": next(found[name] for name in DESTINATIONS if name in found),
+                "function": _target(found),
             },
             more={"keys": KeyFilter.of(found)},
         )
@@ -132,8 +132,8 @@ class Notification(Resource):
             if rule.get("Id") != self.rule and _share_events(rule["Events"], EVENTS):
                 keys = KeyFilter.of(rule)
                 if keys.overlaps(self.keys):
-                    target = next(rule[name] for name in DESTINATIONS if name in rule)
-                    return f"{rule.get('Id', '(no Id)')} ({' '.join(rule['Events'])}, {keys}) to {target}"
+                    events = " ".join(rule["Events"])
+                    return f"{rule.get('Id', '(no Id)')} ({events}, {keys}) to {_target(rule)}"
         return None
 
     @property
@@ -151,13 +151,17 @@ class Notification(Resource):
         }
 
     def _change(self, aws: Aws, ours: Configuration | None) -> None:
-        """Put our rule in place, or take it out, until reading back shows it and every other rule."""
-        for _ in range(ROUNDS):
-            wanted = with_rule(self.read(aws), self.rule, ours)
-            self._write(aws, wanted, validate=ours is not None)
-            if normal(self.read(aws)) == normal(wanted):
+        """Put our rule in place, or take it out, until reading shows it so."""
+        for again in range(ROUNDS):
+            have = self.read(aws)
+            wanted = with_rule(have, self.rule, ours)
+            if normal(have) == normal(wanted):
                 return
-            aws.waiting(f"somebody else changed the notifications of bucket {self.bucket} meanwhile, again")
+            if again:
+                aws.waiting(
+                    f"somebody else changed the notifications of bucket {self.bucket} meanwhile, again"
+                )
+            self._write(aws, wanted, validate=ours is not None)
         raise S3aggError(
             f"The notifications of bucket {self.bucket} keep being changed by somebody else",
             "Run this again when that is over",
@@ -165,16 +169,26 @@ class Notification(Resource):
 
     def _write(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:
         # A dead destination of somebody else's must not keep us from leaving; ours is validated.
-        aws.wait_for(
-            f"S3 to accept the notifications of bucket {self.bucket}",
-            lambda: aws.s3.put_bucket_notification_configuration(
-                Bucket=self.bucket,
-                NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as it was read
-                ExpectedBucketOwner=self.place.account,
-                SkipDestinationValidation=not validate,
-            ),
-            refusals=(BUSY, UNVALIDATED) if validate else (BUSY,),
-        )
+        try:
+            aws.wait_for(
+                f"S3 to accept the notifications of bucket {self.bucket}",
+                lambda: aws.s3.put_bucket_notification_configuration(
+                    Bucket=self.bucket,
+                    NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as it was read
+                    ExpectedBucketOwner=self.place.account,
+                    SkipDestinationValidation=not validate,
+                ),
+                refusals=(BUSY, UNVALIDATED) if validate else (BUSY,),
+            )
+        except ClientError as error:
+            others = [rule for rule in _rules(configuration) if rule.get("Id") != self.rule]
+            if not UNVALIDATED.matches(error) or not others:
+                raise
+            targets = ", ".join(f"{rule.get('Id')} to {_target(rule)}" for rule in others)
+            raise S3aggError(
+                f"S3 cannot reach every destination of bucket {self.bucket}'s notifications: {said(error)}",
+                f"Perhaps another rule's is gone; there are {targets}",
+            ) from error
 
 
 def bucket_problem(aws: Aws, place: Place, bucket: str) -> S3aggError | None:
@@ -205,6 +219,10 @@ def bucket_problem(aws: Aws, place: Place, bucket: str) -> S3aggError | None:
 
 def _rules(configuration: Configuration) -> list[dict[str, Any]]:
     return [rule for name in RULES for rule in configuration.get(name, [])]
+
+
+def _target(rule: Mapping[str, Any]) -> str:
+    return next(str(rule[name]) for name in DESTINATIONS if name in rule)
 
 
 def our_rule(configuration: Configuration, rule_id: str) -> dict[str, Any] | None:
