@@ -185,17 +185,24 @@ class Aws:
         with self._lock:
             if service not in self._clients:
                 with doing("setting up"):
-                    self._clients[service] = self._boto3.client(
-                        service,  # type: ignore[call-overload]  # any of boto3's, by name
-                        endpoint_url=self._endpoints.get(service, self._endpoint_url),
-                        config=Config(
-                            retries={"mode": "standard", "total_max_attempts": 4},
-                            connect_timeout=5,
-                            max_pool_connections=2 * SIDE_BY_SIDE,
-                            user_agent_extra="s3agg",
-                        ),
-                    )
+                    self._clients[service] = self._make_client(service)
             return self._clients[service]
+
+    def _make_client(self, service: str) -> Any:
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=5,
+            max_pool_connections=2 * SIDE_BY_SIDE,
+            user_agent_extra="s3agg",
+        )
+        try:
+            return self._boto3.client(
+                service,  # type: ignore[call-overload]  # any of boto3's, by name
+                endpoint_url=self._endpoints.get(service, self._endpoint_url),
+                config=config,
+            )
+        except ValueError as error:
+            raise UsageProblem(str(error), "An endpoint is a URL, such as http://127.0.0.1:4566") from error
 
     @property
     def cloudwatch(self) -> CloudWatchClient:
@@ -374,6 +381,8 @@ def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str)
     problem = f"While {what}: {' '.join(str(error).split())}"
     if isinstance(error, exceptions.ProfileNotFound):
         return UsageProblem(str(error), "List the profiles there are: aws configure list-profiles")
+    if isinstance(error, exceptions.InvalidRegionError):
+        return UsageProblem(str(error), "Check --region")
     if isinstance(error, exceptions.NoRegionError):
         return UsageProblem("No region is set", "Name one: --region, AWS_REGION, or the profile's")
     if isinstance(error, NO_CREDENTIALS):

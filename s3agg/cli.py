@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -19,7 +19,7 @@ import click
 
 from s3agg import settings
 from s3agg.errors import Interrupted, NotAsDeclared, S3aggError, UsageProblem, printable
-from s3agg.settings import Names
+from s3agg.settings import Names, Settings
 
 if TYPE_CHECKING:
     from s3agg.aws import Aws
@@ -31,10 +31,10 @@ NOT_AS_DECLARED = NotAsDeclared.exit_code
 WATCH_S = 2
 
 
-def main() -> NoReturn:
+def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; one line on stderr for whatever fails (DESIGN 3 has the exit codes)."""
     try:
-        code = cli.main(prog_name="s3agg", standalone_mode=False)
+        code = cli.main(args, prog_name="s3agg", standalone_mode=False)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
         fail(f"{command}: {error.format_message()} See {command} --help.", 2)
@@ -144,6 +144,18 @@ class Commands(click.Group):
             raise Interrupted from None
 
 
+def examples(*commands: str) -> str:
+    """The end of a command's help; click leaves lines after a backspace as they are."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
+    """An option of `create` that is one of the Settings, whose default it tells."""
+    name = flag.lstrip("-").replace("-", "_")
+    default = Settings.__dataclass_fields__[name].default or settings.NONE
+    return click.option(flag, default=None, help=f"{help_text}. [default: {default}]", **how)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="s3agg")
 def cli() -> None:
@@ -179,55 +191,56 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     return check
 
 
-@cli.command()
+@cli.command(
+    epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage")
+)
 @click.option(
     "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable, adds to those attached."
 )
-@click.option(
-    "--window",
-    type=click.IntRange(1, settings.LONGEST_WINDOW_S),
-    help="Seconds from a bucket's first event to its refresh. [default: 30]",
-)
 @click.option("--prefix", help="Only keys that begin so, for the buckets named now; '' for all.")
 @click.option("--suffix", help="Only keys that end so, for the buckets named now; '' for all.")
-@click.option(
-    "--log-level", type=click.Choice(settings.LOG_LEVELS), help="What the functions log. [default: INFO]"
+@setting(
+    "--window",
+    "Seconds from a bucket's first event to its refresh",
+    type=click.IntRange(1, settings.LONGEST_WINDOW_S),
+    metavar="SECONDS",
 )
-@click.option(
-    "--read-capacity", type=click.IntRange(1, 40_000), help="The table's read units per second. [default: 1]"
+@setting(
+    "--min-interval",
+    "Seconds between two refreshes of a share; less than 60 only on this machine",
+    type=click.IntRange(0, settings.LONGEST_WINDOW_S),
+    metavar="SECONDS",
 )
-@click.option(
-    "--write-capacity",
-    type=click.IntRange(1, 40_000),
-    help="The table's write units per second. [default: 5]",
-)
-@click.option(
-    "--on-demand/--provisioned", default=None, help="Pay for each request to the table, or for its capacity."
-)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 1000),
-    help="Executions reserved for the aggregator function. [default: 10]",
-)
-@click.option(
-    "--memory", type=click.IntRange(128, 10_240), help="Memory of each function, MB. [default: 128]"
-)
-@click.option("--runtime", help="Python runtime of the functions. [default: python3.13]")
-@click.option(
-    "--architecture",
-    type=click.Choice(["x86_64", "arm64"]),
-    help="Processor of the functions; arm64 costs a fifth less. [default: arm64]",
-)
-@click.option(
+@setting("--log-level", "What the functions log", type=click.Choice(settings.LOG_LEVELS))
+@setting(
     "--log-retention",
+    "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
     type=click.Choice([str(days) for days in settings.RETENTIONS]),
     metavar="DAYS",
-    help="Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90, ... [default: 30]",
+)
+@setting(
+    "--read-capacity", "The table's read units per second", type=click.IntRange(1, 40_000), metavar="UNITS"
+)
+@setting(
+    "--write-capacity", "The table's write units per second", type=click.IntRange(1, 40_000), metavar="UNITS"
 )
 @click.option(
-    "--min-interval",
-    type=click.IntRange(0, settings.LONGEST_WINDOW_S),
-    help="Seconds between two refreshes of a share; less than 60 only on this machine. [default: 60]",
+    "--on-demand/--provisioned",
+    default=None,
+    help="Pay for each request to the table, or for its capacity. [default: provisioned]",
+)
+@setting(
+    "--concurrency",
+    "Executions reserved for the aggregator function",
+    type=click.IntRange(1, 1000),
+    metavar="NUMBER",
+)
+@setting("--memory", "Memory of each function", type=click.IntRange(128, 10_240), metavar="MB")
+@setting("--runtime", "Python runtime of the functions", metavar="NAME")
+@setting(
+    "--architecture",
+    "Processor of the functions; arm64 costs a fifth less",
+    type=click.Choice(["x86_64", "arm64"]),
 )
 @click.option(
     "--include-gateway-writes/--ignore-gateway-writes",
@@ -235,19 +248,24 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
 )
 @click.option(
-    "--tag", "tags", multiple=True, metavar="K=V", callback=key_value, help="Tag for all; repeatable."
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="K=V",
+    callback=key_value,
+    help="Tag for every resource; repeatable.",
 )
-@click.option(
+@setting(
     "--permissions-boundary",
+    "Policy that bounds both roles, or none",
     metavar="ARN",
     callback=none_or("iam"),
-    help="Policy that bounds both roles; or none.",
 )
-@click.option(
+@setting(
     "--alarm-topic",
+    "SNS topic to tell of dead letters and of a message that waits too long, or none",
     metavar="ARN",
     callback=none_or("sns"),
-    help="SNS topic to tell of dead letters and of a message that waits too long; or none.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
 @aws_options
@@ -259,13 +277,9 @@ def create(
     dry_run: bool,
     **options: Any,
 ) -> int:
-    r"""Bring the stack to what is asked: make, update, keep.
+    """Bring the stack to what is asked: make, update, keep.
 
     An option that is not given keeps what was asked for before.
-
-    \b
-    s3agg create --bucket my-uploads
-    s3agg create --window 300 --tag team=storage
     """
     from s3agg import deployment, engine
 
@@ -285,20 +299,16 @@ def create(
     return 0
 
 
-@cli.command()
+@cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
 @click.option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
 @click.option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @aws_options
 def delete(where: Where, buckets: tuple[str, ...], keep_logs: bool, dry_run: bool, yes: bool) -> int:
-    r"""Remove the whole stack, or detach a bucket from it.
+    """Remove the whole stack, or detach a bucket from it.
 
     Of a bucket's notifications only the stack's own rule is touched. Objects are never touched.
-
-    \b
-    s3agg delete
-    s3agg delete --bucket my-uploads --yes
     """
     from s3agg import deployment, engine
 
@@ -324,16 +334,11 @@ def delete(where: Where, buckets: tuple[str, ...], keep_logs: bool, dry_run: boo
     return 0
 
 
-@cli.command()
+@cli.command(epilog=examples("s3agg status", "s3agg status --output json"))
 @click.option("--watch", is_flag=True, help="Redraw it every 2 seconds, until Ctrl-C.")
 @aws_options
 def status(where: Where, watch: bool) -> int:
-    r"""Show every resource, window, queue and function; exit 3 if anything is not as declared.
-
-    \b
-    s3agg status
-    s3agg status --output json
-    """
+    """Show every resource, window, queue and function; exit 3 if anything is not as declared."""
     from s3agg import status as statuses
 
     screen = where.screen()
@@ -351,7 +356,11 @@ def status(where: Where, watch: bool) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "s3agg test-upload --bucket my-uploads", "s3agg test-upload --bucket my-uploads --count 50 --keep"
+    )
+)
 @click.option("--bucket", help="Bucket to upload to; needed if several are attached.")
 @click.option(
     "--count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Objects to upload."
@@ -364,12 +373,7 @@ def status(where: Where, watch: bool) -> int:
 @click.option("--keep", is_flag=True, help="Leave the objects in the bucket.")
 @aws_options
 def test_upload(where: Where, bucket: str | None, count: int, timeout: int | None, keep: bool) -> int:
-    r"""Upload objects and follow their events through both functions; fail if the refresh does not come.
-
-    \b
-    s3agg test-upload --bucket my-uploads
-    s3agg test-upload --bucket my-uploads --count 50 --keep
-    """
+    """Upload objects and follow their events through both functions; fail if the refresh does not come."""
     from s3agg import deployment, probe
 
     screen = where.screen()
@@ -386,18 +390,14 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     return 0 if report.ok else 1
 
 
-@cli.command()
+@cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=4566, show_default=True, help="Port; 0 for a free one."
 )
 def local(port: int) -> int:
-    r"""Run AWS on this machine, in the foreground and on loopback only, until Ctrl-C.
+    """Run AWS on this machine, in the foreground and on loopback only, until Ctrl-C.
 
     Needs the extra: pip install 's3agg[local]'
-
-    \b
-    s3agg local
-    s3agg local --port 4600
     """
     from s3agg.local import machine
 
@@ -410,7 +410,7 @@ def local(port: int) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(epilog=examples("s3agg demo", "s3agg demo --count 200 --window 10"))
 @click.option(
     "--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Objects to upload."
 )
@@ -420,13 +420,9 @@ def local(port: int) -> int:
 @output_option
 @verbose_option
 def demo(count: int, window: int, output: str, verbose: bool) -> int:
-    r"""Show all of it on this machine: create, upload, refresh, status, delete. No AWS account needed.
+    """Show all of it on this machine: create, upload, refresh, status, delete. No AWS account needed.
 
     Needs the extra: pip install 's3agg[local]'
-
-    \b
-    s3agg demo
-    s3agg demo --count 200 --window 10
     """
     from s3agg import demo as demos
     from s3agg.aws import Aws
