@@ -201,6 +201,8 @@ class Aws:
                 endpoint_url=self._endpoints.get(service, self._endpoint_url),
                 config=config,
             )
+        except exceptions.BotoCoreError:  # some of these are ValueErrors too
+            raise
         except ValueError as error:
             raise UsageProblem(str(error), "An endpoint is a URL, such as http://127.0.0.1:4566") from error
 

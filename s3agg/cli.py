@@ -22,6 +22,8 @@ from s3agg.errors import Interrupted, NotAsDeclared, S3aggError, UsageProblem, p
 from s3agg.settings import Names, Settings
 
 if TYPE_CHECKING:
+    from botocore.session import Session
+
     from s3agg.aws import Aws
     from s3agg.render import Screen
 
@@ -31,10 +33,13 @@ NOT_AS_DECLARED = NotAsDeclared.exit_code
 WATCH_S = 2
 
 
-def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; one line on stderr for whatever fails (DESIGN 3 has the exit codes)."""
+def main(args: Sequence[str] | None = None, session: Session | None = None) -> NoReturn:
+    """Run the command line; one line on stderr for whatever fails (DESIGN 3 has the exit codes).
+
+    `session` is whose AWS the commands use, if not that of the options and the environment.
+    """
     try:
-        code = cli.main(args, prog_name="s3agg", standalone_mode=False)
+        code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=session)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
         fail(f"{command}: {error.format_message()} See {command} --help.", 2)
@@ -83,6 +88,7 @@ class Where:
             profile=self.profile,
             region=self.region,
             endpoint_url=self.endpoint_url,
+            session=click.get_current_context().obj,
             trace=screen.trace if self.verbose else None,
             waiting=screen.waiting,
             warn=screen.warn,

@@ -222,9 +222,11 @@ def the_bucket(deployment: Deployment, named: str | None) -> Notification:
             if each.bucket == named:
                 return each
         raise S3aggError(f"Bucket {named} is not attached to the stack", f"s3agg create --bucket {named}")
-    if len(attached) != 1:
-        names = ", ".join(each.bucket for each in attached) or "none"
-        raise UsageProblem(f"Several buckets are attached, or none: {names}", "Name one with --bucket")
+    if not attached:
+        raise S3aggError("No bucket is attached to the stack", "s3agg create --bucket BUCKET")
+    if len(attached) > 1:
+        names = ", ".join(each.bucket for each in attached)
+        raise UsageProblem(f"Several buckets are attached: {names}", "Name one with --bucket")
     return attached[0]
 
 

@@ -59,6 +59,10 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 def plain(value: object, style: str = "") -> Text:
     return Text(printable(str(value)), style=style)
 
@@ -105,7 +109,7 @@ class Screen:
                 elif isinstance(event, demo.Step):
                     self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
                 elif isinstance(event, Status):
-                    self.err.print(status_view(event))
+                    self.err.print(status_view(event, utc_now()))
                 elif line and not self.err.is_terminal:
                     self.say(line)
                 yield event
@@ -150,7 +154,7 @@ class Screen:
         self.show(report, lambda: plan_table(deployment, plan, done=done))
 
     def status(self, status: Status) -> None:
-        self.show(status, lambda: status_view(status))
+        self.show(status, lambda: status_view(status, utc_now()))
 
     def probe(self, report: probe.Report) -> None:
         self.show(report, lambda: probe_view(report))
@@ -162,7 +166,7 @@ class Screen:
     def live_status(self) -> Iterator[Callable[[Status], None]]:
         """Redraw a status in place, for --watch."""
         with Live(console=self.out, auto_refresh=False, vertical_overflow="visible") as live:
-            yield lambda status: live.update(status_view(status), refresh=True)
+            yield lambda status: live.update(status_view(status, utc_now()), refresh=True)
 
 
 class Progress:
@@ -293,11 +297,10 @@ def _summary(changes: Sequence[Change], words: dict[str, str]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
-def status_view(status: Status) -> RenderableType:
+def status_view(status: Status, now: datetime) -> RenderableType:
     """One screen that answers in its first line whether it is working."""
     if not status.exists:
         return _verdict(status)
-    now = datetime.now(timezone.utc)
     resources = _table("state", "resource", "name", "declared -> found")
     kinds = list(dict.fromkeys(each.kind for each in status.resources))
     for each in sorted(status.resources, key=lambda each: kinds.index(each.kind)):

@@ -1,0 +1,626 @@
+"""The functions, their permissions and the trigger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from s3agg import assets
+from s3agg.errors import S3aggError
+from s3agg.resources.dynamodb import Table
+from s3agg.resources.iam import Role
+from s3agg.resources.lambda_ import EventSourceMapping, Function, Permission, statements
+from s3agg.resources.logs import LogGroup
+from s3agg.resources.resource import Resource
+from s3agg.resources.sqs import Queue
+from s3agg.settings import STACK_TAG
+from tests.support.aws import PLACE, World, account_settings
+
+TAGS = {STACK_TAG: "Test", "team": "a"}
+DEAD = Queue(PLACE, "Dead", TAGS, visibility=180, retention=60)
+QUEUE = Queue(PLACE, "Queue", TAGS, visibility=180, retention=60)
+TABLE = Table(PLACE, "Table", TAGS, read_capacity=1, write_capacity=5, on_demand=False)
+ROLE = Role(
+    PLACE,
+    "Role",
+    TAGS,
+    trust=assets.policy("lambda-trust", {}),
+    policies=(),
+    managed_policies=(),
+    boundary=None,
+)
+FUNCTION = Function(
+    PLACE,
+    "Function",
+    TAGS,
+    role=ROLE,
+    log_group=LogGroup(PLACE, "/aws/lambda/Function", TAGS, retention=30),
+    table=TABLE,
+    queue=QUEUE,
+    failures_to=DEAD,
+    handler="s3_aggregator.lambda_handler",
+    code=assets.handler_zip("s3_aggregator"),
+    runtime="python3.13",
+    architecture="arm64",
+    timeout=10,
+    memory=128,
+    environment={"LOG_LEVEL": "INFO", "REFRESH_DELAY_SECONDS": "30", "INCLUDE_GATEWAY_WRITES": None},
+    concurrency=10,
+)
+PERMISSION = Permission(PLACE, "SID_my_photos", TAGS, function=FUNCTION, bucket="my.photos")
+TRIGGER = EventSourceMapping(PLACE, "Queue to Function", TAGS, queue=QUEUE, function=FUNCTION, at_once=2)
+
+NOT_ASSUMED = "The role defined for the function cannot be assumed by Lambda."
+NOT_RECEIVED = "The provided execution role does not have permissions to call ReceiveMessage on SQS"
+NOT_SENT = "The function's execution role does not have permissions to call SendMessage on arn:aws:sqs:…"
+NO_ROOM = (
+    "Specified ReservedConcurrentExecutions for function decreases account's"
+    " UnreservedConcurrentExecution below its minimum value of [100]."
+)
+
+
+@pytest.fixture
+def deployed(world: World) -> World:
+    """An account with the function and what it needs."""
+    world.create(DEAD, QUEUE, TABLE, ROLE, FUNCTION)
+    return world
+
+
+@pytest.fixture
+def needed(world: World) -> World:
+    """An account with what the function needs."""
+    world.create(DEAD, QUEUE, TABLE, ROLE)
+    return world
+
+
+@pytest.mark.parametrize("resource", [FUNCTION, PERMISSION, TRIGGER], ids=lambda each: each.kind)
+def test_what_is_not_there_is_not_found(world: World, resource: Resource) -> None:
+    assert resource.find(world.aws) is None
+
+
+@pytest.mark.parametrize("resource", [PERMISSION, TRIGGER], ids=lambda each: each.kind)
+def test_what_the_function_does_not_have_is_not_found(deployed: World, resource: Resource) -> None:
+    assert resource.find(deployed.aws) is None
+
+
+def test_a_new_function_is_as_declared(deployed: World) -> None:
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_a_new_function_has_its_tags_from_the_start(deployed: World) -> None:
+    assert deployed.found(FUNCTION).tags == TAGS
+
+
+def test_a_new_function_knows_the_table_and_the_queue(deployed: World) -> None:
+    variables = deployed.found(FUNCTION).more["variables"]
+
+    assert variables == {
+        "TABLE_NAME": "Table",
+        "QUEUE_URL": QUEUE.url(deployed.aws),
+        "LOG_LEVEL": "INFO",
+        "REFRESH_DELAY_SECONDS": "30",
+    }
+
+
+def test_a_function_is_not_made_without_the_url_of_its_queue(needed: World) -> None:
+    needed.wire.refuse("sqs:GetQueueUrl", "AWS.SimpleQueueService.NonExistentQueue", times=3)
+
+    FUNCTION.create(needed.aws)
+
+    assert needed.differences(FUNCTION) == {}
+
+
+CONFIGURATION = "lambda:UpdateFunctionConfiguration"
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"Timeout": 3}, {"timeout": ("10 s", "3 s")}),
+        ({"MemorySize": 256}, {"memory": ("128 MB", "256 MB")}),
+        ({"Runtime": "python3.12"}, {"runtime": ("python3.13", "python3.12")}),
+        ({"Handler": "a.b"}, {"handler": ("s3_aggregator.lambda_handler", "a.b")}),
+        (
+            {"Role": PLACE.iam("role/Other")},
+            {"role": (PLACE.iam("role/Role"), PLACE.iam("role/Other"))},
+        ),
+    ],
+    ids=lambda each: next(iter(each)),
+)
+def test_a_configuration_changed_by_hand_is_named_and_mended(
+    deployed: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
+) -> None:
+    deployed.create(replace(ROLE, name="Other"))
+    deployed.somebody.lambda_.update_function_configuration(FunctionName="Function", **changed)
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert named == difference
+    assert changes == [CONFIGURATION]
+    assert deployed.differences(FUNCTION) == {}
+
+
+def set_variables(world: World, **changed: str | None) -> None:
+    """Change some of the function's variables by hand; None takes one away."""
+    variables = {**world.found(FUNCTION).more["variables"], **changed}
+    kept = {name: value for name, value in variables.items() if value is not None}
+    world.somebody.lambda_.update_function_configuration(
+        FunctionName="Function", Environment={"Variables": kept}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "difference"),
+    [
+        ("LOG_LEVEL", "DEBUG", ("INFO", "DEBUG")),
+        ("TABLE_NAME", "Other", ("Table", "Other")),
+        ("QUEUE_URL", "https://other", ("Queue", "https://other")),
+        ("QUEUE_URL", None, ("Queue", "(none)")),
+        ("INCLUDE_GATEWAY_WRITES", "true", ("(none)", "true")),
+    ],
+)
+def test_a_variable_changed_by_hand_is_named_and_mended(
+    deployed: World, name: str, value: str | None, difference: tuple[str, str]
+) -> None:
+    set_variables(deployed, **{name: value})
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert named == {f"variable {name}": difference}
+    assert changes == [CONFIGURATION]
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_variables_that_somebody_added_stay_and_are_no_difference(deployed: World) -> None:
+    set_variables(deployed, THEIRS="1", LOG_LEVEL="DEBUG")
+
+    deployed.update(FUNCTION)
+
+    assert deployed.found(FUNCTION).more["variables"]["THEIRS"] == "1"
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_code_changed_by_hand_is_named_and_mended(deployed: World) -> None:
+    deployed.somebody.lambda_.update_function_code(
+        FunctionName="Function", ZipFile=assets.handler_zip("s3_sgw_refresh"), Architectures=["arm64"]
+    )
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert list(named) == ["code"]
+    assert changes == ["lambda:UpdateFunctionCode"]
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_another_architecture_takes_the_code_again(deployed: World) -> None:
+    other = replace(FUNCTION, architecture="x86_64")
+
+    named = deployed.differences(other)
+    changes = deployed.update(other)
+
+    assert named == {"architecture": ("x86_64", "arm64")}
+    assert changes == ["lambda:UpdateFunctionCode"]
+    assert deployed.wire.made("lambda:UpdateFunctionCode")[0]["Architectures"] == ["x86_64"]
+
+
+def test_the_configuration_goes_before_the_code(deployed: World) -> None:
+    new = replace(FUNCTION, runtime="python3.14", code=assets.handler_zip("s3_sgw_refresh"))
+
+    changes = deployed.update(new)
+
+    assert changes == [CONFIGURATION, "lambda:UpdateFunctionCode"]
+
+
+def test_reserved_concurrency_changed_by_hand_is_named_and_mended(deployed: World) -> None:
+    deployed.somebody.lambda_.put_function_concurrency(
+        FunctionName="Function", ReservedConcurrentExecutions=1
+    )
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert named == {"reserved concurrency": ("10", "1")}
+    assert changes == ["lambda:PutFunctionConcurrency"]
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_a_reservation_taken_away_is_a_difference_where_there_is_room(deployed: World) -> None:
+    deployed.somebody.lambda_.delete_function_concurrency(FunctionName="Function")
+
+    assert deployed.differences(FUNCTION) == {"reserved concurrency": ("10", "(none)")}
+
+
+@pytest.mark.parametrize(("unreserved", "room"), [(10, False), (109, False), (110, True)])
+def test_no_reservation_in_an_account_without_room_is_no_difference(
+    deployed: World, unreserved: int, room: bool
+) -> None:
+    deployed.somebody.lambda_.delete_function_concurrency(FunctionName="Function")
+    deployed.wire.answer("lambda:GetAccountSettings", account_settings(unreserved))
+
+    assert bool(deployed.differences(FUNCTION)) is room
+
+
+def test_an_account_without_room_gets_a_warning_and_a_function(needed: World) -> None:
+    needed.wire.refuse("lambda:PutFunctionConcurrency", "InvalidParameterValueException", NO_ROOM)
+    needed.wire.answer("lambda:GetAccountSettings", account_settings(10))
+
+    FUNCTION.create(needed.aws)
+
+    (warning,) = needed.warnings
+    assert warning.startswith("This account's quota leaves no room to reserve 10 concurrent executions")
+    assert needed.differences(FUNCTION) == {}
+
+
+def test_another_refusal_of_the_reservation_is_an_error(needed: World) -> None:
+    needed.wire.refuse("lambda:PutFunctionConcurrency", "InvalidParameterValueException", "Something else")
+
+    with pytest.raises(ClientError, match="Something else"):
+        FUNCTION.create(needed.aws)
+
+
+def test_a_failure_destination_changed_by_hand_is_named_and_mended(deployed: World) -> None:
+    # moto keeps the first destination that was ever put.
+    other = {"DestinationConfig": {"OnFailure": {"Destination": QUEUE.arn}}}
+    deployed.wire.answer("lambda:GetFunctionEventInvokeConfig", other, times=2)
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert named == {"failure destination": (DEAD.arn, QUEUE.arn)}
+    assert changes == ["lambda:PutFunctionEventInvokeConfig"]
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_a_failure_destination_taken_away_is_put_back(deployed: World) -> None:
+    deployed.somebody.lambda_.delete_function_event_invoke_config(FunctionName="Function")
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert named == {"failure destination": (DEAD.arn, "(none)")}
+    assert changes == ["lambda:PutFunctionEventInvokeConfig"]
+    assert deployed.differences(FUNCTION) == {}
+
+
+def test_a_failure_destination_that_is_not_declared_is_taken_away(deployed: World) -> None:
+    without = replace(FUNCTION, failures_to=None)
+
+    changes = deployed.update(without)
+
+    assert changes == ["lambda:DeleteFunctionEventInvokeConfig"]
+    assert deployed.differences(without) == {}
+
+
+def test_a_tag_changed_by_hand_is_named_and_alone_written(deployed: World) -> None:
+    deployed.somebody.lambda_.tag_resource(Resource=FUNCTION.arn, Tags={"team": "b"})
+
+    named = deployed.differences(FUNCTION)
+    changes = deployed.update(FUNCTION)
+
+    assert named == {"tag team": ("a", "b")}
+    assert changes == ["lambda:TagResource"]
+    assert deployed.wire.made("lambda:TagResource")[0]["Tags"] == {"team": "a"}
+
+
+@pytest.mark.parametrize("tags", [{}, {STACK_TAG: "Other"}])
+def test_a_function_without_our_tag_or_with_another_stacks_is_foreign(
+    needed: World, tags: dict[str, str]
+) -> None:
+    needed.create(replace(FUNCTION, tags=tags))
+
+    assert FUNCTION.is_foreign(needed.found(FUNCTION))
+
+
+def make_function(world: World) -> None:
+    FUNCTION.create(world.aws)
+
+
+def make_trigger(world: World) -> None:
+    FUNCTION.create(world.aws)
+    TRIGGER.create(world.aws)
+
+
+def change_timeout(world: World) -> None:
+    FUNCTION.create(world.aws)
+    changed = replace(FUNCTION, timeout=20)
+    changed.update(world.aws, world.found(changed))
+
+
+SPREADING: list[tuple[Callable[[World], None], str, str]] = [
+    (make_function, "lambda:CreateFunction", NOT_ASSUMED),
+    (change_timeout, CONFIGURATION, NOT_ASSUMED),
+    (make_trigger, "lambda:CreateEventSourceMapping", NOT_RECEIVED),
+    (make_function, "lambda:PutFunctionEventInvokeConfig", NOT_SENT),
+]
+
+
+@pytest.mark.parametrize(("act", "operation", "message"), SPREADING)
+def test_a_role_that_spreads_is_waited_for(
+    needed: World, act: Callable[[World], None], operation: str, message: str
+) -> None:
+    needed.wire.refuse(operation, "InvalidParameterValueException", message, times=2)
+
+    act(needed)
+
+    assert len(needed.wire.made(operation)) == 3
+    assert 0 < needed.clock.waited < 1
+
+
+@pytest.mark.parametrize(("act", "operation", "message"), SPREADING)
+def test_a_role_that_never_spreads_is_an_error_in_awss_words_after_a_minute(
+    needed: World, act: Callable[[World], None], operation: str, message: str
+) -> None:
+    needed.wire.refuse(operation, "InvalidParameterValueException", message)
+
+    with pytest.raises(ClientError, match=message.rstrip(".")):
+        act(needed)
+
+    assert 60 < needed.clock.waited < 62
+    assert needed.waiting[-1].startswith(("waiting for role Role to", "waiting for function Function to"))
+
+
+@pytest.mark.parametrize(("act", "operation", "message"), SPREADING)
+def test_another_invalid_parameter_is_an_error_at_once(
+    needed: World, act: Callable[[World], None], operation: str, message: str
+) -> None:
+    needed.wire.refuse(operation, "InvalidParameterValueException", f"Not: {message[-5:]}")
+
+    with pytest.raises(ClientError, match="Not: "):
+        act(needed)
+
+    assert needed.clock.waited == 0
+
+
+@pytest.mark.parametrize("operation", [CONFIGURATION, "lambda:UpdateFunctionCode"])
+def test_an_update_in_progress_is_waited_for(deployed: World, operation: str) -> None:
+    deployed.wire.refuse(operation, "ResourceConflictException", "An update is in progress", times=2)
+    new = replace(FUNCTION, timeout=20, code=assets.handler_zip("s3_sgw_refresh"))
+
+    changes = deployed.update(new)
+
+    assert changes.count(operation) == 3
+    assert deployed.differences(new) == {}
+
+
+def test_an_update_waits_until_it_is_in_force(deployed: World) -> None:
+    deployed.wire.answer(
+        "lambda:GetFunctionConfiguration", {"State": "Active", "LastUpdateStatus": "InProgress"}, times=8
+    )
+
+    deployed.update(replace(FUNCTION, timeout=20))
+
+    assert deployed.waiting[-1].startswith("waiting for function Function to become active")
+
+
+def test_delete_removes_the_function(deployed: World) -> None:
+    deployed.delete(FUNCTION)
+
+    assert FUNCTION.find(deployed.aws) is None
+
+
+def test_deleting_a_function_that_is_gone_is_no_error(deployed: World) -> None:
+    found = deployed.found(FUNCTION)
+    deployed.somebody.lambda_.delete_function(FunctionName="Function")
+
+    FUNCTION.delete(deployed.aws, found)
+
+    assert FUNCTION.find(deployed.aws) is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "operation"),
+    [
+        (FUNCTION, "lambda:GetFunction"),
+        (FUNCTION, "lambda:GetFunctionEventInvokeConfig"),
+        (PERMISSION, "lambda:GetPolicy"),
+        (TRIGGER, "lambda:ListEventSourceMappings"),
+        (TRIGGER, "lambda:ListTags"),
+    ],
+)
+def test_a_denied_look_is_not_taken_for_absence(deployed: World, resource: Resource, operation: str) -> None:
+    deployed.create(PERMISSION, TRIGGER)
+    deployed.wire.refuse(operation, "AccessDeniedException", status=403)
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        resource.find(deployed.aws)
+
+
+def test_a_new_permission_is_as_declared(deployed: World) -> None:
+    deployed.create(PERMISSION)
+
+    assert deployed.differences(PERMISSION) == {}
+
+
+def test_a_permission_is_for_one_bucket_of_this_account(deployed: World) -> None:
+    PERMISSION.create(deployed.aws)
+
+    (made,) = deployed.wire.made("lambda:AddPermission")
+    assert made["StatementId"] == "SID_my_photos"
+    assert (made["SourceArn"], made["SourceAccount"]) == ("arn:aws:s3:::my.photos", PLACE.account)
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        (
+            {"SourceArn": "arn:aws:s3:::other"},
+            {"source bucket": ("arn:aws:s3:::my.photos", "arn:aws:s3:::other")},
+        ),
+        ({"SourceAccount": "210987654321"}, {"source account": (PLACE.account, "210987654321")}),
+        ({"SourceAccount": None}, {"source account": (PLACE.account, "(none)")}),
+        (
+            {"Principal": "sns.amazonaws.com"},
+            {"principal": ("s3.amazonaws.com", "sns.amazonaws.com")},
+        ),
+        (
+            {"Action": "lambda:GetFunction"},
+            {"action": ("lambda:InvokeFunction", "lambda:GetFunction")},
+        ),
+    ],
+)
+def test_a_permission_changed_by_hand_is_named_and_made_anew(
+    deployed: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
+) -> None:
+    statement = {
+        "FunctionName": "Function",
+        "StatementId": "SID_my_photos",
+        "Action": "lambda:InvokeFunction",
+        "Principal": "s3.amazonaws.com",
+        "SourceAccount": PLACE.account,
+        "SourceArn": "arn:aws:s3:::my.photos",
+        **changed,
+    }
+    deployed.somebody.lambda_.add_permission(
+        **{name: value for name, value in statement.items() if value is not None}
+    )
+
+    named = deployed.differences(PERMISSION)
+    changes = deployed.update(PERMISSION)
+
+    assert named == difference
+    assert changes == ["lambda:RemovePermission", "lambda:AddPermission"]
+    assert deployed.differences(PERMISSION) == {}
+
+
+def test_a_change_of_the_policy_at_the_same_time_is_waited_for(deployed: World) -> None:
+    deployed.wire.refuse("lambda:AddPermission", "PreconditionFailedException", status=412, times=2)
+    deployed.wire.refuse("lambda:RemovePermission", "PreconditionFailedException", status=412, times=2)
+
+    deployed.create(PERMISSION)
+    changes = deployed.delete(PERMISSION)
+
+    assert changes == ["lambda:RemovePermission"] * 3
+
+
+def test_a_policy_without_room_says_how_many_buckets_are_attached(deployed: World) -> None:
+    deployed.create(PERMISSION)
+    deployed.wire.refuse("lambda:AddPermission", "PolicyLengthExceededException", "20480")
+    other = replace(PERMISSION, name="SID_other", bucket="other")
+
+    with pytest.raises(S3aggError, match=r"bucket other: 1 are attached\. .*--stack"):
+        other.create(deployed.aws)
+
+
+def test_the_policy_is_asked_for_once_for_all_buckets(deployed: World) -> None:
+    deployed.aws.forget()
+
+    for _ in range(3):
+        statements(deployed.aws, "Function")
+
+    assert len(deployed.wire.made("lambda:GetPolicy")) == 1
+
+
+def test_delete_removes_one_permission_only(deployed: World) -> None:
+    other = replace(PERMISSION, name="SID_other", bucket="other")
+    deployed.create(PERMISSION, other)
+
+    deployed.delete(PERMISSION)
+
+    deployed.aws.forget()
+    assert list(statements(deployed.aws, "Function")) == ["SID_other"]
+
+
+@pytest.mark.parametrize("what", ["permission", "function"])
+def test_deleting_a_permission_that_is_gone_is_no_error(deployed: World, what: str) -> None:
+    deployed.create(PERMISSION)
+    found = deployed.found(PERMISSION)
+    if what == "permission":
+        PERMISSION.delete(deployed.somebody, found)
+    else:
+        FUNCTION.delete(deployed.somebody, found)
+
+    PERMISSION.delete(deployed.aws, found)
+
+    deployed.aws.forget()
+    assert PERMISSION.find(deployed.aws) is None
+
+
+def test_a_new_trigger_is_as_declared(deployed: World) -> None:
+    deployed.create(TRIGGER)
+
+    assert deployed.differences(TRIGGER) == {}
+    assert deployed.found(TRIGGER).tags == TAGS
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"Enabled": False}, {"state": ("enabled", "disabled")}),
+        ({"BatchSize": 10}, {"batch size": ("1", "10")}),
+        ({"ScalingConfig": {"MaximumConcurrency": 5}}, {"at once": ("2", "5")}),
+        ({"ScalingConfig": {}}, {"at once": ("2", "(none)")}),
+        ({"FunctionResponseTypes": []}, {"partial batch responses": ("yes", "no")}),
+    ],
+)
+def test_a_trigger_changed_by_hand_is_named_and_mended(
+    deployed: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
+) -> None:
+    deployed.create(TRIGGER)
+    uuid = deployed.found(TRIGGER).more["uuid"]
+    deployed.somebody.lambda_.update_event_source_mapping(UUID=uuid, **changed)
+
+    named = deployed.differences(TRIGGER)
+    changes = deployed.update(TRIGGER)
+
+    assert named == difference
+    assert changes == ["lambda:UpdateEventSourceMapping"]
+    assert deployed.differences(TRIGGER) == {}
+
+
+def test_a_trigger_that_somebody_made_is_taken_over(deployed: World) -> None:
+    deployed.somebody.lambda_.create_event_source_mapping(
+        EventSourceArn=QUEUE.arn, FunctionName="Function", BatchSize=1
+    )
+
+    deployed.update(TRIGGER)
+
+    assert not TRIGGER.is_foreign(deployed.found(TRIGGER))
+    assert deployed.differences(TRIGGER) == {}
+
+
+def test_the_trigger_of_another_function_is_not_ours(deployed: World) -> None:
+    other = replace(FUNCTION, name="Function2")
+    deployed.create(other, replace(TRIGGER, function=other))
+
+    assert TRIGGER.find(deployed.aws) is None
+
+
+@pytest.mark.parametrize("operation", ["UpdateEventSourceMapping", "DeleteEventSourceMapping"])
+def test_a_trigger_that_is_changing_is_waited_for(deployed: World, operation: str) -> None:
+    deployed.create(TRIGGER)
+    deployed.wire.refuse(f"lambda:{operation}", "ResourceInUseException", times=2)
+
+    if operation.startswith("Update"):
+        changes = deployed.update(replace(TRIGGER, at_once=3))
+    else:
+        changes = deployed.delete(TRIGGER)
+
+    assert changes == [f"lambda:{operation}"] * 3
+
+
+def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployed: World) -> None:
+    deleting = {"UUID": "1", "State": "Deleting", "FunctionArn": FUNCTION.arn, "BatchSize": 1}
+    deployed.wire.answer("lambda:ListEventSourceMappings", {"EventSourceMappings": [deleting]}, times=5)
+
+    found = TRIGGER.find(deployed.aws)
+    TRIGGER.create(deployed.aws)
+
+    assert found is None
+    assert deployed.differences(TRIGGER) == {}
+
+
+def test_deleting_a_trigger_that_is_gone_is_no_error(deployed: World) -> None:
+    deployed.create(TRIGGER)
+    found = deployed.found(TRIGGER)
+    deployed.somebody.lambda_.delete_event_source_mapping(UUID=found.more["uuid"])
+
+    TRIGGER.delete(deployed.aws, found)
+
+    assert TRIGGER.find(deployed.aws) is None

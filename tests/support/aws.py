@@ -1,0 +1,343 @@
+"""AWS in process for the fast tests: moto, a clock that only waiting moves, and faults on botocore's hooks.
+
+A test module takes the fixture with `world = support.world`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto import mock_aws
+from moto.iam.models import AWSManagedPolicy, iam_backends
+
+from s3agg.aws import Aws, Place
+from s3agg.resources.resource import Found, Resource
+
+if TYPE_CHECKING:
+    from moto.core.config import DefaultConfig
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+PLACE = Place("aws", REGION, ACCOUNT)
+MOTO: DefaultConfig = {
+    # A credentials error must show: moto would put its own into the environment.
+    "core": {"mock_credentials": False, "reset_boto3_session": True, "service_whitelist": None},
+    "lambda": {"use_docker": False},
+}
+READS = ("Get", "List", "Describe", "Head", "Scan", "Query", "Filter")
+
+
+class Clock:
+    """Seconds that pass only while somebody sleeps."""
+
+    def __init__(self, start: float = 1_750_000_000.0) -> None:
+        self.started = self._now = start
+        self._lock = threading.Lock()
+
+    def time(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float, /) -> None:
+        with self._lock:
+            self._now += seconds
+
+    @property
+    def waited(self) -> float:
+        return self._now - self.started
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as the code made it; the operation is named as IAM names it, `sqs:CreateQueue`."""
+
+    operation: str
+    params: Mapping[str, Any]
+
+    @property
+    def changes(self) -> bool:
+        return not self.operation.partition(":")[2].startswith(READS)
+
+
+@dataclass
+class Fault:
+    """What becomes of the calls of an operation after the first `after` of them, `times` times."""
+
+    operation: str
+    act: Callable[[Call], Any]
+    after: int
+    times: float
+
+
+@dataclass
+class Wire:
+    """Every call that is made on a session, and what some are answered instead of by moto."""
+
+    calls: list[Call] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def listen(self, session: botocore.session.Session) -> None:
+        session.register("before-parameter-build", self._record)  # type: ignore[arg-type]  # its keywords
+        session.register("before-call", self._intervene)  # type: ignore[arg-type]  # its keywords
+
+    def reset(self) -> None:
+        self.calls.clear()
+        self.faults.clear()
+
+    def refuse(
+        self,
+        operation: str,
+        code: str,
+        message: str = "no",
+        *,
+        times: float = float("inf"),
+        after: int = 0,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Answer with an error."""
+        meta = {"HTTPStatusCode": status, "HTTPHeaders": dict(headers or {}), "RequestId": "injected"}
+        answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": meta}
+        self._add(operation, lambda _: _answer(status, answer), after, times)
+
+    def answer(
+        self,
+        operation: str,
+        answer: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+        *,
+        times: float = float("inf"),
+        after: int = 0,
+    ) -> None:
+        """Answer with this, or what this returns then, without asking moto."""
+        meta = {"HTTPStatusCode": 200, "HTTPHeaders": {}, "RequestId": "injected"}
+
+        def act(_: Call) -> tuple[AWSResponse, dict[str, Any]]:
+            parsed = answer() if callable(answer) else answer
+            return _answer(200, {**parsed, "ResponseMetadata": meta})
+
+        self._add(operation, act, after, times)
+
+    def fail(self, operation: str, error: Exception) -> None:
+        """Raise instead of calling."""
+
+        def act(_: Call) -> None:
+            raise error
+
+        self._add(operation, act, 0, float("inf"))
+
+    def before(self, operation: str, action: Callable[[], object], *, after: int = 0) -> None:
+        """Do something just before one call, which then goes its way."""
+
+        def act(_: Call) -> None:
+            action()
+
+        self._add(operation, act, after, 1)
+
+    def made(self, operation: str) -> list[Mapping[str, Any]]:
+        """The parameters of each call of this operation."""
+        return [call.params for call in self.calls if call.operation == operation]
+
+    @property
+    def changes(self) -> list[str]:
+        """The operations that were called and change something."""
+        return [call.operation for call in self.calls if call.changes]
+
+    def _add(self, operation: str, act: Callable[[Call], Any], after: int, times: float) -> None:
+        # The newest first: a test overrides what a fixture arranged.
+        self.faults.insert(0, Fault(operation, act, after, times))
+
+    def _record(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        context["call"] = Call(f"{model.service_model.service_name}:{model.name}", dict(params))
+
+    def _intervene(self, context: dict[str, Any], **_: Any) -> Any:
+        call: Call = context["call"]
+        with self.lock:
+            self.calls.append(call)
+            fault = self._due(call)
+        return fault.act(call) if fault else None
+
+    def _due(self, call: Call) -> Fault | None:
+        for fault in self.faults:
+            if fault.operation == call.operation:
+                if fault.after > 0:
+                    fault.after -= 1
+                elif fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+
+def _answer(status: int, parsed: dict[str, Any]) -> tuple[AWSResponse, dict[str, Any]]:
+    return AWSResponse("https://injected", status, HTTPHeaders(), None), parsed
+
+
+class Session(botocore.session.Session):
+    """A session that knows nothing of this machine, and makes each client once: that takes most time."""
+
+    def __init__(self, config_file: str = os.devnull) -> None:
+        super().__init__(
+            session_vars={
+                "profile": (None, None, None, None),
+                "region": ("region", None, None, None),
+                "config_file": (None, None, config_file, None),
+                "credentials_file": (None, None, os.devnull, None),
+                "metadata_service_num_attempts": (None, None, 0, int),
+            }
+        )
+        self._made: dict[tuple[object, ...], Any] = {}
+
+    def with_credentials(self) -> Session:
+        self.set_credentials("testing", "testing")
+        return self
+
+    def register(self, event_name: str, *args: Any, **kwargs: Any) -> None:
+        # boto3 registers its own with each of its sessions.
+        if event_name.startswith("creating-"):
+            kwargs["unique_id"] = event_name
+        super().register(event_name, *args, **kwargs)
+
+    def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
+        key = (service_name, self.get_config_variable("region"), kwargs.get("endpoint_url"))
+        if key not in self._made:
+            self._made[key] = super().create_client(service_name, *args, **kwargs)
+        return self._made[key]
+
+
+@dataclass
+class World:
+    """One test's AWS: `aws` is watched by `wire`, `somebody` is another user of the account."""
+
+    aws: Aws
+    somebody: Aws
+    clock: Clock
+    wire: Wire
+    waiting: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def found(self, resource: Resource) -> Found:
+        """What there is of it now; it must be there."""
+        self.aws.forget()
+        found = resource.find(self.aws)
+        assert found is not None
+        return found
+
+    def differences(self, resource: Resource) -> dict[str, tuple[str, str]]:
+        """What differs: declared and found."""
+        return {each.what: (each.declared, each.found) for each in resource.differences(self.found(resource))}
+
+    def create(self, *resources: Resource) -> None:
+        """Create these and forget the calls that took."""
+        for resource in resources:
+            resource.create(self.aws)
+        self.wire.calls.clear()
+
+    def update(self, resource: Resource) -> list[str]:
+        """Update it: the operations that change something."""
+        found = self.found(resource)
+        self.wire.calls.clear()
+        resource.update(self.aws, found)
+        return self.wire.changes
+
+    def delete(self, resource: Resource) -> list[str]:
+        """Delete it: the operations that change something."""
+        found = self.found(resource)
+        self.wire.calls.clear()
+        resource.delete(self.aws, found)
+        return self.wire.changes
+
+    def bucket(self, name: str, region: str = REGION) -> str:
+        """Make a bucket."""
+        make_bucket(self.somebody, name, region)
+        return name
+
+
+def make_bucket(aws: Aws, name: str, region: str = REGION) -> None:
+    aws.s3.create_bucket(
+        Bucket=name,
+        CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]  # any region
+    )
+
+
+@contextmanager
+def moto() -> Iterator[None]:
+    """An empty account."""
+    with mock_aws(config=MOTO):
+        for partition, region in (("aws", REGION), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")):
+            _know_the_logging_policy(partition, region)
+        yield
+
+
+def _know_the_logging_policy(partition: str, region: str) -> None:
+    # All of AWS's policies, which moto can load, take a second a test.
+    policy = AWSManagedPolicy.from_data(
+        "AWSLambdaBasicExecutionRole",
+        ACCOUNT,
+        region,
+        {
+            "Path": "/service-role/",
+            "DefaultVersionId": "v1",
+            "Document": {"Version": "2012-10-17", "Statement": []},
+            "CreateDate": "2015-04-09T15:03:43+00:00",
+            "UpdateDate": "2015-04-09T15:03:43+00:00",
+        },
+    )
+    iam_backends[ACCOUNT][partition].managed_policies[policy.arn] = policy
+
+
+@functools.cache
+def _watched() -> tuple[Session, Wire]:
+    session, wire = Session().with_credentials(), Wire()
+    wire.listen(session)
+    return session, wire
+
+
+@functools.cache
+def _unwatched() -> Session:
+    return Session().with_credentials()
+
+
+def make_world(region: str = REGION) -> World:
+    """A view of moto's account from a region; moto must be running."""
+    session, wire = _watched()
+    wire.reset()
+    # Not in moto.
+    wire.answer("lambda:GetAccountSettings", account_settings(1000))
+    clock = Clock()
+    waiting: list[str] = []
+    warnings: list[str] = []
+    # One worker: the calls come in one order.
+    aws = Aws(
+        session=session,
+        region=region,
+        workers=1,
+        clock=clock,
+        waiting=waiting.append,
+        warn=warnings.append,
+    )
+    somebody = Aws(session=_unwatched(), region=region, clock=clock)
+    return World(aws, somebody, clock, wire, waiting, warnings)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """An empty account, and those who use it."""
+    with moto():
+        yield make_world()
+
+
+def account_settings(unreserved: int) -> dict[str, Any]:
+    """What GetAccountSettings answers where so many concurrent executions are not reserved."""
+    return {"AccountLimit": {"UnreservedConcurrentExecutions": unreserved}}

@@ -1,0 +1,463 @@
+"""The handlers as cold instances, in a small world: a clock that only sleeping moves, DynamoDB and SQS by
+moto, and file shares in memory. All are behind real botocore clients; faults come through their hooks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from types import CodeType, ModuleType
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto import mock_aws
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:S3StorageGatewayRefresh"
+TABLE = "S3EventAggregator"
+QUEUE = "S3EventAggregatorActionQueue"
+BUCKET = "s3-test-net"
+START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
+TIMEOUT_MS = 30_000  # the refresh function's
+
+
+def load(name: str) -> Any:
+    """handlers/NAME.py, executed as a module of its own: a cold instance."""
+    module = ModuleType(f"{name} (a cold instance)")
+    sys.modules[module.__name__] = module  # dataclasses look their module up while they are made
+    try:
+        exec(_compiled(name), module.__dict__)  # noqa: S102  # an import would be the same module each time
+    finally:
+        del sys.modules[module.__name__]
+    return module
+
+
+@cache
+def _compiled(name: str) -> CodeType:
+    source = files("s3agg.handlers").joinpath(f"{name}.py")
+    return compile(source.read_text(encoding="utf-8"), str(source), "exec")
+
+
+class Clock:
+    """Both clocks start at START_MS and move only by sleeping; `jump` sets the wall clock alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slept = self._jumped = 0.0
+
+    def time(self) -> float:
+        return START_MS / 1000 + self._slept + self._jumped
+
+    def monotonic(self) -> float:
+        return self._slept
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._slept += seconds
+
+    def jump(self, seconds: float) -> None:
+        self._jumped += seconds
+
+    @property
+    def ms(self) -> int:
+        return round(self.time() * 1000)
+
+
+class Refused(Exception):
+    """What the file shares answer instead of doing as they were asked."""
+
+    def __init__(self, message: str, error_code: str) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+
+
+@dataclass
+class FileShares:
+    """Storage Gateway: its shares by ARN, and what is to become of their refreshes."""
+
+    clock: Clock
+    shares: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and location by ARN
+    refreshed: list[tuple[float, str]] = field(default_factory=list)  # seconds since the start, and ARN
+    busy: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)  # listed, but gone when they are described
+    page_size: int = 100
+    meeting: threading.Barrier | None = None  # refreshes wait here for each other
+    largest_describe: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(
+        self,
+        location: str = f"arn:aws:s3:::{BUCKET}",
+        *,
+        kind: str = "NFS",
+        region: str = REGION,
+        account: str = ACCOUNT,
+    ) -> str:
+        arn = f"arn:aws:storagegateway:{region}:{account}:share/share-{len(self.shares) + 1:08X}"
+        self.shares[arn] = (kind, location)
+        return arn
+
+    @property
+    def asked(self) -> list[str]:
+        """The shares that accepted a refresh, in order of their ARNs."""
+        return sorted(arn for _, arn in self.refreshed)
+
+    def answer(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        if operation == "ListFileShares":
+            return self._list(int(asked.get("Marker", 0)))
+        if operation == "RefreshCache":
+            return self._refresh(asked["FileShareARN"])
+        kind = operation.removeprefix("Describe").removesuffix("FileShares")
+        return {f"{kind}FileShareInfoList": self._describe(kind, asked["FileShareARNList"])}
+
+    def _list(self, start: int) -> dict[str, Any]:
+        end = start + self.page_size
+        listed = list(self.shares.items())
+        more = {"NextMarker": str(end)} if end < len(listed) else {}
+        infos = [{"FileShareARN": arn, "FileShareType": kind} for arn, (kind, _) in listed[start:end]]
+        return {"FileShareInfoList": infos, **more}
+
+    def _describe(self, kind: str, arns: list[str]) -> list[dict[str, str]]:
+        with self._lock:
+            self.largest_describe = max(self.largest_describe, len(arns))
+        for arn in arns:
+            self._find(arn)
+            if arn in self.hidden or self.shares[arn][0] != kind:
+                raise _not_found()
+        return [{"FileShareARN": arn, "LocationARN": self.shares[arn][1]} for arn in arns]
+
+    def _refresh(self, arn: str) -> dict[str, str]:
+        if self.meeting is not None:
+            self.meeting.wait(5)
+        self._find(arn)
+        if arn in self.busy:
+            raise Refused("The gateway is already processing two cache refreshes.", "ServiceUnavailable")
+        with self._lock:
+            self.refreshed.append((self.clock.time() - START_MS / 1000, arn))
+        return {"FileShareARN": arn}
+
+    def _find(self, arn: str) -> None:
+        if arn not in self.shares:
+            raise _not_found()
+
+
+def _not_found() -> Refused:
+    return Refused("The specified file share was not found.", "FileShareNotFound")
+
+
+class Account:
+    """What takes time to make, made once: the table, the queue and clients. Each test's world puts it on."""
+
+    def __init__(self) -> None:
+        boto3.setup_default_session(botocore_session=botocore.session.Session())
+        self.table = boto3.client("dynamodb")  # somebody else's clients: nobody records their calls
+        self.queue = boto3.client("sqs")
+        self.table.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.queue_url = self.queue.create_queue(QueueName=QUEUE)["QueueUrl"]
+        self.world: World | None = None
+        self.clients: dict[str, Any] = {
+            "dynamodb": boto3.client("dynamodb"),
+            "sqs": boto3.client("sqs"),
+            "storagegateway": boto3.client("storagegateway"),
+            "s3control": boto3.client("s3control"),
+        }
+        for client in self.clients.values():
+            self.listen(client)
+
+    def listen(self, client: Any) -> None:
+        """Let the world of the running test hear the client's calls, and answer those that moto cannot."""
+        client.meta.events.register("before-parameter-build", lambda **call: self._now.record(**call))
+        client.meta.events.register("before-call", lambda **call: self._now.intervene(**call))
+        client.meta.events.register("after-call", lambda **call: self._now.follow(**call))
+
+    @property
+    def _now(self) -> World:
+        assert self.world is not None
+        return self.world
+
+    def clean(self) -> None:
+        for item in self.table.scan(TableName=TABLE)["Items"]:
+            self.table.delete_item(TableName=TABLE, Key={"BucketName": item["BucketName"]})
+        # A queue can be purged only once a minute.
+        self.queue.delete_queue(QueueUrl=self.queue_url)
+        self.queue.create_queue(QueueName=QUEUE)
+
+
+class World:
+    """What one test sees of the account, with file shares, and how to start instances in it."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        account.world = self
+        self.table, self.queue, self.queue_url = account.table, account.queue, account.queue_url
+        self.clock = Clock()
+        self.gateway = FileShares(self.clock)
+        self.access_points: list[dict[str, str]] = []  # one on each page
+        self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        self._before: defaultdict[str, list[Callable[[], object]]] = defaultdict(list)
+        self._after: defaultdict[str, list[Callable[[], object]]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    # Instances
+
+    def aggregator(self, *, window_s: int = 30, include_gateway_writes: bool = False) -> Any:
+        """A cold instance of the aggregator."""
+        return load("s3_aggregator").Aggregator(
+            table=TABLE,
+            queue_url=self.queue_url,
+            window_s=window_s,
+            include_gateway_writes=include_gateway_writes,
+            dynamodb=self.account.clients["dynamodb"],
+            sqs=self.account.clients["sqs"],
+            clock=self.clock,
+        )
+
+    def refresher(self, *, interval_s: int = 60) -> Any:
+        """A cold instance of the refresh function."""
+        return load("s3_sgw_refresh").Refresher(
+            table=TABLE,
+            queue_url=self.queue_url,
+            interval_s=interval_s,
+            function_arn=FUNCTION_ARN,
+            dynamodb=self.account.clients["dynamodb"],
+            sqs=self.account.clients["sqs"],
+            shares=self.shares(),
+            clock=self.clock,
+        )
+
+    def shares(self) -> Any:
+        clients = self.account.clients
+        return load("s3_sgw_refresh").Shares(clients["storagegateway"], clients["s3control"])
+
+    def deployed(self, name: str, **environment: str) -> Any:
+        """A handler's module as Lambda would start it, on this world's clock."""
+        os.environ.update({"TABLE_NAME": TABLE, "QUEUE_URL": self.queue_url, **environment})
+        module = load(name)
+        if name == "s3_aggregator":
+            instance = module.this_instance()
+        else:
+            instance = module.this_instance(FUNCTION_ARN)
+            self.account.listen(instance.shares.gateway)
+            self.account.listen(instance.shares.s3control)
+        instance.clock = self.clock
+        self.account.listen(instance.dynamodb)
+        self.account.listen(instance.sqs)
+        return module
+
+    def run(self, message: Mapping[str, Any], *, refresher: Any = None, timeout_ms: int = TIMEOUT_MS) -> bool:
+        """Hand a message to the refresh function; whether it stays in the queue."""
+        kept: bool = (refresher or self.refresher()).handle_record(message, self.context(timeout_ms).left)
+        return kept
+
+    def context(self, timeout_ms: int = TIMEOUT_MS) -> Context:
+        return Context(self.clock, self.clock.ms + timeout_ms)
+
+    # The table and the queue
+
+    def item(self, bucket: str = BUCKET) -> dict[str, Any]:
+        """A bucket's item, without its key."""
+        answer = self.table.get_item(TableName=TABLE, Key={"BucketName": {"S": bucket}})
+        return {name: _plain(value) for name, value in answer.get("Item", {}).items() if name != "BucketName"}
+
+    def put(self, bucket: str = BUCKET, **attributes: Any) -> None:
+        """Replace a bucket's item; numbers, texts and sets of texts, or a dict as the service has it."""
+        item = {name: _typed(value) for name, value in attributes.items()}
+        self.table.put_item(TableName=TABLE, Item={"BucketName": {"S": bucket}, **item})
+
+    def change(self, **attributes: Any) -> None:
+        """Change some attributes of the bucket's item."""
+        self.put(**{**self.item(), **attributes})
+
+    def message(self, due: int | str | None = None, bucket: str = BUCKET) -> dict[str, Any]:
+        """A message, sent and received, as Lambda hands it to the function."""
+        attributes: dict[str, Any] = {
+            "bucket-name": {"DataType": "String", "StringValue": bucket},
+            "timestamp": {"DataType": "Number", "StringValue": str(START_MS)},
+        }
+        if due is not None:
+            attributes["due"] = {"DataType": "Number", "StringValue": str(due)}
+        self.queue.send_message(QueueUrl=self.queue_url, MessageBody="{}", MessageAttributes=attributes)
+        return self.receive()
+
+    def receive(self) -> dict[str, Any]:
+        received = self.queue.receive_message(QueueUrl=self.queue_url, MessageAttributeNames=["All"])
+        (message,) = received["Messages"]
+        return {
+            "messageId": message["MessageId"],
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "messageAttributes": {
+                name: {"stringValue": value.get("StringValue"), "dataType": value["DataType"]}
+                for name, value in message["MessageAttributes"].items()
+            },
+            "eventSource": "aws:sqs",
+        }
+
+    @property
+    def queued(self) -> int:
+        """How many messages the queue holds back for now."""
+        attributes = self.queue.get_queue_attributes(
+            QueueUrl=self.queue_url, AttributeNames=["ApproximateNumberOfMessagesDelayed"]
+        )["Attributes"]
+        return int(attributes["ApproximateNumberOfMessagesDelayed"])
+
+    # What was called, and what goes wrong
+
+    def made(self, operation: str) -> list[Mapping[str, Any]]:
+        """The parameters of each call of this operation, "dynamodb.GetItem"."""
+        return [params for name, params in self.calls if name == operation]
+
+    @property
+    def sent(self) -> list[Mapping[str, Any]]:
+        return self.made("sqs.SendMessage")
+
+    @property
+    def put_off(self) -> list[int]:
+        """By how many seconds messages were put off."""
+        return [params["VisibilityTimeout"] for params in self.made("sqs.ChangeMessageVisibility")]
+
+    def before(self, operation: str, action: Callable[[], object]) -> None:
+        """Do this before the next call of the operation; if it raises, the call is not made."""
+        self._before[operation].append(action)
+
+    def after(self, operation: str, action: Callable[[], object]) -> None:
+        """Do this after the next call of the operation; if it raises, the answer is lost."""
+        self._after[operation].append(action)
+
+    def record(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        name = f"{model.service_model.service_name}.{model.name}"
+        context["call"] = name
+        with self._lock:
+            self.calls.append((name, dict(params)))
+
+    def intervene(
+        self, model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any
+    ) -> tuple[AWSResponse, dict[str, Any]] | None:
+        _do_next(self._before[context["call"]])
+        if context["call"] == "s3control.ListAccessPoints":
+            return _answer(200, self._access_points(params["query_string"]))
+        if not context["call"].startswith("storagegateway."):
+            return None
+        try:
+            return _answer(200, self.gateway.answer(model.name, json.loads(params["body"])))
+        except Refused as refused:
+            error = {"Code": "InvalidGatewayRequestException", "Message": str(refused)}
+            return _answer(400, {"Error": error, "error": {"errorCode": refused.error_code}})
+
+    def follow(self, context: dict[str, Any], **_: Any) -> None:
+        _do_next(self._after[context["call"]])
+
+    def _access_points(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        mine = [point for point in self.access_points if point["Bucket"] == asked["bucket"]]
+        page = int(asked.get("nextToken", 0))
+        more = {"NextToken": str(page + 1)} if page + 1 < len(mine) else {}
+        return {"AccessPointList": mine[page : page + 1], **more}
+
+
+@dataclass(frozen=True)
+class Context:
+    """Lambda's, as far as the handlers ask."""
+
+    clock: Clock
+    deadline_ms: int
+    aws_request_id: str = "7da07415-9e5b-11e8-ab6d-8f962149ce24"
+    invoked_function_arn: str = FUNCTION_ARN
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.deadline_ms - self.clock.ms
+
+    left = get_remaining_time_in_millis
+
+
+@contextmanager
+def an_account() -> Iterator[Account]:
+    with a_clean_environment(), mock_aws():
+        yield Account()
+
+
+@contextmanager
+def a_clean_environment() -> Iterator[None]:
+    """Only what makes a client work; afterwards everything is as it was before."""
+    before = dict(os.environ)
+    for name in before:
+        if not name.startswith("PYTEST_"):  # it removes its own
+            del os.environ[name]
+    os.environ["AWS_DEFAULT_REGION"] = REGION
+    os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "testing"
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def record(key: object = "test1.txt", *, bucket: object = BUCKET, **changes: Any) -> dict[str, Any]:
+    """S3's record of one event; `changes` replace fields of its object, or of the record itself."""
+    s3_object = {"key": key, "size": 19, "sequencer": f"seq of {key!r}", "versionId": "v1"}
+    whole = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2025-06-15T15:06:39.149Z",
+        "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
+        "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
+        "s3": {"bucket": {"name": bucket}, "object": s3_object},
+    }
+    for name, value in changes.items():
+        (s3_object if name in s3_object else whole)[name] = value
+    return whole
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def _do_next(actions: list[Callable[[], object]]) -> None:
+    if actions:
+        actions.pop(0)()
+
+
+def _answer(status: int, parsed: dict[str, Any]) -> tuple[AWSResponse, dict[str, Any]]:
+    meta = {"HTTPStatusCode": status, "HTTPHeaders": {}, "RequestId": "of this world"}
+    return AWSResponse("https://of.this.world", status, HTTPHeaders(), None), {
+        **parsed,
+        "ResponseMetadata": meta,
+    }
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, set):
+        return {"SS": sorted(value)}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    if "N" in value:
+        return int(value["N"])
+    if "SS" in value:
+        return set(value["SS"])
+    return value.get("S", value)

@@ -1,0 +1,253 @@
+"""The command line: what it takes, what it answers, its exit codes; moto is behind it, in process."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from s3agg.cli import cli, main
+from tests.support.aws import (
+    REGION,
+    Session,
+    Wire,
+    account_settings,
+    make_bucket,
+    make_world,
+    moto,
+)
+
+COMMANDS = ["create", "delete", "status", "test-upload", "local", "demo"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@contextmanager
+def answering(answer: str) -> Iterator[None]:
+    """Let this be what the user types."""
+    before, sys.stdin = sys.stdin, io.StringIO(answer)
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs commands as the user does, in this process."""
+
+    capsys: pytest.CaptureFixture[str]
+    session: Session | None = None
+
+    def __call__(self, *args: str, answer: str = "") -> Ran:
+        with pytest.raises(SystemExit) as exit_, answering(answer):
+            main(args, self.session)
+        out, err = self.capsys.readouterr()
+        return Ran(int(str(exit_.value.code)), out, err)
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """The commands, with nothing behind them: they must not get as far as AWS."""
+    return Shell(capsys)
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return make_session()
+
+
+def make_session() -> Session:
+    made = Session().with_credentials()
+    made.set_config_variable("region", REGION)
+    wire = Wire()
+    wire.listen(made)
+    wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
+    return made
+
+
+@pytest.fixture
+def aws_shell(capsys: pytest.CaptureFixture[str], session: Session) -> Iterator[Shell]:
+    """The commands, with an account behind them that is empty but for the bucket `uploads`."""
+    session.set_config_variable("region", REGION)
+    with moto():
+        make_bucket(make_world().somebody, "uploads")
+        yield Shell(capsys, session)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_of_every_option_and_shows_two_examples(shell: Shell, command: str) -> None:
+    ran = shell(command, "--help")
+
+    assert ran.code == 0
+    assert all(option.opts[0] in ran.out for option in cli.commands[command].params)
+    assert ran.out.partition("Examples:")[2].count(f"s3agg {command}") == 2
+
+
+def test_help_imports_neither_boto3_nor_rich() -> None:
+    code = (
+        "import sys\n"
+        "from s3agg.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('boto3', 'botocore', 'rich') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # ours
+
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    assert shell("--version").out.startswith("s3agg, version ")
+
+
+WRONG = {
+    "a window of 0": ("create --bucket bbb --window 0", "0 is not in the range"),
+    "a window of -1": ("create --bucket bbb --window -1", "-1 is not in the range"),
+    "a window of 50 000": ("create --bucket bbb --window 50000", "1<=x<=42600"),
+    "a window of abc": ("create --bucket bbb --window abc", "'abc' is not a valid"),
+    "a malformed bucket": ("create --bucket Not_A_Bucket", "is no bucket name"),
+    "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// or ARN"),
+    "a mistyped command": ("crate", "Did you mean 'create'?"),
+    "a mistyped option": ("status --otput json", "Did you mean '--output'?"),
+    "an unknown log level": ("create --log-level LOUD", "'LOUD' is not one of"),
+    "a tag without a value": ("create --tag team", "is not of the form KEY=VALUE"),
+    "a reserved tag": ("create --tag s3agg:stack=x --bucket uploads", "is reserved"),
+    "a topic that is no topic": ("create --alarm-topic arn:aws:sqs:x:1:q", "neither an ARN of sns"),
+    "a stack that cannot be": ("status --stack no.dots", "cannot name a stack"),
+    "a region that cannot be": ("status --region no_underscores", "Check --region"),
+    "an endpoint that is no URL": ("status --endpoint-url x:1", "An endpoint is a URL"),
+    "a count of 0": ("test-upload --count 0", "0 is not in the range"),
+    "a port that cannot be": ("local --port 99999", "99999 is not in the range"),
+    "watching a pipe": ("status --watch", "redraws a terminal"),
+    "an unknown runtime": ("create --bucket uploads --runtime python2.7", "no runtime python2.7"),
+    "no bucket at all": ("create", "Name one with --bucket"),
+    "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
+}
+
+
+@pytest.mark.parametrize(("command", "words"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_one_line_on_stderr_and_exit_code_2(
+    aws_shell: Shell, command: str, words: str
+) -> None:
+    ran = aws_shell(*command.split())
+
+    assert (ran.code, ran.out) == (2, "")
+    assert words in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_profile_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
+    ran = shell("status", "--profile", "nobody")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "(nobody) could not be found" in ran.err
+
+
+FAILING = {
+    "a bucket that does not exist": ("create --bucket nobodys", "There is no bucket nobodys"),
+    "a bucket of another region": ("create --bucket far-away", "is in us-west-2"),
+    "deleting what is not there": ("delete --yes", "so there is nothing to delete"),
+    "testing what is not there": ("test-upload", "so there is nothing to test"),
+    "detaching what is not attached": ("delete --bucket uploads --yes", "Not attached"),
+}
+
+
+@pytest.mark.parametrize(("command", "words"), FAILING.values(), ids=FAILING)
+def test_a_failure_is_one_line_on_stderr_and_exit_code_1(aws_shell: Shell, command: str, words: str) -> None:
+    make_bucket(make_world("us-west-2").somebody, "far-away", "us-west-2")
+
+    ran = aws_shell(*command.split())
+
+    assert (ran.code, ran.out) == (1, "")
+    assert words in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell: Shell) -> None:
+    ran = aws_shell("create", "--bucket", "uploads", "--dry-run", "--output", "json")
+
+    assert ran.code == 3
+    assert {change["action"] for change in ran.document["changes"]} == {"create"}
+    assert aws_shell("delete", "--yes").code == 1
+
+
+def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
+    created = aws_shell("create", "--bucket", "uploads", "--output", "json")
+    again = aws_shell("create", "--output", "json")
+    status = aws_shell("status", "--output", "json")
+    deleted = aws_shell("delete", "--yes", "--output", "json")
+
+    assert [ran.code for ran in (created, again, status, deleted)] == [0, 0, 0, 0]
+    assert {change["action"] for change in created.document["changes"]} == {"create"}
+    assert {change["action"] for change in again.document["changes"]} == {"keep"}
+    assert {resource["state"] for resource in status.document["resources"]} == {"ok"}
+    assert {change["action"] for change in deleted.document["changes"]} == {"delete"}
+    assert aws_shell("status").code == 3
+
+
+def test_create_ends_with_the_next_sensible_command(aws_shell: Shell) -> None:
+    ran = aws_shell("create", "--bucket", "uploads")
+
+    assert ran.err.splitlines()[-1] == "Next: s3agg test-upload --bucket uploads"
+    assert ran.out.startswith("Done: 16 created; stack S3EventAggregator")
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "n\n", "no\n"])
+def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, answer: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    ran = aws_shell("delete", answer=answer)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "Remove all this? [y/N]" in ran.err
+    assert ran.err.endswith("Nothing was changed.\n")
+    assert aws_shell("status").code == 0
+
+
+def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
+    make_bucket(make_world().somebody, "second")
+    aws_shell("create", "--bucket", "uploads", "--bucket", "second")
+
+    ran = aws_shell("delete", "--bucket", "second", "--yes", "--output", "json")
+
+    assert {change["name"] for change in ran.document["changes"]} == {"second", "SID_second"}
+    status = aws_shell("status", "--output", "json").document
+    assert [each["name"] for each in status["buckets"]] == ["uploads"]
+
+
+def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
+    make_bucket(make_world().somebody, "second")
+    aws_shell("create", "--bucket", "uploads", "--bucket", "second")
+
+    ran = aws_shell("test-upload")
+
+    assert ran.code == 2
+    assert ran.err == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
+
+
+def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
+    fresh = replace(aws_shell, session=make_session())  # whose clients are not made yet
+
+    ran = fresh("create", "--bucket", "uploads", "--tag", "plan=zebra", "-v", "--output", "json")
+
+    assert " ms  lambda CreateFunction S3EventAggregator" in ran.err
+    assert "zebra" not in ran.err
