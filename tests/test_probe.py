@@ -1,0 +1,286 @@
+"""test-upload: what it uploads, what it makes of the functions' log lines, how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote_plus
+
+import pytest
+
+from s3agg import deployment, engine, probe
+from s3agg.aws import Aws
+from s3agg.deployment import Request
+from s3agg.probe import Report, Seen
+from s3agg.settings import Names
+from tests.support.aws import REGION, Clock, Session, Wire, account_settings, make_bucket, moto
+
+BUCKET = "uploads"
+SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
+
+
+@dataclass
+class Play:
+    """A stack, and this test in the role of its functions: it writes their log lines and their item."""
+
+    aws: Aws
+    clock: Clock
+    wire: Wire
+    warnings: list[str] = field(default_factory=list)
+
+    def make_stack(self, request: Request) -> None:
+        for _ in engine.apply(self.aws, deployment.for_create(self.aws, Names(), request).plan()):
+            pass
+        # An upload would make moto look for Docker to run the function: only the wire knows the rule now.
+        rules = self.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
+        self.aws.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+        self.wire.answer("s3:GetBucketNotificationConfiguration", rules)
+        for group in ("S3EventAggregator", "S3StorageGatewayRefresh"):
+            self.aws.logs.create_log_stream(logGroupName=f"/aws/lambda/{group}", logStreamName="one")
+
+    def log(self, function: str, *lines: str) -> None:
+        now = int(self.clock.time() * 1000)
+        self.aws.logs.put_log_events(
+            logGroupName=f"/aws/lambda/{function}",
+            logStreamName="one",
+            logEvents=[{"timestamp": now, "message": f"[INFO]\t{line}"} for line in lines],
+        )
+
+    def handle(self, keys: Iterable[str]) -> None:
+        """Be the aggregator: the first opens the window, the others fall into it."""
+        first, *others = [quote_plus(key, safe="/") for key in keys]
+        skipped = f"Refresh for bucket: {BUCKET} within refresh window, skipping. S3 Event timestamp: 1"
+        self.log(
+            "S3EventAggregator",
+            f"Sending refresh request for bucket: {BUCKET}, timestamp: 1 key={first}",
+            *(f"{skipped} key={key}" for key in others),
+        )
+
+    def refresh(self, shares: str = SHARE, started: float | None = None) -> None:
+        """Be the refresh function."""
+        at = int((self.clock.time() if started is None else started) * 1000)
+        self.log(
+            "S3StorageGatewayRefresh",
+            f"Refresh complete for bucket: {BUCKET}, started: {at}, shares: {shares}",
+        )
+
+    def run(
+        self, on_waiting: Callable[[list[str]], object], **how: object
+    ) -> tuple[list[probe.Event], Report]:
+        """Run the probe; each time that it waits, this is called with the keys uploaded."""
+        deployed = deployment.read(self.aws, Names())
+        options: Mapping[str, object] = {"count": 3, "timeout_s": 30, "keep": False, **how}
+        events: list[probe.Event] = []
+        running = probe.run(self.aws, deployed, deployment.the_bucket(deployed, None), **options)  # type: ignore[arg-type]  # by name
+        for event in running:
+            events.append(event)
+            if isinstance(event, probe.Waiting):
+                on_waiting(sorted({each.key for each in events if isinstance(each, Seen)}))
+        report = events[-1]
+        assert isinstance(report, Report)
+        return events, report
+
+    def stored(self) -> list[str]:
+        """What is in the bucket: every version of every object, and delete markers."""
+        page = self.aws.s3.list_object_versions(Bucket=BUCKET)
+        return [each["Key"] for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+
+
+@pytest.fixture(scope="module")
+def watched() -> tuple[Session, Wire]:
+    """A session whose clients are made once: that takes most time."""
+    session, wire = Session().with_credentials(), Wire()
+    wire.listen(session)
+    return session, wire
+
+
+@pytest.fixture
+def play(watched: tuple[Session, Wire]) -> Iterator[Play]:
+    """An account with one bucket. Its clock starts now: moto takes no log lines from far away."""
+    with moto():
+        session, wire = watched
+        wire.reset()
+        clock = Clock(time.time())
+        wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
+        warnings: list[str] = []
+        aws = Aws(session=session, region=REGION, workers=1, clock=clock, warn=warnings.append)
+        make_bucket(aws, BUCKET)
+        yield Play(aws, clock, wire, warnings)
+
+
+def once(*actions: Callable[[list[str]], object]) -> Callable[[list[str]], None]:
+    """Take these one after the other, one each time."""
+    left = list(actions)
+
+    def act(keys: list[str]) -> None:
+        if left:
+            left.pop(0)(keys)
+
+    return act
+
+
+def test_events_are_followed_to_a_refresh_that_began_after_the_last_of_them(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    too_early = play.clock.time()
+
+    events, report = play.run(
+        once(play.handle, lambda _: play.refresh(started=too_early - 5), lambda _: play.refresh())
+    )
+
+    assert (report.ok, report.uploaded, report.opened_windows, report.within_window) == (True, 3, 1, 2)
+    assert report.refreshes[-1].shares == (SHARE,)
+    assert [event.became for event in events if isinstance(event, Seen)] == [
+        "uploaded", "uploaded", "uploaded", "opened the window", "in the window", "in the window",
+    ]  # fmt: skip
+
+
+def test_lines_of_other_buckets_and_other_uploads_do_not_count(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    other = "Refresh complete for bucket: other, started: 9999999999999, shares: none"
+
+    _, report = play.run(
+        once(
+            lambda _: play.handle(["somebody.txt", "s3agg-test-000000000000-1"]),
+            lambda _: play.log("S3StorageGatewayRefresh", other),
+        )
+    )
+
+    assert (report.ok, report.opened_windows, report.refreshes) == (False, 0, ())
+
+
+def test_what_was_uploaded_is_removed_again_and_that_is_said(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert play.stored() == []
+    assert "Removing the objects again is an event too: one more refresh follows." in report.notes
+
+
+def test_versions_are_removed_too(play: Play) -> None:
+    play.aws.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    play.make_stack(Request((BUCKET,)))
+    play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert play.stored() == []
+
+
+def test_keep_leaves_the_objects(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+
+    assert len(play.stored()) == 3
+
+
+def test_what_was_uploaded_is_removed_even_if_the_user_gives_up(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def give_up(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play.run(give_up)
+
+    assert play.stored() == []
+
+
+def test_an_object_that_cannot_be_removed_is_named(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.refuse("s3:DeleteObject", "AccessDenied", times=1)
+    _, report = play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert report.ok
+    assert [warning.partition(" from")[0] for warning in play.warnings] == [
+        f"Could not remove {play.stored()[0]}"
+    ]
+
+
+def test_the_keys_fit_the_rules_prefix_and_suffix_and_are_found_in_the_log(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), prefix="in box/ü+%/", suffix=".t x"))
+    _, report = play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+
+    assert report.ok
+    assert all(key.startswith("in box/ü+%/s3agg-test-") and key.endswith(".t x") for key in play.stored())
+
+
+def test_a_bucket_without_a_share_is_no_failure_and_is_said(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle, lambda _: play.refresh("none")))
+
+    assert report.ok
+    assert report.refreshes[-1].shares == ()
+    assert any(note.startswith(f"No file share is mapped to bucket {BUCKET}") for note in report.notes)
+
+
+def test_events_that_do_not_arrive_are_counted_and_explained(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(lambda keys: play.handle(keys[:1])))
+
+    assert not report.ok
+    assert report.notes[0].startswith("2 of 3 events were not seen within 30 s. A new rule of a bucket can")
+
+
+def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle))
+
+    assert (report.ok, report.refreshes) == (False, ())
+    assert report.notes == ("No refresh came within 30 s; see what s3agg status says.",)
+    assert play.stored() == []
+
+
+def put_item(play: Play, **attributes: str | float) -> None:
+    """Be a function: write the bucket's item."""
+    item = {
+        name: {"S": value} if isinstance(value, str) else {"N": str(int(value * 1000))}
+        for name, value in attributes.items()
+    }
+    play.aws.dynamodb.put_item(TableName="S3EventAggregator", Item={"BucketName": {"S": BUCKET}, **item})
+
+
+def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        put_item(play, timestamp=play.clock.time() + 10, opened_by="x")
+
+    events, _ = play.run(once(open_window, lambda _: play.refresh()))
+
+    waiting = [event.what for event in events if isinstance(event, probe.Waiting)]
+    assert waiting[0] == "3 events to reach function S3EventAggregator"
+    assert waiting[1].startswith("the window to close in 9")
+
+
+def test_where_the_log_level_hides_the_lines_the_table_is_the_judge(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"log_level": "WARN"}))
+
+    def still_open(_: list[str]) -> None:
+        put_item(play, timestamp=play.clock.time() + 10, opened_by="x", refreshed=play.clock.time())
+
+    _, report = play.run(
+        once(still_open, lambda _: put_item(play, refreshed=play.clock.time())),
+    )
+
+    assert (report.ok, report.opened_windows, report.within_window) == (True, None, None)
+    assert len(report.refreshes) == 1
+    assert "The log level WARN hides the functions' lines: judged by the table." in report.notes
+
+
+def test_a_refresh_from_before_the_upload_is_not_taken_from_the_table(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"log_level": "ERROR"}))
+    put_item(play, refreshed=play.clock.time() - 60)
+
+    _, report = play.run(once())
+
+    assert not report.ok
+
+
+def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.refuse("s3:PutObject", "AccessDenied", after=2)
+
+    with pytest.raises(Exception, match=f"While uploading to bucket {BUCKET}: AWS said to PutObject"):
+        play.run(once())
+
+    assert play.stored() == []

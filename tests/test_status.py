@@ -1,0 +1,130 @@
+"""What `status` makes of a stack."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from s3agg import deployment, engine, status
+from s3agg.deployment import Request
+from s3agg.resources.resource import Difference
+from s3agg.settings import Names
+from tests.support import aws as support
+from tests.support.aws import World
+
+world = support.world
+
+NAMES = Names()
+
+
+def make_stack(world: World) -> None:
+    world.bucket("uploads")
+    for _ in engine.apply(world.aws, deployment.for_create(world.aws, NAMES, Request(("uploads",))).plan()):
+        pass
+    world.wire.calls.clear()
+
+
+def test_a_stack_as_declared_is_healthy_and_reading_it_changes_nothing(world: World) -> None:
+    make_stack(world)
+
+    read = status.read(world.aws, NAMES)
+
+    assert (read.healthy, read.as_declared, read.exists) == (True, True, True)
+    assert world.wire.changes == []
+
+
+def test_each_resource_has_its_arn_and_state(world: World) -> None:
+    make_stack(world)
+
+    states = {each.arn: each.state for each in status.read(world.aws, NAMES).resources}
+
+    assert set(states.values()) == {"ok"}
+    assert "arn:aws:lambda:eu-west-1:123456789012:function:S3EventAggregator" in states
+    assert "arn:aws:iam::123456789012:role/S3AggregatorActionLambdaRole" in states
+
+
+def test_what_is_missing_drifted_or_foreign_is_named(world: World) -> None:
+    make_stack(world)
+    somebody = world.somebody
+    somebody.logs.put_retention_policy(logGroupName="/aws/lambda/S3EventAggregator", retentionInDays=1)
+    somebody.iam.untag_role(RoleName="S3EventAggregatorLambdaRole", TagKeys=["s3agg:stack"])
+    url = somebody.sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    somebody.sqs.delete_queue(QueueUrl=url)
+
+    read = status.read(world.aws, NAMES)
+
+    odd = {each.name: (each.state, list(each.differences)) for each in read.resources if each.state != "ok"}
+    assert odd == {
+        "/aws/lambda/S3EventAggregator": ("drifted", [Difference("retention", "30 days", "1 days")]),
+        "S3EventAggregatorLambdaRole": ("foreign", []),
+        "S3EventAggregatorDeadLetters": ("missing", []),
+    }
+    assert (read.healthy, read.as_declared, read.exists) == (False, False, True)
+
+
+def test_a_dead_letter_is_not_healthy_although_all_is_as_declared(world: World) -> None:
+    make_stack(world)
+    url = world.somebody.sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    world.somebody.sqs.send_message(QueueUrl=url, MessageBody="{}")
+
+    read = status.read(world.aws, NAMES)
+
+    assert (read.healthy, read.as_declared) == (False, True)
+    assert {queue.name: queue.visible for queue in read.queues} == {
+        "S3EventAggregatorActionQueue": 0,
+        "S3EventAggregatorDeadLetters": 1,
+    }
+
+
+def test_a_buckets_item_tells_of_its_window_shares_and_last_refresh(world: World) -> None:
+    make_stack(world)
+    world.somebody.dynamodb.put_item(
+        TableName="S3EventAggregator",
+        Item={
+            "BucketName": {"S": "uploads"},
+            "timestamp": {"N": "1750000030000"},
+            "opened_by": {"S": "x"},
+            "refreshed": {"N": "1749999000000"},
+            "shares": {"SS": ["arn:b", "arn:a"]},
+        },
+    )
+
+    (bucket,) = status.read(world.aws, NAMES).buckets
+
+    assert bucket.window.open
+    assert bucket.window.closes_at == datetime(2025, 6, 15, 15, 7, 10, tzinfo=timezone.utc)
+    assert bucket.last_refresh == datetime(2025, 6, 15, 14, 50, tzinfo=timezone.utc)
+    assert bucket.shares == ("arn:a", "arn:b")
+
+
+def test_an_attached_bucket_without_events_is_there_and_quiet(world: World) -> None:
+    make_stack(world)
+
+    (bucket,) = status.read(world.aws, NAMES).buckets
+
+    assert (bucket.name, bucket.window.open, bucket.last_refresh, bucket.shares) == (
+        "uploads",
+        False,
+        None,
+        (),
+    )
+
+
+def test_a_stack_that_is_not_there_is_all_missing(world: World) -> None:
+    read = status.read(world.aws, NAMES)
+
+    assert {each.state for each in read.resources} == {"missing"}
+    assert (read.exists, read.buckets, read.queues) == (False, [], [])
+
+
+def test_an_alarm_that_is_no_longer_asked_for_is_drift(world: World) -> None:
+    make_stack(world)
+    world.somebody.cloudwatch.put_metric_alarm(
+        AlarmName="S3EventAggregatorDeadLettersWaiting",
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Tags=[{"Key": "s3agg:stack", "Value": "S3EventAggregator"}],
+    )
+
+    odd = [each for each in status.read(world.aws, NAMES).resources if each.state != "ok"]
+
+    assert [(each.kind, each.state) for each in odd] == [("alarm", "drifted")]
