@@ -380,15 +380,16 @@ DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation
 
 def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str) -> S3aggError:
     """Say in plain words what was being done, what AWS said and what to do next."""
-    problem = f"While {what}: {' '.join(str(error).split())}"
+    told = " ".join(str(error).split())
+    problem = f"While {what}: {told}"
     if isinstance(error, exceptions.ProfileNotFound):
-        return UsageProblem(str(error), "List the profiles there are: aws configure list-profiles")
+        return UsageProblem(told, "List the profiles there are: aws configure list-profiles")
     if isinstance(error, exceptions.InvalidRegionError):
         return UsageProblem(str(error), "Check --region")
     if isinstance(error, exceptions.NoRegionError):
         return UsageProblem("No region is set", "Name one: --region, AWS_REGION, or the profile's")
     if isinstance(error, NO_CREDENTIALS):
-        return S3aggError(f"No AWS credentials: {error}", "Run aws configure, or name a --profile")
+        return S3aggError(f"No AWS credentials: {told}", "Run aws configure, or name a --profile")
     if isinstance(error, UNREACHABLE):
         return S3aggError(problem, "Check the network, --region and --endpoint-url")
     if not isinstance(error, exceptions.ClientError):

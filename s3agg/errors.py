@@ -35,7 +35,7 @@ class Interrupted(S3aggError):
     exit_code = 130
 
     def __init__(self) -> None:
-        super().__init__("Interrupted", "Running the same command again takes up where this one stopped")
+        super().__init__("Interrupted", "It is safe to run the same command again")
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timezone
@@ -101,7 +101,7 @@ class Screen:
     def follow(self, events: Iterable[T]) -> Iterator[T]:
         """Show the events as they come, live on a terminal and as lines elsewhere; pass them on."""
         live = Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
-        with live if self.err.is_terminal else nullcontext():
+        with closed_after(events), live if self.err.is_terminal else nullcontext():
             for event in events:
                 line = self.progress.fold(event)
                 if isinstance(event, probe.Waiting):
@@ -167,6 +167,16 @@ class Screen:
         """Redraw a status in place, for --watch."""
         with Live(console=self.out, auto_refresh=False, vertical_overflow="visible") as live:
             yield lambda status: live.update(status_view(status, utc_now()), refresh=True)
+
+
+@contextmanager
+def closed_after(events: Iterable[object]) -> Iterator[None]:
+    """Let a generator clean up now, not when Python gets round to it: the demo's servers end with it."""
+    try:
+        yield
+    finally:
+        if isinstance(events, Generator):
+            events.close()
 
 
 class Progress:
