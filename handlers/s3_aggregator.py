@@ -32,16 +32,14 @@ EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refr
 CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
 TRUSTED_S = 1.0  # ... except this soon after the table told of it
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; s3_sgw_refresh waits for the rest
+BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have capitals and underscores
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> None:
+def lambda_handler(event: Any, context: Any) -> None:
     """Handle each record; raise at the end if any failed, so that Lambda retries the event."""
     log_as_lambda_does(getattr(context, "aws_request_id", "-"))
-    if "Records" not in event:
-        logger.info("Not an object event, ignoring: %s", printable(str(event.get("Event", event))))
-        return
     failure: Exception | None = None
-    for record in event["Records"]:
+    for record in records_of(event):
         try:
             this_instance().handle_record(record)
         except Exception as error:  # raised below, once the records after this one had their turn
@@ -58,6 +56,7 @@ class Window:
     due: int  # when its refresh is due, ms since 1970
     opened_by: str  # the identity of the event that opened it
     asked: float  # when the request that told of it was sent, s of the monotonic clock
+    asked_at: int  # the same, ms since 1970
 
 
 class Aggregator:
@@ -89,7 +88,7 @@ class Aggregator:
         if not bucket:
             logger.warning("A record without a bucket, ignoring: %s", printable(str(record)[:1000]))
             return
-        key = printable(str(record["s3"].get("object", {}).get("key", "")))
+        key = printable(str(object_of(record).get("key", "")))
         if not self.include_gateway_writes and by_gateway(record):
             logger.info("Written by the gateway itself, ignoring. Bucket: %s key=%s", bucket, key)
             return
@@ -122,9 +121,11 @@ class Aggregator:
         window = self.windows.get(bucket)
         if window is None or window.opened_by == me:
             return None
-        if window.due - self.now() > CLOSING_MS or self.clock.monotonic() - window.asked < TRUSTED_S:
+        if window.due - self.now() > CLOSING_MS:
             return window
-        return None
+        # By both clocks: one may have been set back, the other have stood still while Lambda froze us.
+        age_s = max(self.clock.monotonic() - window.asked, (self.now() - window.asked_at) / 1000)
+        return window if age_s < TRUSTED_S else None
 
     def open_window(self, bucket: str, me: str) -> Window:
         """Open a window for this event, unless one is open; return the one that is open now."""
@@ -136,15 +137,16 @@ class Aggregator:
                 TableName=self.table,
                 Key={"BucketName": {"S": bucket}},
                 UpdateExpression="SET #timestamp = :due, opened_by = :me",
-                # An end that is no number was not written by us and would bar the bucket forever.
+                # Neither has its type where it is missing. One of another type is not ours, and no window.
                 ConditionExpression=(
-                    "attribute_not_exists(opened_by)"
+                    "NOT attribute_type(opened_by, :string)"
                     " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
                 ),
                 ExpressionAttributeNames={"#timestamp": "timestamp"},
                 ExpressionAttributeValues={
                     ":due": {"N": str(due)},
                     ":me": {"S": me},
+                    ":string": {"S": "S"},
                     ":number": {"S": "N"},
                     ":expired": {"N": str(now - EXPIRED_MS)},
                 },
@@ -152,8 +154,8 @@ class Aggregator:
             )
         except self.dynamodb.exceptions.ConditionalCheckFailedException as refusal:
             item = refusal.response["Item"]
-            return Window(int(float(item["timestamp"]["N"])), item["opened_by"].get("S", ""), asked)
-        return Window(due, me, asked)
+            return Window(int(float(item["timestamp"]["N"])), item["opened_by"]["S"], asked, now)
+        return Window(due, me, asked, now)
 
     def send(self, bucket: str, timestamp: int, due: int) -> None:
         """Send the window's message, to arrive when the window closes."""
@@ -174,22 +176,42 @@ class Aggregator:
         return int(self.clock.time() * 1000)
 
 
+def records_of(event: Any) -> list[Any]:
+    """The records of an object event; none, and a line in the log, where it is something else."""
+    fields: dict[str, Any] = event if isinstance(event, dict) else {}
+    records = fields.get("Records")
+    if isinstance(records, list):
+        return records
+    # S3 tests each new rule with an event of its own.
+    level = logging.INFO if fields.get("Event") == "s3:TestEvent" else logging.WARNING
+    logger.log(level, "Not an object event, ignoring: %s", printable(str(event)[:1000]))
+    return []
+
+
 def bucket_of(record: Any) -> str:
     """The record's bucket, or "" where it names none."""
     try:
-        return str(record["s3"]["bucket"]["name"])
+        name = record["s3"]["bucket"]["name"]
     except (KeyError, TypeError):
         return ""
+    return name if isinstance(name, str) and BUCKET_NAME.fullmatch(name) else ""
+
+
+def object_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What the record, which names a bucket, says of the object; empty where that makes no sense."""
+    found = record["s3"].get("object")
+    return found if isinstance(found, dict) else {}
 
 
 def by_gateway(record: dict[str, Any]) -> bool:
     """Whether a Storage Gateway wrote the object: its own share knows that already."""
-    return "StorageGateway" in str((record.get("userIdentity") or {}).get("principalId", ""))
+    user = record.get("userIdentity")
+    return isinstance(user, dict) and "StorageGateway" in str(user.get("principalId"))
 
 
 def identity(record: dict[str, Any]) -> str:
     """The same for each delivery of one event; hashed, as the item is paid for by its size."""
-    s3_object = record["s3"].get("object", {})
+    s3_object = object_of(record)
     parts = (
         record.get("eventName"),
         record.get("eventTime"),
@@ -205,9 +227,9 @@ def event_time(record: dict[str, Any]) -> int | None:
     try:
         # Python 3.10 does not read the Z.
         moment = datetime.fromisoformat(str(record["eventTime"]).replace("Z", "+00:00"))
-    except (KeyError, ValueError):
+        return round(moment.timestamp() * 1000)
+    except (KeyError, ValueError, OverflowError):
         return None
-    return round(moment.timestamp() * 1000)
 
 
 def printable(text: str) -> str:

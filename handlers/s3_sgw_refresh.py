@@ -15,9 +15,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import random
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -37,22 +39,24 @@ SHARES_FRESH_MS = 60 * 60 * 1000
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours since the message was received
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # Storage Gateway takes no more ARNs in one call
-TIME_TO_FINISH_MS = 8000  # a refresh that starts later than this before the timeout may be cut off
+TIME_TO_FINISH_MS = 14_000  # a refresh may take two tries of 6 s, and what came of it is written after
+BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have capitals and underscores
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     """Handle each message; report those to be kept in the queue."""
-    log_as_lambda_does(context.aws_request_id)
+    log_as_lambda_does(getattr(context, "aws_request_id", "-"))
     kept = []
-    for message in event["Records"]:
+    for message in messages_of(event):
         try:
-            if this_instance(context.invoked_function_arn).handle_record(
+            keep = this_instance(context.invoked_function_arn).handle_record(
                 message, context.get_remaining_time_in_millis
-            ):
-                kept.append({"itemIdentifier": message["messageId"]})
+            )
         except Exception:  # kept in the queue: it comes again after the queue's visibility timeout
-            logger.exception("Could not handle the message of bucket: %s", text(message, "bucket-name"))
-            kept.append({"itemIdentifier": message["messageId"]})
+            logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
+            keep = True
+        if keep:
+            kept.append({"itemIdentifier": id_of(message)})
     return {"batchItemFailures": kept}
 
 
@@ -65,7 +69,7 @@ class Item:
     @property
     def due(self) -> int | None:
         """When the open window's refresh is due. A `timestamp` alone is the blog's and no window."""
-        return self.number("timestamp") if self.text("opened_by") else None
+        return self.number("timestamp") if self.text("opened_by") is not None else None
 
     def number(self, name: str) -> int | None:
         value = self.raw.get(name, {}).get("N")
@@ -108,11 +112,11 @@ class Refresher:
 
         A message that is still needed has been put off till it is.
         """
-        bucket = text(message, "bucket-name")
+        bucket = bucket_of(message)
         if not bucket:
-            logger.warning("A message without a bucket name, dropping: %s", message.get("messageId"))
+            logger.warning("A message without a bucket name, dropping: %s", id_of(message))
             return False
-        till = self.handle_bucket(bucket, number(message, "due"), time_left_ms)
+        till = self.handle_bucket(bucket, due_of(message), time_left_ms)
         if till is None:
             return False
         self.put_off(message, bucket, till)
@@ -141,8 +145,9 @@ class Refresher:
         done = frozenset[str]() if closing else item.texts("done")
         outcome = self.refresh(bucket, item, done, time_left_ms)
         tries = 0 if outcome.progress else (item.number("tries") or 0) + 1
-        pause = min(self.pause_ms * 2 ** min(max(tries - 1, 0), 10), LONGEST_PAUSE_MS)
-        next_round = self.now() + (self.pause_ms if outcome.complete else pause)
+        doubled = min(self.pause_ms * 2 ** min(max(tries - 1, 0), 10), LONGEST_PAUSE_MS)
+        # Never sooner than the interval, which may be the longer one.
+        next_round = self.now() + (self.pause_ms if outcome.complete else max(doubled, self.pause_ms))
         if not self.finish(bucket, token, outcome, next_round, tries):
             return self.now() + LOST_RACE_S * 1000
         if not outcome.complete:
@@ -232,7 +237,7 @@ class Refresher:
         started = self.now()
         shares = item.texts("shares")
         looked_up = None
-        if not shares or started - (item.number("shares_found") or 0) > SHARES_FRESH_MS:
+        if not shares or abs(started - (item.number("shares_found") or 0)) > SHARES_FRESH_MS:
             looked_up, shares = self.now(), self.shares.of(bucket, self.function_arn)
         tried = shares - done
         accepted, gone = self.shares.refresh(tried, time_left_ms)
@@ -285,7 +290,7 @@ class Shares:
         self.s3control = s3control
 
     def refresh(
-        self, shares: Iterable[str], time_left_ms: Callable[[], int]
+        self, shares: Collection[str], time_left_ms: Callable[[], int]
     ) -> tuple[frozenset[str], frozenset[str]]:
         """Refresh each; return those that accepted, and those that are gone."""
 
@@ -305,9 +310,10 @@ class Shares:
             logger.info("Refreshing file share: %s", share)
             return "accepted"
 
-        ordered = sorted(shares)
+        # Where rounds do not reach all and each closes a window, the last in order would never have a turn.
+        shuffled = random.sample(sorted(shares), len(shares))
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            answers = list(zip(ordered, pool.map(one, ordered), strict=True))
+            answers = list(zip(shuffled, pool.map(one, shuffled), strict=True))
         return (
             frozenset(share for share, answer in answers if answer == "accepted"),
             frozenset(share for share, answer in answers if answer == "gone"),
@@ -318,7 +324,7 @@ class Shares:
         found = [
             share
             for page in self.gateway.get_paginator("list_file_shares").paginate()
-            for share in page["FileShareInfoList"]
+            for share in page.get("FileShareInfoList", [])
         ]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             described = [
@@ -328,12 +334,12 @@ class Shares:
                     [
                         (kind, [share["FileShareARN"] for share in batch])
                         for kind in ("NFS", "SMB")
-                        for batch in batches([s for s in found if s["FileShareType"] == kind])
+                        for batch in batches([s for s in found if s.get("FileShareType") == kind])
                     ],
                 )
                 for share in answer
             ]
-        places = {share["FileShareARN"]: place(share["LocationARN"]) for share in described}
+        places = {share["FileShareARN"]: place(share.get("LocationARN", "")) for share in described}
         names = {bucket}
         if any("accesspoint/" in name or name.endswith("-s3alias") for name in places.values()):
             names |= self.access_points(bucket, function_arn)
@@ -363,8 +369,12 @@ class Shares:
     def access_points(self, bucket: str, function_arn: str) -> set[str]:
         """The ARNs and aliases of the bucket's access points: a share may be located at one of them."""
         _, account = region_and_account(function_arn)
-        pages = self.s3control.get_paginator("list_access_points").paginate(AccountId=account, Bucket=bucket)
-        points = [point for page in pages for point in page["AccessPointList"]]
+        asked = {"AccountId": account, "Bucket": bucket}
+        page = self.s3control.list_access_points(**asked)
+        points = page.get("AccessPointList", [])
+        while page.get("NextToken"):  # boto3 has no paginator for this one
+            page = self.s3control.list_access_points(**asked, NextToken=page["NextToken"])
+            points += page.get("AccessPointList", [])
         return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
 
 
@@ -376,11 +386,13 @@ def place(location: str) -> str:
     """What a share's LocationARN names: a bucket, an access point's alias or an access point's ARN.
 
     Forms: arn:…:s3:::bucket, arn:…:s3:::bucket/prefix/, alias/prefix/, arn:…:accesspoint/name/prefix/.
+    A prefix may hold anything, colons too; a bucket may be called accesspoint.
     """
-    head, _, name = location.rpartition(":")
-    if name.startswith("accesspoint/"):
-        return f"{head}:accesspoint/{name.split('/')[1]}"
-    return name.split("/")[0]
+    folders = location.split("/")
+    head, _, name = folders[0].rpartition(":")
+    if name == "accesspoint" and not head.endswith("::"):  # a bucket's ARN has no region and no account
+        return "/".join(folders[:2])
+    return name
 
 
 def region_and_account(arn: str) -> tuple[str, str]:
@@ -397,24 +409,48 @@ def is_gone(error: Exception) -> bool:
     return code == "FileShareNotFound" or "not found" in str(error).lower()
 
 
-def text(message: dict[str, Any], name: str) -> str:
-    """A message attribute, "" where it is missing."""
-    attribute = (message.get("messageAttributes") or {}).get(name) or {}
-    return str(attribute.get("stringValue") or "")
+def messages_of(event: Any) -> list[Any]:
+    """The messages of a batch; none, and a line in the log, where the event is no batch."""
+    messages = event.get("Records") if isinstance(event, dict) else None
+    if isinstance(messages, list):
+        return messages
+    logger.warning("Not a batch of messages, ignoring: %.1000r", event)
+    return []
 
 
-def number(message: dict[str, Any], name: str) -> int:
-    """A message attribute as a number, 0 where it is missing or none (the blog's function sends no due)."""
+def id_of(message: Any) -> str:
+    """The message's id, or "": reported as failed, that makes Lambda keep the whole batch."""
+    return str(message.get("messageId") or "") if isinstance(message, dict) else ""
+
+
+def bucket_of(message: Any) -> str:
+    """The bucket that the message names, or "" where it names none."""
+    name = attribute(message, "bucket-name")
+    return name if BUCKET_NAME.fullmatch(name) else ""
+
+
+def due_of(message: Any) -> int:
+    """When the message's window was due, ms since 1970; 0 where it names none (the blog's function's)."""
     try:
-        return int(float(text(message, name)))
+        return int(float(attribute(message, "due")))
     except (ValueError, OverflowError):
         return 0
+
+
+def attribute(message: Any, name: str) -> str:
+    """A message attribute, "" where it is missing."""
+    try:
+        value = message["messageAttributes"][name]["stringValue"]
+    except (KeyError, TypeError):
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 @cache
 def this_instance(function_arn: str) -> Refresher:
     """The refresher of this execution environment, made at its first message."""
-    config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 2})
+    # As TIME_TO_FINISH_MS counts on.
+    config = Config(connect_timeout=1, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
     return Refresher(
         table=os.environ["TABLE_NAME"],
         queue_url=os.environ["QUEUE_URL"],

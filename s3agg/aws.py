@@ -186,6 +186,8 @@ class Aws:
             if service not in self._clients:
                 with doing("setting up"):
                     self._clients[service] = self._make_client(service)
+                    # Two threads at once would make two of each class, and one is not caught as the other.
+                    _ = self._clients[service].exceptions
             return self._clients[service]
 
     def _make_client(self, service: str) -> Any:
@@ -266,7 +268,9 @@ class Aws:
 
     def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Do the same for each item, several at a time; the results in the items' order."""
-        with ThreadPoolExecutor(max(1, min(self.workers, len(items)))) as pool:
+        if min(self.workers, len(items)) <= 1:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(min(self.workers, len(items))) as pool:
             return list(pool.map(work, items))
 
     def once(self, key: object, ask: Callable[[], T]) -> T:

@@ -182,8 +182,12 @@ def _carry_out(aws: Aws, change: Change) -> None:
 
 def foreign(plan: Plan) -> S3aggError:
     """Say which resources of our names are somebody else's, and what to do."""
-    names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in plan.foreign)
+    whose = [
+        f"{change.resource.kind} {change.resource.name} ({change.resource.owner(change.found)})"
+        for change in plan.foreign
+        if change.found is not None
+    ]
     return S3aggError(
-        f"Not made by this tool for this stack, so it was left alone, and nothing was changed: {names}",
+        f"Nothing was changed, because these are not this stack's: {', '.join(whose)}",
         "Choose another name with --stack",
     )

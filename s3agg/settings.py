@@ -16,6 +16,7 @@ from s3agg.errors import UsageProblem
 BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
 STACK_TAG = "s3agg:stack"
+REGION_TAG = "s3agg:region"  # on what IAM keeps: its names are global to the account
 USER_TAGS_TAG = "s3agg:tags"  # the keys of the user's own tags, joined by "=", which no key can hold
 
 LONGEST_WINDOW_S = 42_600  # 11 h 50 min: SQS keeps a message hidden for 12 hours at most

@@ -15,7 +15,7 @@ from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Resource
 from s3agg.resources.s3 import KeyFilter, Notification
 from s3agg.resources.sqs import Queue
-from s3agg.settings import STACK_TAG, Names, Settings, statement_id
+from s3agg.settings import REGION_TAG, STACK_TAG, Names, Settings, statement_id
 
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 AGGREGATOR_TIMEOUT_S = 10
@@ -61,6 +61,7 @@ class Stack:
 def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, KeyFilter]) -> Stack:
     """Declare the stack `names`, attached to these buckets."""
     tags = {STACK_TAG: names.stack, **settings.tags}
+    iam_tags = {**tags, REGION_TAG: place.region}
 
     def policy(name: str, template: str) -> Policy:
         values = {
@@ -71,13 +72,13 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             "queue": names.queue,
             "dead_letters": names.dead_letters,
         }
-        return Policy(place, name, tags, document=assets.policy(template, values))
+        return Policy(place, name, iam_tags, document=assets.policy(template, values))
 
     def role(name: str, *policies: Policy) -> Role:
         return Role(
             place,
             name,
-            tags,
+            iam_tags,
             trust=assets.policy("lambda-trust", {}),
             policies=policies,
             managed_policies=(place.iam("policy/service-role/AWSLambdaBasicExecutionRole", account="aws"),),

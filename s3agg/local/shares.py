@@ -69,12 +69,12 @@ class Share:
     @property
     def location(self) -> tuple[str, str]:
         """The bucket, access point ARN or access point alias, and the key prefix (may be empty)."""
-        head, separator, rest = self.location_arn.partition(":accesspoint/")
-        if separator:
-            name, _, prefix = rest.partition("/")
-            return f"{head}{separator}{name}", prefix
-        name, _, prefix = self.location_arn.rpartition(":")[2].partition("/")
-        return name, prefix
+        first, *folders = self.location_arn.split("/")
+        head, _, name = first.rpartition(":")
+        # A bucket may be called accesspoint; its ARN has no region and no account.
+        if name == "accesspoint" and folders and not head.endswith("::"):
+            return f"{first}/{folders[0]}", "/".join(folders[1:])
+        return name, "/".join(folders)
 
 
 @dataclass(frozen=True)

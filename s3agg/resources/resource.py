@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from s3agg.aws import Aws, Place
-from s3agg.settings import STACK_TAG
+from s3agg.settings import REGION_TAG, STACK_TAG
 
 ABSENT = "(none)"
 
@@ -87,8 +87,19 @@ class Resource(ABC):
         return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
     def is_foreign(self, found: Found) -> bool:
-        """Whether somebody else's resource has our name: it can carry our tag and does not."""
-        return found.tags is not None and found.tags.get(STACK_TAG) != self.tags[STACK_TAG]
+        """Whether somebody else's resource has our name: it can carry our tags and does not."""
+        return found.tags is not None and any(
+            found.tags.get(tag) != self.tags[tag] for tag in (STACK_TAG, REGION_TAG) if tag in self.tags
+        )
+
+    def owner(self, found: Found) -> str:
+        """Whose a foreign resource is, as far as it tells."""
+        tags = found.tags or {}
+        if STACK_TAG not in tags:
+            return f"without the tag {STACK_TAG}"
+        if tags[STACK_TAG] != self.tags[STACK_TAG]:
+            return f"of stack {tags[STACK_TAG]}"
+        return f"of the stack of this name in {tags.get(REGION_TAG, 'another region')}"
 
     def missing_tags(self, found: Found) -> dict[str, str]:
         return {key: value for key, value in self.tags.items() if (found.tags or {}).get(key) != value}

@@ -103,6 +103,9 @@ class Notification(Resource):
         """A rule with our Id that calls something else: taking it over would cut that off."""
         return found.properties["function"] != self.permission.function.arn
 
+    def owner(self, found: Found) -> str:
+        return f"whose rule {self.rule} calls {found.properties['function']}"
+
     def create(self, aws: Aws) -> None:
         self._change(aws, self._ours)
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from s3agg.errors import S3aggError
-from s3agg.local.shares import Refused
+from s3agg.local.shares import Refused, Share
 from s3agg.local.storage_gateway import StorageGateway
 
 pytestmark = pytest.mark.enable_socket
@@ -549,3 +549,18 @@ def test_the_port_is_free_again_afterwards(s3: Any, client: Callable[..., Any]) 
     storage.close()
 
     assert second.port == first.port
+
+
+@pytest.mark.parametrize(
+    ("asked", "location"),
+    [
+        ("arn:aws:s3:::photos", ("photos", "")),
+        ("arn:aws:s3:::photos/a:b/", ("photos", "a:b/")),
+        ("arn:aws:s3:::accesspoint/in/", ("accesspoint", "in/")),
+        ("arn:aws:s3:us-east-1:1:accesspoint/point", ("arn:aws:s3:us-east-1:1:accesspoint/point", "")),
+        ("arn:aws:s3:us-east-1:1:accesspoint/point/in/", ("arn:aws:s3:us-east-1:1:accesspoint/point", "in/")),
+        ("point-s3alias/in/", ("point-s3alias", "in/")),
+    ],
+)
+def test_a_location_is_a_bucket_or_an_access_point_and_a_prefix(asked: str, location: tuple[str, str]) -> None:
+    assert Share("arn", "NFS", {"LocationARN": asked}).location == location

@@ -17,6 +17,7 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.config import Config
 from moto import mock_aws
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
@@ -96,6 +97,8 @@ class Wire:
     def reset(self) -> None:
         self.calls.clear()
         self.faults.clear()
+        # Not in moto.
+        self.answer("lambda:GetAccountSettings", account_settings(1000))
 
     def refuse(
         self,
@@ -201,6 +204,8 @@ class Session(botocore.session.Session):
 
     def with_credentials(self) -> Session:
         self.set_credentials("testing", "testing")
+        # What botocore would say of itself takes it a tenth of a call's time.
+        self.set_default_client_config(Config(user_agent="tests"))
         return self
 
     def register(self, event_name: str, *args: Any, **kwargs: Any) -> None:
@@ -274,7 +279,9 @@ def make_bucket(aws: Aws, name: str, region: str = REGION) -> None:
 @contextmanager
 def moto() -> Iterator[None]:
     """An empty account."""
-    with mock_aws(config=MOTO):
+    with mock_aws(config=MOTO) as mock:
+        # moto does not start empty where another fixture has it running.
+        mock.reset()
         for partition, region in (("aws", REGION), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")):
             _know_the_logging_policy(partition, region)
         yield
@@ -297,11 +304,18 @@ def _know_the_logging_policy(partition: str, region: str) -> None:
     iam_backends[ACCOUNT][partition].managed_policies[policy.arn] = policy
 
 
+def watch(session: botocore.session.Session) -> Wire:
+    """A wire to all clients that the session makes from now on."""
+    wire = Wire()
+    wire.listen(session)
+    wire.reset()
+    return wire
+
+
 @functools.cache
 def _watched() -> tuple[Session, Wire]:
-    session, wire = Session().with_credentials(), Wire()
-    wire.listen(session)
-    return session, wire
+    session = Session().with_credentials()
+    return session, watch(session)
 
 
 @functools.cache
@@ -313,8 +327,6 @@ def make_world(region: str = REGION) -> World:
     """A view of moto's account from a region; moto must be running."""
     session, wire = _watched()
     wire.reset()
-    # Not in moto.
-    wire.answer("lambda:GetAccountSettings", account_settings(1000))
     clock = Clock()
     waiting: list[str] = []
     warnings: list[str] = []

@@ -30,6 +30,7 @@ TABLE = "S3EventAggregator"
 QUEUE = "S3EventAggregatorActionQueue"
 BUCKET = "s3-test-net"
 START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
+RECEIPT = "of a message of this world"
 TIMEOUT_MS = 30_000  # the refresh function's
 
 
@@ -88,9 +89,10 @@ class FileShares:
     """Storage Gateway: its shares by ARN, and what is to become of their refreshes."""
 
     clock: Clock
-    shares: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and location by ARN
+    shares: dict[str, tuple[str, str | None]] = field(default_factory=dict)  # kind and location by ARN
     refreshed: list[tuple[float, str]] = field(default_factory=list)  # seconds since the start, and ARN
     busy: set[str] = field(default_factory=set)
+    at_once: int | None = None  # so many are accepted until the clock moves on
     hidden: set[str] = field(default_factory=set)  # listed, but gone when they are described
     page_size: int = 100
     meeting: threading.Barrier | None = None  # refreshes wait here for each other
@@ -99,7 +101,7 @@ class FileShares:
 
     def add(
         self,
-        location: str = f"arn:aws:s3:::{BUCKET}",
+        location: str | None = f"arn:aws:s3:::{BUCKET}",
         *,
         kind: str = "NFS",
         region: str = REGION,
@@ -136,16 +138,22 @@ class FileShares:
             self._find(arn)
             if arn in self.hidden or self.shares[arn][0] != kind:
                 raise _not_found()
-        return [{"FileShareARN": arn, "LocationARN": self.shares[arn][1]} for arn in arns]
+        locations = {arn: self.shares[arn][1] for arn in arns}
+        return [
+            {"FileShareARN": arn} if location is None else {"FileShareARN": arn, "LocationARN": location}
+            for arn, location in locations.items()
+        ]
 
     def _refresh(self, arn: str) -> dict[str, str]:
         if self.meeting is not None:
             self.meeting.wait(5)
         self._find(arn)
-        if arn in self.busy:
-            raise Refused("The gateway is already processing two cache refreshes.", "ServiceUnavailable")
+        now = self.clock.time() - START_MS / 1000
         with self._lock:
-            self.refreshed.append((self.clock.time() - START_MS / 1000, arn))
+            running = [at for at, _ in self.refreshed if at == now]
+            if arn in self.busy or len(running) == self.at_once:
+                raise Refused("The gateway is already processing two cache refreshes.", "ServiceUnavailable")
+            self.refreshed.append((now, arn))
         return {"FileShareARN": arn}
 
     def _find(self, arn: str) -> None:
@@ -157,13 +165,28 @@ def _not_found() -> Refused:
     return Refused("The specified file share was not found.", "FileShareNotFound")
 
 
+class Session(botocore.session.Session):
+    """A session that makes each client once, as that takes most time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, Any] = {}
+
+    def create_client(self, service_name: str, *args: Any, **more: Any) -> Any:
+        config = more.get("config")
+        key = f"{service_name} {vars(config) if config else None}"
+        if key not in self._made:
+            self._made[key] = super().create_client(service_name, *args, **more)
+        return self._made[key]
+
+
 class Account:
     """What takes time to make, made once: the table, the queue and clients. Each test's world puts it on."""
 
     def __init__(self) -> None:
-        boto3.setup_default_session(botocore_session=botocore.session.Session())
         self.table = boto3.client("dynamodb")  # somebody else's clients: nobody records their calls
         self.queue = boto3.client("sqs")
+        boto3.setup_default_session(botocore_session=Session())
         self.table.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
@@ -171,7 +194,7 @@ class Account:
             BillingMode="PAY_PER_REQUEST",
         )
         self.queue_url = self.queue.create_queue(QueueName=QUEUE)["QueueUrl"]
-        self.world: World | None = None
+        self.world: World  # of the test that is running
         self.clients: dict[str, Any] = {
             "dynamodb": boto3.client("dynamodb"),
             "sqs": boto3.client("sqs"),
@@ -183,21 +206,25 @@ class Account:
 
     def listen(self, client: Any) -> None:
         """Let the world of the running test hear the client's calls, and answer those that moto cannot."""
-        client.meta.events.register("before-parameter-build", lambda **call: self._now.record(**call))
-        client.meta.events.register("before-call", lambda **call: self._now.intervene(**call))
-        client.meta.events.register("after-call", lambda **call: self._now.follow(**call))
+        client.meta.events.register("before-parameter-build", self._record, unique_id="record")
+        client.meta.events.register("before-call", self._intervene, unique_id="intervene")
+        client.meta.events.register("after-call", self._follow, unique_id="follow")
 
-    @property
-    def _now(self) -> World:
-        assert self.world is not None
-        return self.world
+    def _record(self, **call: Any) -> None:
+        self.world.record(**call)
+
+    def _intervene(self, **call: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+        return self.world.intervene(**call)
+
+    def _follow(self, **call: Any) -> None:
+        self.world.follow(**call)
 
     def clean(self) -> None:
-        for item in self.table.scan(TableName=TABLE)["Items"]:
-            self.table.delete_item(TableName=TABLE, Key={"BucketName": item["BucketName"]})
-        # A queue can be purged only once a minute.
-        self.queue.delete_queue(QueueUrl=self.queue_url)
-        self.queue.create_queue(QueueName=QUEUE)
+        for bucket in self.world.written:
+            self.table.delete_item(TableName=TABLE, Key={"BucketName": {"S": bucket}})
+        if self.world.queue_used:  # one can be purged only once a minute
+            self.queue.delete_queue(QueueUrl=self.queue_url)
+            self.queue.create_queue(QueueName=QUEUE)
 
 
 class World:
@@ -211,6 +238,8 @@ class World:
         self.gateway = FileShares(self.clock)
         self.access_points: list[dict[str, str]] = []  # one on each page
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        self.queue_used = False
+        self.written: set[str] = set()  # the buckets that may have an item
         self._before: defaultdict[str, list[Callable[[], object]]] = defaultdict(list)
         self._after: defaultdict[str, list[Callable[[], object]]] = defaultdict(list)
         self._lock = threading.Lock()
@@ -231,20 +260,21 @@ class World:
 
     def refresher(self, *, interval_s: int = 60) -> Any:
         """A cold instance of the refresh function."""
-        return load("s3_sgw_refresh").Refresher(
+        module = load("s3_sgw_refresh")
+        return module.Refresher(
             table=TABLE,
             queue_url=self.queue_url,
             interval_s=interval_s,
             function_arn=FUNCTION_ARN,
             dynamodb=self.account.clients["dynamodb"],
             sqs=self.account.clients["sqs"],
-            shares=self.shares(),
+            shares=self.shares(module),
             clock=self.clock,
         )
 
-    def shares(self) -> Any:
+    def shares(self, module: Any = None) -> Any:
         clients = self.account.clients
-        return load("s3_sgw_refresh").Shares(clients["storagegateway"], clients["s3control"])
+        return (module or load("s3_sgw_refresh")).Shares(clients["storagegateway"], clients["s3control"])
 
     def deployed(self, name: str, **environment: str) -> Any:
         """A handler's module as Lambda would start it, on this world's clock."""
@@ -278,6 +308,7 @@ class World:
 
     def put(self, bucket: str = BUCKET, **attributes: Any) -> None:
         """Replace a bucket's item; numbers, texts and sets of texts, or a dict as the service has it."""
+        self.written.add(bucket)
         item = {name: _typed(value) for name, value in attributes.items()}
         self.table.put_item(TableName=TABLE, Item={"BucketName": {"S": bucket}, **item})
 
@@ -286,37 +317,43 @@ class World:
         self.put(**{**self.item(), **attributes})
 
     def message(self, due: int | str | None = None, bucket: str = BUCKET) -> dict[str, Any]:
-        """A message, sent and received, as Lambda hands it to the function."""
-        attributes: dict[str, Any] = {
-            "bucket-name": {"DataType": "String", "StringValue": bucket},
-            "timestamp": {"DataType": "Number", "StringValue": str(START_MS)},
+        """A message as Lambda hands it to the function; the queue itself does not know it."""
+        return {
+            "messageId": f"id of {bucket}",
+            "receiptHandle": RECEIPT,
+            "body": "{}",
+            "messageAttributes": {
+                "bucket-name": {"stringValue": bucket, "dataType": "String"},
+                "timestamp": {"stringValue": str(START_MS), "dataType": "Number"},
+                **({} if due is None else {"due": {"stringValue": str(due), "dataType": "Number"}}),
+            },
+            "eventSource": "aws:sqs",
         }
-        if due is not None:
-            attributes["due"] = {"DataType": "Number", "StringValue": str(due)}
-        self.queue.send_message(QueueUrl=self.queue_url, MessageBody="{}", MessageAttributes=attributes)
-        return self.receive()
 
-    def receive(self) -> dict[str, Any]:
-        received = self.queue.receive_message(QueueUrl=self.queue_url, MessageAttributeNames=["All"])
-        (message,) = received["Messages"]
+    def received(self) -> dict[str, Any]:
+        """The message that was sent, received from the queue as Lambda does."""
+        answer = self.queue.receive_message(QueueUrl=self.queue_url, MessageAttributeNames=["All"])
+        (message,) = answer["Messages"]
         return {
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
             "messageAttributes": {
-                name: {"stringValue": value.get("StringValue"), "dataType": value["DataType"]}
+                name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
                 for name, value in message["MessageAttributes"].items()
             },
             "eventSource": "aws:sqs",
         }
 
     @property
-    def queued(self) -> int:
-        """How many messages the queue holds back for now."""
-        attributes = self.queue.get_queue_attributes(
-            QueueUrl=self.queue_url, AttributeNames=["ApproximateNumberOfMessagesDelayed"]
-        )["Attributes"]
-        return int(attributes["ApproximateNumberOfMessagesDelayed"])
+    def queued(self) -> tuple[int, int]:
+        """How many messages the queue delays, and how many were received and are hidden."""
+        attributes = self.queue.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
+        counts = attributes["Attributes"]
+        return (
+            int(counts["ApproximateNumberOfMessagesDelayed"]),
+            int(counts["ApproximateNumberOfMessagesNotVisible"]),
+        )
 
     # What was called, and what goes wrong
 
@@ -343,6 +380,9 @@ class World:
 
     def record(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         name = f"{model.service_model.service_name}.{model.name}"
+        self.queue_used |= name == "sqs.SendMessage"
+        if name == "dynamodb.UpdateItem":
+            self.written.add(params["Key"]["BucketName"]["S"])
         context["call"] = name
         with self._lock:
             self.calls.append((name, dict(params)))
@@ -351,6 +391,8 @@ class World:
         self, model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any
     ) -> tuple[AWSResponse, dict[str, Any]] | None:
         _do_next(self._before[context["call"]])
+        if context["call"] == "sqs.ChangeMessageVisibility" and RECEIPT in str(params["body"]):
+            return _answer(200, {})
         if context["call"] == "s3control.ListAccessPoints":
             return _answer(200, self._access_points(params["query_string"]))
         if not context["call"].startswith("storagegateway."):

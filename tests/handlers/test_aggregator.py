@@ -1,0 +1,571 @@
+"""The aggregator's four steps (DESIGN 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from tests.support.handlers import BUCKET, START_MS, TABLE, World, load, raising, record
+
+UPDATE = "dynamodb.UpdateItem"
+SEND = "sqs.SendMessage"
+NO_CONNECTION = ConnectTimeoutError(endpoint_url="https://sqs")
+NO_ANSWER = ReadTimeoutError(endpoint_url="https://aws")
+MINUTE_MS = 60_000
+
+Log = pytest.LogCaptureFixture
+
+
+# Step 1: skipped from memory
+
+
+def test_an_event_in_a_known_window_makes_no_network_call(world: World) -> None:
+    aggregator = world.aggregator()
+    aggregator.handle_record(record("test1.txt"))
+    world.calls.clear()
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert world.calls == []
+
+
+def test_a_window_that_another_instance_opened_is_remembered_too(world: World) -> None:
+    world.aggregator().handle_record(record("test1.txt"))
+    aggregator = world.aggregator()
+
+    for number in range(2, 100):
+        aggregator.handle_record(record(f"test{number}.txt"))
+
+    assert len(world.made(UPDATE)) == 2
+    assert len(world.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("after_s", "calls"), [(27.9, 0), (28.0, 1), (31.0, 1)], ids=["trusted", "closing", "due"]
+)
+def test_a_window_within_2_s_of_its_end_is_not_trusted_from_memory(
+    world: World, after_s: float, calls: int
+) -> None:
+    aggregator = world.aggregator(window_s=30)
+    aggregator.handle_record(record("test1.txt"))
+    world.calls.clear()
+    world.clock.sleep(after_s)
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert len(world.made(UPDATE)) == calls
+
+
+@pytest.mark.parametrize(("later_s", "calls"), [(0.9, 1), (1.0, 2)])
+def test_a_closing_window_is_trusted_for_less_than_a_second_after_the_table_told_of_it(
+    world: World, later_s: float, calls: int
+) -> None:
+    world.put(timestamp=START_MS + 1500, opened_by="another")
+    aggregator = world.aggregator()
+    aggregator.handle_record(record("test1.txt"))
+    world.clock.sleep(later_s)
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert len(world.made(UPDATE)) == calls
+
+
+def test_a_due_window_is_asked_about_at_most_once_a_second(world: World) -> None:
+    world.put(timestamp=START_MS - 1000, opened_by="another")
+    aggregator = world.aggregator()
+
+    for number in range(50):  # in 5 s
+        aggregator.handle_record(record(f"test{number}.txt"))
+        world.clock.sleep(0.1)
+
+    assert 4 <= len(world.made(UPDATE)) <= 5
+
+
+def test_the_second_of_trust_begins_when_the_table_is_asked_not_when_it_answers(world: World) -> None:
+    world.put(timestamp=START_MS, opened_by="another")
+    world.before(UPDATE, lambda: world.clock.sleep(0.6))
+    aggregator = world.aggregator()
+    aggregator.handle_record(record("test1.txt"))
+    world.clock.sleep(0.6)
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert len(world.made(UPDATE)) == 2
+
+
+def test_a_due_window_is_not_trusted_after_a_freeze_in_which_the_monotonic_clock_stood(world: World) -> None:
+    world.put(timestamp=START_MS, opened_by="another")
+    aggregator = world.aggregator()
+    aggregator.handle_record(record("test1.txt"))
+    world.clock.jump(60)
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert len(world.made(UPDATE)) == 2
+
+
+def test_a_due_window_is_not_trusted_after_the_wall_clock_was_set_back(world: World) -> None:
+    world.put(timestamp=START_MS, opened_by="another")
+    aggregator = world.aggregator()
+    aggregator.handle_record(record("test1.txt"))
+    world.clock.sleep(1.5)
+    world.clock.jump(-1.5)
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert len(world.made(UPDATE)) == 2
+
+
+def test_the_event_that_opened_a_window_is_never_skipped_from_memory(world: World) -> None:
+    aggregator = world.aggregator()
+    aggregator.handle_record(record())
+    aggregator.handle_record(record())
+
+    assert len(world.sent) == 2
+
+
+def test_each_bucket_has_a_window_of_its_own(world: World) -> None:
+    aggregator = world.aggregator()
+    aggregator.handle_record(record(bucket="one"))
+    aggregator.handle_record(record(bucket="two"))
+
+    assert len(world.sent) == 2
+    assert world.item("one")["timestamp"] == world.item("two")["timestamp"] == START_MS + 30_000
+
+
+# Step 2: the conditional update
+
+
+def test_the_first_event_opens_a_window(world: World) -> None:
+    world.aggregator(window_s=30).handle_record(record())
+
+    assert world.item().keys() == {"timestamp", "opened_by"}
+    assert world.item()["timestamp"] == START_MS + 30_000
+
+
+def test_opening_a_window_leaves_the_rest_of_the_item_alone(world: World) -> None:
+    rest: dict[str, Any] = {
+        "pending": "token",
+        "done": {"a"},
+        "closed": 1,
+        "not_before": 2,
+        "shares": {"a", "b"},
+    }
+    world.put(**rest)
+    world.aggregator().handle_record(record())
+
+    item = world.item()
+    assert {name: item[name] for name in rest} == rest
+
+
+@pytest.mark.parametrize(
+    ("passed_ms", "replaced"),
+    [(-MINUTE_MS, False), (5 * MINUTE_MS - 1000, False), (5 * MINUTE_MS, False), (5 * MINUTE_MS + 1, True)],
+    ids=["open", "4:59", "5:00", "5:00.001"],
+)
+def test_a_window_is_replaced_when_its_end_passed_more_than_5_minutes_ago(
+    world: World, passed_ms: int, replaced: bool
+) -> None:
+    world.put(timestamp=START_MS - passed_ms, opened_by="another")
+    world.aggregator().handle_record(record())
+
+    assert (world.item()["opened_by"] != "another") is replaced
+    assert len(world.sent) == replaced
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"timestamp": START_MS + MINUTE_MS},
+        {"timestamp": START_MS + MINUTE_MS, "share": "arn:aws:storagegateway:…"},
+        {"opened_by": "another"},
+        {"timestamp": "soon", "opened_by": "another"},
+        {"timestamp": {"NULL": True}, "opened_by": "another"},
+        {"timestamp": START_MS + MINUTE_MS, "opened_by": 7},
+        {"timestamp": START_MS + MINUTE_MS, "opened_by": {"L": []}},
+    ],
+    ids=str,
+)
+def test_what_is_no_window_is_overwritten(world: World, left: dict[str, Any]) -> None:
+    world.put(**left)
+    world.aggregator().handle_record(record())
+
+    assert world.item()["timestamp"] == START_MS + 30_000
+    assert len(world.sent) == 1
+
+
+# Step 3: somebody else's window
+
+
+def test_an_event_in_another_events_window_sends_nothing(world: World, log: Log) -> None:
+    world.put(timestamp=START_MS + 1000, opened_by="another")
+    world.aggregator().handle_record(record())
+
+    assert world.sent == []
+    assert world.item() == {"timestamp": START_MS + 1000, "opened_by": "another"}
+    assert "within refresh window, skipping" in log.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"eventName": "ObjectRemoved:Delete"},
+        {"eventTime": "2025-06-15T15:06:39.150Z"},
+        {"key": "test2.txt"},
+        {"sequencer": "later"},
+        {"versionId": "v2"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_another_event_is_another_by_name_time_key_sequencer_or_version(
+    world: World, changes: dict[str, str]
+) -> None:
+    world.aggregator().handle_record(record())
+    again = record()
+    for fields in (again, again["s3"]["object"]):
+        fields.update({name: value for name, value in changes.items() if name in fields})
+    world.aggregator().handle_record(again)
+
+    assert len(world.sent) == 1
+
+
+# Step 4: the message
+
+
+def test_the_message_is_the_blogs_and_due(world: World) -> None:
+    world.aggregator(window_s=30).handle_record(record(eventTime="2025-06-15T15:06:39.149Z"))
+
+    (sent,) = world.sent
+    assert sent == {
+        "QueueUrl": world.queue_url,
+        "MessageBody": "{}",
+        "DelaySeconds": 30,
+        "MessageAttributes": {
+            "bucket-name": {"DataType": "String", "StringValue": BUCKET},
+            "timestamp": {"DataType": "Number", "StringValue": str(START_MS - 851)},
+            "due": {"DataType": "Number", "StringValue": str(START_MS + 30_000)},
+        },
+    }
+
+
+@pytest.mark.parametrize(("window_s", "delay_s"), [(1, 1), (899, 899), (900, 900), (901, 900), (86_400, 900)])
+def test_a_message_is_delayed_by_its_window_but_900_s_at_most(
+    world: World, window_s: int, delay_s: int
+) -> None:
+    world.aggregator(window_s=window_s).handle_record(record())
+
+    assert world.sent[0]["DelaySeconds"] == delay_s
+
+
+@pytest.mark.parametrize("instance", ["the same", "another"])
+@pytest.mark.parametrize(("later_s", "delay_s"), [(0, 30), (9.5, 21), (60, 0)])
+def test_the_opener_tried_again_after_a_failed_send_sends_for_what_is_left_of_the_window(
+    world: World, instance: str, later_s: float, delay_s: int
+) -> None:
+    aggregator = world.aggregator(window_s=30)
+    world.before(SEND, raising(NO_CONNECTION))
+    with pytest.raises(ConnectTimeoutError):
+        aggregator.handle_record(record())
+    world.clock.sleep(later_s)
+
+    (aggregator if instance == "the same" else world.aggregator()).handle_record(record())
+
+    assert world.sent[1]["DelaySeconds"] == delay_s
+    assert world.sent[1]["MessageAttributes"]["due"]["StringValue"] == str(START_MS + 30_000)
+
+
+def test_a_window_whose_message_could_not_be_sent_is_not_given_back(world: World) -> None:
+    world.before(SEND, raising(NO_CONNECTION))
+    with pytest.raises(ConnectTimeoutError):
+        world.aggregator().handle_record(record())
+
+    assert world.item().keys() == {"timestamp", "opened_by"}
+
+
+def test_a_failed_send_is_not_logged_as_sent(world: World, log: Log) -> None:
+    world.before(SEND, raising(NO_CONNECTION))
+    with pytest.raises(ConnectTimeoutError):
+        world.aggregator().handle_record(record())
+
+    assert "Sending refresh request" not in log.text
+
+
+def test_an_opener_that_never_heard_that_it_opened_the_window_sends_when_it_is_tried_again(
+    world: World,
+) -> None:
+    world.after(UPDATE, raising(NO_ANSWER))
+    with pytest.raises(ReadTimeoutError):
+        world.aggregator().handle_record(record())
+    assert world.sent == []
+
+    world.aggregator().handle_record(record())
+
+    assert len(world.sent) == 1
+
+
+def test_a_duplicate_of_the_opener_sends_the_same_message_again_and_moves_no_window(world: World) -> None:
+    world.aggregator().handle_record(record())
+    world.clock.sleep(10)
+    world.aggregator().handle_record(record())
+
+    assert [sent["MessageAttributes"] for sent in world.sent] == [world.sent[0]["MessageAttributes"]] * 2
+    assert world.item()["timestamp"] == START_MS + 30_000
+
+
+def test_the_opener_remembers_the_window_as_it_is_stored(world: World) -> None:
+    world.aggregator(window_s=30).handle_record(record())
+    world.clock.sleep(20)
+    aggregator = world.aggregator(window_s=3600)
+    aggregator.handle_record(record())
+    world.clock.sleep(9)
+    world.calls.clear()
+
+    aggregator.handle_record(record("test2.txt"))
+
+    assert len(world.made(UPDATE)) == 1
+
+
+# The gateway's own writes
+
+
+def test_a_write_of_the_gateway_itself_is_ignored(world: World, log: Log) -> None:
+    written = record("a+b.txt", userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
+    world.aggregator().handle_record(written)
+
+    assert world.calls == []
+    assert log.messages == [
+        f"Written by the gateway itself, ignoring. Bucket: {BUCKET} key=a+b.txt",
+    ]
+
+
+def test_a_write_of_the_gateway_itself_opens_a_window_if_that_is_wanted(world: World) -> None:
+    written = record(userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
+    world.aggregator(include_gateway_writes=True).handle_record(written)
+
+    assert len(world.sent) == 1
+
+
+# The log
+
+
+def test_the_log_keeps_the_blogs_words_and_tells_the_key_as_delivered(world: World, log: Log) -> None:
+    aggregator = world.aggregator()
+    aggregator.handle_record(record("new+folder/caf%C3%A9.txt"))
+    aggregator.handle_record(record("100%25.txt"))
+
+    words = f"Refresh for bucket: {BUCKET} within refresh window, skipping. S3 Event timestamp:"
+    at = START_MS - 851
+    assert log.messages == [
+        f"Sending refresh request for bucket: {BUCKET}, timestamp: {at} key=new+folder/caf%C3%A9.txt",
+        f"{words} {at} key=100%25.txt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "logged"),
+    [
+        ("k" * 1024, "k" * 1024),
+        ("a\nb\r\tc d", "a%0Ab%0D%09c%20d"),
+        ("\x00\x1b[31m", "%00%1B[31m"),
+        ("😀\u2028", "%F0%9F%98%80%E2%80%A8"),
+        ("\ud83d", "%ED%A0%BD"),
+        ("%zz%%", "%zz%%"),
+        ("", ""),
+        (17, "17"),
+    ],
+    ids=["long", "blanks", "control", "emoji", "surrogate", "percent", "empty", "number"],
+)
+def test_whatever_a_key_holds_it_is_handled_and_logged_on_one_line(
+    world: World, log: Log, key: object, logged: str
+) -> None:
+    world.aggregator().handle_record(record(key))
+
+    assert len(world.sent) == 1
+    assert log.messages[0].endswith(f" key={logged}")
+
+
+# Records that make little sense
+
+
+def test_records_without_a_bucket_are_ignored_with_a_warning(world: World, log: Log) -> None:
+    aggregator = world.aggregator()
+    nonsense: list[Any] = [
+        {},
+        {"s3": None},
+        {"s3": {"bucket": {}}},
+        {"s3": {"bucket": "name"}},
+        record(bucket=None),
+        record(bucket=5),
+        record(bucket=""),
+        record(bucket="no\nbucket"),
+        record(bucket="\ud800"),
+        record(bucket="b" * 3000),
+        None,
+        "s3",
+        17,
+        ["s3"],
+    ]
+    for each in nonsense:
+        aggregator.handle_record(each)
+
+    assert world.calls == []
+    assert [line.levelname for line in log.records] == ["WARNING"] * len(nonsense)
+    assert all(message.isascii() and message.isprintable() for message in log.messages)
+
+
+def without(*path: str) -> Callable[[dict[str, Any]], None]:
+    def remove(fields: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            fields = fields[name]
+        del fields[path[-1]]
+
+    return remove
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without("eventTime"),
+        without("eventName"),
+        without("userIdentity"),
+        without("s3", "object"),
+        without("s3", "object", "key"),
+        without("s3", "object", "sequencer"),
+        without("s3", "object", "versionId"),
+        lambda fields: fields.update(eventTime="soon"),
+        lambda fields: fields.update(eventTime=17),
+        lambda fields: fields.update(eventTime="9999-99-99T00:00:00.000Z"),
+        lambda fields: fields.update(eventTime="0001-01-01T00:00:00"),
+        lambda fields: fields.update(userIdentity="somebody"),
+        lambda fields: fields.update(userIdentity={"principalId": None}),
+        lambda fields: fields["s3"].update(object=None),
+        lambda fields: fields["s3"].update(object=["key"]),
+    ],
+)
+def test_a_record_that_names_its_bucket_opens_a_window_whatever_else_is_wrong(
+    world: World, spoil: Callable[[dict[str, Any]], None]
+) -> None:
+    spoiled = record()
+    spoil(spoiled)
+    world.aggregator().handle_record(spoiled)
+
+    assert len(world.sent) == 1
+
+
+def test_an_event_without_a_time_is_taken_to_happen_now(world: World) -> None:
+    world.aggregator().handle_record(record(eventTime=None))
+
+    assert world.sent[0]["MessageAttributes"]["timestamp"]["StringValue"] == str(START_MS)
+
+
+# The invocation
+
+S3_TEST_EVENT = {
+    "Service": "Amazon S3",
+    "Event": "s3:TestEvent",
+    "Time": "2025-06-15T15:06:39.149Z",
+    "Bucket": BUCKET,
+    "RequestId": "5582815E1AEA5ADF",
+}
+
+
+def test_an_event_of_several_records_opens_one_window(world: World) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    module.lambda_handler({"Records": [record(f"test{number}.txt") for number in range(5)]}, world.context())
+
+    assert [call["TableName"] for call in world.made(UPDATE)] == [TABLE]
+    assert len(world.sent) == 1
+
+
+def test_the_window_is_as_long_as_the_environment_says(world: World) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="120")
+    module.lambda_handler({"Records": [record()]}, world.context())
+
+    assert world.item()["timestamp"] == START_MS + 120_000
+
+
+@pytest.mark.parametrize(("setting", "windows"), [("true", 1), ("false", 0), ("", 0)])
+def test_the_environment_says_whether_the_gateways_writes_count(
+    world: World, setting: str, windows: int
+) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30", INCLUDE_GATEWAY_WRITES=setting)
+    written = record(userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
+    module.lambda_handler({"Records": [written]}, world.context())
+
+    assert len(world.sent) == windows
+
+
+def test_one_failed_record_of_five_blocks_no_other_and_fails_the_invocation(world: World, log: Log) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    for action in (lambda: None, lambda: None, raising(NO_CONNECTION)):
+        world.before(SEND, action)
+    buckets = ["one", "two", "three", "four", "five"]
+    with pytest.raises(ConnectTimeoutError):
+        module.lambda_handler({"Records": [record(bucket=bucket) for bucket in buckets]}, world.context())
+
+    assert [sent["MessageAttributes"]["bucket-name"]["StringValue"] for sent in world.sent] == buckets
+    assert [line.getMessage() for line in log.records if line.levelname == "ERROR"] == [
+        "Could not handle a record of bucket: three"
+    ]
+    assert "Connect timeout" in log.text
+
+
+def test_a_failed_invocation_run_again_sends_what_is_missing(world: World) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    event = {"Records": [record("test1.txt"), record("test2.txt")]}
+    world.before(SEND, raising(NO_CONNECTION))
+    with pytest.raises(ConnectTimeoutError):
+        module.lambda_handler(event, world.context())
+
+    module.lambda_handler(event, world.context())
+
+    assert world.queued == (1, 0)
+
+
+def test_nonsense_among_the_records_blocks_no_other(world: World, log: Log) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    module.lambda_handler({"Records": [None, 17, "s3", [], {}, record()]}, world.context())
+
+    assert len(world.sent) == 1
+    assert [line.levelname for line in log.records] == ["WARNING"] * 5 + ["INFO"]
+
+
+def test_the_test_event_of_s3_is_ignored_without_a_warning(world: World, log: Log) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    module.lambda_handler(S3_TEST_EVENT, world.context())
+
+    assert world.calls == []
+    assert [line.levelname for line in log.records] == ["INFO"]
+    assert "s3:TestEvent" in log.text
+
+
+@pytest.mark.parametrize(
+    "event", [{}, {"Records": None}, {"Records": {"s3": {}}}, {"Records": "s3"}, [], None, "s3"], ids=repr
+)
+def test_an_event_that_is_none_of_s3s_is_ignored_with_a_warning(world: World, log: Log, event: Any) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    module.lambda_handler(event, world.context())
+
+    assert world.calls == []
+    assert [line.levelname for line in log.records] == ["WARNING"]
+
+
+def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: World, log: Log) -> None:
+    module = load("s3_aggregator")
+    with pytest.raises(KeyError, match="TABLE_NAME"):
+        module.lambda_handler({"Records": [record()]}, world.context())
+
+    assert "Could not handle a record of bucket" in log.text
+
+
+@pytest.mark.parametrize(
+    ("level", "lines"), [("WARN", 0), ("warning", 0), ("INFO", 1), ("DEBUG", 1), ("LOUD", 1)]
+)
+def test_the_log_level_is_the_environments(world: World, log: Log, level: str, lines: int) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30", LOG_LEVEL=level)
+    module.lambda_handler({"Records": [record()]}, world.context())
+
+    assert len(log.messages) == lines

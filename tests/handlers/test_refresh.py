@@ -1,0 +1,733 @@
+"""The refresh function's seven steps (DESIGN 2)."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+from tests.support.handlers import BUCKET, REGION, START_MS, World, load, raising, record
+
+GET = "dynamodb.GetItem"
+UPDATE = "dynamodb.UpdateItem"
+REFRESH = "storagegateway.RefreshCache"
+HIDE = "sqs.ChangeMessageVisibility"
+NO_ANSWER = ReadTimeoutError(endpoint_url="https://aws")
+PAUSE_MS = 62_000
+DUE = START_MS - 500
+
+Log = pytest.LogCaptureFixture
+
+
+def warnings(log: Log) -> list[str]:
+    return [line.getMessage() for line in log.records if line.levelname == "WARNING"]
+
+
+# Step 1: the bucket
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"messageId": "m1"},
+        {"messageId": "m1", "messageAttributes": None},
+        {"messageId": "m1", "messageAttributes": []},
+        {"messageId": "m1", "messageAttributes": {"bucket-name": "b"}},
+        {"messageId": "m1", "messageAttributes": {"bucket-name": {}}},
+        {"messageId": "m1", "messageAttributes": {"bucket-name": {"stringValue": None}}},
+        {"messageId": "m1", "messageAttributes": {"bucket-name": {"stringValue": ""}}},
+        {"messageId": "m1", "messageAttributes": {"bucket-name": {"stringValue": "no\nbucket"}}},
+        {"messageId": "m1", "messageAttributes": {"bucket-name": {"stringValue": "b" * 3000}}},
+    ],
+    ids=str,
+)
+def test_a_message_without_a_bucket_name_is_dropped_with_a_warning(
+    world: World, log: Log, message: dict[str, Any]
+) -> None:
+    assert not world.run(message)
+
+    assert world.calls == []
+    assert warnings(log) == ["A message without a bucket name, dropping: m1"]
+
+
+# Step 2: what the item says
+
+
+def test_the_item_is_read_consistently(world: World) -> None:
+    world.run(world.message(due=START_MS))
+
+    assert [call["ConsistentRead"] for call in world.made(GET)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "put_off"),
+    [(0.001, 1), (40, 40), (40.001, 41), (2700, 2700), (43_000, 43_000), (86_400, 43_000)],
+    ids=["at once", "short", "rounded up", "longer than a delay", "longest", "longer than SQS allows"],
+)
+def test_a_message_that_comes_before_its_window_is_due_is_put_off_till_then(
+    world: World, left_s: float, put_off: int
+) -> None:
+    due = START_MS + round(left_s * 1000)
+    world.put(timestamp=due, opened_by="event")
+    kept = world.run(world.message(due))
+
+    assert kept
+    assert world.put_off == [put_off]
+    assert world.made(UPDATE) == []
+
+
+@pytest.mark.parametrize("closed", [{}, {"closed": DUE - 1}], ids=["never closed", "closed before"])
+def test_a_message_whose_window_was_replaced_waits_for_the_one_in_its_place(
+    world: World, closed: dict[str, Any]
+) -> None:
+    world.put(timestamp=START_MS + 40_000, opened_by="event", **closed)
+    kept = world.run(world.message(DUE))
+
+    assert kept
+    assert world.put_off == [40]
+
+
+@pytest.mark.parametrize("closed", [DUE, DUE + 1])
+def test_a_message_whose_window_was_closed_does_not_wait_for_the_next(world: World, closed: int) -> None:
+    world.put(timestamp=START_MS + 40_000, opened_by="event", closed=closed)
+
+    assert not world.run(world.message(DUE))
+    assert world.put_off == []
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {},
+        {"timestamp": DUE},
+        {"timestamp": DUE, "share": "arn:aws:storagegateway:…"},
+        {"timestamp": DUE, "opened_by": 5},
+        {"timestamp": str(DUE), "opened_by": "event"},
+        {"timestamp": {"NULL": True}, "opened_by": "event"},
+        {"opened_by": "event"},
+        {"pending": 5},
+        {"closed": "never", "not_before": {"L": []}, "done": "a", "tries": "b"},
+    ],
+    ids=str,
+)
+def test_a_message_without_a_window_and_nothing_pending_is_dropped(
+    world: World, left: dict[str, Any]
+) -> None:
+    world.put(**left)
+
+    assert not world.run(world.message(DUE))
+    assert world.made(UPDATE) == []
+
+
+@pytest.mark.parametrize("due", [None, "never", "NaN", "Infinity", ""], ids=repr)
+def test_a_message_of_the_blogs_function_waits_for_no_window(world: World, due: str | None) -> None:
+    world.put(timestamp=START_MS + 40_000, opened_by="event")
+    message = world.message(due=START_MS)
+    message["messageAttributes"]["due"] = {"stringValue": due, "dataType": "Number"}
+
+    assert not world.run(message)
+    assert world.put_off == []
+
+
+def test_a_message_of_the_blogs_function_closes_a_window_that_is_due(world: World) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+
+    assert not world.run(world.message(due=None))
+    assert world.gateway.asked == [share]
+
+
+def test_any_message_finishes_what_is_pending(world: World) -> None:
+    share = world.gateway.add()
+    world.put(pending="token")
+
+    assert not world.run(world.message(due=None))
+    assert world.gateway.asked == [share]
+
+
+def test_attributes_of_a_wrong_type_count_as_absent(world: World) -> None:
+    share = world.gateway.add()
+    world.put(
+        timestamp=DUE,
+        opened_by="event",
+        pending=5,
+        closed="never",
+        not_before={"L": []},
+        done=share,
+        tries="b",
+        shares={"NULL": True},
+        shares_found="now",
+    )
+
+    assert not world.run(world.message(DUE))
+    assert world.gateway.asked == [share]
+
+
+def test_a_number_with_decimals_is_read_too(world: World) -> None:
+    world.gateway.add()
+    world.put(timestamp={"N": f"{DUE}.25"}, opened_by="event")
+
+    assert not world.run(world.message(DUE))
+
+
+# Step 3: not before
+
+
+@pytest.mark.parametrize(
+    "item", [{"timestamp": DUE, "opened_by": "event"}, {"pending": "token"}], ids=["due", "pending"]
+)
+@pytest.mark.parametrize("ahead_ms", [1, 40_000])
+def test_nothing_is_refreshed_before_its_time(world: World, item: dict[str, Any], ahead_ms: int) -> None:
+    world.put(**item, not_before=START_MS + ahead_ms)
+    kept = world.run(world.message(DUE))
+
+    assert kept
+    assert world.put_off == [max(ahead_ms // 1000, 1)]
+    assert world.made(UPDATE) == world.made(REFRESH) == []
+
+
+def test_at_its_time_a_bucket_is_refreshed(world: World) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event", not_before=START_MS)
+    world.run(world.message(DUE))
+
+    assert world.gateway.asked == [share]
+
+
+# Step 4: one write that takes the refresh on
+
+
+def begun(world: World, **item: Any) -> dict[str, Any]:
+    """The item as it is while the shares are being refreshed."""
+    items: list[dict[str, Any]] = []
+    world.gateway.add()
+    world.put(**item)
+    world.before(REFRESH, lambda: items.append(world.item()))
+    world.run(world.message(DUE))
+    return items[0]
+
+
+def test_closing_a_window_writes_that_its_refresh_is_pending(world: World) -> None:
+    item = begun(world, timestamp=DUE, opened_by="event", pending="old", done={"a"}, closed=1)
+
+    assert item.pop("pending") not in {"old", ""}
+    assert item == {"closed": DUE, "not_before": START_MS + 30_000 + PAUSE_MS}
+
+
+def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: World) -> None:
+    item = begun(world, timestamp=START_MS + 9000, opened_by="event", pending="old", done={"a"}, closed=1)
+
+    assert item.pop("pending") not in {"old", ""}
+    assert item == {
+        "timestamp": START_MS + 9000,
+        "opened_by": "event",
+        "done": {"a"},
+        "closed": 1,
+        "not_before": START_MS + 30_000 + PAUSE_MS,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestamp": DUE + 1},
+        {"opened_by": "another event"},
+        {"pending": "another token"},
+        {"not_before": START_MS - 1},
+        {"closed": DUE - 2},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+@pytest.mark.parametrize("rest", ["absent", "present"])
+def test_a_lost_race_puts_the_message_off_by_5_s(world: World, change: dict[str, Any], rest: str) -> None:
+    world.gateway.add()
+    more: dict[str, Any] = (
+        {"pending": "token", "not_before": START_MS - 9, "closed": DUE - 9} if rest == "present" else {}
+    )
+    world.put(timestamp=DUE, opened_by="event", **more)
+    world.after(GET, lambda: world.change(**change))
+    kept = world.run(world.message(DUE))
+
+    assert kept
+    assert world.put_off == [5]
+    assert world.made(REFRESH) == []
+
+
+# Step 5: what was skipped from memory is older than what follows
+
+
+def test_2_s_pass_between_the_close_and_the_first_refresh(world: World) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.run(world.message(DUE))
+
+    assert world.gateway.refreshed == [(2.0, share)]
+    assert world.item()["refreshed"] == START_MS + 2000
+
+
+# Step 6: the shares
+
+
+def test_every_share_of_the_bucket_is_refreshed(world: World) -> None:
+    ours = {
+        world.gateway.add(),
+        world.gateway.add(kind="SMB"),
+        world.gateway.add(f"arn:aws:s3:::{BUCKET}/p/"),
+    }
+    world.gateway.add("arn:aws:s3:::another")
+    world.put(timestamp=DUE, opened_by="event")
+
+    assert not world.run(world.message(DUE))
+    assert set(world.gateway.asked) == ours
+
+
+def test_shares_are_refreshed_eight_at_a_time(world: World) -> None:
+    for _ in range(16):
+        world.gateway.add()
+    world.gateway.meeting = threading.Barrier(8)
+    world.put(timestamp=DUE, opened_by="event")
+
+    assert not world.run(world.message(DUE))
+    assert len(world.gateway.asked) == 16
+
+
+def test_a_share_that_accepted_is_not_refreshed_again_while_others_are_pending(world: World) -> None:
+    accepted, other = world.gateway.add(), world.gateway.add()
+    world.put(pending="token", done={accepted})
+
+    assert not world.run(world.message(DUE))
+    assert world.gateway.asked == [other]
+    assert not {"done", "pending"} & world.item().keys()
+
+
+def test_a_new_close_refreshes_also_the_shares_that_accepted_before_it(world: World) -> None:
+    shares = [world.gateway.add(), world.gateway.add()]
+    world.put(timestamp=DUE, opened_by="event", pending="token", done={shares[0]})
+
+    assert not world.run(world.message(DUE))
+    assert world.gateway.asked == shares
+
+
+@pytest.mark.parametrize(
+    ("found_ms", "lookups"), [(START_MS, 0), (START_MS + 2000 - 3_600_001, 1), (START_MS * 2, 1)]
+)
+def test_shares_are_looked_up_once_an_hour(world: World, found_ms: int, lookups: int) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event", shares={share}, shares_found=found_ms)
+    world.run(world.message(DUE))
+
+    assert len(world.made("storagegateway.ListFileShares")) == lookups
+    assert world.item()["shares_found"] == (START_MS + 2000 if lookups else found_ms)
+
+
+def test_a_share_made_within_the_hour_is_refreshed_from_the_next_lookup_on(world: World) -> None:
+    old, new = world.gateway.add(), world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event", shares={old}, shares_found=START_MS)
+    world.clock.sleep(3600)
+    world.run(world.message(DUE))
+
+    assert world.gateway.asked == [old, new]
+    assert world.item()["shares"] == {old, new}
+
+
+def test_a_share_that_is_gone_is_looked_up_once_more_and_forgotten(world: World) -> None:
+    gone, kept = world.gateway.add(), world.gateway.add()
+    del world.gateway.shares[gone]
+    world.put(timestamp=DUE, opened_by="event", shares={gone, kept}, shares_found=START_MS)
+
+    assert not world.run(world.message(DUE))
+    assert len(world.made("storagegateway.ListFileShares")) == 1
+    assert world.item()["shares"] == {kept}
+
+
+def test_a_share_made_in_place_of_one_that_is_gone_is_refreshed_in_the_same_round(world: World) -> None:
+    gone = world.gateway.add()
+    kept, new = world.gateway.add(), world.gateway.add()
+    del world.gateway.shares[gone]
+    world.put(timestamp=DUE, opened_by="event", shares={gone, kept}, shares_found=START_MS)
+
+    assert not world.run(world.message(DUE))
+    assert world.gateway.asked == [kept, new]
+
+
+def test_a_share_that_is_gone_but_still_listed_stays_for_later(world: World, log: Log) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.before(REFRESH, raising(share_not_found(world)))
+    kept = world.run(world.message(DUE))
+
+    assert kept
+    assert world.gateway.asked == []
+    assert f"File share is gone: {share}" in warnings(log)
+    assert "pending" in world.item()
+
+
+def share_not_found(world: World) -> Exception:
+    gateway = world.account.clients["storagegateway"]
+    answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The share was not found."}}
+    error: Exception = gateway.exceptions.InvalidGatewayRequestException(answer, "RefreshCache")
+    return error
+
+
+def test_a_share_whose_refresh_cannot_be_reached_stays_for_later(world: World) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.before(REFRESH, raising(NO_ANSWER))
+    kept = world.run(world.message(DUE))
+
+    assert kept
+    assert world.put_off == [62]
+
+
+def test_no_refresh_is_started_that_might_be_cut_off(world: World, log: Log) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    kept = world.run(world.message(DUE), timeout_ms=15_999)  # 13 999 ms once the 2 s have passed
+
+    assert kept
+    assert world.made(REFRESH) == []
+    assert f"No time left in this round for file share: {share}" in warnings(log)
+
+
+# Step 7: what came of it
+
+
+def test_a_complete_refresh_is_written_down_and_logged(world: World, log: Log) -> None:
+    shares = [world.gateway.add(), world.gateway.add(kind="SMB")]
+    world.put(timestamp=DUE, opened_by="event", done={"a"}, tries=3)
+    kept = world.run(world.message(DUE))
+
+    assert not kept
+    assert world.item() == {
+        "closed": DUE,
+        "refreshed": START_MS + 2000,
+        "not_before": START_MS + 2000 + PAUSE_MS,
+        "shares": set(shares),
+        "shares_found": START_MS + 2000,
+    }
+    assert log.messages[-1] == (
+        f"Refresh complete for bucket: {BUCKET}, started: {START_MS + 2000}, shares: {','.join(shares)}"
+    )
+
+
+def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: World, log: Log) -> None:
+    world.gateway.add("arn:aws:s3:::another")
+    world.put(timestamp=DUE, opened_by="event", shares={"arn:gone"}, shares_found=1)
+    kept = world.run(world.message(DUE))
+
+    assert not kept
+    assert warnings(log) == [f"No file share is mapped to bucket: {BUCKET}, nothing to refresh"]
+    assert log.messages[-1].endswith(f"bucket: {BUCKET}, started: {START_MS + 2000}, shares: none")
+    assert world.item() == {
+        "closed": DUE,
+        "refreshed": START_MS + 2000,
+        "not_before": START_MS + 2000 + PAUSE_MS,
+        "shares_found": START_MS + 2000,
+    }
+
+
+def test_the_next_refresh_waits_from_when_the_last_one_was_accepted_not_started(world: World) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.after(REFRESH, lambda: world.clock.sleep(3))
+    world.run(world.message(DUE))
+
+    assert world.item()["not_before"] == START_MS + 5000 + PAUSE_MS
+
+
+def test_busy_shares_stay_for_later_and_the_others_are_done(world: World, log: Log) -> None:
+    accepted, busy = world.gateway.add(), world.gateway.add()
+    world.gateway.busy = {busy}
+    world.put(timestamp=DUE, opened_by="event")
+    kept = world.run(world.message(DUE))
+
+    item = world.item()
+    assert kept
+    assert world.put_off == [62]
+    assert item["done"] == {accepted}
+    assert item["not_before"] == START_MS + 2000 + PAUSE_MS
+    assert item.keys() >= {"pending", "tries", "closed"}
+    assert "refreshed" not in item
+    assert "Refresh complete" not in log.text
+
+
+def test_the_rounds_go_on_until_every_share_has_accepted_once(world: World) -> None:
+    shares = [world.gateway.add() for _ in range(5)]
+    world.put(timestamp=DUE, opened_by="event")
+    message = world.message(DUE)
+    for accepting in (shares[:2], shares[2:4]):
+        world.gateway.busy = set(shares) - set(accepting)
+        assert world.run(message)
+        world.clock.sleep(62)
+    world.gateway.busy = set()
+
+    assert not world.run(message)
+    assert world.gateway.asked == shares
+    assert world.put_off == [62, 62]
+
+
+def test_no_share_waits_forever_though_each_round_closes_a_window_and_reaches_only_two(world: World) -> None:
+    shares = [world.gateway.add() for _ in range(6)]
+    world.gateway.at_once = 2
+    world.put(shares=set(shares), shares_found=START_MS)
+    rounds = 0
+    while set(world.gateway.asked) != set(shares):
+        rounds += 1
+        assert rounds < 100
+        world.change(timestamp=world.clock.ms, opened_by="event")
+        world.refresher().handle_bucket(BUCKET, world.clock.ms, world.context().left)
+        world.clock.sleep(62)
+
+
+def test_without_progress_the_pause_doubles_up_to_15_minutes(world: World) -> None:
+    busy = world.gateway.add()
+    world.gateway.busy = {busy}
+    world.put(timestamp=DUE, opened_by="event")
+    message = world.message(DUE)
+    for _ in range(7):
+        assert world.run(message)
+        world.clock.sleep(world.put_off[-1])
+
+    assert world.put_off == [62, 124, 248, 496, 900, 900, 900]
+
+
+def test_a_round_in_which_a_share_accepted_ends_the_doubling(world: World) -> None:
+    shares = [world.gateway.add(), world.gateway.add()]
+    world.gateway.busy = {shares[1]}
+    world.put(pending="token", tries=5)
+    assert world.run(world.message(DUE))
+
+    assert world.put_off == [62]
+    assert world.item()["tries"] == 0
+
+
+@pytest.mark.parametrize("tries", [-3, 10**9])
+def test_a_senseless_number_of_tries_does_no_harm(world: World, tries: int) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    world.put(pending="token", tries=tries)
+    assert world.run(world.message(DUE))
+
+    assert world.put_off[0] in {62, 900}
+
+
+def test_an_interval_longer_than_15_minutes_is_kept_while_shares_are_busy(world: World) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    world.put(timestamp=DUE, opened_by="event")
+    world.run(world.message(DUE), refresher=world.refresher(interval_s=3600))
+
+    assert world.put_off == [3602]
+    assert world.item()["not_before"] == START_MS + 2000 + 3_602_000
+
+
+def test_a_round_that_closed_no_window_puts_the_message_off_till_its_own_is_due(world: World) -> None:
+    world.gateway.add()
+    due = START_MS + 40_000
+    world.put(timestamp=due, opened_by="event", pending="token", closed=DUE)
+    kept = world.run(world.message(due))
+
+    assert kept
+    assert world.put_off == [38]
+    assert world.item().keys() >= {"timestamp", "opened_by", "refreshed"}
+    assert "pending" not in world.item()
+
+
+def test_a_round_that_closed_no_window_is_the_end_of_a_message_whose_window_is_closed(world: World) -> None:
+    world.gateway.add()
+    world.put(timestamp=START_MS + 40_000, opened_by="event", pending="token", closed=DUE)
+
+    assert not world.run(world.message(DUE))
+    assert world.put_off == []
+
+
+def test_what_another_instance_took_over_is_left_to_it(world: World, log: Log) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.before(REFRESH, lambda: world.change(pending="theirs"))
+    kept = world.run(world.message(DUE))
+
+    assert kept
+    assert world.put_off == [5]
+    assert world.item()["pending"] == "theirs"
+    assert "refreshed" not in world.item()
+    assert warnings(log) == [f"Refresh of bucket: {BUCKET} was taken over by another instance"]
+
+
+def test_a_window_opened_during_the_refresh_survives_it(world: World) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.before(REFRESH, lambda: world.change(timestamp=START_MS + 30_000, opened_by="next"))
+
+    assert not world.run(world.message(DUE))
+    assert world.item()["opened_by"] == "next"
+
+
+# Putting off
+
+
+def test_a_message_that_is_put_off_stays_in_the_queue_hidden(world: World) -> None:
+    world.aggregator(window_s=0).handle_record(record())
+    world.change(not_before=START_MS + 40_000)
+    kept = world.run(world.received())
+
+    assert kept
+    assert world.put_off == [40]
+    assert world.queued == (0, 1)
+
+
+def test_a_message_that_cannot_be_put_off_is_kept_with_a_warning(world: World, log: Log) -> None:
+    due = START_MS + 40_000
+    world.put(timestamp=due, opened_by="event")
+    world.before(HIDE, raising(ConnectTimeoutError(endpoint_url="https://sqs")))
+    kept = world.run(world.message(due))
+
+    assert kept
+    assert [line.levelname for line in log.records] == ["INFO", "WARNING"]
+    assert "Could not put off the message" in warnings(log)[0]
+
+
+def test_a_message_that_is_no_longer_in_flight_is_kept_with_a_warning(world: World, log: Log) -> None:
+    due = START_MS + 40_000
+    world.put(timestamp=due, opened_by="event")
+    message = {**world.message(due), "receiptHandle": "outdated"}
+
+    assert world.run(message)
+    assert "Could not put off the message" in warnings(log)[0]
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("operation", [GET, UPDATE, "storagegateway.ListFileShares", REFRESH, "second write"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_loses_no_refresh(world: World, operation: str, moment: str) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    message = world.message(DUE)
+    crash = getattr(world, moment)
+    if operation == "second write":
+        crash(UPDATE, lambda: None)
+        operation = UPDATE
+    crash(operation, raising(RuntimeError("the instance died")))
+    with pytest.raises(RuntimeError):
+        world.run(message)
+    for _ in range(3):
+        world.clock.sleep(180)
+        kept = world.run(message)
+
+    assert not kept
+    assert set(world.gateway.asked) == {share}
+    assert "pending" not in world.item()
+    assert "opened_by" not in world.item()
+    times = [at for at, _ in world.gateway.refreshed]
+    assert all(later - sooner >= 60 for sooner, later in pairwise(times))
+
+
+# The invocation
+
+
+def invoke(world: World, *messages: Any, **environment: str) -> Any:
+    module = world.deployed("s3_sgw_refresh", **environment)
+    return module.lambda_handler({"Records": list(messages)}, world.context())
+
+
+def test_a_message_that_is_done_is_not_reported(world: World) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+
+    assert invoke(world, world.message(DUE)) == {"batchItemFailures": []}
+    assert world.gateway.asked == [share]
+
+
+def test_a_message_that_was_put_off_is_reported_as_failed(world: World) -> None:
+    world.put(timestamp=START_MS + 40_000, opened_by="event")
+    message = world.message(START_MS + 40_000)
+
+    assert invoke(world, message) == {"batchItemFailures": [{"itemIdentifier": message["messageId"]}]}
+    assert world.put_off == [40]
+
+
+def test_a_crash_keeps_its_message_says_why_and_blocks_no_other(world: World, log: Log) -> None:
+    world.before(GET, raising(NO_ANSWER))
+    crashed, done = world.message(DUE, bucket="one"), world.message(DUE, bucket="two")
+
+    assert invoke(world, crashed, done) == {"batchItemFailures": [{"itemIdentifier": crashed["messageId"]}]}
+    assert "Could not handle the message of bucket: one" in log.messages
+    assert "Read timeout" in log.text
+    assert "Nothing to refresh for bucket: two" in log.messages
+
+
+def test_nonsense_among_the_messages_blocks_no_other(world: World, log: Log) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+
+    assert invoke(world, None, 17, "m", [], {}, world.message(DUE)) == {"batchItemFailures": []}
+    assert world.gateway.asked == [share]
+    assert warnings(log) == ["A message without a bucket name, dropping: "] * 5
+
+
+def test_a_message_without_an_id_that_must_be_kept_keeps_the_whole_batch(world: World) -> None:
+    world.put(timestamp=START_MS + 40_000, opened_by="event")
+    message = world.message(START_MS + 40_000)
+    del message["messageId"]
+
+    assert invoke(world, message) == {"batchItemFailures": [{"itemIdentifier": ""}]}
+
+
+def test_a_message_without_a_receipt_is_kept_and_the_log_says_why(world: World, log: Log) -> None:
+    world.put(timestamp=START_MS + 40_000, opened_by="event")
+    message = world.message(START_MS + 40_000)
+    del message["receiptHandle"]
+
+    assert invoke(world, message)["batchItemFailures"] == [{"itemIdentifier": message["messageId"]}]
+    assert "KeyError: 'receiptHandle'" in log.text
+
+
+@pytest.mark.parametrize("event", [{}, {"Records": None}, {"Records": {}}, [], None, "m"], ids=repr)
+def test_an_event_that_is_no_batch_is_ignored_with_a_warning(world: World, log: Log, event: Any) -> None:
+    module = world.deployed("s3_sgw_refresh")
+
+    assert module.lambda_handler(event, world.context()) == {"batchItemFailures": []}
+    assert warnings(log) == [f"Not a batch of messages, ignoring: {event!r}"]
+
+
+def test_a_function_without_its_environment_keeps_the_message_and_says_what_is_missing(
+    world: World, log: Log
+) -> None:
+    message = world.message(DUE)
+    answer = load("s3_sgw_refresh").lambda_handler({"Records": [message]}, world.context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": message["messageId"]}]}
+    assert "KeyError: 'TABLE_NAME'" in log.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "pause_ms"), [({}, 62_000), ({"MIN_INTERVAL_SECONDS": "90"}, 92_000)], ids=str
+)
+def test_the_interval_is_the_environments_or_60_s(
+    world: World, environment: dict[str, str], pause_ms: int
+) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    invoke(world, world.message(DUE), **environment)
+
+    assert world.item()["not_before"] == START_MS + 2000 + pause_ms
+
+
+def test_the_log_level_is_the_environments(world: World, log: Log) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    invoke(world, world.message(DUE), LOG_LEVEL="WARN")
+
+    assert log.messages == []
+
+
+def test_a_refresh_may_take_no_longer_than_is_kept_free_for_it(world: World) -> None:
+    module = world.deployed("s3_sgw_refresh")
+    config = module.this_instance(world.context().invoked_function_arn).shares.gateway.meta.config
+
+    longest_s = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+    assert longest_s * 1000 < module.TIME_TO_FINISH_MS
+    assert config.region_name == REGION

@@ -1,0 +1,192 @@
+"""Which file shares show a bucket."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.handlers import ACCOUNT, BUCKET, FUNCTION_ARN, REGION, World, load, raising
+
+LIST_ACCESS_POINTS = "s3control.ListAccessPoints"
+POINT = f"arn:aws:s3:{REGION}:{ACCOUNT}:accesspoint/reports"
+ALIAS = "reports-ab123cdef4gehijklmn5opqrstuvuse1a-s3alias"
+
+Log = pytest.LogCaptureFixture
+
+
+def found(world: World, bucket: str = BUCKET) -> set[str]:
+    return set(world.shares().of(bucket, FUNCTION_ARN))
+
+
+def a_point(bucket: str, name: str, alias: str = "") -> dict[str, str]:
+    more = {"Alias": alias} if alias else {}
+    return {
+        "Name": name,
+        "NetworkOrigin": "Internet",
+        "Bucket": bucket,
+        "AccessPointArn": f"arn:aws:s3:{REGION}:{ACCOUNT}:accesspoint/{name}",
+        **more,
+    }
+
+
+def test_without_shares_none_is_found(world: World) -> None:
+    assert found(world) == set()
+
+
+def test_250_shares_are_found_over_all_pages_and_described_ten_at_a_time(world: World) -> None:
+    kinds = ["NFS", "SMB"] * 125
+    ours = {world.gateway.add(kind=kind) for kind in kinds}
+
+    assert found(world) == ours
+    assert len(world.made("storagegateway.ListFileShares")) == 3
+    assert world.gateway.largest_describe == 10
+    assert len(world.made("storagegateway.DescribeNFSFileShares")) == 13
+    assert len(world.made("storagegateway.DescribeSMBFileShares")) == 13
+
+
+def test_a_share_of_a_kind_yet_unknown_is_left_alone(world: World) -> None:
+    world.gateway.add(kind="WEBDAV")
+    ours = world.gateway.add()
+
+    assert found(world) == {ours}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        f"arn:aws:s3:::{BUCKET}",
+        f"arn:aws:s3:::{BUCKET}/",
+        f"arn:aws:s3:::{BUCKET}/a/prefix/",
+        f"arn:aws:s3:::{BUCKET}/with:colon/and/accesspoint/inside/",
+        f"arn:aws-cn:s3:::{BUCKET}",
+    ],
+)
+def test_a_share_of_the_bucket_or_a_prefix_in_it_is_found(world: World, location: str) -> None:
+    ours = world.gateway.add(location)
+
+    assert found(world) == {ours}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        f"arn:aws:s3:::{BUCKET}-2",
+        f"arn:aws:s3:::other/{BUCKET}/",
+        f"arn:aws:s3:::other/prefix:{BUCKET}/",
+        f"arn:aws:s3:::{BUCKET.upper()}",
+    ],
+)
+def test_a_share_of_another_bucket_is_not(world: World, location: str) -> None:
+    world.gateway.add(location)
+
+    assert found(world) == set()
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        None,
+        "",
+        "/",
+        ":",
+        "::::::",
+        "arn:aws:s3:::",
+        "arn:aws:s3:::/prefix",
+        "arn",
+        f"{POINT[:-8]}/",
+        POINT[:-8],
+        "\n",
+    ],
+    ids=repr,
+)
+def test_a_malformed_location_hides_no_other_share(world: World, location: str | None) -> None:
+    world.gateway.add(location)
+    ours = world.gateway.add()
+
+    assert found(world) == {ours}
+
+
+@pytest.mark.parametrize("location", [POINT, f"{POINT}/a/prefix/", ALIAS, f"{ALIAS}/a:prefix/"])
+def test_a_share_of_one_of_the_buckets_access_points_is_found(world: World, location: str) -> None:
+    world.access_points = [
+        a_point("another", "other"),
+        a_point(BUCKET, "archive"),
+        a_point(BUCKET, "reports", ALIAS),
+    ]
+    ours = world.gateway.add(location)
+
+    assert found(world) == {ours}
+    assert [call["AccountId"] for call in world.made(LIST_ACCESS_POINTS)] == [ACCOUNT] * 2  # pages
+
+
+@pytest.mark.parametrize("location", [POINT, ALIAS])
+def test_a_share_of_another_buckets_access_point_is_not(world: World, location: str) -> None:
+    world.access_points = [a_point("another", "reports", ALIAS)]
+    world.gateway.add(location)
+
+    assert found(world) == set()
+
+
+def test_access_points_are_listed_only_where_a_share_is_located_at_one(world: World) -> None:
+    world.gateway.add()
+    world.gateway.add("arn:aws:s3:::accesspoint/prefix/")
+    found(world)
+
+    assert world.made(LIST_ACCESS_POINTS) == []
+
+
+def test_a_bucket_may_be_called_accesspoint(world: World) -> None:
+    ours = world.gateway.add("arn:aws:s3:::accesspoint/prefix/")
+
+    assert found(world, "accesspoint") == {ours}
+
+
+@pytest.mark.parametrize("elsewhere", [{"region": "us-east-1"}, {"account": "999999999999"}], ids=str)
+def test_a_share_of_another_region_or_account_is_left_alone_with_a_warning(
+    world: World, log: Log, elsewhere: dict[str, str]
+) -> None:
+    ours, theirs = world.gateway.add(), world.gateway.add(**elsewhere)
+
+    assert found(world) == {ours}
+    assert log.messages == [f"File share of another region or account, leaving it alone: {theirs}"]
+
+
+def test_a_foreign_share_of_another_bucket_is_not_worth_a_warning(world: World, log: Log) -> None:
+    world.gateway.add("arn:aws:s3:::another", region="us-east-1")
+    found(world)
+
+    assert log.messages == []
+
+
+@pytest.mark.parametrize("kind", ["NFS", "SMB"])
+def test_a_share_deleted_between_list_and_describe_hides_no_other(world: World, kind: str) -> None:
+    shares = [world.gateway.add(kind=kind) for _ in range(12)]
+    world.gateway.hidden = {shares[3], shares[11]}
+
+    assert found(world) == set(shares) - world.gateway.hidden
+
+
+def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: World) -> None:
+    world.gateway.add()
+    refusal = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
+    world.before("storagegateway.DescribeNFSFileShares", raising(refusal))
+
+    with pytest.raises(ClientError, match="Rate exceeded"):
+        found(world)
+
+
+@pytest.mark.parametrize(
+    ("error", "gone"),
+    [
+        ({"Error": {"Message": "The specified file share was not found."}}, True),
+        ({"Error": {"Message": "no"}, "error": {"errorCode": "FileShareNotFound"}}, True),
+        ({"Error": {"Message": "The specified gateway is not connected."}}, False),
+        ({"Error": {"Message": "no"}, "error": {"errorCode": "GatewayNotConnected"}}, False),
+        ({"Error": {"Message": "no"}, "error": None}, False),
+    ],
+    ids=str,
+)
+def test_a_share_is_gone_by_its_error_code_or_by_what_aws_says(error: dict[str, object], gone: bool) -> None:
+    refusal = ClientError(error, "RefreshCache")  # type: ignore[arg-type]  # as it may come
+
+    assert load("s3_sgw_refresh").is_gone(refusal) is gone

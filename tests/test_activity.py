@@ -1,0 +1,172 @@
+"""What is going on in a stack."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from s3agg import activity
+from s3agg.activity import BucketActivity, Invocations, LogLine, QueueDepth, Window
+from s3agg.resources.dynamodb import Table
+from s3agg.resources.sqs import Queue
+from s3agg.settings import STACK_TAG
+from tests.support import aws as support
+from tests.support.aws import PLACE, World
+
+world = support.world
+
+TABLE = Table(PLACE, "Table", {STACK_TAG: "T"}, read_capacity=1, write_capacity=5, on_demand=False)
+QUEUE = Queue(PLACE, "Queue", {STACK_TAG: "T"}, visibility=180, retention=60)
+MOMENT_MS = 1_750_000_000_123
+MOMENT = datetime(2025, 6, 15, 15, 6, 40, 123_000, tzinfo=timezone.utc)
+GROUP = "/aws/lambda/Test"
+
+OPEN = {"timestamp": {"N": str(MOMENT_MS)}, "opened_by": {"S": "event"}}
+BLOGS = {"timestamp": {"N": str(MOMENT_MS)}}
+PENDING = {"pending": {"S": "token"}, "closed": {"N": "1"}}
+IDLE = {"refreshed": {"N": str(MOMENT_MS)}, "shares": {"SS": ["b", "a"]}}
+
+
+@pytest.fixture
+def table(world: World) -> World:
+    """An account with the table."""
+    world.create(TABLE)
+    return world
+
+
+def put(world: World, bucket: str, item: dict[str, Any]) -> None:
+    world.somebody.dynamodb.put_item(TableName="Table", Item={"BucketName": {"S": bucket}, **item})
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (OPEN, BucketActivity("photos", Window(open=True, closes_at=MOMENT))),
+        (BLOGS, BucketActivity("photos")),
+        (PENDING, BucketActivity("photos", pending=True)),
+        (IDLE, BucketActivity("photos", last_refresh=MOMENT, shares=("a", "b"))),
+        ({}, BucketActivity("photos")),
+    ],
+    ids=["open", "the blog's", "pending", "idle", "bare"],
+)
+def test_an_item_tells_a_buckets_activity(
+    table: World, item: dict[str, Any], expected: BucketActivity
+) -> None:
+    put(table, "photos", item)
+
+    assert activity.bucket(table.aws, "Table", "photos") == expected
+    assert activity.buckets(table.aws, "Table") == {"photos": expected}
+
+
+def test_a_bucket_without_an_item_is_quiet(table: World) -> None:
+    assert activity.bucket(table.aws, "Table", "photos") == BucketActivity("photos")
+
+
+def test_without_a_table_there_are_no_buckets(world: World) -> None:
+    assert activity.buckets(world.aws, "Table") == {}
+
+
+def test_a_denied_look_is_not_taken_for_no_buckets(table: World) -> None:
+    table.wire.refuse("dynamodb:Scan", "AccessDeniedException")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        activity.buckets(table.aws, "Table")
+
+
+def test_the_table_is_read_as_it_is_now(table: World) -> None:
+    activity.buckets(table.aws, "Table")
+    activity.bucket(table.aws, "Table", "photos")
+
+    reads = table.wire.made("dynamodb:Scan") + table.wire.made("dynamodb:GetItem")
+    assert [each["ConsistentRead"] for each in reads] == [True, True]
+
+
+@pytest.mark.parametrize(("item", "kept"), [(OPEN, True), (PENDING, True), (IDLE, False), (BLOGS, False)])
+def test_a_bucket_is_forgotten_only_when_no_refresh_is_to_come(
+    table: World, item: dict[str, Any], kept: bool
+) -> None:
+    put(table, "photos", item)
+    put(table, "other", IDLE)
+
+    activity.forget_bucket(table.aws, "Table", "photos")
+
+    assert set(activity.buckets(table.aws, "Table")) == ({"photos", "other"} if kept else {"other"})
+
+
+def test_forgetting_what_is_not_known_is_no_error(world: World) -> None:
+    activity.forget_bucket(world.aws, "Table", "photos")
+
+    assert world.wire.changes == ["dynamodb:DeleteItem"]
+
+
+def test_a_queue_is_as_deep_as_it_holds_messages(world: World) -> None:
+    world.create(QUEUE)
+    url = QUEUE.url(world.aws)
+    assert url is not None
+    for delay in (0, 0, 0, 900):
+        world.somebody.sqs.send_message(QueueUrl=url, MessageBody="{}", DelaySeconds=delay)
+    world.somebody.sqs.receive_message(QueueUrl=url)
+
+    assert activity.queue_depth(world.aws, QUEUE) == QueueDepth("Queue", visible=2, delayed=1, in_flight=1)
+
+
+def test_a_queue_that_is_not_there_has_no_depth(world: World) -> None:
+    assert activity.queue_depth(world.aws, QUEUE) is None
+
+
+def write_log(world: World, *lines: LogLine) -> None:
+    logs = world.somebody.logs
+    logs.create_log_group(logGroupName=GROUP)
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="s")
+    events = [{"timestamp": line.time, "message": line.message + "\n"} for line in lines]
+    logs.put_log_events(logGroupName=GROUP, logStreamName="s", logEvents=events)  # type: ignore[arg-type]  # plain dicts
+
+
+def test_log_lines_begin_at_the_moment_asked_for(world: World) -> None:
+    # moto takes lines of the last two weeks only.
+    now = int(datetime.now(timezone.utc).timestamp() * 1000)
+    lines = [LogLine(now - 2000, "one"), LogLine(now - 1000, "two"), LogLine(now, "three")]
+    write_log(world, *lines)
+
+    assert list(activity.log_lines(world.aws, GROUP, now - 1000)) == lines[1:]
+
+
+def test_log_lines_can_be_those_that_contain_a_text(world: World) -> None:
+    now = int(datetime.now(timezone.utc).timestamp() * 1000)
+    lines = [LogLine(now, "refresh [a] done"), LogLine(now, "skipped")]
+    write_log(world, *lines)
+
+    assert list(activity.log_lines(world.aws, GROUP, 0, "refresh [a]")) == lines[:1]
+
+
+def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
+    assert list(activity.log_lines(world.aws, GROUP, 0)) == []
+
+
+def test_invocations_are_summed_for_each_function(world: World) -> None:
+    answer = {
+        "MetricDataResults": [
+            {"Id": "q0_invocations", "Values": [5.0, 7.0]},
+            {"Id": "q0_errors", "Values": [1.0]},
+            {"Id": "q1_throttles", "Values": [2.0]},
+        ]
+    }
+    world.wire.answer("cloudwatch:GetMetricData", answer)
+
+    counted = activity.invocations(world.aws, ["One", "Two"], hours=3)
+
+    assert counted == [
+        Invocations("One", 3, invocations=12, errors=1, throttles=0),
+        Invocations("Two", 3, invocations=0, errors=0, throttles=2),
+    ]
+
+
+def test_invocations_are_asked_for_by_the_clock_at_hand(world: World) -> None:
+    activity.invocations(world.aws, ["One"], hours=3)
+
+    (asked,) = world.wire.made("cloudwatch:GetMetricData")
+    assert asked["EndTime"] == activity.from_ms(world.clock.time() * 1000)
+    assert (asked["EndTime"] - asked["StartTime"]).total_seconds() == 3 * 3600

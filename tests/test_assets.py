@@ -1,0 +1,90 @@
+"""What AWS gets from us."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from s3agg import assets
+from s3agg.errors import S3aggError
+
+ROOT = Path(__file__).parent.parent
+POLICIES = sorted(path.stem for path in (ROOT / "policies").glob("*.json"))
+VALUES = {
+    "partition": "aws-cn",
+    "region": "cn-north-1",
+    "account": "123456789012",
+    "table": "Table",
+    "queue": "Queue",
+    "dead_letters": "Dead",
+}
+
+
+def entries(zipped: bytes) -> list[zipfile.ZipInfo]:
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+        return archive.infolist()
+
+
+@pytest.mark.parametrize("module", ["s3_aggregator", "s3_sgw_refresh"])
+def test_a_zip_holds_the_handler_and_nothing_else(module: str) -> None:
+    zipped = assets.handler_zip(module)
+
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+        assert archive.namelist() == [f"{module}.py"]
+        assert archive.read(f"{module}.py") == (ROOT / "handlers" / f"{module}.py").read_bytes()
+
+
+def test_a_zip_tells_nothing_of_the_machine_that_made_it() -> None:
+    (entry,) = entries(assets.handler_zip("s3_aggregator"))
+
+    assert entry.compress_type == zipfile.ZIP_STORED
+    assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+    assert entry.external_attr >> 16 == 0o100644
+    assert entry.create_system == 3
+
+
+def test_the_same_source_makes_the_same_bytes() -> None:
+    assert assets.zipped("a", "pass\n") == assets.zipped("a", "pass\n")
+
+
+def test_lines_end_the_same_on_every_machine() -> None:
+    assert assets.zipped("a", "one\r\ntwo\r\n") == assets.zipped("a", "one\ntwo\n")
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_can_be_rendered_and_keeps_no_placeholder(name: str) -> None:
+    rendered = assets.policy(name, VALUES)
+
+    assert rendered["Version"] == "2012-10-17"
+    assert "$" not in json.dumps(rendered)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_policy_names_a_partition_region_or_account_of_its_own(name: str) -> None:
+    text = (ROOT / "policies" / f"{name}.json").read_text(encoding="utf-8")
+
+    assert [part for part in text.split('"') if part.startswith("arn:")] == [
+        part for part in text.split('"') if part.startswith("arn:$partition:")
+    ]
+
+
+def test_a_placeholder_without_a_value_is_an_error_that_names_it() -> None:
+    with pytest.raises(S3aggError, match=r"policies/any\.json has the unknown placeholder \$tabel"):
+        assets.render("any", '{"Resource": "$tabel"}', VALUES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"Resource": "$"}', '{"Resource": "${aws:username}"}', '{"Resource": "$5"}', '{"Resource": "$$"}', "{"],
+)
+def test_a_malformed_policy_is_an_error(text: str) -> None:
+    with pytest.raises(S3aggError, match=r"policies/any\.json cannot be rendered"):
+        assets.render("any", text, VALUES)
+
+
+def test_a_value_that_no_placeholder_uses_is_fine() -> None:
+    assert assets.render("any", '{"Resource": "$table"}', VALUES) == {"Resource": "Table"}

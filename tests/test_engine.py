@@ -1,0 +1,342 @@
+"""Plan and apply, with resources that only note what becomes of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import pytest
+from botocore.exceptions import ClientError
+
+from s3agg import engine
+from s3agg.aws import Aws
+from s3agg.engine import Failed, Finished, Plan, Started
+from s3agg.errors import S3aggError
+from s3agg.resources.resource import Difference, Found, Resource
+from s3agg.settings import STACK_TAG
+from tests.support.aws import PLACE, Clock, Session
+
+OURS = {STACK_TAG: "Test"}
+AS_DECLARED = Found({"size": "1"}, OURS)
+DRIFTED = Found({"size": "2"}, OURS)
+FOREIGN = Found({"size": "1"}, {})
+
+
+@dataclass(frozen=True, eq=False)
+class Thing(Resource):
+    """A resource that notes in `log` what becomes of it; `act` is what that takes."""
+
+    kind: ClassVar[str] = "thing"
+
+    log: list[str]
+    base: Thing | None = None
+    others: tuple[Thing, ...] = ()
+    there: Found | None = None
+    is_wanted: bool = True
+    act: Callable[[], object] = field(default=lambda: None)
+
+    @property
+    def wanted(self) -> bool:
+        return self.is_wanted
+
+    @property
+    def arn(self) -> str:
+        return self.place.arn("test", self.name)
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"size": "1"}
+
+    def find(self, aws: Aws) -> Found | None:  # noqa: ARG002  # a Resource's
+        self.act()
+        return self.there
+
+    def create(self, aws: Aws) -> None:  # noqa: ARG002  # a Resource's
+        self.act()
+        self.log.append(f"create {self.name}")
+
+    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # a Resource's
+        self.act()
+        self.log.append(f"update {self.name}")
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # a Resource's
+        self.act()
+        self.log.append(f"delete {self.name}")
+
+
+class World:
+    """A log, and the things that write it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def thing(
+        self,
+        name: str,
+        *others: Thing,
+        base: Thing | None = None,
+        there: Found | None = None,
+        wanted: bool = True,
+        act: Callable[[], object] = lambda: None,
+    ) -> Thing:
+        return Thing(PLACE, name, OURS, self.log, base, others, there, wanted, act)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def aws_with(workers: int) -> Aws:
+    return Aws(session=Session(), region="eu-west-1", workers=workers, clock=Clock())
+
+
+def refuse() -> None:
+    raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "MakeThing")
+
+
+def plan(*things: Thing) -> Plan:
+    return engine.plan(things, {thing.key: thing.there for thing in things if thing.there is not None})
+
+
+def plan_delete(*things: Thing) -> Plan:
+    found = {thing.key: thing.there for thing in things if thing.there is not None}
+    return engine.plan_delete(things, found)
+
+
+def apply(a_plan: Plan, workers: int = 1) -> list[engine.Event]:
+    return list(engine.apply(aws_with(workers), a_plan))
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "action"),
+    [
+        (None, True, "create"),
+        (AS_DECLARED, True, "keep"),
+        (DRIFTED, True, "update"),
+        (FOREIGN, True, "foreign"),
+        (AS_DECLARED, False, "delete"),
+        (DRIFTED, False, "delete"),
+    ],
+)
+def test_a_plan_says_what_becomes_of_each(
+    world: World, there: Found | None, wanted: bool, action: str
+) -> None:
+    (change,) = plan(world.thing("a", there=there, wanted=wanted)).changes
+
+    assert change.action == action
+
+
+def test_what_is_neither_wanted_nor_there_is_not_in_the_plan(world: World) -> None:
+    assert plan(world.thing("a", wanted=False)).changes == []
+
+
+def test_an_update_says_what_differs(world: World) -> None:
+    (change,) = plan(world.thing("a", there=DRIFTED)).changes
+
+    assert list(change.differences) == [Difference("size", "1", "2")]
+
+
+def test_a_plan_to_delete_holds_what_is_there(world: World) -> None:
+    things = [world.thing("a", there=DRIFTED), world.thing("b"), world.thing("c", there=FOREIGN)]
+
+    changes = plan_delete(*things).changes
+
+    assert [(each.resource.name, each.action) for each in changes] == [("a", "delete"), ("c", "foreign")]
+
+
+def test_find_asks_for_all_and_leaves_out_what_is_not_there(world: World) -> None:
+    things = [world.thing("a", there=DRIFTED), world.thing("b")]
+
+    found = engine.find(aws_with(1), things)
+
+    assert found == {("thing", "a"): DRIFTED}
+
+
+def test_a_failed_look_names_what_was_looked_at(world: World) -> None:
+    with pytest.raises(S3aggError, match="While looking at thing a: AWS said to MakeThing: not you"):
+        engine.find(aws_with(1), [world.thing("a", act=refuse)])
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_what_is_needed_is_made_first(world: World, workers: int) -> None:
+    a = world.thing("a")
+    b = world.thing("b", base=a)
+    c = world.thing("c", a, b)
+
+    apply(plan(c, b, a), workers)
+
+    assert world.log == ["create a", "create b", "create c"]
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_what_is_needed_is_removed_last(world: World, workers: int) -> None:
+    a = world.thing("a", there=AS_DECLARED)
+    b = world.thing("b", base=a, there=AS_DECLARED)
+    c = world.thing("c", a, b, there=AS_DECLARED)
+
+    apply(plan_delete(a, b, c), workers)
+
+    assert world.log == ["delete c", "delete b", "delete a"]
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_the_order_holds_through_what_does_not_change(world: World, workers: int) -> None:
+    a = world.thing("a", there=DRIFTED)
+    b = world.thing("b", base=a, there=AS_DECLARED)
+    c = world.thing("c", base=b)
+
+    apply(plan(c, b, a), workers)
+
+    assert world.log == ["update a", "create c"]
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_the_order_of_removal_holds_through_what_is_gone(world: World, workers: int) -> None:
+    a = world.thing("a", there=AS_DECLARED)
+    b = world.thing("b", base=a)
+    c = world.thing("c", base=b, there=AS_DECLARED)
+
+    apply(plan_delete(a, b, c), workers)
+
+    assert world.log == ["delete c", "delete a"]
+
+
+def test_what_is_not_wanted_any_more_goes_before_what_it_needs_changes(world: World) -> None:
+    a = world.thing("a", there=DRIFTED)
+    b = world.thing("b", base=a, there=AS_DECLARED, wanted=False)
+
+    apply(plan(a, b))
+
+    assert world.log == ["delete b", "update a"]
+
+
+def test_nothing_to_do_does_nothing(world: World) -> None:
+    events = apply(plan(world.thing("a", there=AS_DECLARED)))
+
+    assert (events, world.log) == ([], [])
+
+
+def test_the_events_tell_the_start_and_the_end_of_each(world: World) -> None:
+    a = world.thing("a")
+    b = world.thing("b", base=a)
+
+    events = apply(plan(a, b))
+
+    assert [(type(event), event.change.resource.name) for event in events] == [
+        (Started, "a"),
+        (Finished, "a"),
+        (Started, "b"),
+        (Finished, "b"),
+    ]
+
+
+def test_something_foreign_stops_everything_before_any_change(world: World) -> None:
+    a_plan = plan(world.thing("a"), world.thing("b", there=FOREIGN), world.thing("c", there=FOREIGN))
+
+    with pytest.raises(S3aggError, match=r"not this stack's: thing b \(.*\), thing c \(.*\)\. .*--stack"):
+        apply(a_plan)
+
+    assert world.log == []
+
+
+def collect(events: list[engine.Event], aws: Aws, a_plan: Plan) -> None:
+    for event in engine.apply(aws, a_plan):
+        events.append(event)  # noqa: PERF402  # what came before a failure counts
+
+
+def test_after_a_failure_nothing_new_is_started(world: World) -> None:
+    a = world.thing("a", act=refuse)
+    b = world.thing("b", base=a)
+    events: list[engine.Event] = []
+
+    with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: not you"):
+        collect(events, aws_with(8), plan(a, b))
+
+    assert [type(event) for event in events] == [Started, Failed]
+    assert world.log == []
+
+
+def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_follows_it(world: World) -> None:
+    failed, slow_ended = threading.Event(), threading.Event()
+    slow = world.thing("slow", act=lambda: failed.wait(5))
+    slower = world.thing("slower", act=lambda: slow_ended.wait(5))
+    after = world.thing("after", base=slow)
+
+    def let_go_one_after_the_other() -> None:
+        for event in engine.apply(aws_with(8), plan(slow, slower, world.thing("a", act=refuse), after)):
+            if isinstance(event, Failed):
+                failed.set()
+            elif isinstance(event, Finished):
+                slow_ended.set()
+
+    with pytest.raises(S3aggError, match="thing a"):
+        let_go_one_after_the_other()
+
+    assert world.log == ["create slow", "create slower"]
+
+
+def test_a_mistake_in_our_code_keeps_its_traceback(world: World) -> None:
+    def mistake() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        apply(plan(world.thing("a", act=mistake)))
+
+
+def test_giving_the_iteration_up_starts_nothing_more_and_waits_for_what_runs(world: World) -> None:
+    aws = aws_with(1)
+    go = threading.Event()
+    a = world.thing("a", act=lambda: go.wait(5))
+    b = world.thing("b", base=a)
+    events = engine.apply(aws, plan(a, b))
+    first = next(events)
+    go.set()
+
+    events.close()  # type: ignore[attr-defined]  # a generator's
+
+    assert isinstance(first, Started)
+    assert set(world.log) <= {"create a"}
+
+
+def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(world: World) -> None:
+    aws = aws_with(1)
+    waiting = threading.Event()
+
+    def wait_forever() -> None:
+        def look() -> None:
+            waiting.set()
+
+        try:
+            aws.wait_for("nothing", look, patience_s=100_000)
+        except S3aggError as error:
+            world.log.append(error.problem)
+            raise
+
+    events = engine.apply(aws, plan(world.thing("a", act=wait_forever), world.thing("b")))
+    next(events)
+    next(events)
+    waiting.wait(5)
+
+    events.close()  # type: ignore[attr-defined]  # a generator's
+
+    assert world.log == ["Interrupted while waiting for nothing"]
+
+
+def test_what_is_ready_runs_side_by_side(world: World) -> None:
+    together = threading.Barrier(3, timeout=5)
+    things: Sequence[Thing] = [world.thing(name, act=together.wait) for name in "abc"]
+
+    apply(plan(*things), workers=3)
+
+    assert sorted(world.log) == ["create a", "create b", "create c"]
+
+
+def test_looks_run_side_by_side_too(world: World) -> None:
+    together = threading.Barrier(3, timeout=5)
+
+    found = engine.find(aws_with(3), [world.thing(name, act=together.wait) for name in "abc"])
+
+    assert found == {}

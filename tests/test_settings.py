@@ -1,0 +1,236 @@
+"""What the user chose, and the names that follow."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from s3agg.errors import UsageProblem
+from s3agg.settings import (
+    OPTIONS,
+    STACK_TAG,
+    Names,
+    Settings,
+    check_bucket_name,
+    statement_id,
+)
+
+NOT_THE_DEFAULT: dict[str, Any] = {
+    "window": 45,
+    "log_level": "DEBUG",
+    "read_capacity": 2,
+    "write_capacity": 7,
+    "on_demand": True,
+    "concurrency": 3,
+    "memory": 256,
+    "runtime": "python3.12",
+    "architecture": "x86_64",
+    "log_retention": 7,
+    "min_interval": 90,
+    "include_gateway_writes": True,
+    "permissions_boundary": "arn:aws:iam::123456789012:policy/Boundary",
+    "alarm_topic": "arn:aws:sns:eu-west-1:123456789012:ops",
+    "storage_gateway_endpoint": "http://127.0.0.1:4567",
+}
+
+
+def test_the_round_trip_below_covers_every_option() -> None:
+    assert set(NOT_THE_DEFAULT) == {option.name for option in OPTIONS}
+
+
+def test_without_anything_given_or_kept_the_defaults_are_declared() -> None:
+    assert Settings.declared({}, {}) == Settings()
+
+
+@pytest.mark.parametrize("option", NOT_THE_DEFAULT)
+def test_what_is_given_is_declared(option: str) -> None:
+    declared = Settings.declared({option: NOT_THE_DEFAULT[option]}, {})
+
+    assert getattr(declared, option) == NOT_THE_DEFAULT[option]
+    assert declared.asked == {option}
+
+
+@pytest.mark.parametrize("option", NOT_THE_DEFAULT)
+def test_what_is_not_given_is_as_the_tags_keep_it(option: str) -> None:
+    before = Settings.declared({option: NOT_THE_DEFAULT[option]}, {})
+
+    assert Settings.declared({option: None}, before.option_tags) == before
+
+
+@pytest.mark.parametrize("option", NOT_THE_DEFAULT)
+def test_the_default_can_be_asked_for_again(option: str) -> None:
+    default = next(each.default for each in fields(Settings) if each.name == option)
+    before = Settings.declared(NOT_THE_DEFAULT, {})
+
+    after = Settings.declared({option: "none" if default is None else default}, before.option_tags)
+
+    assert getattr(after, option) == default
+    assert getattr(Settings.declared({}, after.option_tags), option) == default
+
+
+def test_what_is_given_goes_before_what_is_kept() -> None:
+    assert Settings.declared({"window": 60}, {"s3agg:window": "45"}).window == 60
+
+
+def test_a_default_that_was_never_asked_for_is_not_kept() -> None:
+    assert Settings.declared({}, {STACK_TAG: "Any"}).option_tags == {}
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        ("window", "soon"),
+        ("window", ""),
+        ("window", "none"),
+        ("memory", "1.5"),
+        ("on-demand", "yes"),
+        ("on-demand", "none"),
+        ("include-gateway-writes", ""),
+        ("of-another-version", "1"),
+    ],
+)
+def test_a_tag_that_makes_no_sense_counts_as_not_asked_for(tag: str, value: str) -> None:
+    assert Settings.declared({}, {f"s3agg:{tag}": value}) == Settings()
+
+
+@pytest.mark.parametrize("tag", [{"s3agg:window": "0"}, {"s3agg:window": "-5"}, {"s3agg:log-level": "LOUD"}])
+def test_a_tag_that_no_resource_could_follow_is_a_problem_that_giving_the_option_solves(
+    tag: dict[str, str],
+) -> None:
+    with pytest.raises(UsageProblem):
+        Settings.declared({}, tag)
+
+    assert Settings.declared({"window": 30, "log_level": "INFO"}, tag).window == 30
+
+
+@pytest.mark.parametrize("window", [1, 30, 42_600])
+def test_a_window_may_be_as_long_as_a_message_can_wait(window: int) -> None:
+    assert Settings.declared({"window": window}, {}).window == window
+
+
+@pytest.mark.parametrize("window", [0, -1, 42_601])
+def test_a_window_out_of_range_is_a_problem(window: int) -> None:
+    with pytest.raises(UsageProblem, match=f"A window of {window} s is out of range"):
+        Settings.declared({"window": window}, {})
+
+
+def test_a_retention_that_cloudwatch_does_not_know_is_a_problem() -> None:
+    with pytest.raises(UsageProblem, match="for 2 days"):
+        Settings.declared({"log_retention": 2}, {})
+
+
+def test_the_users_tags_are_kept_and_added_to() -> None:
+    before = Settings.declared({"tags": {"team": "a", "cost center": "7"}}, {})
+    on_the_table = {**before.option_tags, **before.tags, "somebody's": "else"}
+
+    after = Settings.declared({"tags": {"team": "b", "new": ""}}, on_the_table)
+
+    assert after.tags == {"team": "b", "cost center": "7", "new": ""}
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"aws:any": "v"},
+        {"s3agg:stack": "v"},
+        {"S3AGG:any": "v"},
+        {"": "v"},
+        {"a=b": "v"},
+        {"k" * 129: "v"},
+        {"k": "v" * 257},
+        {"k": "a,b"},
+        {"k": "line\n"},
+        {"k" * 120: "", "l" * 120: "", "m" * 120: ""},
+    ],
+)
+def test_a_tag_that_aws_or_we_do_not_take_is_a_problem(tags: dict[str, str]) -> None:
+    with pytest.raises(UsageProblem):
+        Settings.declared({"tags": tags}, {})
+
+
+def test_the_names_are_the_blogs_to_the_letter() -> None:
+    names = Names()
+
+    assert (names.table, names.aggregator) == ("S3EventAggregator", "S3EventAggregator")
+    assert names.queue == "S3EventAggregatorActionQueue"
+    assert names.dynamo_policy == "S3EventAggregatorDynamo"
+    assert names.sqs_writer_policy == "S3EventAggregatorSqsWriter"
+    assert names.sqs_reader_policy == "S3EventAggregatorSqsReader"
+    assert names.gateway_policy == "StorageGatewayRefreshPolicy"
+    assert names.aggregator_role == "S3EventAggregatorLambdaRole"
+    assert names.refresh_role == "S3AggregatorActionLambdaRole"
+    assert names.refresher == "S3StorageGatewayRefresh"
+    assert names.rule == "s3-event-aggregator"
+    assert names.dead_letters == "S3EventAggregatorDeadLetters"
+
+
+def test_another_stacks_names_follow_from_its_own() -> None:
+    names = Names("Foo")
+
+    assert (names.table, names.aggregator) == ("Foo", "Foo")
+    assert names.queue == "FooActionQueue"
+    assert names.dead_letters == "FooDeadLetters"
+    assert names.dynamo_policy == "FooDynamo"
+    assert names.sqs_writer_policy == "FooSqsWriter"
+    assert names.sqs_reader_policy == "FooSqsReader"
+    assert names.gateway_policy == "FooStorageGatewayRefreshPolicy"
+    assert names.aggregator_role == "FooLambdaRole"
+    assert names.refresh_role == "FooActionLambdaRole"
+    assert names.refresher == "FooStorageGatewayRefresh"
+    assert names.rule == "s3-event-aggregator-Foo"
+
+
+@pytest.mark.parametrize("stack", ["Foo", "a-b_9", "A" * 43])
+def test_a_stack_name_must_do_for_every_service(stack: str) -> None:
+    names = Names(stack)
+
+    assert len(names.table) >= 3
+    assert max(len(names.refresher), len(names.aggregator_role), len(names.refresh_role)) <= 64
+    assert len(names.queue) <= 80
+
+
+@pytest.mark.parametrize(
+    "stack", ["", "A", "Ab", "9ab", "-ab", "a.b", "a b", "a/b", "A" * 44, "Fooo\n", "Füü"]
+)
+def test_a_stack_name_that_some_service_refuses_is_a_problem(stack: str) -> None:
+    with pytest.raises(UsageProblem, match="cannot name a stack"):
+        Names(stack)
+
+
+@pytest.mark.parametrize("name", ["abc", "my.photos", "a-b.c-d", "0ab", "a" * 63, "1.2.3.4.5", "192.168.5.x"])
+def test_a_bucket_name_is_taken_as_it_is(name: str) -> None:
+    assert check_bucket_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "ab",
+        "a" * 64,
+        "Photos",
+        "my_photos",
+        "-photos",
+        "photos-",
+        ".photos",
+        "photos.",
+        "my..photos",
+        "192.168.5.4",
+        "s3://photos",
+        "arn:aws:s3:::photos",
+        "photos/in",
+        "photos\n",
+        "föto",
+    ],
+)
+def test_what_no_bucket_is_called_is_a_problem(name: str) -> None:
+    with pytest.raises(UsageProblem, match="is no bucket name"):
+        check_bucket_name(name)
+
+
+def test_a_statement_id_holds_no_dots_and_two_buckets_never_share_one() -> None:
+    ids = [statement_id(bucket) for bucket in ("my.photos", "my-photos", "myphotos")]
+
+    assert ids == ["SID_my_photos", "SID_my-photos", "SID_myphotos"]
