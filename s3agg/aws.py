@@ -256,6 +256,8 @@ class Aws:
         """The endpoint set for Storage Gateway alone: here, in the environment or the profile (DESIGN 4)."""
         if "storagegateway" in self._endpoints:
             return self._endpoints["storagegateway"]
+        if self._session.get_config_variable("ignore_configured_endpoint_urls"):
+            return None
         provider = ConfiguredEndpointProvider(
             full_config=self._session.full_config,
             scoped_config=self._session.get_scoped_config(),

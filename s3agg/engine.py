@@ -85,7 +85,8 @@ def plan(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Plan:
         if have is None:
             return Change(resource, "create") if resource.wanted else None
         if resource.is_foreign(have):
-            return Change(resource, "foreign", found=have)
+            # Somebody else's is in nobody's way where we want none.
+            return Change(resource, "foreign", found=have) if resource.wanted else None
         if not resource.wanted:
             return Change(resource, "delete", found=have)
         differences = resource.differences(have)
@@ -101,6 +102,7 @@ def plan_delete(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Pl
             Change(resource, "foreign" if resource.is_foreign(have) else "delete", found=have)
             for resource in resources
             if (have := found.get(resource.key)) is not None
+            and (resource.wanted or not resource.is_foreign(have))
         ]
     )
 

@@ -133,6 +133,10 @@ def test_what_is_neither_wanted_nor_there_is_not_in_the_plan(world: World) -> No
     assert plan(world.thing("a", wanted=False)).changes == []
 
 
+def test_what_is_somebody_elses_and_not_wanted_is_in_nobodys_way(world: World) -> None:
+    assert plan(world.thing("a", wanted=False, there=FOREIGN)).changes == []
+
+
 def test_an_update_says_what_differs(world: World) -> None:
     (change,) = plan(world.thing("a", there=DRIFTED)).changes
 

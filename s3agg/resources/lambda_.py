@@ -27,7 +27,7 @@ UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
-FOR_THE_ACCOUNT = "as the account allows"
+INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +72,12 @@ class Function(Resource):
             "variable TABLE_NAME": self.table.name,
             "variable QUEUE_URL": self.queue.name,
             "reserved concurrency": str(self.concurrency),
-            "failure destination": self.failures_to.arn if self.failures_to else ABSENT,
+            **({"failure destination": self.failures_to.arn} if self.failures_to else {}),
         }
 
     def find(self, aws: Aws) -> Found | None:
-        asked: list[Any] = [self._function, self._failure_destination, self.queue.url, _unreserved]
-        function, destination, queue_url, unreserved = aws.side_by_side(lambda ask: ask(aws), asked)
+        asked: list[Any] = [self._function, self._invoke_config, self.queue.url, _unreserved]
+        function, invoke_config, queue_url, unreserved = aws.side_by_side(lambda ask: ask(aws), asked)
         if function is None:
             return None
         configuration = function["Configuration"]
@@ -93,14 +93,16 @@ class Function(Resource):
             "code": configuration["CodeSha256"],
             **{f"variable {name}": value for name, value in variables.items()},
             "reserved concurrency": ABSENT if reserved is None else str(reserved),
-            "failure destination": destination,
+            "failure destination": _failure_destination(invoke_config),
         }
         if queue_url and variables.get("QUEUE_URL") == queue_url:
             properties["variable QUEUE_URL"] = self.queue.name
         if reserved is None and unreserved - self.concurrency < UNRESERVED_MINIMUM:
             # A small account cannot reserve any (FACTS 7); the protocol is safe at any concurrency.
             properties["reserved concurrency"] = str(self.concurrency)
-        return Found(properties, function.get("Tags", {}), {"variables": variables})
+        return Found(
+            properties, function.get("Tags", {}), {"variables": variables, "invoke config": invoke_config}
+        )
 
     def create(self, aws: Aws) -> None:
         aws.wait_for(
@@ -117,7 +119,7 @@ class Function(Resource):
         self._wait_until_ready(aws)
         self._reserve(aws)
         if self.failures_to:
-            self._set_failure_destination(aws)
+            self._set_failure_destination(aws, self.failures_to, {})
 
     def update(self, aws: Aws, found: Found) -> None:
         if missing := self.missing_tags(found):
@@ -145,8 +147,8 @@ class Function(Resource):
             self._wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
             self._reserve(aws)
-        if self.differs(found, "failure destination"):
-            self._set_failure_destination(aws)
+        if self.failures_to and self.differs(found, "failure destination"):
+            self._set_failure_destination(aws, self.failures_to, found.more["invoke config"])
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
         def delete() -> bool:
@@ -164,12 +166,13 @@ class Function(Resource):
         except aws.lambda_.exceptions.ResourceNotFoundException:
             return None
 
-    def _failure_destination(self, aws: Aws) -> str:
+    def _invoke_config(self, aws: Aws) -> dict[str, Any]:
+        """How Lambda retries the function's events and where failures go; empty if nobody said."""
         try:
-            config = aws.lambda_.get_function_event_invoke_config(FunctionName=self.name)
+            config: Any = aws.lambda_.get_function_event_invoke_config(FunctionName=self.name)
         except aws.lambda_.exceptions.ResourceNotFoundException:
-            return ABSENT
-        return config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") or ABSENT
+            return {}
+        return {name: config[name] for name in INVOKE_CONFIG if name in config}
 
     def _configuration(self, aws: Aws, variables: Mapping[str, str]) -> dict[str, Any]:
         queue_url = aws.wait_for(f"queue {self.queue.name} to be listed", lambda: self.queue.url(aws))
@@ -199,16 +202,13 @@ class Function(Resource):
                 f" for {self.name}; it runs without a reservation, which is safe"
             )
 
-    def _set_failure_destination(self, aws: Aws) -> None:
-        if self.failures_to is None:
-            aws.lambda_.delete_function_event_invoke_config(FunctionName=self.name)
-            return
-        destination = {"OnFailure": {"Destination": self.failures_to.arn}}
+    def _set_failure_destination(self, aws: Aws, queue: Queue, config: Mapping[str, Any]) -> None:
+        """Send failures to the queue; what somebody else has set in this config stays."""
+        destinations = {**config.get("DestinationConfig", {}), "OnFailure": {"Destination": queue.arn}}
         aws.wait_for(
-            f"role {self.role.name} to be allowed to send failures to {self.failures_to.name}",
+            f"role {self.role.name} to be allowed to send failures to {queue.name}",
             lambda: aws.lambda_.put_function_event_invoke_config(
-                FunctionName=self.name,
-                DestinationConfig=destination,  # type: ignore[arg-type]  # a plain dict of the same shape
+                FunctionName=self.name, **{**config, "DestinationConfig": destinations}
             ),
             refusals=ROLE_SPREADING,
         )
@@ -221,6 +221,10 @@ class Function(Resource):
             return None if pending or updating else True
 
         aws.wait_for(f"function {self.name} to become active", ready, patience_s=120)
+
+
+def _failure_destination(config: Mapping[str, Any]) -> str:
+    return config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") or ABSENT
 
 
 def _unreserved(aws: Aws) -> int:

@@ -562,5 +562,7 @@ def test_the_port_is_free_again_afterwards(s3: Any, client: Callable[..., Any]) 
         ("point-s3alias/in/", ("point-s3alias", "in/")),
     ],
 )
-def test_a_location_is_a_bucket_or_an_access_point_and_a_prefix(asked: str, location: tuple[str, str]) -> None:
+def test_a_location_is_a_bucket_or_an_access_point_and_a_prefix(
+    asked: str, location: tuple[str, str]
+) -> None:
     assert Share("arn", "NFS", {"LocationARN": asked}).location == location

@@ -65,15 +65,15 @@ NO_ROOM = (
 
 @pytest.fixture
 def deployed(world: World) -> World:
-    """An account with the function and what it needs."""
-    world.create(DEAD, QUEUE, TABLE, ROLE, FUNCTION)
+    """An account with the function, and as much of what it needs as moto asks for."""
+    world.create(QUEUE, ROLE, FUNCTION)
     return world
 
 
 @pytest.fixture
 def needed(world: World) -> World:
-    """An account with what the function needs."""
-    world.create(DEAD, QUEUE, TABLE, ROLE)
+    """An account with as much of what the function needs as moto asks for."""
+    world.create(QUEUE, ROLE)
     return world
 
 
@@ -289,13 +289,23 @@ def test_a_failure_destination_taken_away_is_put_back(deployed: World) -> None:
     assert deployed.differences(FUNCTION) == {}
 
 
-def test_a_failure_destination_that_is_not_declared_is_taken_away(deployed: World) -> None:
+def test_how_somebody_had_events_retried_stays_when_the_destination_is_put_back(deployed: World) -> None:
+    deployed.wire.answer("lambda:GetFunctionEventInvokeConfig", {"MaximumRetryAttempts": 1})
+
+    deployed.update(FUNCTION)
+
+    (put,) = deployed.wire.made("lambda:PutFunctionEventInvokeConfig")
+    assert put["MaximumRetryAttempts"] == 1
+    assert put["DestinationConfig"] == {"OnFailure": {"Destination": DEAD.arn}}
+
+
+def test_where_failures_of_a_function_go_is_its_owners_business_if_we_declare_nothing(
+    deployed: World,
+) -> None:
     without = replace(FUNCTION, failures_to=None)
 
-    changes = deployed.update(without)
-
-    assert changes == ["lambda:DeleteFunctionEventInvokeConfig"]
     assert deployed.differences(without) == {}
+    assert deployed.update(without) == []
 
 
 def test_a_tag_changed_by_hand_is_named_and_alone_written(deployed: World) -> None:
