@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from s3agg.aws import Aws, is_error
+from s3agg.aws import Aws
+from s3agg.refusals import is_error
 from s3agg.resources.sqs import Queue
 
 

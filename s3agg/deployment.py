@@ -9,9 +9,10 @@ from typing import Any
 from s3agg import activity, engine
 from s3agg import stack as stacks
 from s3agg.activity import BucketActivity
-from s3agg.aws import Aws, Place, doing
+from s3agg.aws import Aws, Place
 from s3agg.engine import Change, Key, Plan
 from s3agg.errors import S3aggError, UsageProblem
+from s3agg.refusals import doing
 from s3agg.resources import s3
 from s3agg.resources.lambda_ import statements
 from s3agg.resources.logs import LogGroup

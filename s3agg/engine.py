@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from s3agg.aws import Aws, doing
+from s3agg.aws import Aws
 from s3agg.errors import S3aggError
+from s3agg.refusals import doing
 from s3agg.resources.resource import Difference, Found, Resource
 
 Action = Literal["create", "update", "keep", "delete", "foreign"]

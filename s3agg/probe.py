@@ -14,8 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity
 from s3agg.activity import LogLine, from_ms
-from s3agg.aws import Aws, doing
+from s3agg.aws import Aws
 from s3agg.deployment import Deployment
+from s3agg.refusals import doing
 from s3agg.resources.s3 import Notification
 from s3agg.stack import REFRESH_TIMEOUT_S, Stack
 

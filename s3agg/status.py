@@ -8,8 +8,9 @@ from typing import Literal
 
 from s3agg import activity, deployment
 from s3agg.activity import BucketActivity, Invocations, QueueDepth
-from s3agg.aws import Aws, doing
+from s3agg.aws import Aws
 from s3agg.engine import Change
+from s3agg.refusals import doing
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
 

@@ -12,14 +12,13 @@ import pytest
 from botocore import exceptions
 from botocore.credentials import CredentialResolver
 
-from s3agg.aws import Aws, Call, Place, Refusal, doing, is_error, is_loopback
+from s3agg.aws import Aws, Call, Place, is_loopback
 from s3agg.errors import S3aggError
+from s3agg.refusals import Refusal
 from tests.support import aws as support
-from tests.support.aws import ACCOUNT, REGION, Clock, Session, World, make_world, moto
+from tests.support.aws import ACCOUNT, REGION, Clock, Session, World, make_world, moto, refusal
 
 world = support.world
-
-HOSTILE = "a message\nof  several\tlines."
 
 
 @pytest.fixture
@@ -37,74 +36,6 @@ def session_with(config: Path, text: str) -> Session:
     """A session whose configuration file reads so."""
     config.write_text(text, encoding="utf-8")
     return Session(str(config)).with_credentials()
-
-
-def refusal(code: str, message: str = HOSTILE) -> exceptions.ClientError:
-    return exceptions.ClientError({"Error": {"Code": code, "Message": message}}, "CreateTable")
-
-
-# Errors in plain words
-
-
-@pytest.mark.parametrize(
-    ("error", "words", "hint", "exit_code"),
-    [
-        (exceptions.NoCredentialsError(), "No AWS credentials", "aws configure", 1),
-        (
-            exceptions.PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"),
-            "No AWS credentials",
-            "aws configure",
-            1,
-        ),
-        (
-            exceptions.CredentialRetrievalError(provider="process", error_msg=HOSTILE),
-            "No AWS credentials",
-            "aws configure",
-            1,
-        ),
-        (exceptions.NoRegionError(), "No region is set", "--region", 2),
-        (exceptions.ProfileNotFound(profile="nope"), "(nope)", "aws configure list-profiles", 2),
-        (
-            exceptions.EndpointConnectionError(endpoint_url="https://sts"),
-            'While looking: Could not connect to the endpoint URL: "https://sts"',
-            "--endpoint-url",
-            1,
-        ),
-        (exceptions.ReadTimeoutError(endpoint_url="https://sts"), "While looking", "network", 1),
-        (refusal("ExpiredToken"), "The AWS credentials have expired: a message of several lines", "sso", 1),
-        (refusal("RequestExpired"), "have expired", "sso", 1),
-        (refusal("InvalidClientTokenId"), "AWS does not accept these credentials", "--profile", 1),
-        (refusal("SignatureDoesNotMatch"), "AWS does not accept these credentials", "--profile", 1),
-        (
-            refusal("AccessDeniedException"),
-            "While looking: AWS said to CreateTable: a message of several lines (AccessDeniedException)",
-            "Ask for permission to call CreateTable",
-            1,
-        ),
-        (refusal("AccessDenied"), "(AccessDenied)", "Ask for permission", 1),
-        (refusal("403"), "(403)", "Ask for permission", 1),
-        (refusal("LimitExceededException"), "(LimitExceededException)", "", 1),
-        (refusal("Silent", ""), "While looking: AWS said to CreateTable: no reason given (Silent)", "", 1),
-        (exceptions.ParamValidationError(report=HOSTILE), "While looking", "", 1),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
-)
-def test_an_error_is_one_line_with_a_hint_and_an_exit_code(
-    error: Exception, words: str, hint: str, exit_code: int
-) -> None:
-    with pytest.raises(S3aggError) as caught, doing("looking"):
-        raise error
-
-    assert words in caught.value.problem
-    assert hint in caught.value.hint
-    assert caught.value.exit_code == exit_code
-    assert "\n" not in str(caught.value)
-    assert caught.value.__cause__ is error
-
-
-def test_an_error_that_is_not_awss_passes_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), doing("looking"):
-        raise ZeroDivisionError
 
 
 def test_without_credentials_the_place_cannot_be_told() -> None:
@@ -417,26 +348,6 @@ def test_who_stops_does_not_wait(quiet: Aws, clock: Clock) -> None:
         quiet.wait_for("it", lambda: None)
 
     assert clock.waited == 0
-
-
-@pytest.mark.parametrize(
-    ("expected", "matches"),
-    [
-        (Refusal("Busy"), True),
-        (Refusal("Busy", "SEVERAL"), True),
-        (Refusal("Busy", "none of it"), False),
-        (Refusal("Bus"), False),
-    ],
-)
-def test_a_refusal_is_known_by_its_code_and_a_part_of_its_message(expected: Refusal, matches: bool) -> None:
-    assert expected.matches(refusal("Busy")) is matches
-
-
-def test_only_a_refusal_has_a_code() -> None:
-    assert not is_error(ValueError("Busy"), "Busy")
-
-
-# Tracing
 
 
 @pytest.fixture

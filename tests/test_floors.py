@@ -14,7 +14,7 @@ PACKAGE = ROOT / "s3agg"
 # Low to high. A folder's files may import each other.
 FLOORS = (
     {"errors"},
-    {"assets", "local/*"},
+    {"assets", "refusals", "local/*"},
     {"aws", "settings"},
     {"resources/*"},
     {"activity"},

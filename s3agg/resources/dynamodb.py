@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from s3agg.aws import Aws, Refusal, is_error
+from s3agg.aws import Aws
 from s3agg.errors import S3aggError
+from s3agg.refusals import Refusal, is_error
 from s3agg.resources.resource import Found, Resource, pairs, unpaired
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from s3agg.aws import Aws, Refusal
+from s3agg.aws import Aws
+from s3agg.refusals import Refusal
 from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
 
 VERSIONS = 5  # as many as a policy can have

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws import Aws, Refusal
+from s3agg.aws import Aws
 from s3agg.errors import S3aggError
+from s3agg.refusals import Refusal
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.iam import Role
 from s3agg.resources.logs import LogGroup

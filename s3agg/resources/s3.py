@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws import Aws, Place, Refusal, is_error, said
+from s3agg.aws import Aws, Place
 from s3agg.errors import S3aggError
+from s3agg.refusals import Refusal, is_error, said
 from s3agg.resources.lambda_ import Permission
 from s3agg.resources.resource import Found, Resource
 

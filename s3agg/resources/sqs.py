@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws import Aws, Refusal, is_error
+from s3agg.aws import Aws
+from s3agg.refusals import Refusal, is_error
 from s3agg.resources.resource import ABSENT, Found, Resource
 
 GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
+from botocore import exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
@@ -353,3 +354,10 @@ def world() -> Iterator[World]:
 def account_settings(unreserved: int) -> dict[str, Any]:
     """What GetAccountSettings answers where so many concurrent executions are not reserved."""
     return {"AccountLimit": {"UnreservedConcurrentExecutions": unreserved}}
+
+
+HOSTILE = "a message\nof  several\tlines."
+
+
+def refusal(code: str, message: str = HOSTILE) -> exceptions.ClientError:
+    return exceptions.ClientError({"Error": {"Code": code, "Message": message}}, "CreateTable")
