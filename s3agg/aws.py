@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import threading
 import time
@@ -19,9 +18,11 @@ import botocore.session
 from botocore import exceptions
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.parsers import ResponseParserError
 
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.local import REGION
+from s3agg.local.session import of_nobody
 from s3agg.refusals import Refusal, doing
 
 if TYPE_CHECKING:
@@ -130,24 +131,11 @@ class Aws:
         warn: Callable[[str], None] = lambda _: None,
     ) -> Aws:
         """AWS at these two loopback URLs; nothing of the user's profiles and environment is looked at."""
-        unset = (None, None, None, None)
-        nowhere = (None, None, os.devnull, None)
-        session = botocore.session.Session(
-            session_vars={
-                "profile": unset,
-                "config_file": nowhere,
-                "credentials_file": nowhere,
-                "use_fips_endpoint": unset,
-                "use_dualstack_endpoint": unset,
-            }
-        )
-        session.set_credentials("test", "test")
-        session.set_default_client_config(Config(proxies={}))
         return cls(
             region=REGION,
             endpoint_url=emulator,
             endpoints={"storagegateway": storage_gateway},
-            session=session,
+            session=of_nobody(),
             trace=trace,
             waiting=waiting,
             warn=warn,
@@ -165,7 +153,10 @@ class Aws:
             region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
             if region is None:
                 raise exceptions.NoRegionError
-            arn = self.sts.get_caller_identity()["Arn"]
+            try:
+                arn = self.sts.get_caller_identity()["Arn"]
+            except KeyError as error:  # botocore's reader, of a document that is somebody else's
+                raise ResponseParserError from error
         _, partition, _, _, account, *_ = arn.split(":")
         return Place(partition, region, account)
 

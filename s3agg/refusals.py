@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from botocore import exceptions
+from botocore.parsers import ResponseParserError
 
 from s3agg.errors import S3aggError, UsageProblem
 
@@ -41,6 +42,10 @@ def doing(what: str) -> Iterator[None]:
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise explain(error, what) from error
+    except ResponseParserError as error:
+        raise S3aggError(
+            f"While {what}: what answers there is not AWS", "Check the network, --region and --endpoint-url"
+        ) from error
 
 
 NO_CREDENTIALS = (

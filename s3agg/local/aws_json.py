@@ -7,17 +7,17 @@ import json
 import re
 from typing import Any
 
-import botocore.session
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
+from s3agg.local.session import of_nobody
 from s3agg.local.shares import Refused
 
 
 @functools.cache
 def load(service: str) -> ServiceModel:
     """Botocore's model of a service."""
-    return botocore.session.Session().get_service_model(service)
+    return of_nobody().get_service_model(service)
 
 
 def operation(model: ServiceModel, target: str) -> OperationModel:

@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from s3agg.errors import S3aggError
+from s3agg.local import ACCOUNT, REGION
 from s3agg.local.loopback import ADDRESS, listen
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
-
-ACCOUNT = "000000000000"
-REGION = "us-east-1"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 3.0

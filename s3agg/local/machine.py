@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import boto3
-from botocore.config import Config
 
-from s3agg.local.emulator import REGION, Emulator
+from s3agg.local import REGION
+from s3agg.local.emulator import Emulator
+from s3agg.local.session import KEY, of_nobody
 from s3agg.local.storage_gateway import StorageGateway
 
-KEY = "test"  # the emulator's root user
 LOOK_S = 0.5
 # MiniStack gives a throttled event up after three tries, AWS after six hours: tries at 0, 2 and 6 s.
 PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "2"}
@@ -52,13 +52,7 @@ def running(port: int = 0) -> Iterator[Machine]:
     Raises S3aggError if the port is in use, or MiniStack is not installed or does not come up.
     """
     with Emulator(port, environment=PATIENCE) as emulator:
-        s3 = boto3.session.Session().client(
-            "s3",
-            endpoint_url=emulator.url,
-            region_name=REGION,
-            aws_access_key_id=KEY,
-            aws_secret_access_key=KEY,
-            config=Config(proxies={}),
-        )
+        session = boto3.session.Session(botocore_session=of_nobody(), region_name=REGION)
+        s3 = session.client("s3", endpoint_url=emulator.url)
         with StorageGateway(s3) as gateway:
             yield Machine(emulator, gateway)

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from s3agg.local import aws_json, guard
+from s3agg.local import ACCOUNT, REGION, aws_json, guard
 from s3agg.local.loopback import ADDRESS, listen
 from s3agg.local.shares import FileShares, Kind, Refresh, Refused, Share
 
@@ -45,8 +45,8 @@ class StorageGateway:
         s3: S3Client,
         port: int = 0,
         *,
-        region: str = "us-east-1",
-        account: str = "000000000000",
+        region: str = REGION,
+        account: str = ACCOUNT,
         refresh_seconds: float = 0.2,
         interval_seconds: float = 60.0,
         page_size: int = 100,

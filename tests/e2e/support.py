@@ -1,0 +1,336 @@
+"""The commands as their user runs them, on AWS that runs on this machine, and what they are judged by."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from s3agg.local import ACCOUNT, REGION
+from s3agg.local.emulator import Emulator
+from s3agg.local.machine import PATIENCE, Machine
+from s3agg.local.session import KEY
+from s3agg.local.storage_gateway import StorageGateway
+from s3agg.settings import Names
+
+T = TypeVar("T")
+
+GATEWAY = f"arn:aws:storagegateway:{REGION}:{ACCOUNT}:gateway/sgw-12345678"
+READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
+TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
+
+numbers = itertools.count(1)
+
+
+def eventually(condition: Callable[[], T], within: float = 40) -> T:
+    """Look until it is so, and return what it gave; fail after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"it did not come about within {within} s"
+        time.sleep(0.05)
+    return result
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one command did, as its user sees it."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What `create` or `delete` did, by `kind name`."""
+        return {f"{each['kind']} {each['name']}": each["action"] for each in self.json["changes"]}
+
+    @property
+    def calls(self) -> list[str]:
+        """The AWS operations that -v showed."""
+        return [found[2] for line in self.stderr.splitlines() if (found := TRACED.match(line))]
+
+
+@dataclass(frozen=True)
+class Cli:
+    """The command line in a process of its own, with an environment built from nothing."""
+
+    environment: Mapping[str, str]
+    folder: Path
+    command: tuple[str, ...] = (sys.executable, "-m", "s3agg")
+
+    def set(self, **variables: str | None) -> Cli:
+        """The same with some variables set, or unset where None."""
+        merged = {**self.environment, **variables}
+        return replace(self, environment={name: value for name, value in merged.items() if value is not None})
+
+    def __call__(self, *arguments: str, input: str = "") -> Ran:  # noqa: A002  # as subprocess names it
+        done = subprocess.run(  # noqa: S603  # our own command
+            [*self.command, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def must(self, *arguments: str) -> Ran:
+        """Run what the rest of a test builds on."""
+        ran = self(*arguments)
+        assert ran.code == 0, ran.stderr
+        return ran
+
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[Running]:
+        """Start a command that goes on, as a shell starts one: a process group of its own."""
+        out, err = self.folder / "stdout", self.folder / "stderr"
+        with out.open("w") as stdout, err.open("w") as stderr:
+            process = subprocess.Popen(  # noqa: S603  # our own command
+                [*self.command, *arguments],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        try:
+            yield Running(process, out, err)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command that goes on."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    @property
+    def stdout(self) -> str:
+        return self.out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self.err.read_text()
+
+    def says(self, words: str) -> bool:
+        assert self.process.poll() is None, f"it has ended: {self.stderr}"
+        return words in self.stderr
+
+    def interrupt(self) -> Ran:
+        """Press Ctrl-C, which goes to the whole process group, and wait for the end."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        code = self.process.wait(30)
+        return Ran(code, self.stdout, self.stderr)
+
+
+def user(home: Path, **variables: str) -> Cli:
+    """Somebody at a shell who has these variables, a home of their own, and nothing else."""
+    home.mkdir(parents=True, exist_ok=True)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "NO_PROXY": "127.0.0.1", **variables}
+    return Cli(environment, home)
+
+
+def processes_below(folder: Path) -> list[int]:
+    """The processes that name this folder in their command line or environment, and are no zombies."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if str(folder).encode() in words and state != "Z":
+            found.append(int(process.name))
+    return found
+
+
+@dataclass(frozen=True)
+class World:
+    """AWS on this machine: its servers, and clients for whoever looks behind the commands."""
+
+    machine: Machine
+    home: Path
+
+    @property
+    def cli(self) -> Cli:
+        return user(self.home, **self.machine.variables)
+
+    def client(self, service: str, region: str = REGION, key: str = KEY) -> Any:
+        gateway = service == "storagegateway"
+        return client(service, (self.machine.gateway if gateway else self.machine.emulator).url, region, key)
+
+    def stack(self) -> OwnStack:
+        """A stack that no other test has; it is not made yet."""
+        name = f"Stack{next(numbers)}"
+        cli = user(self.home / name, **self.machine.variables)
+        return OwnStack(self, Names(name), cli.set(S3AGG_STACK=name, S3AGG_OUTPUT="json"))
+
+    def bucket(self) -> str:
+        name = f"bucket.{next(numbers)}"
+        self.client("s3").create_bucket(Bucket=name)
+        return name
+
+    def share(self, bucket: str) -> str:
+        """The ARN of a new file share of the bucket."""
+        answer = self.client("storagegateway").create_nfs_file_share(
+            ClientToken=f"share-of-{bucket}",
+            GatewayARN=GATEWAY,
+            Role=f"arn:aws:iam::{ACCOUNT}:role/StorageGateway",
+            LocationARN=f"arn:aws:s3:::{bucket}",
+        )
+        return str(answer["FileShareARN"])
+
+    def upload(self, bucket: str, *keys: str) -> None:
+        s3 = self.client("s3")
+        with ThreadPoolExecutor(5) as pool:
+            list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=b""), keys))
+
+    def files(self, share: str) -> list[str]:
+        """What an NFS client sees now."""
+        return self.machine.gateway.inventory(share)
+
+    def shows(self, share: str, file: str) -> bool:
+        return file in self.files(share)
+
+    def refreshes(self, share: str) -> int:
+        return len(self.machine.gateway.refreshes(share))
+
+    def notifications(self, bucket: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.client("s3").get_bucket_notification_configuration(Bucket=bucket)
+        del answer["ResponseMetadata"]
+        return answer
+
+    def statements(self, function: str) -> dict[str, Any]:
+        """The statements of a function's policy by their ids."""
+        policy = json.loads(self.client("lambda").get_policy(FunctionName=function)["Policy"])
+        return {statement["Sid"]: statement for statement in policy["Statement"]}
+
+    def inventory(self) -> dict[str, Any]:
+        """Everything there is, of every kind a stack is made of, and every bucket's rules and objects."""
+        iam, functions, s3 = self.client("iam"), self.client("lambda"), self.client("s3")
+        policies = iam.list_policies(Scope="Local")["Policies"]
+        roles = [role["RoleName"] for role in iam.list_roles()["Roles"]]
+        made = functions.list_functions()["Functions"]
+        mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+        buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+        tables = self.client("dynamodb").list_tables()["TableNames"]
+        return {
+            "policies": {each["PolicyName"]: each["DefaultVersionId"] for each in policies},
+            "roles": {
+                role: sorted(
+                    each["PolicyName"]
+                    for each in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+                )
+                for role in roles
+            },
+            "functions": {each["FunctionName"]: each["RevisionId"] for each in made},
+            "mappings": {each["UUID"]: each["State"] for each in mappings},
+            "log groups": sorted(
+                each["logGroupName"] for each in self.client("logs").describe_log_groups()["logGroups"]
+            ),
+            "queues": sorted(self.client("sqs").list_queues().get("QueueUrls", [])),
+            "tables": {
+                name: self.client("dynamodb").list_tags_of_resource(
+                    ResourceArn=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+                )["Tags"]
+                for name in tables
+            },
+            "alarms": [
+                each["AlarmName"] for each in self.client("cloudwatch").describe_alarms()["MetricAlarms"]
+            ],
+            "rules": {bucket: self.notifications(bucket) for bucket in buckets},
+            "objects": {
+                bucket: [each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+                for bucket in buckets
+            },
+        }
+
+
+@cache
+def _session() -> boto3.Session:
+    # One: it reads each service's model once.
+    return boto3.Session()
+
+
+@cache
+def client(service: str, url: str, region: str = REGION, key: str = KEY) -> Any:
+    return _session().client(  # type: ignore[call-overload]  # any of boto3's, by name
+        service,
+        endpoint_url=url,
+        region_name=region,
+        aws_access_key_id=key,
+        aws_secret_access_key=KEY,
+        config=Config(proxies={}, max_pool_connections=20),
+    )
+
+
+@contextmanager
+def world(home: Path, *, auth: bool = False, patience: Mapping[str, str] = PATIENCE) -> Iterator[World]:
+    """AWS on this machine, with a gateway that takes a new refresh every half second."""
+    with Emulator(auth=auth, environment=patience) as emulator:
+        s3 = client("s3", emulator.url)
+        with StorageGateway(s3, interval_seconds=0.5) as gateway:
+            yield World(Machine(emulator, gateway), home)
+
+
+@dataclass(frozen=True)
+class OwnStack:
+    """A stack's name, and the command line that has it, and JSON, for its defaults."""
+
+    world: World
+    names: Names
+    run: Cli
+
+    @property
+    def items(self) -> dict[str, Any]:
+        """What the table holds, by bucket."""
+        found = self.world.client("dynamodb").scan(TableName=self.names.table)["Items"]
+        return {item["BucketName"]["S"]: item for item in found}
+
+    def queued(self, queue: str) -> int:
+        """How many messages a queue holds, waiting, delayed or in flight."""
+        sqs = self.world.client("sqs")
+        names = [f"ApproximateNumberOfMessages{which}" for which in ("", "Delayed", "NotVisible")]
+        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def is_quiet(self) -> bool:
+        """Whether no window is open, no refresh unfinished and no message under way."""
+        going_on = any({"opened_by", "pending"} & item.keys() for item in self.items.values())
+        return not going_on and not self.queued(self.names.queue)
+
+    def end_functions(self) -> None:
+        """Let no warm worker outlive its test."""
+        functions = self.world.client("lambda")
+        for name in (self.names.aggregator, self.names.refresher):
+            try:
+                functions.delete_function(FunctionName=name)
+            except functions.exceptions.ResourceNotFoundException:
+                continue

@@ -1,0 +1,175 @@
+"""Whatever is wrong: one line that says so, the right exit code, and nothing is changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from tests.e2e.support import OwnStack, Ran, World
+
+pytestmark = pytest.mark.e2e
+
+BUCKET = "bad-input"
+IN_THE_WEST = "bad-input-in-the-west"
+SOMEBODY_ELSES = "bad-input-of-somebody-else"
+USAGE, FAILED = 2, 1
+CREATE = ("create", "--bucket", BUCKET)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A command, and what its user is told; variables that are None are unset."""
+
+    arguments: tuple[str, ...]
+    code: int
+    words: str
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+
+
+CASES = {
+    "no credentials": Bad(
+        CREATE,
+        FAILED,
+        "No AWS credentials",
+        # Without it botocore asks the network for those of an EC2 instance.
+        {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_EC2_METADATA_DISABLED": "true"},
+    ),
+    "half of the credentials": Bad(CREATE, FAILED, "credentials", {"AWS_SECRET_ACCESS_KEY": None}),
+    "no region": Bad(CREATE, USAGE, "--region", {"AWS_REGION": None, "AWS_DEFAULT_REGION": None}),
+    "unknown profile": Bad((*CREATE, "--profile", "nobody"), USAGE, "nobody"),
+    "nobody listens": Bad((*CREATE, "--endpoint-url", "http://127.0.0.1:1"), FAILED, "127.0.0.1:1"),
+    "no URL": Bad((*CREATE, "--endpoint-url", "nonsense"), USAGE, "nonsense"),
+    # The refusal comes before any call: nobody is asked at that address.
+    "a gateway here for functions there": Bad(
+        (*CREATE, "--endpoint-url", "https://192.0.2.1"), USAGE, "AWS_ENDPOINT_URL_STORAGE_GATEWAY"
+    ),
+    "no bucket": Bad(("create",), USAGE, "--bucket"),
+    "missing bucket": Bad(("create", "--bucket", "bad-input-missing"), FAILED, "bad-input-missing"),
+    "one good bucket, one missing": Bad(
+        (*CREATE, "--bucket", "bad-input-missing"), FAILED, "bad-input-missing"
+    ),
+    "bucket of another region": Bad(("create", "--bucket", IN_THE_WEST), FAILED, "--region us-west-2"),
+    "bucket of somebody else": Bad(("create", "--bucket", SOMEBODY_ELSES), FAILED, SOMEBODY_ELSES),
+    "a URL for a bucket": Bad(("create", "--bucket", "s3://bad-input"), USAGE, "s3://bad-input"),
+    "an ARN for a bucket": Bad(("create", "--bucket", "arn:aws:s3:::bad-input"), USAGE, "bucket name"),
+    "capitals in a bucket": Bad(("create", "--bucket", "Bad-Input"), USAGE, "Bad-Input"),
+    "two lines for a bucket": Bad(("create", "--bucket", "bad\ninput"), USAGE, "bad\\ninput"),
+    "window of no length": Bad((*CREATE, "--window", "0"), USAGE, "--window"),
+    "window of negative length": Bad((*CREATE, "--window", "-1"), USAGE, "--window"),
+    "window of half a day": Bad((*CREATE, "--window", "50000"), USAGE, "--window"),
+    "window that is no number": Bad((*CREATE, "--window", "abc"), USAGE, "--window"),
+    "a tag without a value": Bad((*CREATE, "--tag", "team"), USAGE, "team"),
+    "a tag of the tool's own": Bad((*CREATE, "--tag", "s3agg:stack=x"), USAGE, "s3agg:stack"),
+    "an old runtime": Bad((*CREATE, "--runtime", "python2.7"), USAGE, "python2.7"),
+    "a stack name with a blank": Bad((*CREATE, "--stack", "my stack"), USAGE, "my stack"),
+    "an unknown option": Bad((*CREATE, "--buckets", "x"), USAGE, "--buckets"),
+    "an unknown command": Bad(("make",), USAGE, "make"),
+    "delete what is not there": Bad(("delete", "--yes"), FAILED, "nothing to delete"),
+    "detach from what is not there": Bad(("delete", "--bucket", BUCKET, "--yes"), FAILED, BUCKET),
+    "test what is not there": Bad(("test-upload",), FAILED, "nothing to test"),
+    "watch a pipe": Bad(("status", "--watch"), USAGE, "--watch"),
+}
+
+
+@pytest.fixture(scope="module")
+def nothing(world: World) -> OwnStack:
+    """A stack that never comes to be, and the buckets that it cannot have, but for one."""
+    world.client("s3").create_bucket(Bucket=BUCKET)
+    world.client("s3", region="us-west-2").create_bucket(
+        Bucket=IN_THE_WEST, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+    )
+    # To the emulator, an access key of twelve digits is another account.
+    world.client("s3", key="111111111111").create_bucket(Bucket=SOMEBODY_ELSES)
+    return world.stack()
+
+
+@pytest.fixture(scope="module")
+def before(world: World, nothing: OwnStack) -> dict[str, Any]:  # noqa: ARG001  # with its buckets
+    return world.inventory()
+
+
+@pytest.fixture(scope="module")
+def told(nothing: OwnStack, before: object) -> dict[str, Ran]:  # noqa: ARG001  # taken before
+    """What each of them was told; several at once, as each waits for its Python to start."""
+
+    def run(bad: Bad) -> Ran:
+        return nothing.run.set(**bad.variables)(*bad.arguments)
+
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(CASES, pool.map(run, CASES.values()), strict=True))
+
+
+def is_one_line(ran: Ran) -> bool:
+    return ran.stdout == "" and len(ran.stderr.splitlines()) == 1 and ran.stderr.endswith("\n")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_says_what_is_wrong(case: str, told: dict[str, Ran]) -> None:
+    bad, ran = CASES[case], told[case]
+
+    assert is_one_line(ran), ran
+    assert ran.code == bad.code
+    assert bad.words in ran.stderr
+
+
+def test_nothing_was_changed(world: World, before: dict[str, Any], told: dict[str, Ran]) -> None:
+    assert len(told) == len(CASES)
+    assert world.inventory() == before
+
+
+REFUSAL = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>
+<RequestId>0</RequestId></ErrorResponse>"""
+
+
+@contextmanager
+def refusing(body: str, status: int) -> Iterator[str]:
+    """The URL of a server that answers every request so."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with HTTPServer(("127.0.0.1", 0), Refuse) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, REFUSAL.format(code="ExpiredToken", message="The security token has expired"), "aws sso login"),
+        (403, REFUSAL.format(code="InvalidClientTokenId", message="It is invalid\n[bold]"), "[bold]"),
+        (403, REFUSAL.format(code="AccessDenied", message="Explicitly denied"), "GetCallerIdentity"),
+        (400, "<html>not AWS</html>", "whose credentials"),
+        (200, "<html>not AWS at all", "whose credentials"),
+        (200, "<html>not AWS</html>", "whose credentials"),
+    ],
+    ids=["expired", "invalid", "denied", "another server", "another broken server", "another polite server"],
+)
+def test_credentials_that_are_refused(status: int, body: str, words: str, nothing: OwnStack) -> None:
+    with refusing(body, status) as url:
+        ran = nothing.run.set(AWS_ENDPOINT_URL_STS=url)(*CREATE)
+
+    assert is_one_line(ran), ran
+    assert ran.code == FAILED
+    assert words in ran.stderr

@@ -1,0 +1,89 @@
+"""delete leaves nothing of the stack, and everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.support import OwnStack, World
+
+pytestmark = pytest.mark.e2e
+
+
+def test_delete_leaves_nothing(world: World, stack: OwnStack) -> None:
+    bucket = world.bucket()
+    before = world.inventory()
+    made = stack.run.must("create", "--bucket", bucket)
+    with_the_stack = world.inventory()
+    removed = stack.run.must("delete", "--yes")
+
+    changed = {kind for kind in before if before[kind] != with_the_stack[kind]}
+    kept_empty = {"alarms", "objects"}  # a stack has none unless asked
+    assert changed == before.keys() - kept_empty
+    assert removed.actions.keys() == made.actions.keys()
+    assert world.inventory() == before
+
+
+def test_delete_can_keep_the_logs(world: World, stack: OwnStack) -> None:
+    bucket = world.bucket()
+    before = world.inventory()
+    stack.run.must("create", "--bucket", bucket)
+    stack.run.must("delete", "--keep-logs", "--yes")
+
+    after = world.inventory()
+    kept = [f"/aws/lambda/{name}" for name in (stack.names.aggregator, stack.names.refresher)]
+    assert set(after.pop("log groups")) - set(before.pop("log groups")) == set(kept)
+    assert after == before
+
+
+@pytest.fixture(scope="module")
+def attached(world: World) -> str:
+    return world.bucket()
+
+
+@pytest.fixture(scope="module")
+def made(world: World, attached: str) -> Iterator[OwnStack]:
+    """A stack that stays while it is not removed; the last test takes its bucket away."""
+    own = world.stack()
+    own.run.must("create", "--bucket", attached)
+    yield own
+    own.end_functions()
+
+
+def test_delete_asks_and_takes_silence_for_no(world: World, made: OwnStack) -> None:
+    before = world.inventory()
+    answers = [made.run("delete", input=answer) for answer in ("n\n", "")]
+
+    assert [ran.code for ran in answers] == [1, 1]
+    assert all("Remove all this? [y/N]" in ran.stderr for ran in answers)
+    assert all(ran.stderr.endswith("Nothing was changed.\n") for ran in answers)
+    assert [ran.stdout for ran in answers] == ["", ""]
+    assert world.inventory() == before
+
+
+def test_a_bucket_that_was_never_attached_is_not_detached(
+    world: World, made: OwnStack, attached: str
+) -> None:
+    other = world.bucket()
+    before = world.inventory()
+
+    ran = made.run("delete", "--bucket", other, "--yes")
+
+    assert (ran.code, len(ran.stderr.splitlines())) == (1, 1)
+    assert other in ran.stderr
+    assert attached in ran.stderr
+    assert world.inventory() == before
+
+
+def test_a_bucket_that_only_its_rule_still_names_can_be_detached(
+    world: World, made: OwnStack, attached: str
+) -> None:
+    world.client("lambda").remove_permission(
+        FunctionName=made.names.aggregator, StatementId=f"SID_{attached.replace('.', '_')}"
+    )
+
+    ran = made.run.must("delete", "--bucket", attached, "--yes")
+
+    assert ran.actions == {f"notification {attached}": "delete"}
+    assert world.notifications(attached) == {}

@@ -1,0 +1,84 @@
+"""An installed s3agg is complete: from a wheel, and from the working tree, wherever it is called from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import Cli, user
+
+pytestmark = pytest.mark.e2e
+
+TREE = Path(__file__).parents[2]
+PACKAGED = ("s3agg", "handlers", "policies", "pyproject.toml", "README.md", "LICENSE")
+ASSETS = """
+from importlib.resources import files
+from s3agg import assets
+for handler in ("s3_aggregator", "s3_sgw_refresh"):
+    assert "def lambda_handler" in assets.handler_source(handler)
+for policy in ("dynamo-writer", "lambda-trust", "sgw-refresh", "sqs-reader", "sqs-writer"):
+    assert files("s3agg.policies").joinpath(policy + ".json").is_file()
+print(files("s3agg.handlers").joinpath("s3_aggregator.py"))
+print(files("s3agg.policies").joinpath("sqs-writer.json"))
+"""
+
+
+def pip(*arguments: str, python: Path) -> None:
+    """Run pip as this machine has set it up."""
+    subprocess.run(  # noqa: S603  # pip
+        [sys.executable, "-m", "pip", "--python", str(python), "-q", *arguments],
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The command that the wheel, with its extra `local`, puts into an empty environment."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in PACKAGED:
+        if (TREE / name).is_dir():
+            shutil.copytree(TREE / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(TREE / name, source / name)
+    venv.create(folder / "venv", symlinks=True)
+    python = folder / "venv" / "bin" / "python"
+    pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source), python=Path(sys.executable))
+    (wheel,) = folder.glob("s3agg-*.whl")
+    pip("install", f"s3agg[local] @ {wheel.as_uri()}", python=python)
+    shutil.rmtree(source)
+    cli = user(folder / "home")
+    return Cli(cli.environment, cli.folder, (str(folder / "venv" / "bin" / "s3agg"),))
+
+
+def test_an_installed_wheel_runs_the_demo(installed: Cli) -> None:
+    ran = installed("demo", "--count", "5", "--window", "2", "--output", "json")
+
+    assert ran.code == 0, ran.stderr
+    assert (ran.json["uploaded"], ran.json["refreshes"], ran.json["share_after"]) == (5, 1, 5)
+
+
+def test_a_wheel_brings_its_own_handlers_and_policies(installed: Cli) -> None:
+    python = str(Path(installed.command[0]).with_name("python"))
+    found = Cli(installed.environment, installed.folder, (python, "-c", ASSETS)).must().stdout.splitlines()
+
+    packages = [Path(path).parents[2].name for path in found]
+    assert packages == ["site-packages", "site-packages"]
+    assert not any(path.startswith(str(TREE)) for path in found)
+
+
+def test_the_working_tree_finds_its_assets_from_any_folder(tmp_path: Path) -> None:
+    python = user(tmp_path)
+    found = Cli(python.environment, python.folder, (sys.executable, "-c", ASSETS)).must().stdout.splitlines()
+
+    assert found == [str(TREE / "handlers" / "s3_aggregator.py"), str(TREE / "policies" / "sqs-writer.json")]
