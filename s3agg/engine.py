@@ -127,7 +127,7 @@ def apply(aws: Aws, plan: Plan) -> Iterator[Event]:
                     yield Started(changes[key])
                     running[pool.submit(_carry_out, aws, changes[key])] = changes[key]
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in [each for each in running if each in done]:  # in the order started
                     event = _outcome(future, running.pop(future))
                     if isinstance(event, Failed):
                         failure = failure or event.error

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from moto import mock_aws
+from moto.core.models import MockAWS
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
+
+from tests.support.aws import MOTO
 
 LOOPBACK = ["127.0.0.1", "::1"]
 
@@ -14,3 +20,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
     else:
         disable_socket(allow_unix_socket=True)
+
+
+@pytest.fixture(scope="module")
+def running_moto() -> Iterator[MockAWS]:
+    """moto, started once for a file; each test empties it."""
+    with mock_aws(config=MOTO) as mock:
+        yield mock

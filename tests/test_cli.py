@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from moto.core.models import MockAWS
 
 from s3agg.cli import cli, main
 from tests.support.aws import (
@@ -19,9 +20,9 @@ from tests.support.aws import (
     Session,
     Wire,
     account_settings,
+    empty,
     make_bucket,
     make_world,
-    moto,
 )
 
 COMMANDS = ["create", "delete", "status", "test-upload", "local", "demo"]
@@ -85,12 +86,12 @@ def make_session() -> Session:
 
 
 @pytest.fixture
-def aws_shell(capsys: pytest.CaptureFixture[str], session: Session) -> Iterator[Shell]:
+def aws_shell(capsys: pytest.CaptureFixture[str], session: Session, running_moto: MockAWS) -> Shell:
     """The commands, with an account behind them that is empty but for the bucket `uploads`."""
     session.set_config_variable("region", REGION)
-    with moto():
-        make_bucket(make_world().somebody, "uploads")
-        yield Shell(capsys, session)
+    empty(running_moto)
+    make_bucket(make_world().somebody, "uploads")
+    return Shell(capsys, session)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

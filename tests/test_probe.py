@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 import pytest
+from moto.core.models import MockAWS
 
 from s3agg import deployment, engine, probe
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.probe import Report, Seen
 from s3agg.settings import Names
-from tests.support.aws import REGION, Clock, Session, Wire, account_settings, make_bucket, moto
+from tests.support.aws import REGION, Clock, Session, Wire, account_settings, empty, make_bucket
 
 BUCKET = "uploads"
 SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
@@ -96,17 +97,17 @@ def watched() -> tuple[Session, Wire]:
 
 
 @pytest.fixture
-def play(watched: tuple[Session, Wire]) -> Iterator[Play]:
+def play(watched: tuple[Session, Wire], running_moto: MockAWS) -> Play:
     """An account with one bucket. Its clock starts now: moto takes no log lines from far away."""
-    with moto():
-        session, wire = watched
-        wire.reset()
-        clock = Clock(time.time())
-        wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
-        warnings: list[str] = []
-        aws = Aws(session=session, region=REGION, workers=1, clock=clock, warn=warnings.append)
-        make_bucket(aws, BUCKET)
-        yield Play(aws, clock, wire, warnings)
+    empty(running_moto)
+    session, wire = watched
+    wire.reset()
+    clock = Clock(time.time())
+    wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
+    warnings: list[str] = []
+    aws = Aws(session=session, region=REGION, workers=1, clock=clock, warn=warnings.append)
+    make_bucket(aws, BUCKET)
+    return Play(aws, clock, wire, warnings)
 
 
 def once(*actions: Callable[[list[str]], object]) -> Callable[[list[str]], None]:

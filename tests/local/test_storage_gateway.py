@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
+from moto.core.models import MockAWS
 
 from s3agg.errors import S3aggError
 from s3agg.local.shares import Refused, Share
@@ -41,13 +41,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def s3(client: Callable[..., Any]) -> Iterator[Any]:
+def s3(client: Callable[..., Any], running_moto: MockAWS) -> Iterator[Any]:
     """moto's S3, with a bucket of the name `photos`."""
-    with mock_aws():
-        made = client("s3")
-        made.create_bucket(Bucket="photos")
-        yield made
-        made.close()
+    running_moto.reset()
+    made = client("s3")
+    made.create_bucket(Bucket="photos")
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from moto import mock_aws
+from moto.core.models import MockAWS
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
 from s3agg.aws import Aws, Place
@@ -281,11 +282,15 @@ def make_bucket(aws: Aws, name: str, region: str = REGION) -> None:
 def moto() -> Iterator[None]:
     """An empty account."""
     with mock_aws(config=MOTO) as mock:
-        # moto does not start empty where another fixture has it running.
-        mock.reset()
-        for partition, region in (("aws", REGION), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")):
-            _know_the_logging_policy(partition, region)
+        empty(mock)
         yield
+
+
+def empty(mock: MockAWS) -> None:
+    """Make the account empty; starting moto again would do that too, and take longer."""
+    mock.reset()
+    for partition, region in (("aws", REGION), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")):
+        _know_the_logging_policy(partition, region)
 
 
 def _know_the_logging_policy(partition: str, region: str) -> None:
@@ -345,10 +350,10 @@ def make_world(region: str = REGION) -> World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(running_moto: MockAWS) -> World:
     """An empty account, and those who use it."""
-    with moto():
-        yield make_world()
+    empty(running_moto)
+    return make_world()
 
 
 def account_settings(unreserved: int) -> dict[str, Any]:
