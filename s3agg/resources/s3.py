@@ -254,12 +254,7 @@ def normal(configuration: Configuration) -> Configuration:
         keys = KeyFilter.of(each)
         return {**each, "Events": sorted(each["Events"]), "Filter": (keys.prefix, keys.suffix)}
 
-    rules = {
-        name: sorted(
-            (rule(each) for each in configuration.get(name, [])), key=lambda each: str(each.get("Id"))
-        )
-        for name in RULES
-    }
+    rules = {name: sorted((rule(each) for each in configuration.get(name, [])), key=repr) for name in RULES}
     return {**configuration, **rules}
 
 
