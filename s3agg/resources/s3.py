@@ -7,6 +7,7 @@ between. (FACTS, Bucket notifications)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -254,7 +255,10 @@ def normal(configuration: Configuration) -> Configuration:
         keys = KeyFilter.of(each)
         return {**each, "Events": sorted(each["Events"]), "Filter": (keys.prefix, keys.suffix)}
 
-    rules = {name: sorted((rule(each) for each in configuration.get(name, [])), key=repr) for name in RULES}
+    def text(each: Mapping[str, Any]) -> str:
+        return json.dumps(each, sort_keys=True)
+
+    rules = {name: sorted(map(rule, configuration.get(name, [])), key=text) for name in RULES}
     return {**configuration, **rules}
 
 
