@@ -241,7 +241,7 @@ def printable(text: str) -> str:
 def this_instance() -> Aggregator:
     """The aggregator of this execution environment, made at its first event."""
     # Short enough that a call that hangs is tried again within the function's 10 s.
-    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+    config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
     return Aggregator(
         table=os.environ["TABLE_NAME"],
         queue_url=os.environ["QUEUE_URL"],

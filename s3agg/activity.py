@@ -70,6 +70,8 @@ def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
     try:
         for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             for item in page["Items"]:
+                if "S" not in item.get("BucketName", {}):
+                    continue
                 activity = _activity(item)
                 found[activity.name] = activity
     except aws.dynamodb.exceptions.ResourceNotFoundException:

@@ -16,6 +16,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from s3agg import settings
 from s3agg.errors import Interrupted, NotAsDeclared, S3aggError, UsageProblem, printable
@@ -44,7 +45,7 @@ def main(args: Sequence[str] | None = None, session: Session | None = None) -> N
         command = error.ctx.command_path if error.ctx else "s3agg"
         fail(f"{command}: {error.format_message()} See {command} --help.", 2)
     except click.Abort:
-        fail("Nothing was changed.", 1)
+        fail("Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.", 1)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code)
     except S3aggError as error:
@@ -75,6 +76,17 @@ class Where:
     @property
     def names(self) -> Names:
         return Names(self.stack)
+
+    @property
+    def again(self) -> str:
+        """The options that were given, as they would have to be given again."""
+        context = click.get_current_context()
+        names = [
+            name
+            for name in ("profile", "region", "endpoint_url", "stack")
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        ]
+        return "".join(f" --{name.replace('_', '-')} {getattr(self, name)}" for name in names)
 
     def screen(self) -> Screen:
         from s3agg.render import Screen
@@ -159,6 +171,10 @@ def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
     """An option of `create` that is one of the Settings, whose default it tells."""
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
+    if name in settings.RANGES:
+        how["type"] = click.IntRange(*settings.RANGES[name])
+    elif name in settings.CHOICES:
+        how["type"] = click.Choice(settings.CHOICES[name])
     return click.option(flag, default=None, help=f"{help_text}. [default: {default}]", **how)
 
 
@@ -208,28 +224,21 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
 @setting(
     "--window",
     "Seconds from a bucket's first event to its refresh",
-    type=click.IntRange(1, settings.LONGEST_WINDOW_S),
     metavar="SECONDS",
 )
 @setting(
     "--min-interval",
     "Seconds between two refreshes of a share; less than 60 only on this machine",
-    type=click.IntRange(0, settings.LONGEST_WINDOW_S),
     metavar="SECONDS",
 )
-@setting("--log-level", "What the functions log", type=click.Choice(settings.LOG_LEVELS))
+@setting("--log-level", "What the functions log")
 @setting(
     "--log-retention",
     "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
-    type=click.Choice([str(days) for days in settings.RETENTIONS]),
     metavar="DAYS",
 )
-@setting(
-    "--read-capacity", "The table's read units per second", type=click.IntRange(1, 40_000), metavar="UNITS"
-)
-@setting(
-    "--write-capacity", "The table's write units per second", type=click.IntRange(1, 40_000), metavar="UNITS"
-)
+@setting("--read-capacity", "The table's read units per second", metavar="UNITS")
+@setting("--write-capacity", "The table's write units per second", metavar="UNITS")
 @click.option(
     "--on-demand/--provisioned",
     default=None,
@@ -238,15 +247,13 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
 @setting(
     "--concurrency",
     "Executions reserved for the aggregator function",
-    type=click.IntRange(1, 1000),
     metavar="NUMBER",
 )
-@setting("--memory", "Memory of each function", type=click.IntRange(128, 10_240), metavar="MB")
+@setting("--memory", "Memory of each function", metavar="MB")
 @setting("--runtime", "Python runtime of the functions", metavar="NAME")
 @setting(
     "--architecture",
     "Processor of the functions; arm64 costs a fifth less",
-    type=click.Choice(["x86_64", "arm64"]),
 )
 @click.option(
     "--include-gateway-writes/--ignore-gateway-writes",
@@ -289,8 +296,6 @@ def create(
     """
     from s3agg import deployment, engine
 
-    if options["log_retention"] is not None:
-        options["log_retention"] = int(options["log_retention"])
     screen = where.screen()
     aws = where.aws(screen)
     request = deployment.Request(buckets, prefix, suffix, options)
@@ -301,7 +306,8 @@ def create(
         return NOT_AS_DECLARED if plan.to_do or plan.foreign else 0
     screen.watch(engine.apply(aws, plan))
     screen.plan(deployed, plan, done=True)
-    screen.say(f"Next: s3agg test-upload --bucket {deployed.stack.notifications[0].bucket}")
+    bucket = (*buckets, deployed.stack.notifications[0].bucket)[0]
+    screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.again}")
     return 0
 
 
@@ -410,6 +416,7 @@ def local(port: int) -> int:
     with machine.running(port) as here:
         for name, value in here.variables.items():
             click.echo(f"export {name}={value}")
+        click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
         click.echo("AWS runs on this machine. Set these in another terminal; Ctrl-C ends it.", err=True)
         with suppress(KeyboardInterrupt):
             here.wait()

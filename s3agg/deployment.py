@@ -12,13 +12,13 @@ from s3agg.activity import BucketActivity
 from s3agg.aws import Aws, Place
 from s3agg.engine import Change, Key, Plan
 from s3agg.errors import S3aggError, UsageProblem
-from s3agg.refusals import doing
+from s3agg.refusals import DENIED, doing, is_error
 from s3agg.resources import s3
 from s3agg.resources.lambda_ import statements
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Found, Resource
 from s3agg.resources.s3 import KeyFilter, Notification
-from s3agg.settings import Names, Settings, check_bucket_name, statement_id
+from s3agg.settings import STACK_TAG, Names, Settings, check_bucket_name, check_key_part, statement_id
 from s3agg.stack import Stack
 
 SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
@@ -73,24 +73,21 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     def look(what: object) -> Any:
         if isinstance(what, Resource):
             return engine.find(aws, [what])
-        if what == "items":
-            with doing(f"reading table {names.table}"):
-                return activity.buckets(aws, names.table)
         with doing(f"reading the policy of function {names.aggregator}"):
             return statements(aws, names.aggregator)
 
-    items, policy, *looks = aws.side_by_side(look, ["items", "policy", *bare.resources])
+    policy, *looks = aws.side_by_side(look, ["policy", *bare.resources])
     found: dict[Key, Found] = {key: each for one in looks for key, each in one.items()}
 
     table = found.get(bare.table.key)
+    items = {} if table is None or bare.table.is_foreign(table) else _items(aws, names)
     settings = Settings.declared(request.options, (table.tags or {}) if table else {})
     named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
     with_buckets = stacks.make(place, names, settings, candidates)
-    of_buckets: list[Resource] = []
-    for notification in with_buckets.notifications:
-        of_buckets += [notification, notification.permission]
-    found.update(engine.find(aws, of_buckets))
+    found.update(engine.find(aws, [each.permission for each in with_buckets.notifications]))
+    for rule in aws.side_by_side(lambda each: _rule(aws, each, request), with_buckets.notifications):
+        found.update(rule)
 
     def keys(notification: Notification) -> KeyFilter:
         rule = found.get(notification.key)
@@ -108,6 +105,26 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         if each.bucket in request.buckets or each.key in found or each.permission.key in found
     }
     return Deployment(place, stacks.make(place, names, settings, attached), found, items)
+
+
+def _items(aws: Aws, names: Names) -> Mapping[str, BucketActivity]:
+    with doing(f"reading table {names.table}"):
+        return activity.buckets(aws, names.table)
+
+
+def _rule(aws: Aws, notification: Notification, request: Request) -> dict[Key, Found]:
+    """Our rule in a bucket's notifications, if it is there.
+
+    A bucket that nobody asks for now, and that we may no longer look at, must not keep a stack from
+    being shown or removed: it may be somebody else's by now.
+    """
+    try:
+        return engine.find(aws, [notification])
+    except S3aggError as error:
+        if notification.bucket in request.buckets or not is_error(error.__cause__, *DENIED):
+            raise
+        aws.warn(f"Bucket {notification.bucket} is left alone: {error}")
+        return {}
 
 
 def _bucket(statement: Mapping[str, Any]) -> str:
@@ -136,6 +153,13 @@ def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
         )
     if (runtime := options.get("runtime")) and runtime not in aws.runtimes:
         raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
+    if not request.buckets and (request.prefix is not None or request.suffix is not None):
+        raise UsageProblem("A prefix or suffix is for the buckets named with it", "Name them with --bucket")
+    check_key_part("prefix", request.prefix or "")
+    check_key_part("suffix", request.suffix or "")
+    for bucket in request.buckets:
+        check_bucket_name(bucket)
+    _refuse(aws.side_by_side(lambda each: s3.bucket_problem(aws, aws.place, each), request.buckets))
     deployment = read(aws, names, replace(request, options=options))
     if deployment.stack.settings.min_interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:
         raise UsageProblem(
@@ -145,22 +169,28 @@ def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
     if not deployment.stack.notifications:
         raise UsageProblem("The stack has no bucket yet", "Name one with --bucket")
     # Also those whose rule is missing: it would be made.
-    asked = [
+    rules = [
         each
         for each in deployment.stack.notifications
         if each.bucket in request.buckets or each.key not in deployment.found
     ]
-    problems = [problem for problem in aws.side_by_side(lambda each: _problem(aws, each), asked) if problem]
-    if problems:
-        raise S3aggError("; ".join(problem.problem for problem in problems), problems[0].hint)
+    _refuse(aws.side_by_side(lambda each: _problem(aws, each, request), rules))
     return deployment
 
 
-def _problem(aws: Aws, notification: Notification) -> S3aggError | None:
+def _refuse(problems: Sequence[S3aggError | None]) -> None:
+    """Raise what there is of problems, all of them at once."""
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise found[0] if len(found) == 1 else S3aggError(" ".join(map(str, found)))
+
+
+def _problem(aws: Aws, notification: Notification, request: Request) -> S3aggError | None:
     """Why our rule cannot be put on the bucket, if so."""
-    problem = s3.bucket_problem(aws, notification.place, notification.bucket)
-    if problem is not None:
-        return problem
+    if notification.bucket not in request.buckets:  # those were looked at before
+        problem = s3.bucket_problem(aws, notification.place, notification.bucket)
+        if problem is not None:
+            return S3aggError(problem.problem, f"Detach it: s3agg delete --bucket {notification.bucket}")
     with doing(f"reading the notifications of bucket {notification.bucket}"):
         clash = notification.clash(notification.read(aws))
     if clash is None:
@@ -178,9 +208,15 @@ def for_delete(aws: Aws, names: Names, *, keep_logs: bool = False) -> tuple[Depl
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]
     plan = engine.plan_delete(resources, deployment.found)
-    if not plan.changes:
+    if not any(_shows_a_stack(change) for change in plan.changes):
         raise no_stack(deployment, "so there is nothing to delete")
     return deployment, plan
+
+
+def _shows_a_stack(change: Change) -> bool:
+    """Whether there is a stack: a log group without our tag may be that of anybody's function."""
+    tags = change.found.tags if change.found is not None else None
+    return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 
 
 def for_detach(aws: Aws, names: Names, buckets: Sequence[str]) -> tuple[Deployment, Plan]:
@@ -229,8 +265,3 @@ def the_bucket(deployment: Deployment, named: str | None) -> Notification:
         names = ", ".join(each.bucket for each in attached)
         raise UsageProblem(f"Several buckets are attached: {names}", "Name one with --bucket")
     return attached[0]
-
-
-def unhealthy(plan: Plan) -> list[Change]:
-    """The changes that keep a stack from being as declared."""
-    return [change for change in plan.changes if change.action != "keep"]

@@ -32,6 +32,11 @@ class Change:
     differences: Sequence[Difference] = ()
     found: Found | None = None
 
+    @property
+    def arn(self) -> str:
+        """As found, where AWS chooses it."""
+        return str(self.found.more.get("arn", self.resource.arn)) if self.found else self.resource.arn
+
 
 @dataclass(frozen=True)
 class Plan:

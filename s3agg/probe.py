@@ -21,9 +21,9 @@ from s3agg.resources.s3 import Notification
 from s3agg.stack import REFRESH_TIMEOUT_S, Stack
 
 NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
-CLOCKS_DIFFER_MS = 2000
-POLL_S = 0.5
-HIDING_LEVELS = {"WARN", "WARNING", "ERROR", "CRITICAL"}
+CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our lines from others
+POLL_S = 1.0
+HIDING_LEVELS = {"WARN", "ERROR"}
 
 SENT = "Sending refresh request for bucket: "
 SKIPPED = "Refresh for bucket: "
@@ -93,7 +93,7 @@ def run(
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
     try:
         yield from probe.upload(count)
-        level = stack.settings.log_level
+        level = _log_level(deployment)
         if level in HIDING_LEVELS:
             found = yield from probe.watch_table(timeout)
             probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
@@ -107,6 +107,13 @@ def run(
     yield probe.report(ok=found)
 
 
+def _log_level(deployment: Deployment) -> str:
+    """What the aggregator really logs, whatever was asked for."""
+    found = deployment.found.get(deployment.stack.aggregator.key)
+    asked = deployment.stack.settings.log_level
+    return found.properties.get("variable LOG_LEVEL", asked) if found else asked
+
+
 @dataclass
 class _Probe:
     """One run: what was uploaded, and what has been seen of it."""
@@ -118,7 +125,8 @@ class _Probe:
     started: float = 0
     uploaded: dict[str, str | None] = field(default_factory=dict)  # version ids by key
     became: dict[str, Became] = field(default_factory=dict)
-    handled_at: int = 0  # when the last event was handled, ms since 1970
+    first_handled_at: int = 0  # when the first event was handled, ms since 1970
+    handled_at: int = 0  # when the last one was
     refreshes: list[Refresh] = field(default_factory=list)
     hidden: bool = False
     notes: list[str] = field(default_factory=list)
@@ -137,10 +145,10 @@ class _Probe:
 
     def upload(self, count: int) -> Iterator[Event]:
         self.started = self.aws.clock.time()
+        # A rule's prefix and suffix are URL-encoded, as S3 wants them; keys are not.
         keys = self.notification.keys
-        names = [
-            f"{keys.prefix}s3agg-test-{self.run_id}-{number}{keys.suffix}" for number in range(1, count + 1)
-        ]
+        prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
+        names = [f"{prefix}s3agg-test-{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
 
         def put(key: str) -> None:
             answer = self.aws.s3.put_object(
@@ -209,6 +217,7 @@ class _Probe:
                 self.became[key] = "in the window"
             else:
                 continue
+            self.first_handled_at = min(self.first_handled_at or line.time, line.time)
             self.handled_at = max(self.handled_at, line.time)
             yield Seen(key, self.became[key])
 
@@ -218,7 +227,8 @@ class _Probe:
         lines = activity.log_lines(
             self.aws, group, self.since, f"Refresh complete for bucket: {self.bucket},"
         )
-        self.refreshes = [refresh for line in lines if (refresh := self.refresh_of(line)) is not None]
+        found = [self.refresh_of(line) for line in lines]
+        self.refreshes = [each for each in found if each and each.start >= from_ms(self.first_handled_at)]
         return any(refresh.start >= from_ms(self.handled_at) for refresh in self.refreshes)
 
     def refresh_of(self, line: LogLine) -> Refresh | None:

@@ -23,7 +23,7 @@ class Refusal:
         return is_error(error, self.code) and self.message.lower() in said(error).lower()
 
 
-def is_error(error: BaseException, *codes: str) -> bool:
+def is_error(error: BaseException | None, *codes: str) -> bool:
     """Whether AWS refused with one of these error codes."""
     if not isinstance(error, exceptions.ClientError):
         return False

@@ -110,7 +110,7 @@ class Screen:
                     self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
                 elif isinstance(event, Status):
                     self.err.print(status_view(event, utc_now()))
-                elif line and not self.err.is_terminal:
+                elif line and (isinstance(event, probe.Seen) or not self.err.is_terminal):
                     self.say(line)
                 yield event
 
@@ -144,7 +144,7 @@ class Screen:
                 {
                     "kind": change.resource.kind,
                     "name": change.resource.name,
-                    "arn": change.resource.arn,
+                    "arn": change.arn,
                     "action": change.action,
                     "differences": change.differences,
                 }

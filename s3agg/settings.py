@@ -23,6 +23,21 @@ LONGEST_WINDOW_S = 42_600  # 11 h 50 min: SQS keeps a message hidden for 12 hour
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
               2922, 3288, 3653)  # fmt: skip  # days that CloudWatch Logs knows
+# What can be asked for: inclusive ranges, and choices.
+RANGES = {
+    "window": (1, LONGEST_WINDOW_S),
+    "min_interval": (0, LONGEST_WINDOW_S),
+    "read_capacity": (1, 40_000),
+    "write_capacity": (1, 40_000),
+    "concurrency": (1, 1000),
+    "memory": (128, 10_240),
+}
+CHOICES: dict[str, tuple[object, ...]] = {
+    "log_level": LOG_LEVELS,
+    "log_retention": RETENTIONS,
+    "architecture": ("x86_64", "arm64"),
+}
+MOST_TAGS = 50  # that AWS lets a resource have
 NONE = "none"  # takes back what was asked for before, where an option can be without
 
 
@@ -59,14 +74,15 @@ class Settings:
         for option in OPTIONS:
             if given.get(option.name) is not None:
                 values[option.name] = None if given[option.name] == NONE else given[option.name]
+                _check(option.name, values[option.name])
             elif (tag := kept.get(_tag(option.name))) is not None:
                 # What somebody bent by hand into nonsense counts as not asked for.
-                with suppress(ValueError):
-                    values[option.name] = _parse(tag, option.default)
+                with suppress(ValueError, UsageProblem):
+                    values[option.name] = _check(option.name, _parse(tag, option.default))
         tags = {key: kept[key] for key in kept.get(USER_TAGS_TAG, "").split("=") if key in kept}
         tags.update(given.get("tags") or {})
         settings = cls(**values, tags=tags, asked=frozenset(values))
-        settings.check()
+        settings._check_tags()
         return settings
 
     @property
@@ -77,30 +93,42 @@ class Settings:
             kept[USER_TAGS_TAG] = "=".join(sorted(self.tags))
         return kept
 
-    def check(self) -> None:
-        """Raise UsageProblem for values that no resource could have."""
-        if not 1 <= self.window <= LONGEST_WINDOW_S:
-            raise UsageProblem(f"A window of {self.window} s is out of range", f"1 to {LONGEST_WINDOW_S} s")
-        if self.log_level not in LOG_LEVELS:
-            raise UsageProblem(f"There is no log level {self.log_level}", f"One of {', '.join(LOG_LEVELS)}")
-        if self.log_retention not in RETENTIONS:
-            raise UsageProblem(
-                f"CloudWatch Logs cannot keep lines for {self.log_retention} days",
-                f"One of {', '.join(map(str, RETENTIONS))}",
-            )
+    def _check_tags(self) -> None:
         for key, value in self.tags.items():
             if key.lower().startswith(("aws:", TAG_PREFIX)):
                 raise UsageProblem(f"The tag {key!r} is reserved", "Choose another key")
             if not TAG_KEY.fullmatch(key) or not TAG_VALUE.fullmatch(value):
                 raise UsageProblem(f"AWS does not take the tag {key!r}={value!r}", TAG_RULE)
-        if not TAG_VALUE.fullmatch("=".join(self.tags)):
-            raise UsageProblem("Too many tags", "Their keys must fit into 256 characters together")
+        if len({key.lower() for key in self.tags}) < len(self.tags):
+            raise UsageProblem("Two tags differ only in case", "IAM takes them for one: choose another key")
+        too_many = len(self.tags) + len(self.option_tags) + 2 > MOST_TAGS  # the stack's and the region's
+        if too_many or not TAG_VALUE.fullmatch("=".join(self.tags)):
+            raise UsageProblem(
+                "Too many tags", f"{MOST_TAGS} with ours, their keys within 256 characters together"
+            )
 
 
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked"})
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
 TAG_RULE = "Letters, digits, blanks and . : / + - @ _ only, keys up to 128 and values up to 256 characters"
+
+
+def _check(name: str, value: object) -> object:
+    """Return the value; raise UsageProblem if the option cannot have it."""
+    if name in RANGES:
+        lowest, highest = RANGES[name]
+        if not isinstance(value, int) or not lowest <= value <= highest:
+            raise UsageProblem(f"{_words(name)} {value} is out of range", f"{lowest} to {highest}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise UsageProblem(
+            f"{_words(name)} {value} is not known", f"One of {', '.join(map(str, CHOICES[name]))}"
+        )
+    return value
+
+
+def _words(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _tag(option: str) -> str:
@@ -192,6 +220,16 @@ class Names:
 def statement_id(bucket: str) -> str:
     """The bucket's statement in the function's policy; ids hold no dots, bucket names no underscores."""
     return "SID_" + bucket.replace(".", "_")
+
+
+def check_key_part(what: str, value: str) -> str:
+    """Return a rule's prefix or suffix; raise UsageProblem if S3 does not take it as it stands."""
+    if not re.fullmatch(r"(?:[A-Za-z0-9/!_.'()+~@:&$=,;-]|%[0-9A-Fa-f]{2})*", value):
+        raise UsageProblem(
+            f"S3 does not take the {what} {value!r}",
+            "Write a blank as + and other special characters as %XX; * stands for nothing",
+        )
+    return value
 
 
 def check_bucket_name(name: str) -> str:

@@ -89,4 +89,4 @@ def _resource(change: Change) -> ResourceStatus:
     differences = list(change.differences)
     if change.action == "delete":
         differences = [Difference(resource.kind, "(none)", resource.name)]
-    return ResourceStatus(resource.kind, resource.name, resource.arn, STATES[change.action], differences)
+    return ResourceStatus(resource.kind, resource.name, change.arn, STATES[change.action], differences)

@@ -220,7 +220,7 @@ def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, answe
 
     assert (ran.code, ran.out) == (1, "")
     assert "Remove all this? [y/N]" in ran.err
-    assert ran.err.endswith("Nothing was changed.\n")
+    assert ran.err.endswith("Nothing was changed: say --yes, or yes.\n")
     assert aws_shell("status").code == 0
 
 

@@ -296,9 +296,10 @@ def test_a_bucket_of_another_region_is_refused_before_any_change(world: World) -
 def test_all_buckets_that_cannot_be_are_named_at_once(world: World) -> None:
     world.bucket("photos")
 
-    problem = refused(world, "scans", "photos", "songs").problem
+    problem = str(refused(world, "scans", "photos", "songs"))
 
-    assert problem == "There is no bucket scans; There is no bucket songs"
+    assert "There is no bucket scans. Check" in problem
+    assert "There is no bucket songs. Check" in problem
 
 
 def test_a_bucket_that_was_attached_and_is_gone_is_named_before_any_change(photos: World) -> None:
@@ -328,7 +329,7 @@ def test_a_rule_of_somebody_else_for_the_same_keys_is_named_before_any_change(wo
         ((), {}, "The stack has no bucket yet"),
         (("photos",), {"runtime": "python2.7"}, "Lambda has no runtime python2.7"),
         (("photos",), {"min_interval": 59}, "--min-interval 59 is too short"),
-        (("photos",), {"window": 0}, "A window of 0 s is out of range"),
+        (("photos",), {"window": 0}, "--window 0 is out of range"),
         (("photos",), {"tags": {"aws:x": "y"}}, "is reserved"),
     ],
 )
@@ -402,7 +403,7 @@ def test_a_bucket_whose_permission_is_gone_is_found_by_its_item(photos: World) -
     found = now(photos)
 
     assert found.buckets == ["photos"]
-    assert [each.resource.kind for each in deployment.unhealthy(found.plan())] == ["permission"]
+    assert [each.resource.kind for each in found.plan().changes if each.action != "keep"] == ["permission"]
 
 
 def test_a_bucket_whose_rule_is_gone_is_found_by_its_permission(photos: World) -> None:
@@ -411,7 +412,7 @@ def test_a_bucket_whose_rule_is_gone_is_found_by_its_permission(photos: World) -
     found = now(photos)
 
     assert found.buckets == ["photos"]
-    assert [each.resource.kind for each in deployment.unhealthy(found.plan())] == ["notification"]
+    assert [each.resource.kind for each in found.plan().changes if each.action != "keep"] == ["notification"]
 
 
 def test_a_bucket_with_an_item_alone_is_not_attached(photos: World) -> None:
@@ -592,3 +593,56 @@ def test_among_several_buckets_one_must_be_named(photos: World) -> None:
 def test_a_bucket_that_is_not_attached_is_not_meant(photos: World) -> None:
     with pytest.raises(S3aggError, match="Bucket scans is not attached"):
         deployment.the_bucket(now(photos), "scans")
+
+
+def test_a_table_of_somebody_elses_is_not_read(world: World) -> None:
+    world.bucket("photos")
+    world.somebody.dynamodb.create_table(
+        TableName="S3EventAggregator",
+        AttributeDefinitions=[{"AttributeName": "Order", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "Order", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item={"Order": {"S": "1"}})
+
+    with pytest.raises(S3aggError, match=r"table S3EventAggregator \(without the tag"):
+        create(world, "photos")
+
+    assert world.wire.made("dynamodb:Scan") == []
+
+
+def test_a_bucket_of_somebody_else_is_named_although_its_rules_cannot_be_read_either(world: World) -> None:
+    world.wire.refuse("s3:HeadBucket", "403", status=403)
+    world.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403)
+
+    with pytest.raises(S3aggError, match="Bucket photos is not of account"):
+        create(world, "photos")
+
+
+def test_an_attached_bucket_that_became_somebody_elses_does_not_keep_the_stack_from_going(
+    photos: World,
+) -> None:
+    photos.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403)
+
+    delete(photos)
+
+    assert not now(photos).exists
+    assert photos.warnings[0].startswith("Bucket photos is left alone: While looking at notification photos")
+
+
+def test_a_prefix_without_a_bucket_is_wrong_usage(photos: World) -> None:
+    with pytest.raises(UsageProblem, match="Name them with --bucket"):
+        create(photos, prefix="in/")
+
+
+@pytest.mark.parametrize("prefix", ["with blanks/", "*", "ü/", "50%"])
+def test_a_prefix_that_s3_would_not_match_is_wrong_usage(photos: World, prefix: str) -> None:
+    with pytest.raises(UsageProblem, match="S3 does not take the prefix"):
+        create(photos, "photos", prefix=prefix)
+
+
+def test_a_log_group_of_our_name_alone_is_no_stack(world: World) -> None:
+    world.somebody.logs.create_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    with pytest.raises(S3aggError, match="so there is nothing to delete"):
+        delete(world)

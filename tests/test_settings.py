@@ -95,14 +95,22 @@ def test_a_tag_that_makes_no_sense_counts_as_not_asked_for(tag: str, value: str)
     assert Settings.declared({}, {f"s3agg:{tag}": value}) == Settings()
 
 
-@pytest.mark.parametrize("tag", [{"s3agg:window": "0"}, {"s3agg:window": "-5"}, {"s3agg:log-level": "LOUD"}])
-def test_a_tag_that_no_resource_could_follow_is_a_problem_that_giving_the_option_solves(
-    tag: dict[str, str],
-) -> None:
-    with pytest.raises(UsageProblem):
-        Settings.declared({}, tag)
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("window", "0"), ("window", "-5"), ("log-level", "LOUD"), ("memory", "64"), ("architecture", "none")],
+)
+def test_a_tag_that_no_resource_could_follow_counts_as_not_asked_for(tag: str, value: str) -> None:
+    assert Settings.declared({}, {f"s3agg:{tag}": value}) == Settings()
 
-    assert Settings.declared({"window": 30, "log_level": "INFO"}, tag).window == 30
+
+def test_more_tags_than_aws_takes_are_a_problem() -> None:
+    with pytest.raises(UsageProblem, match="Too many tags"):
+        Settings.declared({"tags": {f"k{number}": "v" for number in range(49)}}, {})
+
+
+def test_tags_that_differ_only_in_case_are_a_problem() -> None:
+    with pytest.raises(UsageProblem, match="differ only in case"):
+        Settings.declared({"tags": {"Team": "a", "team": "b"}}, {})
 
 
 @pytest.mark.parametrize("window", [1, 30, 42_600])
@@ -112,12 +120,12 @@ def test_a_window_may_be_as_long_as_a_message_can_wait(window: int) -> None:
 
 @pytest.mark.parametrize("window", [0, -1, 42_601])
 def test_a_window_out_of_range_is_a_problem(window: int) -> None:
-    with pytest.raises(UsageProblem, match=f"A window of {window} s is out of range"):
+    with pytest.raises(UsageProblem, match=f"--window {window} is out of range"):
         Settings.declared({"window": window}, {})
 
 
 def test_a_retention_that_cloudwatch_does_not_know_is_a_problem() -> None:
-    with pytest.raises(UsageProblem, match="for 2 days"):
+    with pytest.raises(UsageProblem, match="--log-retention 2 is not known"):
         Settings.declared({"log_retention": 2}, {})
 
 

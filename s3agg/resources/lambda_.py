@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from s3agg.aws import Aws
 from s3agg.errors import S3aggError
-from s3agg.refusals import Refusal
+from s3agg.refusals import Refusal, said
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.iam import Role
 from s3agg.resources.logs import LogGroup
@@ -23,6 +23,8 @@ from s3agg.settings import statement_id
 ROLE_SPREADING = (
     Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"),
     Refusal("InvalidParameterValueException", "does not have permissions"),
+    # The same for the key that the variables are encrypted with.
+    Refusal("InvalidParameterValueException", "KMS key is invalid for CreateGrant"),
 )
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
@@ -98,7 +100,7 @@ class Function(Resource):
         }
         if queue_url and variables.get("QUEUE_URL") == queue_url:
             properties["variable QUEUE_URL"] = self.queue.name
-        if reserved is None and unreserved - self.concurrency < UNRESERVED_MINIMUM:
+        if unreserved + (reserved or 0) - self.concurrency < UNRESERVED_MINIMUM:
             # A small account cannot reserve any (FACTS 7); the protocol is safe at any concurrency.
             properties["reserved concurrency"] = str(self.concurrency)
         return Found(
@@ -163,9 +165,15 @@ class Function(Resource):
 
     def _function(self, aws: Aws) -> Mapping[str, Any] | None:
         try:
-            return aws.lambda_.get_function(FunctionName=self.name)
+            function: Any = aws.lambda_.get_function(FunctionName=self.name)
         except aws.lambda_.exceptions.ResourceNotFoundException:
             return None
+        if refused := function.get("TagsError"):  # without its tags it would look like somebody else's
+            raise S3aggError(
+                f"While looking at the tags of function {self.name}: {refused.get('Message')}",
+                "Ask for permission to call lambda:ListTags, and run this again",
+            )
+        return function  # type: ignore[no-any-return]
 
     def _invoke_config(self, aws: Aws) -> dict[str, Any]:
         """How Lambda retries the function's events and where failures go; empty if nobody said."""
@@ -200,7 +208,7 @@ class Function(Resource):
                 raise
             aws.warn(
                 f"This account's quota leaves no room to reserve {self.concurrency} concurrent executions"
-                f" for {self.name}; it runs without a reservation, which is safe"
+                f" for {self.name}; what is reserved for it stays as it was, which is safe"
             )
 
     def _set_failure_destination(self, aws: Aws, queue: Queue, config: Mapping[str, Any]) -> None:
@@ -219,6 +227,9 @@ class Function(Resource):
             configuration = aws.lambda_.get_function_configuration(FunctionName=self.name)
             pending = configuration.get("State") == "Pending"
             updating = configuration.get("LastUpdateStatus") == "InProgress"
+            if "Failed" in {configuration.get("State"), configuration.get("LastUpdateStatus")}:
+                why = configuration.get("LastUpdateStatusReason") or configuration.get("StateReason")
+                raise S3aggError(f"Lambda could not bring function {self.name} to life: {why}")
             return None if pending or updating else True
 
         aws.wait_for(f"function {self.name} to become active", ready, patience_s=120)
@@ -306,16 +317,24 @@ class Permission(Resource):
             ) from error
 
     def _add(self, aws: Aws) -> None:
+        def add() -> object:
+            try:
+                return aws.lambda_.add_permission(
+                    FunctionName=self.function.name,
+                    StatementId=statement_id(self.bucket),
+                    Action="lambda:InvokeFunction",
+                    Principal="s3.amazonaws.com",
+                    SourceAccount=self.place.account,
+                    SourceArn=self.place.bucket(self.bucket),
+                )
+            except aws.lambda_.exceptions.ResourceConflictException as error:
+                if "already exists" in said(error):  # a call whose answer was lost had succeeded
+                    return True
+                raise
+
         aws.wait_for(
             f"function {self.function.name} to take a permission",
-            lambda: aws.lambda_.add_permission(
-                FunctionName=self.function.name,
-                StatementId=statement_id(self.bucket),
-                Action="lambda:InvokeFunction",
-                Principal="s3.amazonaws.com",
-                SourceAccount=self.place.account,
-                SourceArn=self.place.bucket(self.bucket),
-            ),
+            add,
             # Several buckets at once: Lambda takes one change of a policy at a time.
             refusals=(Refusal("PreconditionFailedException"), *UPDATING),
         )
@@ -353,7 +372,8 @@ class EventSourceMapping(Resource):
 
     @property
     def arn(self) -> str:
-        return self.place.arn("lambda", f"event-source-mapping:{self.name}")
+        """AWS chooses it, so it is known once the trigger is found."""
+        return ""
 
     @property
     def properties(self) -> Mapping[str, str]:

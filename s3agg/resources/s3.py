@@ -25,7 +25,7 @@ RULES = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurat
 DESTINATIONS = ("LambdaFunctionArn", "QueueArn", "TopicArn")
 BUSY = Refusal("OperationAborted")  # another change to the bucket is running (FACTS 6)
 UNVALIDATED = Refusal("InvalidArgument", "Unable to validate the following destination")  # FACTS 4
-ROUNDS = 5
+SPREADING_S = 5  # a read this soon after a write may still show what was there before
 WHOLE_BUCKET = "the whole bucket"
 
 Configuration = dict[str, Any]
@@ -156,37 +156,36 @@ class Notification(Resource):
         }
 
     def _change(self, aws: Aws, ours: Configuration | None) -> None:
-        """Put our rule in place, or take it out, until reading shows it so."""
-        for again in range(ROUNDS):
+        """Put our rule in place, or take it out, and read back until that shows.
+
+        Each try starts from a fresh read: a refusal may mean that somebody else is just writing.
+        """
+        before: Configuration | None = None  # what our last write replaced
+        written = 0.0
+
+        def attempt() -> bool | None:
+            nonlocal before, written
             have = self.read(aws)
             wanted = with_rule(have, self.rule, ours)
             if normal(have) == normal(wanted):
-                return
-            if again:
-                aws.waiting(
-                    f"somebody else changed the notifications of bucket {self.bucket} meanwhile, again"
-                )
-            self._write(aws, wanted, validate=ours is not None)
-        raise S3aggError(
-            f"The notifications of bucket {self.bucket} keep being changed by somebody else",
-            "Run this again when that is over",
-        )
+                return True
+            now = aws.clock.monotonic()
+            if before is not None and normal(have) == normal(before) and now - written < SPREADING_S:
+                return None  # our write has not spread yet
+            if before is not None:
+                aws.waiting(f"somebody else changed the notifications of bucket {self.bucket}, again")
+            self._put(aws, wanted, validate=ours is not None)
+            before, written = have, now
+            return None
 
-    def _write(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:
-        # A dead destination of somebody else's must not keep us from leaving; ours is validated.
         try:
             aws.wait_for(
-                f"S3 to accept the notifications of bucket {self.bucket}",
-                lambda: aws.s3.put_bucket_notification_configuration(
-                    Bucket=self.bucket,
-                    NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as it was read
-                    ExpectedBucketOwner=self.place.account,
-                    SkipDestinationValidation=not validate,
-                ),
-                refusals=(BUSY, UNVALIDATED) if validate else (BUSY,),
+                f"the notifications of bucket {self.bucket} to be as written",
+                attempt,
+                refusals=(BUSY, UNVALIDATED) if ours else (BUSY,),
             )
         except ClientError as error:
-            others = [rule for rule in _rules(configuration) if rule.get("Id") != self.rule]
+            others = [rule for rule in _rules(self.read(aws)) if rule.get("Id") != self.rule]
             if not UNVALIDATED.matches(error) or not others:
                 raise
             targets = ", ".join(f"{rule.get('Id')} to {_target(rule)}" for rule in others)
@@ -194,6 +193,15 @@ class Notification(Resource):
                 f"S3 cannot reach every destination of bucket {self.bucket}'s notifications: {said(error)}",
                 f"Perhaps another rule's is gone; there are {targets}",
             ) from error
+
+    def _put(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:
+        aws.s3.put_bucket_notification_configuration(
+            Bucket=self.bucket,
+            NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as it was read
+            ExpectedBucketOwner=self.place.account,
+            # A dead destination of somebody else's must not keep us from leaving; ours is validated.
+            SkipDestinationValidation=not validate,
+        )
 
 
 def bucket_problem(aws: Aws, place: Place, bucket: str) -> S3aggError | None:

@@ -16,6 +16,7 @@ JUST_DELETED = (
     Refusal("AWS.SimpleQueueService.QueueDeletedRecently"),
     Refusal("QueueDeletedRecently"),
 )  # FACTS 8
+NOT_THERE_YET = Refusal("InvalidParameterValue", "Dead letter target does not exist")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ class Queue(Resource):
             lambda: aws.sqs.create_queue(
                 QueueName=self.name, Attributes=self._attributes, tags=dict(self.tags)
             ),
-            refusals=JUST_DELETED,
+            refusals=(*JUST_DELETED, NOT_THERE_YET),
             patience_s=90,
         )
 

@@ -199,7 +199,7 @@ def test_a_rule_lost_to_somebodys_write_just_after_ours_is_written_again(
 
     assert photos.differences(RULE) == {}
     assert len(photos.wire.made("s3:PutBucketNotificationConfiguration")) == 2
-    assert photos.waiting == ["somebody else changed the notifications of bucket photos meanwhile, again"]
+    assert "somebody else changed the notifications of bucket photos, again" in photos.waiting
     photos.delete(RULE)
     assert normal(get(photos)) == normal(theirs)
 
@@ -215,10 +215,33 @@ def test_a_rule_that_comes_back_by_somebodys_write_is_taken_out_again(photos: Wo
     assert get(photos) == {}
 
 
+def test_a_rule_that_somebody_wrote_while_ours_was_refused_stays(photos: World) -> None:
+    theirs = {"TopicConfigurations": OTHERS["TopicConfigurations"]}
+    photos.wire.refuse("s3:PutBucketNotificationConfiguration", "OperationAborted", times=1, status=409)
+    photos.wire.before("s3:GetBucketNotificationConfiguration", lambda: put(photos, theirs), after=1)
+
+    RULE.create(photos.aws)
+
+    (_, written) = photos.wire.made("s3:PutBucketNotificationConfiguration")
+    assert written["NotificationConfiguration"].keys() == {
+        "TopicConfigurations",
+        "LambdaFunctionConfigurations",
+    }
+
+
+def test_an_old_answer_just_after_our_write_is_not_blamed_on_somebody(photos: World) -> None:
+    photos.wire.answer("s3:GetBucketNotificationConfiguration", {}, after=1, times=3)
+
+    RULE.create(photos.aws)
+
+    assert len(photos.wire.made("s3:PutBucketNotificationConfiguration")) == 1
+    assert photos.waiting == []
+
+
 def test_a_rule_that_somebody_keeps_taking_out_is_an_error(photos: World) -> None:
     photos.wire.answer("s3:GetBucketNotificationConfiguration", {})
 
-    with pytest.raises(S3aggError, match="notifications of bucket photos keep being changed"):
+    with pytest.raises(S3aggError, match="in vain for the notifications of bucket photos"):
         RULE.create(photos.aws)
 
 
@@ -290,7 +313,7 @@ def test_deleting_from_a_bucket_that_is_gone_is_no_error(photos: World, operatio
 
     RULE.delete(photos.aws, found)
 
-    assert photos.clock.waited == 0
+    assert photos.clock.waited < 1
 
 
 def test_every_call_says_whose_bucket_it_expects(photos: World) -> None:
