@@ -151,7 +151,7 @@ class Aws:
         """Who and where we are, from STS: the first call of every command, and its check of credentials."""
         with doing("finding out whose credentials these are"):
             region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
-            if region is None:
+            if not region:
                 raise exceptions.NoRegionError
             try:
                 arn = self.sts.get_caller_identity()["Arn"]

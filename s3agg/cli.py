@@ -5,6 +5,7 @@ boto3 and rich are imported by the commands that need them: `--help` must not wa
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.exceptions import NoArgsIsHelpError
 
 from s3agg import settings
 from s3agg.errors import Interrupted, NotAsDeclared, S3aggError, UsageProblem, printable
@@ -39,11 +41,17 @@ def main(args: Sequence[str] | None = None, session: Session | None = None) -> N
 
     `session` is whose AWS the commands use, if not that of the options and the environment.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding cannot say is escaped, not fatal
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=session)
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
-        fail(f"{command}: {error.format_message()} See {command} --help.", 2)
+        fail(f"{command}: {error.format_message().rstrip('.')}. See {command} --help.", 2)
     except click.Abort:
         fail("Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.", 1)
     except click.ClickException as error:
@@ -174,7 +182,7 @@ def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
     if name in settings.RANGES:
         how["type"] = click.IntRange(*settings.RANGES[name])
     elif name in settings.CHOICES:
-        how["type"] = click.Choice(settings.CHOICES[name])
+        how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
     return click.option(flag, default=None, help=f"{help_text}. [default: {default}]", **how)
 
 
@@ -311,6 +319,19 @@ def create(
     return 0
 
 
+def ask(question: str) -> None:
+    """Go on only after a yes."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageProblem("There is nobody to ask", "Say --yes")
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort as no:
+        click.echo(err=True)
+        if isinstance(no.__context__, KeyboardInterrupt):
+            raise Interrupted from None
+        raise
+
+
 @cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
 @click.option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
 @click.option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
@@ -337,7 +358,7 @@ def delete(where: Where, buckets: tuple[str, ...], keep_logs: bool, dry_run: boo
         return 0
     if not yes:
         screen.ask_about(deployed, plan)
-        click.confirm("Remove all this?", abort=True, err=True)
+        ask("Remove all this?")
     if buckets:
         screen.watch(deployment.detach(aws, where.names, buckets, plan))
     else:

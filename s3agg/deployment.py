@@ -174,7 +174,7 @@ def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
         for each in deployment.stack.notifications
         if each.bucket in request.buckets or each.key not in deployment.found
     ]
-    _refuse(aws.side_by_side(lambda each: _problem(aws, each, request), rules))
+    _refuse(aws.side_by_side(lambda each: _problem(aws, names, each, request), rules))
     return deployment
 
 
@@ -185,19 +185,21 @@ def _refuse(problems: Sequence[S3aggError | None]) -> None:
         raise found[0] if len(found) == 1 else S3aggError(" ".join(map(str, found)))
 
 
-def _problem(aws: Aws, notification: Notification, request: Request) -> S3aggError | None:
+def _problem(aws: Aws, names: Names, notification: Notification, request: Request) -> S3aggError | None:
     """Why our rule cannot be put on the bucket, if so."""
     if notification.bucket not in request.buckets:  # those were looked at before
         problem = s3.bucket_problem(aws, notification.place, notification.bucket)
         if problem is not None:
-            return S3aggError(problem.problem, f"Detach it: s3agg delete --bucket {notification.bucket}")
+            return S3aggError(
+                problem.problem, f"Detach it: s3agg delete --bucket {notification.bucket}{names.option}"
+            )
     with doing(f"reading the notifications of bucket {notification.bucket}"):
         clash = notification.clash(notification.read(aws))
     if clash is None:
         return None
     return S3aggError(
         f"Another rule of bucket {notification.bucket} is for the same events and keys: {clash}",
-        "Keep the rules apart with --prefix or --suffix",
+        "Keep the rules apart with --prefix or --suffix, or narrow that rule first",
     )
 
 
@@ -253,15 +255,22 @@ def no_stack(deployment: Deployment, so: str) -> S3aggError:
 
 def the_bucket(deployment: Deployment, named: str | None) -> Notification:
     """The bucket that is meant: the one named, or the only one there is."""
+    names = deployment.stack.names
     attached = [each for each in deployment.stack.notifications if each.bucket in deployment.buckets]
     if named is not None:
         for each in attached:
             if each.bucket == named:
                 return each
-        raise S3aggError(f"Bucket {named} is not attached to the stack", f"s3agg create --bucket {named}")
+        raise S3aggError(
+            f"Bucket {named} is not attached to the stack {names.stack}",
+            f"Attach it: s3agg create --bucket {named}{names.option}",
+        )
     if not attached:
-        raise S3aggError("No bucket is attached to the stack", "s3agg create --bucket BUCKET")
+        raise S3aggError(
+            f"No bucket is attached to the stack {names.stack}",
+            f"Attach one: s3agg create --bucket BUCKET{names.option}",
+        )
     if len(attached) > 1:
-        names = ", ".join(each.bucket for each in attached)
-        raise UsageProblem(f"Several buckets are attached: {names}", "Name one with --bucket")
+        buckets = ", ".join(each.bucket for each in attached)
+        raise UsageProblem(f"Several buckets are attached: {buckets}", "Name one with --bucket")
     return attached[0]

@@ -28,6 +28,7 @@ from s3agg.deployment import Deployment
 from s3agg.engine import Change, Plan
 from s3agg.errors import printable
 from s3agg.resources.resource import Difference
+from s3agg.settings import Names
 from s3agg.status import Status
 
 T = TypeVar("T")
@@ -165,7 +166,7 @@ class Screen:
     @contextmanager
     def live_status(self) -> Iterator[Callable[[Status], None]]:
         """Redraw a status in place, for --watch."""
-        with Live(console=self.out, auto_refresh=False, vertical_overflow="visible") as live:
+        with Live(console=self.out, auto_refresh=False, screen=True) as live:
             yield lambda status: live.update(status_view(status, utc_now()), refresh=True)
 
 
@@ -341,7 +342,8 @@ def _verdict(status: Status) -> Text:
     where = _where(status.stack, status.region, status.account)
     if not status.exists:
         return Text.assemble(
-            ("Not there", "bold red"), f": {where}; make it with s3agg create --bucket BUCKET"
+            ("Not there", "bold red"),
+            f": {where}; make it with s3agg create --bucket BUCKET{Names(status.stack).option}",
         )
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
@@ -349,7 +351,7 @@ def _verdict(status: Status) -> Text:
     reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
     dead = sum(queue.visible for queue in status.queues if queue.name.endswith("DeadLetters"))
     if dead:
-        reasons.append(f"{dead} dead letters")
+        reasons.append(f"{dead} dead letter{'s' if dead > 1 else ''}")
     return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
 
 

@@ -164,6 +164,11 @@ class Names:
                 f"{self.stack!r} cannot name a stack", "A letter, then 2 to 42 letters, digits, - and _"
             )
 
+    @property
+    def option(self) -> str:
+        """How a command has to name the stack; nothing for the default one."""
+        return "" if self.stack == BLOG_STACK else f" --stack {self.stack}"
+
     def _either(self, blog: str, other: str) -> str:
         return blog if self.stack == BLOG_STACK else other
 
