@@ -71,7 +71,7 @@ class Play:
     ) -> tuple[list[probe.Event], Report]:
         """Run the probe; each time that it waits, this is called with the keys uploaded."""
         deployed = deployment.read(self.aws, Names())
-        options: Mapping[str, object] = {"count": 3, "timeout_s": 30, "keep": False, **how}
+        options: Mapping[str, object] = {"count": 3, "timeout_s": 8, "keep": False, **how}
         events: list[probe.Event] = []
         running = probe.run(self.aws, deployed, deployment.the_bucket(deployed, None), **options)  # type: ignore[arg-type]  # by name
         for event in running:
@@ -218,7 +218,7 @@ def test_events_that_do_not_arrive_are_counted_and_explained(play: Play) -> None
     _, report = play.run(once(lambda keys: play.handle(keys[:1])))
 
     assert not report.ok
-    assert report.notes[0].startswith("2 of 3 events were not seen within 30 s. A new rule of a bucket can")
+    assert report.notes[0].startswith("2 of 3 events were not seen within 8 s. A new rule of a bucket can")
 
 
 def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
@@ -226,7 +226,7 @@ def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
     _, report = play.run(once(play.handle))
 
     assert (report.ok, report.refreshes) == (False, ())
-    assert report.notes == ("No refresh came within 30 s; see what s3agg status says.",)
+    assert report.notes == ("No refresh came within 8 s; see what s3agg status says.",)
     assert play.stored() == []
 
 

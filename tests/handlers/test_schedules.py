@@ -419,7 +419,7 @@ STORMY = st.builds(
     st.frozensets(st.integers(0, 12), max_size=8),
 )
 GENERATED = settings(
-    max_examples=int(os.environ.get("S3AGG_SCHEDULES", "60")),
+    max_examples=int(os.environ.get("S3AGG_SCHEDULES", "40")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no failure
 )

@@ -14,7 +14,7 @@ from s3agg.errors import S3aggError
 from s3agg.local.shares import Refused, Share
 from s3agg.local.storage_gateway import StorageGateway
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = pytest.mark.e2e
 
 GATEWAY = "arn:aws:storagegateway:us-east-1:000000000000:gateway/sgw-12345678"
 OTHER_GATEWAY = "arn:aws:storagegateway:us-east-1:000000000000:gateway/sgw-87654321"

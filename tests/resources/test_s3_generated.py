@@ -62,7 +62,7 @@ def others(configuration: dict[str, Any]) -> dict[str, Any]:
 NEW = {"Id": OURS, "LambdaFunctionArn": "arn", "Events": ["s3:ObjectCreated:*"]}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(configurations())
 def test_putting_our_rule_in_and_taking_it_out_leaves_everything_of_others(found: dict[str, Any]) -> None:
     with_ours = with_rule(found, OURS, NEW)
@@ -73,7 +73,7 @@ def test_putting_our_rule_in_and_taking_it_out_leaves_everything_of_others(found
     assert others(with_ours) == others(without) == others(found)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(configurations(), st.randoms(use_true_random=False))
 def test_the_order_in_which_s3_answers_does_not_matter(found: dict[str, Any], chance: Any) -> None:
     shuffled = {name: list(value) if isinstance(value, list) else value for name, value in found.items()}
