@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError
 
 from s3agg import settings
-from s3agg.errors import Interrupted, NotAsDeclared, S3aggError, UsageProblem, printable
+from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
 from s3agg.settings import Names, Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-NOT_AS_DECLARED = NotAsDeclared.exit_code
+NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 WATCH_S = 2
 
 

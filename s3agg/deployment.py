@@ -33,6 +33,17 @@ class Request:
     suffix: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise UsageProblem for what no bucket and no rule can be called."""
+        for bucket in self.buckets:
+            check_bucket_name(bucket)
+        if not self.buckets and (self.prefix is not None or self.suffix is not None):
+            raise UsageProblem(
+                "A prefix or suffix is for the buckets named with it", "Name them with --bucket"
+            )
+        check_key_part("prefix", self.prefix or "")
+        check_key_part("suffix", self.suffix or "")
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -64,8 +75,6 @@ class Deployment:
 def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     """Ask AWS for everything about a stack; declare what is asked for now over what was before."""
     request = request or Request()
-    for bucket in request.buckets:
-        check_bucket_name(bucket)
     aws.forget()
     place = aws.place
     bare = stacks.make(place, names, Settings(), {})
@@ -153,12 +162,6 @@ def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
         )
     if (runtime := options.get("runtime")) and runtime not in aws.runtimes:
         raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
-    if not request.buckets and (request.prefix is not None or request.suffix is not None):
-        raise UsageProblem("A prefix or suffix is for the buckets named with it", "Name them with --bucket")
-    check_key_part("prefix", request.prefix or "")
-    check_key_part("suffix", request.suffix or "")
-    for bucket in request.buckets:
-        check_bucket_name(bucket)
     _refuse(aws.side_by_side(lambda each: s3.bucket_problem(aws, aws.place, each), request.buckets))
     deployment = read(aws, names, replace(request, options=options))
     if deployment.stack.settings.min_interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:

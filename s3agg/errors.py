@@ -23,12 +23,6 @@ class UsageProblem(S3aggError):
     exit_code = 2
 
 
-class NotAsDeclared(S3aggError):
-    """The stack is not as declared: exit code 3 (DESIGN 3)."""
-
-    exit_code = 3
-
-
 class Interrupted(S3aggError):
     """The user pressed Ctrl-C: the exit code that shells give that."""
 
