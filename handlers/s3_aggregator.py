@@ -36,17 +36,9 @@ BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have capitals 
 
 
 def lambda_handler(event: Any, context: Any) -> None:
-    """Handle each record; raise at the end if any failed, so that Lambda retries the event."""
+    """Handle an object event; what is raised makes Lambda retry it."""
     log_as_lambda_does(getattr(context, "aws_request_id", "-"))
-    failure: Exception | None = None
-    for record in records_of(event):
-        try:
-            this_instance().handle_record(record)
-        except Exception as error:  # raised below, once the records after this one had their turn
-            logger.exception("Could not handle a record of bucket: %s", bucket_of(record))
-            failure = error
-    if failure is not None:
-        raise failure
+    this_instance().handle_event(event)
 
 
 @dataclass(frozen=True)
@@ -81,6 +73,18 @@ class Aggregator:
         self.sqs = sqs
         self.clock = clock
         self.windows: dict[str, Window] = {}
+
+    def handle_event(self, event: Any) -> None:
+        """Handle each record; raise at the end if any failed."""
+        failure: Exception | None = None
+        for record in records_of(event):
+            try:
+                self.handle_record(record)
+            except Exception as error:  # raised below, once the records after this one had their turn
+                logger.exception("Could not handle a record of bucket: %s", bucket_of(record))
+                failure = error
+        if failure is not None:
+            raise failure
 
     def handle_record(self, record: dict[str, Any]) -> None:
         """Open a window and send its message, or skip the event because a window is open."""

@@ -20,7 +20,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -39,25 +39,15 @@ SHARES_FRESH_MS = 60 * 60 * 1000
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours since the message was received
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # Storage Gateway takes no more ARNs in one call
-TIME_TO_FINISH_MS = 14_000  # a refresh may take two tries of 6 s, and what came of it is written after
+TIME_TO_FINISH_MS = 8000  # a refresh may take 6 s, and what came of it is written after
 BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have capitals and underscores
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """Handle each message; report those to be kept in the queue."""
+    """Handle a batch of messages; what is raised keeps all of them in the queue."""
     log_as_lambda_does(getattr(context, "aws_request_id", "-"))
-    kept = []
-    for message in messages_of(event):
-        try:
-            keep = this_instance(context.invoked_function_arn).handle_record(
-                message, context.get_remaining_time_in_millis
-            )
-        except Exception:  # kept in the queue: it comes again after the queue's visibility timeout
-            logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
-            keep = True
-        if keep:
-            kept.append({"itemIdentifier": id_of(message)})
-    return {"batchItemFailures": kept}
+    refresher = this_instance(context.invoked_function_arn)
+    return refresher.handle_batch(event, context.get_remaining_time_in_millis)
 
 
 @dataclass(frozen=True)
@@ -106,6 +96,19 @@ class Refresher:
         self.sqs = sqs
         self.shares = shares
         self.clock = clock
+
+    def handle_batch(self, event: Any, time_left_ms: Callable[[], int]) -> dict[str, list[dict[str, str]]]:
+        """Handle each message; report those to be kept in the queue."""
+        kept = []
+        for message in messages_of(event):
+            try:
+                keep = self.handle_record(message, time_left_ms)
+            except Exception:  # kept in the queue: it comes again after the queue's visibility timeout
+                logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
+                keep = True
+            if keep:
+                kept.append({"itemIdentifier": id_of(message)})
+        return {"batchItemFailures": kept}
 
     def handle_record(self, message: dict[str, Any], time_left_ms: Callable[[], int]) -> bool:
         """Do what the message's bucket needs; return whether the message is still needed.
@@ -237,17 +240,29 @@ class Refresher:
         started = self.now()
         shares = item.texts("shares")
         looked_up = None
+        known = True
         if not shares or abs(started - (item.number("shares_found") or 0)) > SHARES_FRESH_MS:
-            looked_up, shares = self.now(), self.shares.of(bucket, self.function_arn)
+            looked_up, shares = self.look_up(bucket, shares)
+            known = looked_up is not None
         tried = shares - done
         accepted, gone = self.shares.refresh(tried, time_left_ms)
         if gone:
-            looked_up, shares = self.now(), self.shares.of(bucket, self.function_arn)
+            looked_up, shares = self.look_up(bucket, shares - gone)
+            known = looked_up is not None
             more, _ = self.shares.refresh(shares - tried - done, time_left_ms)
             accepted |= more
-        if not shares:
+        if known and not shares:
             logger.warning("No file share is mapped to bucket: %s, nothing to refresh", bucket)
-        return Outcome(started, shares, done | accepted, looked_up, progress=bool(accepted))
+        return Outcome(started, shares, done | accepted, looked_up, known=known, progress=bool(accepted))
+
+    def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
+        """The bucket's shares, and when they were looked up; those known so far if that fails now."""
+        now = self.now()
+        try:
+            return now, self.shares.of(bucket, self.function_arn)
+        except (BotoCoreError, ClientError) as error:
+            logger.warning("Could not look up the file shares of bucket: %s: %s", bucket, error)
+            return None, known
 
     def put_off(self, message: dict[str, Any], bucket: str, till: int) -> None:
         """Hide the message till then; should that fail, the queue's own visibility timeout serves."""
@@ -275,19 +290,28 @@ class Outcome:
     shares: frozenset[str]  # the bucket's shares
     done: frozenset[str]  # those that accepted since the window was closed
     looked_up: int | None  # when the shares were looked up, if they were; ms since 1970
+    known: bool  # whether these are all of the bucket's shares: a lookup may have failed
     progress: bool  # whether any share accepted in this round
 
     @property
     def complete(self) -> bool:
-        return self.shares <= self.done
+        return self.known and self.shares <= self.done
 
 
 class Shares:
     """The account's file shares: which show a bucket, and refreshing them."""
 
-    def __init__(self, gateway: Any, s3control: Any) -> None:
-        self.gateway = gateway
+    def __init__(
+        self,
+        gateway: Any,
+        lookup: Any,
+        s3control: Any,
+        pool: Callable[[int], Executor] = ThreadPoolExecutor,
+    ) -> None:
+        self.gateway = gateway  # refreshes, and tries each once: a second one would come too soon
+        self.lookup = lookup  # finds shares
         self.s3control = s3control
+        self.pool = pool
 
     def refresh(
         self, shares: Collection[str], time_left_ms: Callable[[], int]
@@ -312,7 +336,7 @@ class Shares:
 
         # Where rounds do not reach all and each closes a window, the last in order would never have a turn.
         shuffled = random.sample(sorted(shares), len(shares))
-        with ThreadPoolExecutor(AT_A_TIME) as pool:
+        with self.pool(AT_A_TIME) as pool:
             answers = list(zip(shuffled, pool.map(one, shuffled), strict=True))
         return (
             frozenset(share for share, answer in answers if answer == "accepted"),
@@ -323,10 +347,10 @@ class Shares:
         """The ARNs of the file shares, of whatever kind and gateway, whose location is in the bucket."""
         found = [
             share
-            for page in self.gateway.get_paginator("list_file_shares").paginate()
+            for page in self.lookup.get_paginator("list_file_shares").paginate()
             for share in page.get("FileShareInfoList", [])
         ]
-        with ThreadPoolExecutor(AT_A_TIME) as pool:
+        with self.pool(AT_A_TIME) as pool:
             described = [
                 share
                 for answer in pool.map(
@@ -355,9 +379,9 @@ class Shares:
         """Describe shares of one kind, ten at most; one deleted meanwhile must not hide the others."""
         try:
             if kind == "NFS":
-                answer = self.gateway.describe_nfs_file_shares(FileShareARNList=shares)
+                answer = self.lookup.describe_nfs_file_shares(FileShareARNList=shares)
                 return list(answer["NFSFileShareInfoList"])
-            answer = self.gateway.describe_smb_file_shares(FileShareARNList=shares)
+            answer = self.lookup.describe_smb_file_shares(FileShareARNList=shares)
             return list(answer["SMBFileShareInfoList"])
         except ClientError as error:
             if not is_gone(error):
@@ -450,7 +474,8 @@ def attribute(message: Any, name: str) -> str:
 def this_instance(function_arn: str) -> Refresher:
     """The refresher of this execution environment, made at its first message."""
     # As TIME_TO_FINISH_MS counts on.
-    config = Config(connect_timeout=1, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+    once = Config(connect_timeout=1, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+    config = once.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
     return Refresher(
         table=os.environ["TABLE_NAME"],
         queue_url=os.environ["QUEUE_URL"],
@@ -459,7 +484,9 @@ def this_instance(function_arn: str) -> Refresher:
         dynamodb=boto3.client("dynamodb", config=config),
         sqs=boto3.client("sqs", config=config),
         shares=Shares(
-            boto3.client("storagegateway", config=config), boto3.client("s3control", config=config)
+            gateway=boto3.client("storagegateway", config=once),
+            lookup=boto3.client("storagegateway", config=config),
+            s3control=boto3.client("s3control", config=config),
         ),
     )
 

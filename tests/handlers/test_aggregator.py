@@ -553,12 +553,9 @@ def test_an_event_that_is_none_of_s3s_is_ignored_with_a_warning(world: World, lo
     assert [line.levelname for line in log.records] == ["WARNING"]
 
 
-def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: World, log: Log) -> None:
-    module = load("s3_aggregator")
+def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: World) -> None:
     with pytest.raises(KeyError, match="TABLE_NAME"):
-        module.lambda_handler({"Records": [record()]}, world.context())
-
-    assert "Could not handle a record of bucket" in log.text
+        load("s3_aggregator").lambda_handler({"Records": [record()]}, world.context())
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,8 @@ class World:
 
     def shares(self, module: Any = None) -> Any:
         clients = self.account.clients
-        return (module or load("s3_sgw_refresh")).Shares(clients["storagegateway"], clients["s3control"])
+        gateway = clients["storagegateway"]
+        return (module or load("s3_sgw_refresh")).Shares(gateway, gateway, clients["s3control"])
 
     def deployed(self, name: str, **environment: str) -> Any:
         """A handler's module as Lambda would start it, on this world's clock."""
@@ -285,6 +286,7 @@ class World:
         else:
             instance = module.this_instance(FUNCTION_ARN)
             self.account.listen(instance.shares.gateway)
+            self.account.listen(instance.shares.lookup)
             self.account.listen(instance.shares.s3control)
         instance.clock = self.clock
         self.account.listen(instance.dynamodb)

@@ -1,0 +1,239 @@
+"""A cloud in which the real handlers run: S3 and the queue call them, a schedule says what goes wrong.
+
+S3 delivers at least once and in any order. Lambda runs so many executions at a time, throttles the rest,
+tries a failed event twice more and gives it to the dead letters at last. All of it is in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any
+
+from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
+from tests.protocol.queues import Message, Queue, Reader, Writer
+from tests.protocol.schedule import HOUR_MS, Event, Schedule
+from tests.protocol.table import DynamoDB, Table
+from tests.protocol.virtual_time import START_MS, Calls, Died, Environment, Execution, Time
+from tests.support.handlers import FUNCTION_ARN, load, record
+
+AGGREGATOR_TIMEOUT_MS = 10_000
+REFRESH_TIMEOUT_MS = 30_000
+REFRESHES_AT_ONCE = 2
+RETRIES_MS = (60_000, 120_000)
+OLDEST_EVENT_MS = 6 * HOUR_MS
+LONGEST_PAUSE_MS = 5 * 60_000
+EXPIRED_MS = 5 * 60_000  # after that a window is replaced (DESIGN 2)
+SKEW_MS = 1000  # as far as two clocks differ at most
+
+AGGREGATOR = load("s3_aggregator")
+REFRESHER = load("s3_sgw_refresh")
+
+
+@dataclass(frozen=True)
+class Handled:
+    """One event that an execution of the aggregator handled without an error."""
+
+    number: int
+    at: int  # when the table was asked about it, or else when it was skipped; ms since the start
+    opener: str  # identity of the event that opened the window it relies on
+
+
+@dataclass
+class Warm:
+    """An aggregator's environment with its handler."""
+
+    environment: Environment
+    handler: Any
+
+
+@dataclass
+class Cloud:
+    """All that happens in one schedule. `aggregators` and `refreshers` are the modules that run."""
+
+    schedule: Schedule
+    aggregators: Any = AGGREGATOR
+    refreshers: Any = REFRESHER
+    handled: list[Handled] = field(default_factory=list)
+    dead: list[int] = field(default_factory=list)  # events that failed for good
+    healing: dict[int, int] = field(
+        default_factory=dict
+    )  # events sent after a purge, and how many writes were before
+
+    def __post_init__(self) -> None:
+        schedule = self.schedule
+        self.time = Time()
+        self.calls = Calls(self.time, schedule)
+        self.table = Table(self.time)
+        self.queue = Queue(self.time, schedule, self._poll)
+        self.gateways = Gateways(self.time, schedule)
+        self.events: list[Event] = []
+        self.records: list[dict[str, Any]] = []  # of each event, as S3 delivers it
+        self.openers: dict[str, int] = {}  # the events by the identity that the handlers give them
+        self._skews = cycle(schedule.skews_ms)
+        self._picks = cycle(schedule.picks)
+        self._idle: list[Warm] = []
+        self._aggregating = 0
+        self._refreshing = 0
+        self._environments = 0
+
+    def run(self) -> Cloud:
+        """Let it all happen, till nothing is left to happen."""
+        for event in self.schedule.events:
+            self._happen(event)
+        for moment in self.schedule.purged_ms:
+            self.time.at(moment, self.queue.purge)
+        self.time.run()
+        if self.schedule.purged_ms:
+            self._heal()
+        return self
+
+    def redrive(self) -> Cloud:
+        """When everything works again, put back to work what failed for good."""
+        self.calls.faults, self.calls.outages = {}, ()
+        dead, self.dead = self.dead, []
+        for number in dead:
+            self._invoke(number, since=self.time.now)
+        self.queue.redrive()
+        self.time.run()
+        return self
+
+    def _heal(self) -> None:
+        """After a purge, let one more event of each bucket happen, once an open window has expired."""
+        windows = [self.table.item(event.bucket).get("timestamp", {"N": "0"}) for event in self.events]
+        latest = max([int(window["N"]) - START_MS for window in windows] + [self.time.now])
+        self.calls.faults, self.calls.outages = {}, ()
+        for bucket in sorted({event.bucket for event in self.events}):
+            self.healing[len(self.events)] = len(self.table.writes)
+            self._happen(Event(latest + EXPIRED_MS + 2 * SKEW_MS, bucket))
+        self.time.run()
+
+    # The aggregator function
+
+    def _happen(self, event: Event) -> None:
+        number = len(self.events)
+        self.events.append(event)
+        self.records.append(record(f"{number}.txt", bucket=event.bucket))
+        self.openers[self.aggregators.identity(self.records[number])] = number
+        for after_ms in event.after_ms:
+            self._arrive(number, event.at_ms + after_ms)
+
+    def _arrive(self, number: int, at: int) -> None:
+        self.time.at(at, lambda: self._invoke(number, since=at))
+
+    def _invoke(self, number: int, since: int, failed: int = 0, throttled: int = 0) -> None:
+        """Run the aggregator for an event that came then; or later, or never."""
+        if self._aggregating == self.schedule.concurrency:
+            if self.time.now - since > OLDEST_EVENT_MS:
+                self.dead.append(number)
+                return
+            pause = min(1000 * 2**throttled, LONGEST_PAUSE_MS)
+            again = self.time.now + pause + (number * 379) % pause  # not all of them at once
+            self.time.at(again, lambda: self._invoke(number, since, failed, throttled + 1))
+            return
+        self._aggregating += 1
+        warm = self._environment()
+        warm.environment.execution = Execution(self.time, AGGREGATOR_TIMEOUT_MS)
+        warm.environment.execution.start(lambda: self._aggregate(number, since, failed, warm))
+
+    def _aggregate(self, number: int, since: int, failed: int, warm: Warm) -> None:
+        bucket = self.events[number].bucket
+        started, writes = self.time.now, len(self.table.writes)
+        try:
+            warm.handler.handle_event({"Records": [self.records[number]]})
+        except Died:
+            self._failed(number, since, failed)
+        except Exception:  # noqa: BLE001  # whatever it is, Lambda tries again
+            self._failed(number, since, failed)
+            self._idle.insert(0, warm)
+        else:
+            asked = [
+                write.at for write in self.table.writes[writes:] if write.environment is warm.environment
+            ]
+            window = warm.handler.windows.get(bucket)
+            self.handled.append(Handled(number, max([started, *asked]), window.opened_by if window else ""))
+            self._idle.insert(0, warm)
+        self._aggregating -= 1
+
+    def _failed(self, number: int, since: int, failed: int) -> None:
+        if failed == len(RETRIES_MS):
+            self.dead.append(number)
+        else:
+            again = self.time.now + RETRIES_MS[failed]
+            self.time.at(again, lambda: self._invoke(number, since, failed + 1))
+
+    def _environment(self) -> Warm:
+        """One that is idle, or a new one."""
+        pick = next(self._picks)
+        if pick < len(self._idle):
+            return self._idle.pop(pick)
+        environment = self._new_environment()
+        handler = self.aggregators.Aggregator(
+            table="table",
+            queue_url="queue",
+            window_s=self.schedule.window_s,
+            include_gateway_writes=False,
+            dynamodb=DynamoDB(self.table, self.calls, environment),
+            sqs=Writer(self.queue, self.calls, environment),
+            clock=environment,
+        )
+        return Warm(environment, handler)
+
+    def _new_environment(self) -> Environment:
+        self._environments += 1
+        return Environment(self.time, self._environments, next(self._skews))
+
+    # The refresh function
+
+    def _poll(self) -> None:
+        """Lambda takes messages from the queue while it may run the function once more."""
+        while self._refreshing < REFRESHES_AT_ONCE:
+            message = self.queue.receive(next(self._picks))
+            if message is None:
+                return
+            self._refreshing += 1
+            environment = self._new_environment()
+            environment.execution = Execution(self.time, REFRESH_TIMEOUT_MS)
+            self._start_refresh(environment, message)
+
+    def _start_refresh(self, environment: Environment, message: Message) -> None:
+        environment.execution.start(lambda: self._refresh(environment, message))
+
+    def _refresh(self, environment: Environment, message: Message) -> None:
+        handler = self.refreshers.Refresher(
+            table="table",
+            queue_url="queue",
+            interval_s=self.schedule.interval_s,
+            function_arn=FUNCTION_ARN,
+            dynamodb=DynamoDB(self.table, self.calls, environment),
+            sqs=Reader(self.queue, self.calls, environment),
+            shares=self._shares(environment),
+            clock=environment,
+        )
+        body = {
+            "messageId": "id",
+            "receiptHandle": message.receipt,
+            "messageAttributes": message.attributes,
+        }
+        try:
+            kept = handler.handle_batch({"Records": [body]}, environment.execution.left_ms)
+            # It is Lambda that deletes the message: here, or a duplicate comes.
+            if not kept["batchItemFailures"] and self.calls.fault("queue") in {"", "frozen"}:
+                self.queue.delete(message)
+        except Died:
+            pass
+        self._refreshing -= 1
+        self.time.at(self.time.now, self._poll)
+
+    def _shares(self, environment: Environment) -> Any:
+        gateway = StorageGateway(self.gateways, self.calls, environment)
+        return self.refreshers.Shares(gateway, gateway, S3Control(self.calls, environment), InTurn)
+
+    # What can be asked afterwards
+
+    def shares_of(self, bucket: str) -> Iterator[Any]:
+        return (share for share in self.schedule.shares if share.bucket == bucket)
+
+
+assert f":{REGION}:{ACCOUNT}:" in FUNCTION_ARN  # or no share would be of the function's region and account

@@ -1,0 +1,142 @@
+"""Storage Gateway: file shares that come and go, and gateways that take so many refreshes at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Executor, Future
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from tests.protocol.schedule import Schedule, Share
+from tests.protocol.virtual_time import Calls, Environment, Time, refusal
+
+T = TypeVar("T")
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+PAGE = 100
+PER_DESCRIBE = 10
+
+
+def arn(share: Share) -> str:
+    return f"arn:aws:storagegateway:{REGION}:{ACCOUNT}:share/{share.name}"
+
+
+class Gateways:
+    """All shares, and when each accepted a refresh, ms since the start."""
+
+    def __init__(self, time: Time, schedule: Schedule) -> None:
+        self.time = time
+        self.schedule = schedule
+        self.accepted: dict[str, list[int]] = {share.name: [] for share in schedule.shares}
+        self._busy_till: defaultdict[str, list[int]] = defaultdict(list)
+
+    @property
+    def shares(self) -> dict[str, Share]:
+        """Those there are now, by ARN."""
+        return {
+            arn(share): share
+            for share in self.schedule.shares
+            if share.made_ms <= self.time.now < share.removed_ms
+        }
+
+    def find(self, name: str) -> Share:
+        if name not in self.shares:
+            error: Any = {
+                "Code": "InvalidGatewayRequestException",
+                "Message": "The file share was not found.",
+            }
+            answer: Any = {"Error": error, "error": {"errorCode": "FileShareNotFound"}}
+            raise ClientError(answer, "of a share")
+        return self.shares[name]
+
+    def refresh(self, name: str) -> dict[str, str]:
+        share = self.find(name)
+        now = self.time.now
+        busy = [till for till in self._busy_till[share.gateway] if till > now]
+        if len(busy) >= self.schedule.at_once:
+            raise refusal("gateway")
+        self._busy_till[share.gateway] = [*busy, now + self.schedule.takes_ms]
+        self.accepted[share.name].append(now)
+        return {"FileShareARN": name}
+
+    def describe(self, kind: str, names: Collection[str]) -> dict[str, Any]:
+        assert len(names) <= PER_DESCRIBE
+        found = [(name, self.find(name)) for name in names]
+        assert all(share.kind == kind for _, share in found)
+        infos = [
+            {"FileShareARN": name, "LocationARN": share.location.format(share.bucket)}
+            for name, share in found
+        ]
+        return {f"{kind}FileShareInfoList": infos}
+
+
+class StorageGateway:
+    """The client of one environment, and the pool in which it is used: there, one call after the other."""
+
+    def __init__(self, gateways: Gateways, calls: Calls, environment: Environment) -> None:
+        self.gateways = gateways
+        self.calls = calls
+        self.environment = environment
+
+    def _call(self, act: Callable[[], Any], *, once: bool = False) -> Any:
+        return self.calls.make(self.environment, "gateway", act, once=once)
+
+    def refresh_cache(self, FileShareARN: str) -> Any:  # noqa: N803  # boto3's name
+        return self._call(lambda: self.gateways.refresh(FileShareARN), once=True)
+
+    def describe_nfs_file_shares(self, FileShareARNList: list[str]) -> Any:  # noqa: N803  # boto3's name
+        return self._call(lambda: self.gateways.describe("NFS", FileShareARNList))
+
+    def describe_smb_file_shares(self, FileShareARNList: list[str]) -> Any:  # noqa: N803  # boto3's name
+        return self._call(lambda: self.gateways.describe("SMB", FileShareARNList))
+
+    def get_paginator(self, _: str) -> Any:
+        return SimpleNamespace(paginate=self._list)
+
+    def _list(self) -> Iterator[Any]:
+        start = 0
+        while True:
+            listed = self._call(lambda: list(self.gateways.shares.items()))
+            page = listed[start : start + PAGE]
+            yield {
+                "FileShareInfoList": [
+                    {"FileShareARN": name, "FileShareType": share.kind} for name, share in page
+                ]
+            }
+            start += PAGE
+            if start >= len(listed):
+                return
+
+
+class S3Control:
+    """The client that knows the buckets' access points: each has one, of its own name."""
+
+    def __init__(self, calls: Calls, environment: Environment) -> None:
+        self.calls = calls
+        self.environment = environment
+
+    def list_access_points(self, AccountId: str, Bucket: str) -> Any:  # noqa: N803  # boto3's names
+        point = {
+            "AccessPointArn": f"arn:aws:s3:{REGION}:{AccountId}:accesspoint/{Bucket}",
+            "Alias": f"{Bucket}-alias-s3alias",
+        }
+        return self.calls.make(self.environment, "gateway", lambda: {"AccessPointList": [point]})
+
+
+class InTurn(Executor):
+    """A pool of none: what it is given runs at once, on the greenlet of the invocation."""
+
+    def __init__(self, _workers: int) -> None:
+        pass
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **more: Any) -> Future[T]:
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **more))
+        except Exception as error:  # noqa: BLE001  # raised where the result is asked for
+            done.set_exception(error)
+        return done

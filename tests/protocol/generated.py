@@ -1,0 +1,83 @@
+"""Schedules, made up by hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+from hypothesis import strategies as st
+
+from tests.protocol.schedule import FAULTS, HOUR_MS, SHARES, Event, Outage, Schedule, Share
+
+BUCKETS = st.sampled_from(["one", "one", "one", "two", "three"])
+WINDOWS_S = st.sampled_from([1, 5, 30, 62, 120, 1000, 42_600])
+
+
+def turns(of: st.SearchStrategy[int], most: int = 5) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(of, min_size=1, max_size=most).map(tuple)
+
+
+def bursts(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
+    """Hundreds of events at most, many near the ends of windows and of pauses, some twice, some very late."""
+    ends_s = st.sampled_from([0, 0, window_s, window_s + 2, 2 * window_s, 62, 64, 124, window_s + 300, 400])
+    at_ms = st.builds(
+        lambda end_s, by: abs(end_s * 1000 + by), ends_s, st.integers(0, 3000) | st.integers(-3000, 60_000)
+    )
+    counts = st.integers(1, 3) | st.integers(1, 10) | st.integers(1, 60)
+    apart_ms = st.sampled_from([0, 1, 40, 1000, 7000])
+    after_ms = st.integers(0, 3000) | st.integers(0, 200_000) | st.integers(0, 2 * HOUR_MS)
+    burst = st.builds(
+        lambda bucket, at, count, apart, after: [
+            Event(at + number * apart, bucket, after) for number in range(count)
+        ],
+        BUCKETS,
+        at_ms,
+        counts,
+        apart_ms,
+        turns(after_ms, 2),
+    )
+    return st.lists(burst, min_size=1, max_size=8).map(lambda found: tuple(chain(*found)))
+
+
+CALM: st.SearchStrategy[Schedule] = WINDOWS_S.flatmap(
+    lambda window_s: st.builds(
+        Schedule,
+        st.just(window_s),
+        bursts(window_s),
+        interval_s=st.sampled_from([60, 60, 200]),
+        concurrency=st.integers(1, 20),
+        skews_ms=turns(st.integers(0, 1000)),
+        picks=turns(st.integers(0, 4), 8),
+        legs_ms=turns(st.integers(1, 400)),
+        doubled=st.frozensets(st.integers(0, 5), max_size=2),
+    )
+)
+COMING_AND_GOING = st.builds(
+    lambda made, removed: (
+        *(replace(share, removed_ms=removed) if share.name == "share-2" else share for share in SHARES),
+        Share("share-6", "one", "A", made_ms=made),
+    ),
+    st.integers(1, 2 * HOUR_MS),
+    st.integers(1, 2 * HOUR_MS),
+)
+OUTAGES = st.builds(
+    lambda service, start, length: Outage(service, start, start + length),
+    st.sampled_from(["table", "queue", "gateway"]),
+    st.integers(0, 200_000),
+    st.integers(0, 60_000) | st.integers(0, 4 * HOUR_MS),
+)
+STORMY = st.builds(
+    replace,
+    CALM,
+    legs_ms=turns(st.integers(1, 900)),
+    faults=st.dictionaries(
+        st.integers(0, 20) | st.integers(0, 80) | st.integers(0, 300),
+        st.sampled_from(sorted(FAULTS)),
+        max_size=12,
+    ),
+    outages=st.just(()) | st.lists(OUTAGES, max_size=2).map(tuple),
+    shares=st.just(SHARES) | COMING_AND_GOING,
+    at_once=st.sampled_from([1, 2, 2, 1000]),
+    takes_ms=st.integers(0, 90_000),
+)
+PURGED = st.builds(replace, STORMY, purged_ms=turns(st.integers(0, 200_000), 3))

@@ -1,0 +1,148 @@
+"""What DESIGN 2 promises, as questions to a cloud in which everything has happened.
+
+Each returns what breaks its promise, in words; nothing, if it is kept.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from tests.protocol.cloud import REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
+from tests.protocol.schedule import FOREVER, HOUR_MS, Share
+from tests.protocol.table import Write
+
+APART_MS = 60_000  # a gateway may ignore a refresh sooner after the one before
+SPARE_MS = 2000  # by so much the handlers wait longer than the interval
+CLOSING_MS = 2000  # so near its end a window is no longer trusted from memory
+
+
+def lost(cloud: Cloud) -> list[str]:
+    """No lost refresh: a refresh after every event, of every share; or a dead letter that stands for it."""
+    return _not_refreshed(cloud, [each for each in cloud.handled if not _excused(cloud, each)])
+
+
+def lost_after_all(cloud: Cloud) -> list[str]:
+    """The same when what was dead has been put back to work: nothing is excused."""
+    dead = [f"Dead all the same: {each}" for each in (*cloud.dead, *cloud.queue.dead)]
+    return dead + _not_refreshed(cloud, cloud.handled)
+
+
+def _not_refreshed(cloud: Cloud, events: list[Handled]) -> list[str]:
+    return [
+        f"{share.name} was not refreshed after event {event.number}, at {event.at}: {_accepted(cloud, share)}"
+        for event in events
+        for share in cloud.shares_of(cloud.events[event.number].bucket)
+        if _was_known(share, event.at) and not any(at > event.at for at in _counting(cloud, share))
+    ]
+
+
+def unaccounted(cloud: Cloud) -> list[str]:
+    """No event vanishes: each was handled, or is a dead letter."""
+    seen = {event.number for event in cloud.handled} | set(cloud.dead)
+    return [f"Event {number} is nowhere" for number in range(len(cloud.events)) if number not in seen]
+
+
+def too_soon(cloud: Cloud) -> list[str]:
+    """No share accepts two refreshes within the interval, whatever fails."""
+    return [
+        f"{share.name} was refreshed at {first} and at {second}"
+        for share in cloud.schedule.shares
+        for first, second in pairwise(_accepted(cloud, share))
+        if second - first < cloud.schedule.interval_s * 1000
+    ]
+
+
+def too_often(cloud: Cloud) -> list[str]:
+    """Aggregation: one refresh per max(window, interval) and share, however many events, however late."""
+    apart = max(cloud.schedule.window_s * 1000, _pause(cloud)) - 2 * SKEW_MS
+    return [
+        f"{share.name} was refreshed too often: {starts}"
+        for share in cloud.schedule.shares
+        if (starts := _accepted(cloud, share)) and (len(starts) - 1) * apart > starts[-1] - starts[0]
+    ]
+
+
+def late(cloud: Cloud) -> list[str]:
+    """Freshness: a refresh starts soon after an event."""
+    longest = cloud.schedule.window_s * 1000 + _pause(cloud) + REFRESH_TIMEOUT_MS + 2 * SKEW_MS
+    return [
+        f"{share.name} was not refreshed within {longest} of event {event.number}, at {event.at}"
+        for event in cloud.handled
+        for share in cloud.shares_of(cloud.events[event.number].bucket)
+        if _was_known(share, event.at)
+        and not any(event.at < at <= event.at + longest for at in _accepted(cloud, share))
+    ]
+
+
+def not_healed(cloud: Cloud) -> list[str]:
+    """Self-healing: the first event after a window expired, whose message was purged, opens a new one."""
+    identities = {number: identity for identity, number in cloud.openers.items()}
+    return [
+        f"Event {number} opened no window after a purge"
+        for number, before in cloud.healing.items()
+        if not any(
+            write.after and write.after.get("opened_by") == {"S": identities[number]}
+            for write in cloud.table.writes[before:]
+        )
+    ]
+
+
+def costly(cloud: Cloud) -> list[str]:
+    """Cost: writes do not grow with events.
+
+    An aggregator's environment that was told of a window writes again only for the event that opened it, or
+    near the window's end and then once a second; the refresh function twice a refresh, or to lose a race.
+    """
+    opened: dict[tuple[int, str], list[Write]] = {}
+    closed: dict[str, list[Write]] = {}
+    for write in cloud.table.writes:
+        if write.opener is not None:
+            opened.setdefault((write.environment.number, write.bucket), []).append(write)
+        elif write.after is not None:
+            closed.setdefault(write.bucket, []).append(write)
+    return [
+        f"Environment {number} wrote at {first.sent} and at {second.sent} about bucket {bucket}"
+        for (number, bucket), writes in opened.items()
+        for first, second in pairwise(writes)
+        if not _may_ask_again(first, second)
+    ] + [
+        f"{len(writes)} writes for {rounds} refreshes of bucket {bucket}"
+        for bucket, writes in closed.items()
+        if len(writes)
+        > 2 * (rounds := max(len(_accepted(cloud, share)) for share in cloud.shares_of(bucket)))
+    ]
+
+
+def _may_ask_again(first: Write, second: Write) -> bool:
+    told = first.after or first.before
+    due = int(told["timestamp"]["N"])
+    return second.opener == told["opened_by"]["S"] or second.sent >= max(due - CLOSING_MS, first.sent + 1000)
+
+
+def _accepted(cloud: Cloud, share: Share) -> list[int]:
+    return cloud.gateways.accepted[share.name]
+
+
+def _counting(cloud: Cloud, share: Share) -> list[int]:
+    """The accepted refreshes that came long enough after the one before."""
+    starts = _accepted(cloud, share)
+    return [at for before, at in zip([-APART_MS, *starts], starts, strict=False) if at - before >= APART_MS]
+
+
+def _was_known(share: Share, at: int) -> bool:
+    """Whether a refresh after then has to know the share: one made later is found within the hour."""
+    return share.removed_ms == FOREVER and (share.made_ms == 0 or share.made_ms + HOUR_MS + SKEW_MS < at)
+
+
+def _excused(cloud: Cloud, event: Handled) -> bool:
+    """Whether a dead letter stands for the event: a message, or what opened the window that it relied on."""
+    bucket = cloud.events[event.number].bucket
+    return (
+        event.number in cloud.dead
+        or cloud.openers.get(event.opener) in cloud.dead
+        or any(message.bucket == bucket for message in cloud.queue.dead)
+    )
+
+
+def _pause(cloud: Cloud) -> int:
+    return cloud.schedule.interval_s * 1000 + SPARE_MS

@@ -1,0 +1,125 @@
+"""The action queue: SQS with delays, visibility, receive counts, duplicates and a dead-letter queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.protocol.schedule import Schedule
+from tests.protocol.virtual_time import Calls, Environment, Time
+
+VISIBILITY_MS = 180_000
+MOST_RECEIVES = 100
+LONGEST_DELAY_S = 900
+LONGEST_VISIBILITY_S = 43_200
+
+
+@dataclass(eq=False)
+class Message:
+    attributes: dict[str, Any]
+    visible: int  # from when on, ms since the start
+    receives: int = 0
+    receipt: str = ""
+
+    @property
+    def bucket(self) -> str:
+        return str(self.attributes["bucket-name"]["stringValue"])
+
+
+@dataclass
+class Queue:
+    """The queue; `arrived` is told when a message may have become visible."""
+
+    time: Time
+    schedule: Schedule
+    arrived: Callable[[], None] = lambda: None
+    messages: list[Message] = field(default_factory=list)
+    dead: list[Message] = field(default_factory=list)
+    sends: int = 0
+
+    def send(self, delay_s: int, attributes: dict[str, Any]) -> None:
+        assert 0 <= delay_s <= LONGEST_DELAY_S
+        copies = 2 if self.sends in self.schedule.doubled else 1
+        self.sends += 1
+        for _ in range(copies):
+            message = Message(attributes, 0)
+            self.messages.append(message)
+            self._show(message, delay_s)
+
+    def receive(self, pick: int) -> Message | None:
+        """One of the visible messages, hidden from now on; those received too often are dead."""
+        for message in [each for each in self.messages if each.receives == MOST_RECEIVES]:
+            if message.visible <= self.time.now:
+                self.messages.remove(message)
+                self.dead.append(message)
+        visible = [each for each in self.messages if each.visible <= self.time.now]
+        if not visible:
+            return None
+        message = visible[pick % len(visible)]
+        message.receives += 1
+        message.receipt = f"{id(message)} {message.receives}"
+        self._show(message, VISIBILITY_MS // 1000)
+        return message
+
+    def delete(self, message: Message) -> None:
+        if message in self.messages:  # it may have been purged
+            self.messages.remove(message)
+
+    def change_visibility(self, receipt: str, seconds: int) -> None:
+        assert 0 <= seconds <= LONGEST_VISIBILITY_S
+        found = [each for each in self.messages if each.receipt == receipt and each.visible > self.time.now]
+        if not found:
+            error: Any = {
+                "Code": "InvalidParameterValue",
+                "Message": "Message does not exist or is not in flight",
+            }
+            raise ClientError({"Error": error}, "ChangeMessageVisibility")
+        self._show(found[0], seconds)
+
+    def purge(self) -> None:
+        self.messages.clear()
+
+    def redrive(self) -> None:
+        """Put the dead messages back, as `s3agg redrive` does."""
+        dead, self.dead = self.dead, []
+        for message in dead:
+            self.send(0, message.attributes)
+
+    def _show(self, message: Message, in_s: int) -> None:
+        message.visible = self.time.now + in_s * 1000
+        self.time.at(message.visible, self.arrived)
+
+
+class Writer:
+    """The client of an aggregator's environment."""
+
+    def __init__(self, queue: Queue, calls: Calls, environment: Environment) -> None:
+        self.queue = queue
+        self.calls = calls
+        self.environment = environment
+
+    def send_message(self, **asked: Any) -> None:
+        attributes = {
+            name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+            for name, value in asked["MessageAttributes"].items()
+        }
+        self.calls.make(self.environment, "queue", lambda: self.queue.send(asked["DelaySeconds"], attributes))
+
+
+class Reader:
+    """The client of a refresh function's environment. It cannot send: Lambda stops such loops (FACTS 21)."""
+
+    def __init__(self, queue: Queue, calls: Calls, environment: Environment) -> None:
+        self.queue = queue
+        self.calls = calls
+        self.environment = environment
+
+    def change_message_visibility(self, **asked: Any) -> None:
+        self.calls.make(
+            self.environment,
+            "queue",
+            lambda: self.queue.change_visibility(asked["ReceiptHandle"], asked["VisibilityTimeout"]),
+        )

@@ -1,0 +1,82 @@
+"""What happens in one run of the cloud: events, and all that goes wrong. Times in ms since its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HOUR_MS = 3_600_000
+FOREVER = 10**15
+
+
+@dataclass(frozen=True)
+class Event:
+    """An object event; `after_ms` is how long after it happened each of its deliveries comes."""
+
+    at_ms: int
+    bucket: str = "one"
+    after_ms: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A file share; where it is located, `{}` stands for the bucket or its access point."""
+
+    name: str
+    bucket: str
+    gateway: str = "A"
+    kind: str = "NFS"
+    location: str = "arn:aws:s3:::{}"
+    made_ms: int = 0
+    removed_ms: int = FOREVER
+
+
+SHARES = (
+    Share("share-1", "one"),
+    Share("share-2", "one", "A", "SMB", "arn:aws:s3:::{}/a/prefix/"),
+    Share("share-3", "one", "B", "NFS", "{}-alias-s3alias"),
+    Share("share-4", "two", "B", "SMB", "arn:aws:s3:eu-west-1:123456789012:accesspoint/{}/a/prefix/"),
+    Share("share-5", "three", "B"),
+)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A service that refuses every call for a while: `table`, `queue` or `gateway`."""
+
+    service: str
+    from_ms: int
+    till_ms: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One run. The tuples of numbers are used in turn, over and over."""
+
+    window_s: int
+    events: tuple[Event, ...]
+    interval_s: int = 60
+    concurrency: int = 10
+    skews_ms: tuple[int, ...] = (0,)  # of the clocks of new environments
+    picks: tuple[int, ...] = (
+        0,
+    )  # which idle environment is used, which message received; none such: a new one
+    legs_ms: tuple[int, ...] = (25,)  # how long a call is under way, there, and back
+    faults: Mapping[int, str] = field(default_factory=dict)  # one of FAULTS by the number of the call
+    outages: tuple[Outage, ...] = ()
+    doubled: frozenset[int] = frozenset()  # numbers of the sent messages that arrive twice
+    purged_ms: tuple[int, ...] = ()  # when somebody purges the queue
+    shares: tuple[Share, ...] = SHARES
+    at_once: int = 1000  # refreshes that a gateway takes at a time ...
+    takes_ms: int = 0  # ... and how long each keeps it busy
+
+
+FAULTS = {
+    "dies before": "the environment dies before the call",
+    "dies after": "the environment dies when the call has had its effect",
+    "refused": "throttled, or for a file share: its gateway is busy",
+    "lost": "the call never arrives; its caller waits in vain",
+    "unanswered": "the call has its effect, its answer is lost, and nobody tries again",
+    "again": "the call has its effect, its answer is lost, and boto3 makes it once more",
+    "frozen": "Lambda stops the environment before the call, for longer than any refresh may take",
+}

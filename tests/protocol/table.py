@@ -1,0 +1,197 @@
+"""The table: DynamoDB's conditional updates, as far as the handlers' expressions go, and no further."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.protocol.virtual_time import Calls, Environment, Time
+
+LAG_MS = 1000  # so far behind a read may be that is not consistent
+
+Item = dict[str, Any]
+Asked = Mapping[str, Any]
+Condition = Callable[[Item, Asked], bool]
+
+
+class ConditionalCheckFailedException(ClientError):
+    """As botocore makes it."""
+
+    def __init__(self, item: Item) -> None:
+        error: Any = {"Error": {"Code": "ConditionalCheckFailedException"}, "Item": item}
+        super().__init__(error, "UpdateItem")
+
+
+@dataclass(frozen=True)
+class Write:
+    """One UpdateItem that reached the table."""
+
+    at: int  # ms since the start
+    environment: Environment
+    sent: int  # ms since 1970, by the environment's clock
+    asked: Asked
+    before: Item
+    after: Item | None  # None: refused
+
+    @property
+    def bucket(self) -> str:
+        return str(self.asked["Key"]["BucketName"]["S"])
+
+    @property
+    def opener(self) -> str | None:
+        """The event that would open a window with it; None if the refresh function writes."""
+        me = self.asked["ExpressionAttributeValues"].get(":me")
+        return None if me is None else str(me["S"])
+
+
+class Table:
+    def __init__(self, time: Time) -> None:
+        self.time = time
+        self.writes: list[Write] = []
+        self._versions: dict[str, list[tuple[int, Item]]] = {}
+
+    def item(self, bucket: str, *, at: int | None = None) -> Item:
+        """The item now, or as it was then."""
+        versions = self._versions.get(bucket, [])
+        found = [item for since, item in versions if at is None or since <= at]
+        return dict(found[-1]) if found else {}
+
+    def update(self, environment: Environment, sent: int, asked: Asked) -> dict[str, Any]:
+        """Change an item as UpdateItem does; raise ConditionalCheckFailedException."""
+        bucket = asked["Key"]["BucketName"]["S"]
+        before = self.item(bucket)
+        condition = asked.get("ConditionExpression")
+        after = None
+        if condition is None or _condition(condition)(before, asked):
+            after = _updated(before or dict(asked["Key"]), asked)
+            self._versions.setdefault(bucket, []).append((self.time.now, after))
+        self.writes.append(Write(self.time.now, environment, sent, asked, before, after))
+        if after is None:
+            raise ConditionalCheckFailedException(before)
+        return {}
+
+
+class DynamoDB:
+    """The client of one environment."""
+
+    exceptions = SimpleNamespace(ConditionalCheckFailedException=ConditionalCheckFailedException)
+
+    def __init__(self, table: Table, calls: Calls, environment: Environment) -> None:
+        self.table = table
+        self.calls = calls
+        self.environment = environment
+
+    def get_item(self, **asked: Any) -> dict[str, Any]:
+        def get() -> dict[str, Any]:
+            at = None if asked.get("ConsistentRead") else self.table.time.now - LAG_MS
+            item = self.table.item(asked["Key"]["BucketName"]["S"], at=at)
+            return {"Item": item} if item else {}
+
+        answer: dict[str, Any] = self.calls.make(self.environment, "table", get)
+        return answer
+
+    def update_item(self, **asked: Any) -> None:
+        sent = self.environment.now_ms
+        self.calls.make(self.environment, "table", lambda: self.table.update(self.environment, sent, asked))
+
+
+TOKEN = re.compile(r"\s*(AND\b|OR\b|NOT\b|attribute_\w+|[#:]?\w+|<>|<=|>=|[<>=(),])")
+
+
+@cache
+def _condition(expression: str) -> Condition:
+    """Compile a ConditionExpression; AssertionError for what no handler writes."""
+    parser = _Parser(TOKEN.findall(expression))
+    assert "".join(parser.tokens) == expression.replace(" ", ""), expression
+    compiled = parser.any_of()
+    assert not parser.tokens, expression
+    return compiled
+
+
+class _Parser:
+    """DynamoDB's grammar of conditions, from what binds least to what binds most."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+
+    def any_of(self) -> Condition:
+        parts = [self.all_of()]
+        while self.tokens[:1] == ["OR"]:
+            self.tokens.pop(0)
+            parts.append(self.all_of())
+        return lambda item, asked: any(part(item, asked) for part in parts)
+
+    def all_of(self) -> Condition:
+        parts = [self.one()]
+        while self.tokens[:1] == ["AND"]:
+            self.tokens.pop(0)
+            parts.append(self.one())
+        return lambda item, asked: all(part(item, asked) for part in parts)
+
+    def one(self) -> Condition:
+        token = self.tokens.pop(0)
+        if token == "NOT":
+            inner = self.one()
+            return lambda item, asked: not inner(item, asked)
+        if token.startswith("attribute_"):
+            end = self.tokens.index(")")
+            arguments = self.tokens[1:end:2]
+            del self.tokens[: end + 1]
+            return self.function(token, *arguments)
+        compare, value = self.tokens.pop(0), self.tokens.pop(0)
+        return lambda item, asked: _compares(item.get(_name(token, asked)), compare, _value(value, asked))
+
+    def function(self, name: str, path: str, kind: str = "") -> Condition:
+        if name == "attribute_type":
+            return lambda item, asked: _value(kind, asked)["S"] in item.get(_name(path, asked), {})
+        assert name in {"attribute_exists", "attribute_not_exists"}, name
+        return lambda item, asked: (_name(path, asked) in item) == (name == "attribute_exists")
+
+
+def _compares(found: Mapping[str, Any] | None, compare: str, value: Mapping[str, Any]) -> bool:
+    if found is None or found.keys() != value.keys():
+        return False
+    if compare == "=":
+        return bool(_comparable(found) == _comparable(value))
+    assert compare == "<", compare
+    return bool(_comparable(found) < _comparable(value))
+
+
+def _comparable(value: Mapping[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    return int(content) if kind == "N" else content
+
+
+def _updated(item: Item, asked: Asked) -> Item:
+    changed = dict(item)
+    sets, removes = _parts(asked["UpdateExpression"])
+    for path, value in sets:
+        changed[_name(path, asked)] = _value(value, asked)
+    for path in removes:
+        changed.pop(_name(path, asked), None)
+    return changed
+
+
+@cache
+def _parts(expression: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    found = re.fullmatch(r"(?:SET (.+?))?(?: ?REMOVE (.+))?", expression)
+    assert found, expression
+    pairs = [part.split(" = ") for part in (found[1] or "").split(", ") if part]
+    assert all(len(pair) == 2 for pair in pairs), expression
+    return tuple((path, value) for path, value in pairs), tuple((found[2] or "").split(", ")) if found[
+        2
+    ] else ()
+
+
+def _name(path: str, asked: Asked) -> str:
+    return str(asked["ExpressionAttributeNames"][path]) if path.startswith("#") else path
+
+
+def _value(value: str, asked: Asked) -> Any:
+    return asked["ExpressionAttributeValues"][value]

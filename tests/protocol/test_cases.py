@@ -1,0 +1,146 @@
+"""Single cases: what the blog's functions lose or waste, long windows, many shares, each call's failure."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.protocol import promises
+from tests.protocol.cloud import Cloud
+from tests.protocol.schedule import FAULTS, HOUR_MS, SHARES, Event, Outage, Schedule, Share
+
+
+def broken(cloud: Cloud) -> list[str]:
+    """Every promise that is to hold whatever fails."""
+    return [
+        *promises.unaccounted(cloud),
+        *promises.lost(cloud),
+        *promises.too_soon(cloud),
+        *promises.lost_after_all(cloud.redrive()),
+    ]
+
+
+TWO_WINDOWS = Schedule(
+    5, (Event(0), Event(30, "two"), Event(6000), Event(80_000)), picks=(0, 1), at_once=1, takes_ms=2000
+)
+CALLS = len(Cloud(TWO_WINDOWS).run().calls.made)
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS.keys() - {"frozen"}))
+def test_no_refresh_is_lost_whichever_call_fails(fault: str) -> None:
+    """Each of the calls of a run that has two windows, two buckets and a busy gateway."""
+    assert CALLS > 40  # of both functions, all kinds
+
+    for number in range(CALLS):
+        schedule = Schedule(**{**vars(TWO_WINDOWS), "faults": {number: fault}})
+        assert broken(Cloud(schedule).run()) == [], f"call {number}"
+
+
+def test_an_hour_of_backlog_at_an_event_a_second_takes_one_refresh() -> None:
+    hour = tuple(Event(second * 1000, after_ms=(HOUR_MS - second * 990,)) for second in range(3600))
+    cloud = Cloud(Schedule(60, hour)).run()
+
+    assert broken(cloud) == []
+    assert [len(cloud.gateways.accepted[share.name]) for share in cloud.shares_of("one")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 5, 10, 20])
+def test_a_burst_that_is_throttled_loses_nothing_and_costs_a_write_for_each_environment(
+    concurrency: int,
+) -> None:
+    burst = tuple(Event(number // 20) for number in range(2000))
+    cloud = Cloud(Schedule(30, burst, concurrency=concurrency, picks=(0,))).run()
+
+    assert broken(cloud) == []
+    assert promises.costly(cloud) == []
+    assert [len(cloud.gateways.accepted[share.name]) for share in cloud.shares_of("one")] == [1, 1, 1]
+    assert len([write for write in cloud.table.writes if write.opener]) <= concurrency
+
+
+@pytest.mark.parametrize("window_s", [1, 2, 899, 900, 901, 902, 3600, 42_599, 42_600])
+def test_a_window_of_1_s_to_11_h_50_min_is_refreshed_when_it_closes(window_s: int) -> None:
+    cloud = Cloud(Schedule(window_s, (Event(0), Event(window_s * 500)))).run()
+
+    (start,) = cloud.gateways.accepted["share-1"]
+    assert broken(cloud) == []
+    assert window_s * 1000 < start < (window_s + 5) * 1000
+    # Hidden till then in one go: each time it is received counts.
+    receives = [operation for operation in cloud.calls.made if operation == "queue"]
+    assert len(receives) <= 3  # sent, put off, deleted
+
+
+@pytest.mark.parametrize("window_s", [5, 901, 42_600])
+def test_a_window_that_closes_in_an_outage_is_refreshed_after_it(window_s: int) -> None:
+    outage = Outage("gateway", 0, window_s * 1000 + 5 * HOUR_MS)
+    cloud = Cloud(Schedule(window_s, (Event(0),), outages=(outage,))).run()
+
+    assert cloud.queue.dead == []
+    assert broken(cloud) == []
+    assert outage.till_ms < cloud.gateways.accepted["share-1"][0] < outage.till_ms + 16 * 60_000
+
+
+def test_an_outage_of_days_ends_in_dead_letters_that_bring_the_refresh_when_they_are_put_back() -> None:
+    cloud = Cloud(Schedule(5, (Event(0),), outages=(Outage("gateway", 0, 100 * 24 * HOUR_MS),))).run()
+
+    assert len(cloud.queue.dead) == 1
+    assert not any(cloud.gateways.accepted.values())
+    assert promises.lost(cloud) == []
+    assert promises.lost_after_all(cloud.redrive()) == []
+    assert len(cloud.gateways.accepted["share-1"]) == 1
+
+
+def test_a_gateway_that_takes_two_at_a_time_gets_its_twelve_shares_none_twice_within_60_s() -> None:
+    twelve = tuple(Share(f"share-{number}", "one") for number in range(12))
+    cloud = Cloud(Schedule(5, (Event(0),), shares=twelve, at_once=2, takes_ms=45_000)).run()
+
+    assert broken(cloud) == []
+    assert [len(cloud.gateways.accepted[share.name]) for share in twelve] == [1] * 12
+
+
+def test_the_same_with_events_all_the_time() -> None:
+    twelve = tuple(Share(f"share-{number}", "one") for number in range(12))
+    events = tuple(Event(second * 1000) for second in range(0, 3600, 7))
+    cloud = Cloud(Schedule(5, events, shares=twelve, at_once=2, takes_ms=45_000)).run()
+
+    assert broken(cloud) == []
+    # A round each 62 s at the soonest, two shares a round: no gateway could do more.
+    assert min(len(cloud.gateways.accepted[share.name]) for share in twelve) > 1
+
+
+FORMS = [share.location for share in SHARES if share.bucket == "one"]
+
+
+def test_250_shares_of_all_kinds_are_refreshed() -> None:
+    many = tuple(
+        Share(
+            f"share-{number}",
+            ("one", "two")[number % 2],
+            f"gateway-{number % 20}",
+            ("NFS", "SMB")[number // 2 % 2],
+            FORMS[number % len(FORMS)],
+        )
+        for number in range(250)
+    )
+    cloud = Cloud(Schedule(5, (Event(0), Event(0, "two")), shares=many)).run()
+
+    assert broken(cloud) == []
+    assert {len(cloud.gateways.accepted[share.name]) for share in many} == {1}
+
+
+def test_a_share_made_later_is_found_within_the_hour() -> None:
+    later = Share("share-6", "one", made_ms=60_000)
+    events = tuple(Event(minute * 60_000) for minute in range(120))
+    cloud = Cloud(Schedule(5, events, shares=(*SHARES, later))).run()
+
+    assert broken(cloud) == []
+    assert later.made_ms < cloud.gateways.accepted["share-6"][0] < later.made_ms + HOUR_MS + 2 * 65_000
+
+
+def test_a_share_that_was_deleted_is_forgotten_at_once_and_disturbs_no_other() -> None:
+    gone = Share("share-6", "one", removed_ms=60_000)
+    cloud = Cloud(Schedule(5, (Event(0), Event(100_000)), shares=(*SHARES, gone))).run()
+
+    assert broken(cloud) == []
+    assert len(cloud.gateways.accepted["share-6"]) == 1
+    assert cloud.table.item("one")["shares"] == {
+        "SS": [f"arn:aws:storagegateway:eu-west-1:123456789012:share/share-{number}" for number in (1, 2, 3)]
+    }

@@ -1,0 +1,60 @@
+"""The table of this world answers the handlers' expressions as moto's does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from moto import mock_aws
+
+from tests.protocol.cloud import Cloud
+from tests.protocol.schedule import Event, Schedule
+from tests.protocol.table import Write
+from tests.support.handlers import REGION, a_clean_environment
+
+
+def writes() -> list[Write]:
+    """What the handlers write in a run that has retries, lost races, busy shares and replaced windows."""
+    schedule = Schedule(
+        5,
+        tuple(Event(at, bucket) for at in (0, 10, 5900, 80_000, 90_000) for bucket in ("one", "two")),
+        picks=(0, 1),
+        faults={1: "lost", 9: "again", 14: "again", 20: "again"},
+        doubled=frozenset({0, 1, 2}),
+        purged_ms=(81_000,),
+        at_once=1,
+        takes_ms=3000,
+    )
+    return Cloud(schedule).run().table.writes
+
+
+def test_it_answers_as_moto_does() -> None:
+    replayed = writes()
+    with a_clean_environment(), mock_aws():
+        dynamodb = boto3.client("dynamodb", region_name=REGION)
+        dynamodb.create_table(
+            TableName="table",
+            KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+        for write in replayed:
+            assert answer(dynamodb, write) == (write.after, write.before if write.after is None else None)
+    refused = [write for write in replayed if write.after is None]
+    assert len({write.asked["UpdateExpression"] for write in replayed}) > 5
+    assert refused != []
+
+
+def answer(dynamodb: Any, write: Write) -> tuple[Any, Any]:
+    """The item after the write, and the one that a refusal returned."""
+    key = write.asked["Key"]
+    if write.before:
+        dynamodb.put_item(TableName="table", Item=write.before)
+    else:
+        dynamodb.delete_item(TableName="table", Key=key)
+    try:
+        dynamodb.update_item(**{**write.asked, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"})
+    except dynamodb.exceptions.ConditionalCheckFailedException as refusal:
+        return None, refusal.response["Item"]
+    return dynamodb.get_item(TableName="table", Key=key)["Item"], None

@@ -1,0 +1,173 @@
+"""Time that passes only when everybody waits, and the calls in which it passes."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count, cycle
+from typing import Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+from greenlet import greenlet
+
+from tests.protocol.schedule import Schedule
+
+START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
+FROZEN_MS = 200_000
+MOST_STEPS = 400_000
+
+
+class Died(BaseException):
+    """The execution environment is gone; no handler can catch this."""
+
+
+class Time:
+    """What is to happen when, ms since the start."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._agenda: list[tuple[int, int, Callable[[], object]]] = []
+        self._order = count()
+
+    def at(self, moment: int, do: Callable[[], object]) -> None:
+        heapq.heappush(self._agenda, (max(moment, self.now), next(self._order), do))
+
+    def run(self) -> None:
+        """Go on until nothing is left to happen."""
+        for _ in range(MOST_STEPS):
+            if not self._agenda:
+                return
+            self.now, _, do = heapq.heappop(self._agenda)
+            do()
+        raise AssertionError("It does not come to rest")
+
+
+class Execution:
+    """One invocation of a function. While it waits, others go on; at its deadline it dies."""
+
+    def __init__(self, time: Time, timeout_ms: int) -> None:
+        self.time = time
+        self.deadline = time.now + timeout_ms
+        self._greenlet: greenlet
+
+    def start(self, work: Callable[[], None]) -> None:
+        self._greenlet = greenlet(work)
+        self._greenlet.switch()
+
+    def wait(self, for_ms: int) -> None:
+        self.time.at(min(self.time.now + for_ms, self.deadline), self._greenlet.switch)
+        assert self._greenlet.parent is not None
+        self._greenlet.parent.switch()
+        if self.time.now >= self.deadline:
+            raise Died
+
+    def left_ms(self) -> int:
+        return self.deadline - self.time.now
+
+
+class Environment:
+    """An execution environment of a function, and the handler's clock in it."""
+
+    def __init__(self, time: Time, number: int, skew_ms: int) -> None:
+        self.number = number
+        self.execution: Execution
+        self._time = time
+        self._skew_ms = skew_ms
+        self._stood_still_ms = 0
+
+    @property
+    def now_ms(self) -> int:
+        """What the environment takes for the time, ms since 1970."""
+        return START_MS + self._time.now + self._skew_ms
+
+    def time(self) -> float:
+        return self.now_ms / 1000
+
+    def monotonic(self) -> float:
+        return (self._time.now - self._stood_still_ms) / 1000
+
+    def sleep(self, seconds: float) -> None:
+        self.execution.wait(round(seconds * 1000))
+
+    def freeze(self, for_ms: int) -> None:
+        self._stood_still_ms += for_ms
+        self.execution.deadline += for_ms
+        self.execution.wait(for_ms)
+
+
+class Calls:
+    """Every call of a service: how long it is under way, and what befalls it."""
+
+    def __init__(self, time: Time, schedule: Schedule) -> None:
+        self.time = time
+        self.schedule = schedule
+        self.faults = dict(schedule.faults)
+        self.outages = schedule.outages
+        self.made: list[str] = []
+        self._legs = cycle(schedule.legs_ms)
+
+    def make(
+        self, environment: Environment, service: str, act: Callable[[], Any], *, once: bool = False
+    ) -> Any:
+        """Let the environment call a service, and give it what `act` answers or raises.
+
+        What is on its way when the environment dies arrives all the same. `once`: boto3 does not try again.
+        """
+        fault = self.fault(service)
+        execution = environment.execution
+        if fault == "dies before":
+            raise Died
+        if fault == "frozen" and service == "table":
+            environment.freeze(FROZEN_MS)
+        there, back = next(self._legs), next(self._legs)
+        answer = Answer(act)
+        if fault not in {"refused", "lost"}:
+            self.time.at(self.time.now + there, answer.take)
+        execution.wait(there)
+        if fault == "dies after":
+            raise Died
+        execution.wait(back)
+        if fault == "again" and not once:
+            self.time.at(self.time.now + there, answer.take)
+            execution.wait(there + back)
+        elif fault == "refused":
+            raise refusal(service)
+        elif fault in {"lost", "unanswered", "again"}:
+            raise ReadTimeoutError(endpoint_url=f"https://{service}")
+        return answer.give()
+
+    def fault(self, service: str) -> str:
+        """What befalls the next call."""
+        number = len(self.made)
+        self.made.append(service)
+        now = self.time.now
+        if any(each.service == service and each.from_ms <= now < each.till_ms for each in self.outages):
+            return "refused"
+        return self.faults.get(number, "")
+
+
+class Answer:
+    """What a service answers, once the call has reached it."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self._act = act
+        self._given: Any = None
+        self._raised: Exception | None = None
+
+    def take(self) -> None:
+        self._raised = None
+        try:
+            self._given = self._act()
+        except Exception as error:  # noqa: BLE001  # raised where the answer arrives
+            self._raised = error
+
+    def give(self) -> Any:
+        if self._raised is not None:
+            raise self._raised
+        return self._given
+
+
+def refusal(service: str) -> ClientError:
+    codes = {"table": "ProvisionedThroughputExceededException", "gateway": "InvalidGatewayRequestException"}
+    error: Any = {"Code": codes.get(service, "ThrottlingException"), "Message": "Not now"}
+    return ClientError({"Error": error}, f"of the {service}")
