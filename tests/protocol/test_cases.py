@@ -51,7 +51,7 @@ def test_a_burst_that_is_throttled_loses_nothing_and_costs_a_write_for_each_envi
     cloud = Cloud(Schedule(30, burst, concurrency=concurrency, picks=(0,))).run()
 
     assert broken(cloud) == []
-    assert promises.costly(cloud) == []
+    assert promises.asked_too_often(cloud) == []
     assert [len(cloud.gateways.accepted[share.name]) for share in cloud.shares_of("one")] == [1, 1, 1]
     assert len([write for write in cloud.table.writes if write.opener]) <= concurrency
 

@@ -157,13 +157,13 @@ MUTANTS = {
         AGGREGATOR,
         {"if window.due - self.now() > CLOSING_MS:": "if False:"},
         Schedule(30, (Event(0), Event(2000))),
-        promises.costly,
+        promises.asked_too_often,
     ),
     "a due window is asked about again and again": Mutant(
         AGGREGATOR,
         {"age_s < TRUSTED_S": "False"},
         Schedule(30, (Event(0), Event(29_500), Event(29_700))),
-        promises.costly,
+        promises.asked_too_often,
     ),
     "a window never expires": Mutant(
         AGGREGATOR,

@@ -104,6 +104,7 @@ class Calls:
         self.faults = dict(schedule.faults)
         self.outages = schedule.outages
         self.made: list[str] = []
+        self.failed = 0
         self._legs = cycle(schedule.legs_ms)
 
     def make(
@@ -138,12 +139,13 @@ class Calls:
 
     def fault(self, service: str) -> str:
         """What befalls the next call."""
-        number = len(self.made)
+        fault = self.faults.get(len(self.made), "")
         self.made.append(service)
         now = self.time.now
         if any(each.service == service and each.from_ms <= now < each.till_ms for each in self.outages):
-            return "refused"
-        return self.faults.get(number, "")
+            fault = "refused"
+        self.failed += bool(fault)
+        return fault
 
 
 class Answer:
