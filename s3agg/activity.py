@@ -40,6 +40,10 @@ class QueueDepth:
     delayed: int
     in_flight: int
 
+    @property
+    def messages(self) -> int:
+        return self.visible + self.delayed + self.in_flight
+
 
 @dataclass(frozen=True)
 class LogLine:

@@ -423,6 +423,32 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     return 0 if report.ok else 1
 
 
+@cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
+@click.option("--dry-run", is_flag=True, help="Show what failed, and why; do nothing about it.")
+@aws_options
+def redrive(where: Where, dry_run: bool) -> int:
+    """Put what failed after all retries back to work: the messages of the dead-letter queue.
+
+    An object event is given to the aggregator function again, a refresh message goes back to its queue. Each
+    leaves the dead-letter queue once that has worked; what is not understood stays there.
+    """
+    from s3agg import deployment
+    from s3agg import redrive as redrives
+
+    screen = where.screen()
+    aws = where.aws(screen)
+    deployed = deployment.read(aws, where.names)
+    if not deployed.exists:
+        raise deployment.no_stack(deployed, "so there is nothing to put back to work")
+    report = screen.watch(redrives.run(aws, deployed, dry_run=dry_run))
+    if not isinstance(report, redrives.Report):
+        raise S3aggError("redrive ended without a result")
+    screen.redrive(report)
+    if report.counts.get("would go back"):
+        screen.say(f"Next: s3agg redrive{where.again}")
+    return 0 if report.ok else 1
+
+
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=4566, show_default=True, help="Port; 0 for a free one."

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timezone
@@ -21,7 +21,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from s3agg import demo, engine, probe
+from s3agg import demo, engine, probe, redrive
 from s3agg.activity import BucketActivity
 from s3agg.aws import Call
 from s3agg.deployment import Deployment
@@ -49,6 +49,10 @@ STYLES = {
     "updated": "yellow",
     "remove": "red",
     "removed": "red",
+    "would go back": "green",
+    "would stay": "yellow",
+    "done": "green",
+    "stays": "red",
 }
 
 
@@ -160,6 +164,9 @@ class Screen:
     def probe(self, report: probe.Report) -> None:
         self.show(report, lambda: probe_view(report))
 
+    def redrive(self, report: redrive.Report) -> None:
+        self.show(report, lambda: redrive_view(report, utc_now()))
+
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))
 
@@ -188,6 +195,7 @@ class Progress:
         self.running: dict[tuple[str, str], str] = {}
         self.finished = 0
         self.objects: dict[str, probe.Became] = {}
+        self.letters: list[redrive.Outcome] = []
         self.spinner = Spinner("line")
 
     def fold(self, event: object) -> str:
@@ -198,6 +206,11 @@ class Progress:
         elif isinstance(event, probe.Seen):
             self.objects[event.key] = event.became
             line = "" if event.became == "uploaded" else f"{event.key}: {event.became}"
+        elif isinstance(event, redrive.DeadLetter):
+            self.letters.append(event.outcome)
+            if event.outcome in {"done", "stays"}:
+                bucket = f" of bucket {event.bucket}" if event.bucket else ""
+                line = f"{event.kind}{bucket}: {event.outcome}"
         elif isinstance(event, demo.Step):
             self.running, self.finished, self.objects, self.waiting = {}, 0, {}, ""
         return line
@@ -225,6 +238,8 @@ class Progress:
             became = list(self.objects.values())
             counts = [f"{became.count(kind)} {kind}" for kind in dict.fromkeys(became)]
             rows.add_row(self.spinner, plain(", ".join(counts)))
+        if self.letters:
+            rows.add_row(self.spinner, plain(_counts(Counter(self.letters))))
         if self.waiting:
             rows.add_row("", plain(self.waiting, "dim"))
         return rows
@@ -312,6 +327,15 @@ def status_view(status: Status, now: datetime) -> RenderableType:
     """One screen that answers in its first line whether it is working."""
     if not status.exists:
         return _verdict(status)
+    first: list[RenderableType] = [_verdict(status)]
+    if status.dead_letters:
+        option = Names(status.stack).option
+        first.append(
+            Text(
+                f"{_dead_letters(status.dead_letters)}, which failed after all retries:"
+                f" s3agg redrive --dry-run{option} shows what, s3agg redrive{option} puts it back to work."
+            )
+        )
     resources = _table("state", "resource", "name", "declared -> found")
     kinds = list(dict.fromkeys(each.kind for each in status.resources))
     for each in sorted(status.resources, key=lambda each: kinds.index(each.kind)):
@@ -331,7 +355,7 @@ def status_view(status: Status, now: datetime) -> RenderableType:
     for ran in status.functions:
         counts = (str(ran.invocations), str(ran.errors), str(ran.throttles))
         functions.add_row(plain(ran.function), f"{ran.hours} h", *counts)
-    parts: list[RenderableType] = [_verdict(status), _heading("Resources"), resources]
+    parts: list[RenderableType] = [*first, _heading("Resources"), resources]
     for title, table in (("Buckets", buckets), ("Queues", queues), ("Functions", functions)):
         if table.row_count:
             parts += [_heading(title), table]
@@ -349,10 +373,13 @@ def _verdict(status: Status) -> Text:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
     states = [resource.state for resource in status.resources if resource.state != "ok"]
     reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    dead = sum(queue.visible for queue in status.queues if queue.name.endswith("DeadLetters"))
-    if dead:
-        reasons.append(f"{dead} dead letter{'s' if dead > 1 else ''}")
+    if status.dead_letters:
+        reasons.append(_dead_letters(status.dead_letters))
     return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
+
+
+def _dead_letters(count: int) -> str:
+    return f"{count} dead letter{'' if count == 1 else 's'}"
 
 
 def _window(now: datetime, bucket: BucketActivity) -> Text:
@@ -388,6 +415,51 @@ def probe_view(report: probe.Report) -> RenderableType:
         shares = ", ".join(share.rpartition("/")[2] for share in refresh.shares) or "no file share"
         table.add_row("refresh", plain(f"{refresh.start:%H:%M:%S} UTC, {shares}"))
     return Group(*lines, table, *(plain(note) for note in report.notes))
+
+
+def redrive_view(report: redrive.Report, now: datetime) -> RenderableType:
+    """What became of the dead letters; those that share their fate share a row."""
+    where = _where(report.stack, report.region, report.account)
+    notes = []
+    if report.in_flight:
+        notes.append(
+            plain(
+                f"{report.in_flight} more, about, are in flight: in the hands of another run, or of one that"
+                f" was killed. They are back within {redrive.HIDDEN_S} s: run this again then."
+            )
+        )
+    if not report.dead_letters:
+        return Group(plain(f"No dead letters: nothing waits to be put back to work; {where}."), *notes)
+    alike: dict[tuple[object, ...], list[redrive.DeadLetter]] = {}
+    for each in report.dead_letters:
+        alike.setdefault((each.outcome, each.kind, each.bucket, each.reason, each.error), []).append(each)
+    table = _table("", "what failed, and why")
+    for letters in alike.values():
+        letter = letters[0]
+        lines = [plain(_about_all(letters, now)), plain(letter.reason, "dim")]
+        if letter.error:
+            lines.append(plain(letter.error, "red"))
+        table.add_row(plain(letter.outcome, STYLES[letter.outcome]), Text("\n").join(lines))
+    heading = f"{_dead_letters(len(report.dead_letters))}: {_counts(report.counts)}; {where}"
+    return Group(plain(heading, "bold"), table, *notes)
+
+
+def _about_all(letters: Sequence[redrive.DeadLetter], now: datetime) -> str:
+    """How many, of what, and since when."""
+    kind, bucket, count = letters[0].kind, letters[0].bucket, len(letters)
+    words = f"{count} {kind}" if count == 1 or kind == "not understood" else f"{count} {kind}s"
+    if bucket:
+        words += f" of bucket {bucket}"
+    if keys := sum(each.keys or 0 for each in letters):
+        words += f", {keys} key{'' if keys == 1 else 's'}"
+    since = min((each.since for each in letters if each.since is not None), default=None)
+    if since is not None:
+        words += f", {'' if count == 1 else 'the oldest '}{_ago(now, since)}"
+    return words
+
+
+def _counts(counts: Mapping[redrive.Outcome, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
 
 
 def demo_view(report: demo.Report) -> RenderableType:

@@ -57,6 +57,11 @@ class Status:
     def exists(self) -> bool:
         return any(resource.state != "missing" for resource in self.resources)
 
+    @property
+    def dead_letters(self) -> int:
+        """How many messages failed for good, about; some of them may be in somebody's hands now."""
+        return _dead_letters(self.queues, Names(self.stack))
+
 
 def read(aws: Aws, names: Names) -> Status:
     """Ask AWS for all of it; changes nothing."""
@@ -71,17 +76,21 @@ def read(aws: Aws, names: Names) -> Status:
         functions = [stack.aggregator.name, stack.refresher.name]
         counted = aws.side_by_side(lambda hours: activity.invocations(aws, functions, hours), HOURS)
     queues = [depth for depth in depths if depth is not None]
-    dead = sum(depth.visible for depth in queues if depth.name == stack.dead_letters.name)
+    healthy = all(resource.state == "ok" for resource in resources) and not _dead_letters(queues, names)
     return Status(
         stack=names.stack,
         region=deployed.place.region,
         account=deployed.place.account,
-        healthy=dead == 0 and all(resource.state == "ok" for resource in resources),
+        healthy=healthy,
         resources=resources,
         buckets=[deployed.activity.get(bucket) or BucketActivity(bucket) for bucket in deployed.buckets],
         queues=queues,
         functions=[one for hours in counted for one in hours],
     )
+
+
+def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:
+    return sum(queue.messages for queue in queues if queue.name == names.dead_letters)
 
 
 def _resource(change: Change) -> ResourceStatus:

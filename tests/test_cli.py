@@ -25,7 +25,7 @@ from tests.support.aws import (
     make_world,
 )
 
-COMMANDS = ["create", "delete", "status", "test-upload", "local", "demo"]
+COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "local", "demo"]
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,7 @@ FAILING = {
     "a bucket of another region": ("create --bucket far-away", "is in us-west-2"),
     "deleting what is not there": ("delete --yes", "so there is nothing to delete"),
     "testing what is not there": ("test-upload", "so there is nothing to test"),
+    "putting back to work what is not there": ("redrive", "so there is nothing to put back to work"),
     "detaching what is not attached": ("delete --bucket uploads --yes", "Not attached"),
 }
 
@@ -243,6 +244,28 @@ def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
 
     assert ran.code == 2
     assert ran.err == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
+
+
+def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    sqs = make_world().somebody.sqs
+    url = sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    sqs.send_message(
+        QueueUrl=url,
+        MessageBody="{}",
+        MessageAttributes={"bucket-name": {"DataType": "String", "StringValue": "uploads"}},
+    )
+
+    dry = aws_shell("redrive", "--dry-run", "--output", "json", "--stack", "S3EventAggregator")
+    done = aws_shell("redrive")
+    sqs.send_message(QueueUrl=url, MessageBody="strange")
+    stays = aws_shell("redrive")
+
+    assert [ran.code for ran in (dry, done, stays)] == [0, 0, 1]
+    assert dry.document["counts"] == {"would go back": 1, "would stay": 0}
+    assert dry.err == "Next: s3agg redrive --stack S3EventAggregator\n"
+    assert done.out.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
+    assert stays.err == "not understood: stays\n"
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

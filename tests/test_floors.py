@@ -20,7 +20,7 @@ FLOORS = (
     {"activity"},
     {"stack", "engine"},
     {"deployment"},
-    {"status", "probe"},
+    {"status", "probe", "redrive"},
     {"demo"},
     {"render"},
     {"cli", "__main__"},

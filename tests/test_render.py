@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from rich.console import Console
 
-from s3agg import engine, probe
+from s3agg import engine, probe, redrive
 from s3agg.activity import BucketActivity, Invocations, QueueDepth, Window
 from s3agg.aws import Call
-from s3agg.render import Screen, status_view, to_json
+from s3agg.render import Screen, redrive_view, status_view, to_json
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Difference
 from s3agg.status import ResourceStatus, State, Status
@@ -74,6 +75,23 @@ def test_a_status_that_is_not_healthy_says_why_in_its_first_line() -> None:
     first = shown(status, width=120).splitlines()[0]
 
     assert first.startswith("Not healthy: 2 missing, 1 drifted, 3 dead letters; ")
+
+
+def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
+    status = make_status(make_resource(), dead=2)
+
+    first, second, *_ = shown(status, width=200).splitlines()
+    other = shown(
+        replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)), width=200
+    )
+
+    assert first.startswith("Not healthy: 2 dead letters; ")
+    assert second == (
+        "2 dead letters, which failed after all retries: s3agg redrive --dry-run shows what,"
+        " s3agg redrive puts it back to work."
+    )
+    assert "1 dead letter, which" in other
+    assert "s3agg redrive --stack Other puts" in other
 
 
 def test_drift_is_shown_as_declared_and_found() -> None:
@@ -238,3 +256,119 @@ def test_counts_that_the_log_level_hides_are_left_out() -> None:
 
     assert "window" not in text_of(screen.out)
     assert text_of(screen.out).startswith("It does not work: bucket b")
+
+
+def make_letter(**differing: object) -> redrive.DeadLetter:
+    values: dict[str, object] = {
+        "id": "1",
+        "kind": "S3 event",
+        "bucket": "b",
+        "keys": 1,
+        "since": NOW - timedelta(minutes=3),
+        "reason": "failed 3 times",
+        "outcome": "done",
+        "error": None,
+    }
+    return redrive.DeadLetter(**{**values, **differing})  # type: ignore[arg-type]  # by name
+
+
+def make_redrive(*letters: redrive.DeadLetter, in_flight: int = 0) -> redrive.Report:
+    outcomes = [letter.outcome for letter in letters]
+    counts = {outcome: outcomes.count(outcome) for outcome in outcomes}
+    return redrive.Report("Stack", "eu-west-1", "123456789012", counts, in_flight, letters)
+
+
+def redriven(report: redrive.Report, width: int = 80) -> list[str]:
+    screen = make_screen(width=width)
+    screen.out.print(redrive_view(report, NOW))
+    return [line.rstrip() for line in text_of(screen.out).splitlines()]
+
+
+def test_dead_letters_of_the_same_fate_share_a_row() -> None:
+    older = NOW - timedelta(hours=2)
+    lines = redriven(
+        make_redrive(
+            make_letter(),
+            make_letter(since=older),
+            make_letter(bucket="c", error="Failed again.", outcome="stays"),
+            make_letter(kind="refresh message", keys=None),
+            make_letter(kind="not understood", bucket=None, keys=None, since=None),
+        )
+    )
+
+    assert lines == [
+        "5 dead letters: 4 done, 1 stays; stack Stack in eu-west-1 of account",
+        "123456789012",
+        "       what failed, and why",
+        "done   2 S3 events of bucket b, 2 keys, the oldest 2 h ago",
+        "       failed 3 times",
+        "stays  1 S3 event of bucket c, 1 key, 3 min ago",
+        "       failed 3 times",
+        "       Failed again.",
+        "done   1 refresh message of bucket b, 3 min ago",
+        "       failed 3 times",
+        "done   1 not understood",
+        "       failed 3 times",
+    ]
+
+
+def test_no_dead_letters_is_one_line() -> None:
+    (line,) = redriven(make_redrive(), width=120)
+
+    assert line.startswith("No dead letters: nothing waits to be put back to work; stack Stack in eu-west-1")
+
+
+def test_dead_letters_in_other_hands_are_told_of() -> None:
+    assert redriven(make_redrive(in_flight=3), width=200)[1].startswith("3 more, about, are in flight: ")
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_what_a_dead_letter_says_is_data_and_fits_the_terminal(width: int) -> None:
+    hostile = "[red]x[/red]\x1b[31m\n" + "y" * 300
+    lines = redriven(make_redrive(make_letter(reason=hostile, error=hostile, bucket="b" * 63)), width)
+
+    assert max(len(line) for line in lines) <= width
+    assert "".join(lines).count("[red]x[/red]\\x1b[31m\\n") == 2
+
+
+def test_in_a_pipe_each_dead_letter_that_was_dealt_with_is_a_line() -> None:
+    screen = make_screen()
+
+    screen.watch(
+        [make_letter(), make_letter(bucket=None, outcome="stays"), make_letter(outcome="would stay")]
+    )
+
+    assert text_of(screen.err) == "S3 event of bucket b: done\nS3 event: stays\n"
+
+
+def test_on_a_terminal_dead_letters_are_counted_in_place() -> None:
+    screen = make_screen(terminal=True)
+
+    screen.watch([make_letter(), make_letter(), make_letter(outcome="stays")])
+
+    assert "2 done, 1 stays" in text_of(screen.err)
+
+
+def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
+    screen = make_screen(as_json=True)
+    screen.redrive(make_redrive(make_letter(outcome="stays", error="no"), in_flight=1))
+
+    assert json.loads(text_of(screen.out)) == {
+        "stack": "Stack",
+        "region": "eu-west-1",
+        "account": "123456789012",
+        "counts": {"stays": 1},
+        "in_flight": 1,
+        "dead_letters": [
+            {
+                "id": "1",
+                "kind": "S3 event",
+                "bucket": "b",
+                "keys": 1,
+                "since": "2026-01-02T03:01:05.000Z",
+                "reason": "failed 3 times",
+                "outcome": "stays",
+                "error": "no",
+            }
+        ],
+    }

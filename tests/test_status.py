@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from s3agg import deployment, engine, status
+from s3agg.activity import QueueDepth
 from s3agg.deployment import Request
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
@@ -63,16 +64,19 @@ def test_what_is_missing_drifted_or_foreign_is_named(world: World) -> None:
 
 def test_a_dead_letter_is_not_healthy_although_all_is_as_declared(world: World) -> None:
     make_stack(world)
-    url = world.somebody.sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
-    world.somebody.sqs.send_message(QueueUrl=url, MessageBody="{}")
+    sqs = world.somebody.sqs
+    url = sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="in somebody's hands")
+    sqs.receive_message(QueueUrl=url)
+    sqs.send_message(QueueUrl=url, MessageBody="delayed", DelaySeconds=900)
 
     read = status.read(world.aws, NAMES)
 
-    assert (read.healthy, read.as_declared) == (False, True)
-    assert {queue.name: queue.visible for queue in read.queues} == {
-        "S3EventAggregatorActionQueue": 0,
-        "S3EventAggregatorDeadLetters": 1,
-    }
+    assert (read.healthy, read.as_declared, read.dead_letters) == (False, True, 2)
+    assert read.queues == [
+        QueueDepth("S3EventAggregatorActionQueue", visible=0, delayed=0, in_flight=0),
+        QueueDepth("S3EventAggregatorDeadLetters", visible=0, delayed=1, in_flight=1),
+    ]
 
 
 def test_a_buckets_item_tells_of_its_window_shares_and_last_refresh(world: World) -> None:

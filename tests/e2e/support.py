@@ -30,7 +30,6 @@ from s3agg.settings import Names
 
 T = TypeVar("T")
 
-GATEWAY = f"arn:aws:storagegateway:{REGION}:{ACCOUNT}:gateway/sgw-12345678"
 READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
 TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
 
@@ -182,8 +181,12 @@ class World:
         return user(self.home, **self.machine.variables)
 
     def client(self, service: str, region: str = REGION, key: str = KEY) -> Any:
-        gateway = service == "storagegateway"
-        return client(service, (self.machine.gateway if gateway else self.machine.emulator).url, region, key)
+        emulator = self.machine.emulator
+        urls = {
+            "storagegateway": self.machine.gateway.url,
+            "s3control": emulator.endpoints["AWS_ENDPOINT_URL_S3_CONTROL"],
+        }
+        return client(service, urls.get(service, emulator.url), region, key)
 
     def stack(self) -> OwnStack:
         """A stack that no other test has; it is not made yet."""
@@ -196,19 +199,20 @@ class World:
         self.client("s3").create_bucket(Bucket=name)
         return name
 
-    def share(self, bucket: str) -> str:
-        """The ARN of a new file share of the bucket."""
-        answer = self.client("storagegateway").create_nfs_file_share(
-            ClientToken=f"share-of-{bucket}",
-            GatewayARN=GATEWAY,
+    def share(self, bucket: str, *, at: str = "", kind: str = "nfs", gateway: int = 0) -> str:
+        """The ARN of a new file share of the bucket, or of the location `at`."""
+        create = getattr(self.client("storagegateway"), f"create_{kind}_file_share")
+        answer = create(
+            ClientToken=f"share-{next(numbers)}-of-{bucket}",
+            GatewayARN=f"arn:aws:storagegateway:{REGION}:{ACCOUNT}:gateway/sgw-{gateway:08X}",
             Role=f"arn:aws:iam::{ACCOUNT}:role/StorageGateway",
-            LocationARN=f"arn:aws:s3:::{bucket}",
+            LocationARN=at or f"arn:aws:s3:::{bucket}",
         )
         return str(answer["FileShareARN"])
 
-    def upload(self, bucket: str, *keys: str) -> None:
+    def upload(self, bucket: str, *keys: str, threads: int = 5) -> None:
         s3 = self.client("s3")
-        with ThreadPoolExecutor(5) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=b""), keys))
 
     def files(self, share: str) -> list[str]:
@@ -291,11 +295,20 @@ def client(service: str, url: str, region: str = REGION, key: str = KEY) -> Any:
 
 
 @contextmanager
-def world(home: Path, *, auth: bool = False, patience: Mapping[str, str] = PATIENCE) -> Iterator[World]:
-    """AWS on this machine, with a gateway that takes a new refresh every half second."""
+def world(
+    home: Path,
+    *,
+    auth: bool = False,
+    patience: Mapping[str, str] = PATIENCE,
+    refresh_seconds: float = 0.2,
+    interval_seconds: float = 0.5,
+) -> Iterator[World]:
+    """AWS on this machine, with gateways that take a new refresh of a share every half second."""
     with Emulator(auth=auth, environment=patience) as emulator:
         s3 = client("s3", emulator.url)
-        with StorageGateway(s3, interval_seconds=0.5) as gateway:
+        with StorageGateway(
+            s3, refresh_seconds=refresh_seconds, interval_seconds=interval_seconds
+        ) as gateway:
             yield World(Machine(emulator, gateway), home)
 
 
@@ -325,6 +338,24 @@ class OwnStack:
         """Whether no window is open, no refresh unfinished and no message under way."""
         going_on = any({"opened_by", "pending"} & item.keys() for item in self.items.values())
         return not going_on and not self.queued(self.names.queue)
+
+    def log(self, function: str) -> list[dict[str, Any]]:
+        """The events of a function's log."""
+        pages = self.world.client("logs").get_paginator("filter_log_events")
+        return [
+            event
+            for page in pages.paginate(logGroupName=f"/aws/lambda/{function}")
+            for event in page["events"]
+        ]
+
+    def set_variables(self, function: str, **variables: str) -> None:
+        """Set variables of a function, as its owner may; s3agg keeps them. Its workers end."""
+        functions = self.world.client("lambda")
+        found = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        functions.update_function_configuration(
+            FunctionName=function, Environment={"Variables": {**found, **variables}}
+        )
+        functions.get_waiter("function_updated_v2").wait(FunctionName=function)
 
     def end_functions(self) -> None:
         """Let no warm worker outlive its test."""

@@ -166,6 +166,8 @@ class Wire:
 
     def _record(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         context["call"] = Call(f"{model.service_model.service_name}:{model.name}", dict(params))
+        if "WaitTimeSeconds" in params:  # moto would really wait
+            params["WaitTimeSeconds"] = 0
 
     def _intervene(self, context: dict[str, Any], **_: Any) -> Any:
         call: Call = context["call"]
