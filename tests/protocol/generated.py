@@ -20,11 +20,10 @@ def turns(of: st.SearchStrategy[int], most: int = 5) -> st.SearchStrategy[tuple[
 def bursts(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
     """Hundreds of events at most, many near the ends of windows and of pauses, some twice, some very late."""
     ends_s = st.sampled_from([0, 0, window_s, window_s + 2, 2 * window_s, 62, 64, 124, window_s + 300, 400])
-    at_ms = st.builds(
-        lambda end_s, by: abs(end_s * 1000 + by), ends_s, st.integers(0, 3000) | st.integers(-3000, 60_000)
-    )
+    by_ms = st.integers(-1000, 1000) | st.integers(0, 3000) | st.integers(-3000, 60_000)
+    at_ms = st.builds(lambda end_s, by: abs(end_s * 1000 + by), ends_s, by_ms)
     counts = st.integers(1, 3) | st.integers(1, 10) | st.integers(1, 60)
-    apart_ms = st.sampled_from([0, 1, 40, 1000, 7000])
+    apart_ms = st.sampled_from([0, 1, 40, 400, 800, 1000, 7000])
     after_ms = st.integers(0, 3000) | st.integers(0, 200_000) | st.integers(0, 2 * HOUR_MS)
     burst = st.builds(
         lambda bucket, at, count, apart, after: [
@@ -39,16 +38,22 @@ def bursts(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
     return st.lists(burst, min_size=1, max_size=8).map(lambda found: tuple(chain(*found)))
 
 
+def closings(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
+    """The most delicate moment: a few events just when a window closes, and none that would make up for them."""
+    by_ms = st.lists(st.integers(-1500, 4000), min_size=1, max_size=4)
+    return by_ms.map(lambda found: (Event(0), *(Event(max(window_s * 1000 + by, 0)) for by in found)))
+
+
 CALM: st.SearchStrategy[Schedule] = WINDOWS_S.flatmap(
     lambda window_s: st.builds(
         Schedule,
         st.just(window_s),
-        bursts(window_s),
+        bursts(window_s) | closings(window_s),
         interval_s=st.sampled_from([60, 60, 200]),
         concurrency=st.integers(1, 20),
         skews_ms=turns(st.integers(0, 1000)),
         picks=turns(st.integers(0, 4), 8),
-        legs_ms=turns(st.integers(1, 400)),
+        legs_ms=turns(st.integers(1, 20)) | turns(st.integers(1, 400)),
         doubled=st.frozensets(st.integers(0, 5), max_size=2),
     )
 )
@@ -69,7 +74,7 @@ OUTAGES = st.builds(
 STORMY = st.builds(
     replace,
     CALM,
-    legs_ms=turns(st.integers(1, 900)),
+    legs_ms=turns(st.integers(1, 20)) | turns(st.integers(1, 900)),
     faults=st.dictionaries(
         st.integers(0, 20) | st.integers(0, 80) | st.integers(0, 300),
         st.sampled_from(sorted(FAULTS)),
