@@ -46,7 +46,7 @@ class Write:
     @property
     def opener(self) -> str | None:
         """The event that would open a window with it; None if the refresh function writes."""
-        me = self.asked["ExpressionAttributeValues"].get(":me")
+        me = self.asked.get("ExpressionAttributeValues", {}).get(":me")
         return None if me is None else str(me["S"])
 
 

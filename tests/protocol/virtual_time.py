@@ -13,7 +13,7 @@ from greenlet import greenlet
 from tests.protocol.schedule import Schedule
 
 START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
-FROZEN_MS = 200_000
+FROZEN_MS = 400_000  # longer than a window needs to expire
 MOST_STEPS = 400_000
 
 
