@@ -172,6 +172,10 @@ class FileShares:
             raise not_found()
         return share
 
+    def lead(self, access_point: str, bucket: str) -> None:
+        """Let an access point's ARN or alias lead to this bucket."""
+        self._access_points[access_point] = bucket
+
     def inventory(self, arn: str) -> list[str]:
         """The keys, relative to the share's location, that its clients see now."""
         with self._lock:

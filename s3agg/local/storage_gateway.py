@@ -94,6 +94,10 @@ class StorageGateway:
         """The refreshes that were accepted, oldest first. Raises `Refused`."""
         return self._shares.refreshes(share_arn)
 
+    def lead(self, access_point: str, bucket: str) -> None:
+        """Let an access point's ARN or alias lead to this bucket, as `access_points` does from the start."""
+        self._shares.lead(access_point, bucket)
+
     def refuse_next(self, operation: str, refused: Refused, times: int = 1) -> None:
         """Answer the next calls of an operation with this error; `InternalServerError` is a 500."""
         self._to_refuse[operation].extend([refused] * times)

@@ -303,7 +303,7 @@ def world(
     refresh_seconds: float = 0.2,
     interval_seconds: float = 0.5,
 ) -> Iterator[World]:
-    """AWS on this machine, with gateways that take a new refresh of a share every half second."""
+    """AWS on this machine. A refresh shows after a moment; the next one of its share is taken soon, too."""
     with Emulator(auth=auth, environment=patience) as emulator:
         s3 = client("s3", emulator.url)
         with StorageGateway(

@@ -280,6 +280,19 @@ def test_a_share_of_an_access_point_shows_the_bucket_behind_it(
         assert gateway.inventory(below) == ["a.jpg"]
 
 
+def test_an_access_point_that_is_made_later_can_be_told_of(
+    gateway: StorageGateway, storage: Any, s3: Any, clock: Clock
+) -> None:
+    upload(s3, "a.jpg")
+    point = "arn:aws:s3:us-east-1:000000000000:accesspoint/later"
+    arn = share_of(storage, point)
+    gateway.lead(point, "photos")
+    storage.refresh_cache(FileShareARN=arn)
+    clock.advance(5)
+
+    assert gateway.inventory(arn) == ["a.jpg"]
+
+
 def test_a_refresh_of_a_folder_leaves_the_rest_as_it_was(
     gateway: StorageGateway, storage: Any, s3: Any, clock: Clock
 ) -> None:

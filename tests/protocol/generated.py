@@ -39,7 +39,7 @@ def bursts(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
 
 
 def closings(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
-    """The most delicate moment: a few events just when a window closes, and none that would make up for them."""
+    """The most delicate moment: events just when a window closes, and none later that make up for them."""
     by_ms = st.lists(st.integers(-1500, 4000), min_size=1, max_size=4)
     return by_ms.map(lambda found: (Event(0), *(Event(max(window_s * 1000 + by, 0)) for by in found)))
 

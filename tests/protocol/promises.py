@@ -146,7 +146,7 @@ def _was_known(share: Share, at: int) -> bool:
 
 
 def _excused(cloud: Cloud, event: Handled) -> bool:
-    """Whether a dead letter stands for the event: a message of its bucket, or the event that opened its window.
+    """Whether a dead letter stands for the event: a message of its bucket, or what opened its window.
 
     An opener that never sent may rely on a later window itself, that one's opener on another, and so on.
     """
