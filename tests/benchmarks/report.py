@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-Figures = Mapping[
-    str, float | None
-]  # of one run, by the heading of their column; None: it did not come about
+# Of one run, by the heading of their column; None: it did not come about.
+Figures = Mapping[str, float | None]
 
 
 def machine() -> dict[str, Any]:
@@ -52,7 +51,7 @@ def as_json(heading: str, runs: Mapping[int, Sequence[Figures]], about: Mapping[
     return json.dumps({**about, "runs": each}, indent=2)
 
 
-def _several(values: Iterable[float | None]) -> str:
+def _several(values: Sequence[float | None]) -> str:
     known = sorted(value for value in values if value is not None)
     missing = sum(value is None for value in values)
     if not known:
