@@ -35,6 +35,7 @@ SETTLE_S = 2  # every event that an aggregator skipped from memory is older than
 LOST_RACE_S = 5  # somebody else wrote the item: look again soon
 SPARE_MS = 2000  # on top of the interval, for clocks that differ
 LONGEST_PAUSE_MS = 15 * 60 * 1000
+MOST_TRIES = 10  # more make no longer pause
 SHARES_FRESH_MS = 60 * 60 * 1000
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours since the message was received
 AT_A_TIME = 8
@@ -130,32 +131,42 @@ class Refresher:
         item = self.read(bucket)
         now = self.now()
         closing = item.due is not None and item.due <= now
+        closed = item.number("closed") or 0
         # The message's own window, or the one that replaced it because it was never closed.
-        waiting = item.due is not None and (item.due == due or (item.number("closed") or 0) < due)
-        if not closing and item.text("pending") is None:
+        waiting = item.due is not None and (item.due == due or closed < due)
+        # A later window than its own was closed: what is pending is for that one's message.
+        superseded = 0 < due < closed
+        if not closing and (superseded or item.text("pending") is None):
             if waiting:
                 return item.due
             logger.info("Nothing to refresh for bucket: %s", bucket)
             return None
         not_before = item.number("not_before") or 0
-        if not_before > now:
+        after_this_round = now + time_left_ms() + self.pause_ms
+        # One further ahead is of a longer interval that was asked for before, or nonsense.
+        if now < not_before <= after_this_round + 2 * SPARE_MS:
             return not_before
-        token = self.begin(bucket, item, now + time_left_ms() + self.pause_ms, closing=closing)
+        token = self.begin(bucket, item, after_this_round, closing=closing)
         if token is None:
             return self.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 
         done = frozenset[str]() if closing else item.texts("done")
         outcome = self.refresh(bucket, item, done, time_left_ms)
-        tries = 0 if outcome.progress else (item.number("tries") or 0) + 1
-        doubled = min(self.pause_ms * 2 ** min(max(tries - 1, 0), 10), LONGEST_PAUSE_MS)
-        # Never sooner than the interval, which may be the longer one.
-        next_round = self.now() + (self.pause_ms if outcome.complete else max(doubled, self.pause_ms))
-        if not self.finish(bucket, token, outcome, next_round, tries):
+        tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
+        tries = tries // 2 if outcome.progress else min(tries + 1, MOST_TRIES)
+        not_before = self.now() + self.pause_ms
+        if not self.finish(bucket, token, outcome, not_before, tries):
             return self.now() + LOST_RACE_S * 1000
-        if not outcome.complete:
-            return next_round
-        return item.due if waiting and not closing else None
+        own = item.due if waiting and not closing else None  # this message's window, if it is still open
+        if outcome.complete:
+            return own
+        if closing and not waiting:
+            return None  # that window has a message of its own, or its opener is a dead letter
+        # The shares that are left wait longer and longer; a window that is due is not held back by them.
+        doubled = min(self.pause_ms << max(tries - 1, 0), LONGEST_PAUSE_MS)
+        later = not_before + max(doubled - self.pause_ms, 0)
+        return later if own is None else max(not_before, min(later, own))
 
     def read(self, bucket: str) -> Item:
         answer = self.dynamodb.get_item(

@@ -536,14 +536,59 @@ def test_without_progress_the_pause_doubles_up_to_15_minutes(world: World) -> No
     assert world.put_off == [62, 124, 248, 496, 900, 900, 900]
 
 
-def test_a_round_in_which_a_share_accepted_ends_the_doubling(world: World) -> None:
+def test_each_round_in_which_a_share_accepted_halves_the_doubling(world: World) -> None:
     shares = [world.gateway.add(), world.gateway.add()]
     world.gateway.busy = {shares[1]}
     world.put(pending="token", tries=5)
     assert world.run(world.message(DUE))
 
+    assert world.put_off == [124]
+    assert world.item()["tries"] == 2
+
+
+def test_shares_that_refuse_for_long_hold_back_no_window_that_is_due(world: World) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    world.put(pending="token", tries=9)
+    world.run(world.message(DUE))
+
+    assert world.put_off == [900]
+    assert world.item()["not_before"] == world.clock.ms + 62_000
+
+
+def test_a_message_that_closed_anothers_window_leaves_the_rest_to_that_ones_message(world: World) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    world.put(timestamp=DUE, opened_by="event", closed=DUE - 5000)
+
+    assert not world.run(world.message(DUE - 5000))
+    assert "pending" in world.item()
+
+
+def test_a_message_whose_window_was_replaced_minds_the_one_that_it_closed(world: World) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    world.put(timestamp=DUE, opened_by="event", closed=DUE - 9000)
+
+    assert world.run(world.message(DUE - 5000))
     assert world.put_off == [62]
-    assert world.item()["tries"] == 0
+
+
+def test_a_message_that_helped_in_vain_is_back_when_its_own_window_is_due(world: World) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    due = START_MS + 100_000
+    world.put(timestamp=due, opened_by="event", pending="token", closed=DUE, tries=9)
+
+    assert world.run(world.message(due))
+    assert world.put_off == [98]
+
+
+@pytest.mark.parametrize("ahead_ms", [3_600_000, 10**15], ids=["of a longer interval", "senseless"])
+def test_a_not_before_that_nobody_writes_with_this_interval_is_not_minded(
+    world: World, ahead_ms: int
+) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event", not_before=START_MS + ahead_ms)
+
+    assert not world.run(world.message(DUE))
+    assert world.gateway.asked == [share]
 
 
 @pytest.mark.parametrize("tries", [-3, 10**9])

@@ -6,6 +6,7 @@ tries a failed event twice more and gives it to the dead letters at last. All of
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -20,6 +21,9 @@ from tests.support.handlers import FUNCTION_ARN, load, record
 
 AGGREGATOR_TIMEOUT_MS = 10_000
 REFRESH_TIMEOUT_MS = 30_000
+# What boto3 needs for all of its tries, as the handlers configure it.
+AGGREGATOR_PATIENCE_MS = 6500
+REFRESH_PATIENCE_MS = 10_500
 REFRESHES_AT_ONCE = 2
 RETRIES_MS = (60_000, 120_000)
 OLDEST_EVENT_MS = 6 * HOUR_MS
@@ -62,6 +66,7 @@ class Cloud:
     )  # events sent after a purge, and how many writes were before
 
     def __post_init__(self) -> None:
+        random.seed(0)  # the refresh function shuffles the shares
         schedule = self.schedule
         self.time = Time()
         self.calls = Calls(self.time, schedule)
@@ -76,7 +81,7 @@ class Cloud:
         self._idle: list[Warm] = []
         self._aggregating = 0
         self._refreshing = 0
-        self._environments = 0
+        self._environments: list[Environment] = []
 
     def run(self) -> Cloud:
         """Let it all happen, till nothing is left to happen."""
@@ -168,7 +173,7 @@ class Cloud:
         pick = next(self._picks)
         if pick < len(self._idle):
             return self._idle.pop(pick)
-        environment = self._new_environment()
+        environment = self._new_environment(AGGREGATOR_PATIENCE_MS)
         handler = self.aggregators.Aggregator(
             table="table",
             queue_url="queue",
@@ -180,9 +185,10 @@ class Cloud:
         )
         return Warm(environment, handler)
 
-    def _new_environment(self) -> Environment:
-        self._environments += 1
-        return Environment(self.time, self._environments, next(self._skews))
+    def _new_environment(self, patience_ms: int) -> Environment:
+        number = len(self._environments) + 1
+        self._environments.append(Environment(self.time, number, next(self._skews), patience_ms))
+        return self._environments[-1]
 
     # The refresh function
 
@@ -193,7 +199,7 @@ class Cloud:
             if message is None:
                 return
             self._refreshing += 1
-            environment = self._new_environment()
+            environment = self._new_environment(REFRESH_PATIENCE_MS)
             environment.execution = Execution(self.time, REFRESH_TIMEOUT_MS)
             self._start_refresh(environment, message)
 
@@ -231,6 +237,11 @@ class Cloud:
         return self.refreshers.Shares(gateway, gateway, S3Control(self.calls, environment), InTurn)
 
     # What can be asked afterwards
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether an execution ever did."""
+        return any(environment.stood_still_ms for environment in self._environments)
 
     def shares_of(self, bucket: str) -> Iterator[Any]:
         return (share for share in self.schedule.shares if share.bucket == bucket)

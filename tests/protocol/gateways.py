@@ -86,7 +86,12 @@ class StorageGateway:
         return self.calls.make(self.environment, "gateway", act, once=once)
 
     def refresh_cache(self, FileShareARN: str) -> Any:  # noqa: N803  # boto3's name
-        return self._call(lambda: self.gateways.refresh(FileShareARN), once=True)
+        def refresh() -> Any:
+            if self.calls.is_out(self.gateways.find(FileShareARN).gateway):
+                raise refusal("gateway")
+            return self.gateways.refresh(FileShareARN)
+
+        return self._call(refresh, once=True)
 
     def describe_nfs_file_shares(self, FileShareARNList: list[str]) -> Any:  # noqa: N803  # boto3's name
         return self._call(lambda: self.gateways.describe("NFS", FileShareARNList))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.schedule import FAULTS, HOUR_MS, SHARES, Event, Outage, Schedule, Share
 
-BUCKETS = st.sampled_from(["one", "one", "one", "two", "three"])
+BUCKETS = st.sampled_from(["one", "one", "two", "three"])
 WINDOWS_S = st.sampled_from([1, 5, 30, 62, 120, 1000, 42_600])
 
 
@@ -22,7 +22,7 @@ def bursts(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
     ends_s = st.sampled_from([0, 0, window_s, window_s + 2, 2 * window_s, 62, 64, 124, window_s + 300, 400])
     by_ms = st.integers(-1000, 1000) | st.integers(0, 3000) | st.integers(-3000, 60_000)
     at_ms = st.builds(lambda end_s, by: abs(end_s * 1000 + by), ends_s, by_ms)
-    counts = st.integers(1, 3) | st.integers(1, 10) | st.integers(1, 60)
+    counts = st.integers(1, 3) | st.integers(1, 20) | st.integers(20, 100)
     apart_ms = st.sampled_from([0, 1, 40, 400, 800, 1000, 7000])
     after_ms = st.integers(0, 3000) | st.integers(0, 200_000) | st.integers(0, 2 * HOUR_MS)
     burst = st.builds(
@@ -35,7 +35,7 @@ def bursts(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
         apart_ms,
         turns(after_ms, 2),
     )
-    return st.lists(burst, min_size=1, max_size=8).map(lambda found: tuple(chain(*found)))
+    return st.lists(burst, min_size=2, max_size=8).map(lambda found: tuple(chain(*found)))
 
 
 def closings(window_s: int) -> st.SearchStrategy[tuple[Event, ...]]:
@@ -67,21 +67,22 @@ COMING_AND_GOING = st.builds(
 )
 OUTAGES = st.builds(
     lambda service, start, length: Outage(service, start, start + length),
-    st.sampled_from(["table", "queue", "gateway"]),
+    st.sampled_from(["table", "queue", "gateway", "A", "B"]),
     st.integers(0, 200_000),
-    st.integers(0, 60_000) | st.integers(0, 4 * HOUR_MS),
+    st.integers(0, 60_000) | st.integers(0, 4 * HOUR_MS) | st.integers(0, 40 * HOUR_MS),
 )
 STORMY = st.builds(
     replace,
     CALM,
     legs_ms=turns(st.integers(1, 20)) | turns(st.integers(1, 900)),
     faults=st.dictionaries(
-        st.integers(0, 20) | st.integers(0, 80) | st.integers(0, 300),
+        st.integers(0, 12) | st.integers(0, 40) | st.integers(0, 300),
         st.sampled_from(sorted(FAULTS)),
         max_size=12,
     ),
     outages=st.just(()) | st.lists(OUTAGES, max_size=2).map(tuple),
     shares=st.just(SHARES) | COMING_AND_GOING,
+    receives=st.sampled_from([3, 10, 100]),
     at_once=st.sampled_from([1, 2, 2, 1000]),
     takes_ms=st.integers(0, 90_000),
 )

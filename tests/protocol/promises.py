@@ -39,14 +39,13 @@ def _not_refreshed(cloud: Cloud) -> Iterator[tuple[Handled, str]]:
                 yield event, f"{words}: {_accepted(cloud, share)}"
 
 
-def unaccounted(cloud: Cloud) -> list[str]:
-    """No event vanishes: each was handled, or is a dead letter."""
-    seen = {event.number for event in cloud.handled} | set(cloud.dead)
-    return [f"Event {number} is nowhere" for number in range(len(cloud.events)) if number not in seen]
-
-
 def too_soon(cloud: Cloud) -> list[str]:
-    """No share accepts two refreshes within the interval, whatever fails."""
+    """No share accepts two refreshes within the interval, whatever fails.
+
+    But for an execution that stood still for longer than any may take.
+    """
+    if cloud.stood_still:
+        return []
     return [
         f"{share.name} was refreshed at {first} and at {second}"
         for share in cloud.schedule.shares
@@ -59,9 +58,10 @@ def too_often(cloud: Cloud) -> list[str]:
     """Aggregation: one refresh per max(window, interval) and share, however many events, however late."""
     apart = max(cloud.schedule.window_s * 1000, _pause(cloud)) - 2 * SKEW_MS
     return [
-        f"{share.name} was refreshed too often: {starts}"
+        f"{share.name} was refreshed at {first} and at {second}"
         for share in cloud.schedule.shares
-        if (starts := _accepted(cloud, share)) and (len(starts) - 1) * apart > starts[-1] - starts[0]
+        for first, second in pairwise(_accepted(cloud, share))
+        if second - first < apart
     ]
 
 
@@ -96,19 +96,21 @@ def asked_too_often(cloud: Cloud) -> list[str]:
     """Cost of the aggregator: writes do not grow with events.
 
     An environment that was told of a window writes again only for the event that opened it, or near the
-    window's end and then once a second. Each call that fails may cause one more.
+    window's end and then once a second. Each of its calls that fails may cause one more.
     """
     opened: defaultdict[tuple[int, str], list[Write]] = defaultdict(list)
     for write in cloud.table.writes:
         if write.opener is not None:
             opened[write.environment.number, write.bucket].append(write)
-    found = [
-        f"Environment {number} wrote at {first.sent} and at {second.sent} about bucket {bucket}"
+    too_soon_again = {
+        (number, bucket): sum(not _may_ask_again(*pair) for pair in pairwise(writes))
         for (number, bucket), writes in opened.items()
-        for first, second in pairwise(writes)
-        if not _may_ask_again(first, second)
+    }
+    return [
+        f"Environment {number} wrote {times} times too often about bucket {bucket}"
+        for (number, bucket), times in too_soon_again.items()
+        if times > cloud.calls.failed[number]
     ]
-    return found if len(found) > cloud.calls.failed else []
 
 
 def written_too_often(cloud: Cloud) -> list[str]:
@@ -146,24 +148,21 @@ def _was_known(share: Share, at: int) -> bool:
 
 
 def _excused(cloud: Cloud, event: Handled) -> bool:
-    """Whether a dead letter stands for the event: a message of its bucket, or what opened its window.
+    """Whether a dead letter stands for the event.
 
-    An opener that never sent may rely on a later window itself, that one's opener on another, and so on.
+    That is itself, a message of its bucket, the event that opened its window, or one that opened a later one.
     """
     bucket = cloud.events[event.number].bucket
-    if event.number in cloud.dead or any(message.bucket == bucket for message in cloud.queue.dead):
+    if any(message.bucket == bucket for message in cloud.queue.dead):
         return True
-    openers, seen = [event.opener], set[str]()
-    while openers:
-        opener = openers.pop()
-        number = cloud.openers.get(opener)
-        if number in cloud.dead:
-            return True
-        relied_on = {each.opener for each in cloud.handled if each.number == number}
-        if opener not in relied_on | seen:
-            openers += relied_on
-        seen.add(opener)
-    return False
+    later = {
+        write.opener
+        for write in cloud.table.writes
+        if write.bucket == bucket and write.opener and write.after and write.at >= event.at
+    }
+    return any(cloud.openers.get(opener) in cloud.dead for opener in {event.opener, *later}) or (
+        event.number in cloud.dead
+    )
 
 
 def _pause(cloud: Cloud) -> int:

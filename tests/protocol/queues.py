@@ -8,11 +8,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.protocol.schedule import Schedule
+from tests.protocol.schedule import HOUR_MS, Schedule
 from tests.protocol.virtual_time import Calls, Environment, Time
 
 VISIBILITY_MS = 180_000
-MOST_RECEIVES = 100
+RETENTION_MS = 14 * 24 * HOUR_MS
+ENOUGH_RECEIVES = 100  # while nothing fails
 LONGEST_DELAY_S = 900
 LONGEST_VISIBILITY_S = 43_200
 
@@ -20,7 +21,8 @@ LONGEST_VISIBILITY_S = 43_200
 @dataclass(eq=False)
 class Message:
     attributes: dict[str, Any]
-    visible: int  # from when on, ms since the start
+    sent: int  # ms since the start
+    visible: int = 0  # from when on, ms since the start
     receives: int = 0
     receipt: str = ""
 
@@ -40,18 +42,22 @@ class Queue:
     dead: list[Message] = field(default_factory=list)
     sends: int = 0
 
+    def __post_init__(self) -> None:
+        self.most_receives = self.schedule.receives
+
     def send(self, delay_s: int, attributes: dict[str, Any]) -> None:
         assert 0 <= delay_s <= LONGEST_DELAY_S
         copies = 2 if self.sends in self.schedule.doubled else 1
         self.sends += 1
         for _ in range(copies):
-            message = Message(attributes, 0)
+            message = Message(attributes, self.time.now)
             self.messages.append(message)
             self._show(message, delay_s)
 
     def receive(self, pick: int) -> Message | None:
-        """One of the visible messages, hidden from now on; those received too often are dead."""
-        for message in [each for each in self.messages if each.receives == MOST_RECEIVES]:
+        """One of the visible messages, hidden from now on; received too often they are dead, too old gone."""
+        self.messages = [each for each in self.messages if self.time.now - each.sent <= RETENTION_MS]
+        for message in [each for each in self.messages if each.receives == self.most_receives]:
             if message.visible <= self.time.now:
                 self.messages.remove(message)
                 self.dead.append(message)
@@ -85,6 +91,7 @@ class Queue:
     def redrive(self) -> None:
         """Put the dead messages back, as `s3agg redrive` does."""
         dead, self.dead = self.dead, []
+        self.most_receives = max(self.most_receives, ENOUGH_RECEIVES)
         for message in dead:
             self.send(0, message.attributes)
 

@@ -42,9 +42,9 @@ SHARES = (
 
 @dataclass(frozen=True)
 class Outage:
-    """A service that refuses every call for a while: `table`, `queue` or `gateway`."""
+    """What refuses every call for a while: `table`, `queue`, `gateway` (all) or one gateway's name."""
 
-    service: str
+    of: str
     from_ms: int
     till_ms: int
 
@@ -58,12 +58,11 @@ class Schedule:
     interval_s: int = 60
     concurrency: int = 10
     skews_ms: tuple[int, ...] = (0,)  # of the clocks of new environments
-    picks: tuple[int, ...] = (
-        0,
-    )  # which idle environment is used, which message received; none such: a new one
+    picks: tuple[int, ...] = (0,)  # which idle environment runs, or a new one; which message comes
     legs_ms: tuple[int, ...] = (25,)  # how long a call is under way, there, and back
     faults: Mapping[int, str] = field(default_factory=dict)  # one of FAULTS by the number of the call
     outages: tuple[Outage, ...] = ()
+    receives: int = 100  # as often a message is received before it is a dead letter
     doubled: frozenset[int] = frozenset()  # numbers of the sent messages that arrive twice
     purged_ms: tuple[int, ...] = ()  # when somebody purges the queue
     shares: tuple[Share, ...] = SHARES
@@ -75,8 +74,8 @@ FAULTS = {
     "dies before": "the environment dies before the call",
     "dies after": "the environment dies when the call has had its effect",
     "refused": "throttled, or for a file share: its gateway is busy",
-    "lost": "the call never arrives; its caller waits in vain",
-    "unanswered": "the call has its effect, its answer is lost, and nobody tries again",
+    "lost": "the call never arrives, nor do boto3's further tries; its caller waits in vain",
+    "unanswered": "the call has its effect, its answer is lost, as are boto3's further tries",
     "again": "the call has its effect, its answer is lost, and boto3 makes it once more",
     "frozen": "Lambda stops the environment before the call, for longer than any refresh may take",
 }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.protocol import promises
 from tests.protocol.cloud import Cloud
-from tests.protocol.schedule import FAULTS, HOUR_MS, SHARES, Event, Outage, Schedule, Share
+from tests.protocol.schedule import FAULTS, FOREVER, HOUR_MS, SHARES, Event, Outage, Schedule, Share
 
 
 def broken(cloud: Cloud) -> list[str]:
     """Every promise that is to hold whatever fails."""
     return [
-        *promises.unaccounted(cloud),
         *promises.lost(cloud),
         *promises.too_soon(cloud),
         *promises.lost_after_all(cloud.redrive()),
@@ -96,14 +97,48 @@ def test_a_gateway_that_takes_two_at_a_time_gets_its_twelve_shares_none_twice_wi
     assert [len(cloud.gateways.accepted[share.name]) for share in twelve] == [1] * 12
 
 
-def test_the_same_with_events_all_the_time() -> None:
-    twelve = tuple(Share(f"share-{number}", "one") for number in range(12))
-    events = tuple(Event(second * 1000) for second in range(0, 3600, 7))
-    cloud = Cloud(Schedule(5, events, shares=twelve, at_once=2, takes_ms=45_000)).run()
+@pytest.mark.parametrize("shares", [3, 12])
+def test_a_gateway_that_is_never_done_makes_no_dead_letters(shares: int) -> None:
+    """Six hours of events: each window closes while shares still wait, so no refresh is ever complete."""
+    several = tuple(Share(f"share-{number}", "one") for number in range(shares))
+    events = tuple(Event(second * 1000) for second in range(0, 6 * 3600, 20))
+    cloud = Cloud(Schedule(5, events, shares=several, at_once=2, takes_ms=45_000)).run()
 
+    assert cloud.queue.dead == []
     assert broken(cloud) == []
-    # A round each 62 s at the soonest, two shares a round: no gateway could do more.
-    assert min(len(cloud.gateways.accepted[share.name]) for share in twelve) > 1
+    rounds = 6 * 3600 // 64
+    assert min(len(cloud.gateways.accepted[share.name]) for share in several) > rounds * 2 // shares // 2
+    assert len(cloud.calls.made) < 30 * rounds
+
+
+def test_a_slow_gateway_with_many_shares_gets_them_all() -> None:
+    """Fifteen hours: two shares an hour."""
+    thirty = tuple(Share(f"share-{number}", "one") for number in range(30))
+    cloud = Cloud(Schedule(5, (Event(0),), shares=thirty, at_once=2, takes_ms=HOUR_MS)).run()
+
+    assert cloud.queue.dead == []
+    assert [len(cloud.gateways.accepted[share.name]) for share in thirty] == [1] * 30
+
+
+@pytest.mark.parametrize("window_s", [30, 600, 1200, 3600])
+def test_a_gateway_that_is_off_makes_no_other_share_wait(window_s: int) -> None:
+    two = (Share("healthy", "one", "A"), Share("on a gateway that is off", "one", "B"))
+    events = tuple(Event(minute * 60_000) for minute in range(12 * 60))
+    off = Outage("B", 0, FOREVER)
+    cloud = Cloud(Schedule(window_s, events, shares=two, outages=(off,))).run()
+
+    starts = cloud.gateways.accepted["healthy"]
+    longest = max(second - first for first, second in pairwise(starts))
+    assert longest <= (max(window_s, 62) + 60 + 70) * 1000  # till the next event, and a round under way
+    assert promises.lost(cloud) == []
+
+
+def test_a_bucket_has_few_messages_however_long_its_gateway_is_off() -> None:
+    events = tuple(Event(minute * 60_000) for minute in range(24 * 60))
+    cloud = Cloud(Schedule(30, events, outages=(Outage("gateway", 0, 23 * HOUR_MS),))).run()
+
+    assert cloud.queue.dead == []
+    assert broken(cloud) == []
 
 
 FORMS = [share.location for share in SHARES if share.bucket == "one"]

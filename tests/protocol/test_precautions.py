@@ -52,7 +52,7 @@ GIVEN_BACK = """try:
                     )
                     raise
 """
-CLOSES = """        token = self.begin(bucket, item, now + time_left_ms() + self.pause_ms, closing=closing)
+CLOSES = """        token = self.begin(bucket, item, after_this_round, closing=closing)
         if token is None:
             return self.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
@@ -69,18 +69,19 @@ MUTANTS = {
     "a window is given back after a failed send": Mutant(
         AGGREGATOR,
         {"self.send(bucket, timestamp, window.due)\n": GIVEN_BACK},
-        # The first event fails three times; before it gives back the third time it stands still, so long that
-        # the second one has opened a window and sent its message.
+        # The first event's third try opens a window that the second one's message closes, and gives back the
+        # window of the third event, which that one has opened and sent its message for.
         Schedule(
             1,
-            (Event(0), Event(580_000)),
-            faults={1: "lost", 4: "lost", 7: "lost", 8: "frozen"},
+            (Event(0), Event(129_000), Event(199_200)),
+            faults={1: "lost", 4: "lost", 14: "lost"},
+            outages=(Outage("gateway", 100_000, 140_000),),
         ),
     ),
     "the opener's retry is skipped from memory": Mutant(
         AGGREGATOR,
         {"if window is None or window.opened_by == me:": "if window is None:"},
-        Schedule(120, (Event(0), Event(1000)), faults={1: "lost"}),
+        Schedule(120, (Event(0), Event(8000)), faults={1: "lost"}),
     ),
     "a window is trusted from memory to its end and on": Mutant(
         AGGREGATOR, {"age_s < TRUSTED_S": "age_s < 60"}, Schedule(30, (Event(0), Event(40_000)))
@@ -124,7 +125,7 @@ MUTANTS = {
             5,
             (Event(0, "three"), Event(100_000, "three")),
             faults={9: "frozen"},
-            outages=(Outage("gateway", 100_000, 460_000),),
+            outages=(Outage("gateway", 100_000, 260_000),),
         ),
     ),
     "the item is read without consistency": Mutant(
@@ -132,6 +133,16 @@ MUTANTS = {
         {", ConsistentRead=True": ""},
         # The window is over when it is opened: its message is read at once.
         Schedule(30, (Event(0),), faults={0: "frozen"}),
+    ),
+    "a message does not mind the window that replaced its own": Mutant(
+        REFRESHER,
+        {"item.due == due or closed < due": "item.due == due"},
+        # The first event's message finds the window of the second, which never sent.
+        Schedule(
+            600,
+            (Event(0), Event(1_010_000)),
+            outages=(Outage("table", 590_000, 1_000_000), Outage("queue", 1_005_000, 1_400_000)),
+        ),
     ),
     "the interval is not kept": Mutant(
         REFRESHER,
@@ -147,7 +158,7 @@ MUTANTS = {
     ),
     "what is put off is refreshed at once all the same": Mutant(
         REFRESHER,
-        {"if not_before > now:": "if not_before > now + 60_000:"},
+        {"if now < not_before <=": "if now + 60_000 < not_before <="},
         Schedule(5, (Event(0), Event(10_000), Event(20_000), Event(30_000))),
         promises.too_often,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from itertools import count, cycle
 from typing import Any
@@ -13,7 +14,8 @@ from greenlet import greenlet
 from tests.protocol.schedule import Schedule
 
 START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
-FROZEN_MS = 400_000  # longer than a window needs to expire
+FROZEN_MS = 200_000
+ONE_TRY_MS = 6000  # of a call that nobody answers
 MOST_STEPS = 400_000
 
 
@@ -68,12 +70,13 @@ class Execution:
 class Environment:
     """An execution environment of a function, and the handler's clock in it."""
 
-    def __init__(self, time: Time, number: int, skew_ms: int) -> None:
+    def __init__(self, time: Time, number: int, skew_ms: int, patience_ms: int) -> None:
         self.number = number
+        self.patience_ms = patience_ms  # after that its boto3 gives a call up, having tried it again
         self.execution: Execution
         self._time = time
         self._skew_ms = skew_ms
-        self._stood_still_ms = 0
+        self.stood_still_ms = 0
 
     @property
     def now_ms(self) -> int:
@@ -84,13 +87,13 @@ class Environment:
         return self.now_ms / 1000
 
     def monotonic(self) -> float:
-        return (self._time.now - self._stood_still_ms) / 1000
+        return (self._time.now - self.stood_still_ms) / 1000
 
     def sleep(self, seconds: float) -> None:
         self.execution.wait(round(seconds * 1000))
 
     def freeze(self, for_ms: int) -> None:
-        self._stood_still_ms += for_ms
+        self.stood_still_ms += for_ms
         self.execution.deadline += for_ms
         self.execution.wait(for_ms)
 
@@ -104,7 +107,7 @@ class Calls:
         self.faults = dict(schedule.faults)
         self.outages = schedule.outages
         self.made: list[str] = []
-        self.failed = 0
+        self.failed: Counter[int] = Counter()  # by the number of the environment
         self._legs = cycle(schedule.legs_ms)
 
     def make(
@@ -115,6 +118,7 @@ class Calls:
         What is on its way when the environment dies arrives all the same. `once`: boto3 does not try again.
         """
         fault = self.fault(service)
+        self.failed[environment.number] += bool(fault)
         execution = environment.execution
         if fault == "dies before":
             raise Died
@@ -127,25 +131,26 @@ class Calls:
         execution.wait(there)
         if fault == "dies after":
             raise Died
+        if fault in {"lost", "unanswered"} or (fault == "again" and once):
+            execution.wait(ONE_TRY_MS if once else environment.patience_ms)
+            raise ReadTimeoutError(endpoint_url=f"https://{service}")
         execution.wait(back)
-        if fault == "again" and not once:
+        if fault == "again":
             self.time.at(self.time.now + there, answer.take)
             execution.wait(there + back)
-        elif fault == "refused":
+        if fault == "refused":
             raise refusal(service)
-        elif fault in {"lost", "unanswered", "again"}:
-            raise ReadTimeoutError(endpoint_url=f"https://{service}")
         return answer.give()
 
     def fault(self, service: str) -> str:
         """What befalls the next call."""
         fault = self.faults.get(len(self.made), "")
         self.made.append(service)
+        return "refused" if self.is_out(service) else fault
+
+    def is_out(self, what: str) -> bool:
         now = self.time.now
-        if any(each.service == service and each.from_ms <= now < each.till_ms for each in self.outages):
-            fault = "refused"
-        self.failed += bool(fault)
-        return fault
+        return any(each.of == what and each.from_ms <= now < each.till_ms for each in self.outages)
 
 
 class Answer:
