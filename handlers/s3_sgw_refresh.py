@@ -93,6 +93,8 @@ class Refresher:
         self.queue_url = queue_url
         self.pause_ms = interval_s * 1000 + SPARE_MS
         self.function_arn = function_arn
+        partition, _, region, account = function_arn.split(":")[1:5]
+        self.share_prefix = f"arn:{partition}:storagegateway:{region}:{account}:share/"
         self.dynamodb = dynamodb
         self.sqs = sqs
         self.shares = shares
@@ -151,7 +153,7 @@ class Refresher:
             return self.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 
-        done = frozenset[str]() if closing else item.texts("done")
+        done = frozenset[str]() if closing else self.arns(item.texts("done"))
         outcome = self.refresh(bucket, item, done, time_left_ms)
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.progress else min(tries + 1, MOST_TRIES)
@@ -206,13 +208,13 @@ class Refresher:
             values[":tries"] = {"N": str(tries)}
             if outcome.done:
                 sets.append("done = :done")
-                values[":done"] = {"SS": sorted(outcome.done)}
+                values[":done"] = {"SS": ids(outcome.done)}
         if outcome.looked_up is not None:
             sets.append("shares_found = :found")
             values[":found"] = {"N": str(outcome.looked_up)}
             if outcome.shares:
                 sets.append("shares = :shares")
-                values[":shares"] = {"SS": sorted(outcome.shares)}
+                values[":shares"] = {"SS": ids(outcome.shares)}
             else:
                 removes.append("shares")
         update = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else "")
@@ -249,7 +251,7 @@ class Refresher:
     ) -> Outcome:
         """Refresh the shares that have not accepted since the close; look them up when need be."""
         started = self.now()
-        shares = item.texts("shares")
+        shares = self.arns(item.texts("shares"))
         looked_up = None
         known = True
         if not shares or abs(started - (item.number("shares_found") or 0)) > SHARES_FRESH_MS:
@@ -274,6 +276,9 @@ class Refresher:
         except (BotoCoreError, ClientError) as error:
             logger.warning("Could not look up the file shares of bucket: %s: %s", bucket, error)
             return None, known
+
+    def arns(self, share_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self.share_prefix + share for share in share_ids)
 
     def put_off(self, message: dict[str, Any], bucket: str, till: int) -> None:
         """Hide the message till then; should that fail, the queue's own visibility timeout serves."""
@@ -411,6 +416,11 @@ class Shares:
             page = self.s3control.list_access_points(**asked, NextToken=page["NextToken"])
             points += page.get("AccessPointList", [])
         return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
+
+
+def ids(shares: Collection[str]) -> list[str]:
+    """The shares without what is the same for all of them: an item is paid for by its size."""
+    return sorted(share.rpartition("/")[2] for share in shares)
 
 
 def batches(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -76,7 +76,7 @@ def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
             for item in page["Items"]:
                 if "S" not in item.get("BucketName", {}):
                     continue
-                activity = _activity(item)
+                activity = _activity(aws, item)
                 found[activity.name] = activity
     except aws.dynamodb.exceptions.ResourceNotFoundException:
         return {}
@@ -86,10 +86,10 @@ def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
 def bucket(aws: Aws, table: str, name: str) -> BucketActivity:
     """One bucket's activity; that of a quiet bucket if it has no item."""
     answer = aws.dynamodb.get_item(TableName=table, Key={"BucketName": {"S": name}}, ConsistentRead=True)
-    return _activity(answer["Item"]) if "Item" in answer else BucketActivity(name)
+    return _activity(aws, answer["Item"]) if "Item" in answer else BucketActivity(name)
 
 
-def _activity(item: Mapping[str, Any]) -> BucketActivity:
+def _activity(aws: Aws, item: Mapping[str, Any]) -> BucketActivity:
     def moment(name: str) -> datetime | None:
         value = item.get(name, {}).get("N")
         return None if value is None else from_ms(float(value))
@@ -99,18 +99,25 @@ def _activity(item: Mapping[str, Any]) -> BucketActivity:
         name=item["BucketName"]["S"],
         window=Window(is_open, moment("timestamp") if is_open else None),
         last_refresh=moment("refreshed"),
-        shares=tuple(sorted(item.get("shares", {}).get("SS", ()))),
+        shares=tuple(
+            aws.place.arn("storagegateway", f"share/{share}")
+            for share in sorted(item.get("shares", {}).get("SS", ()))
+        ),
         pending="pending" in item,
     )
 
 
 def forget_bucket(aws: Aws, table: str, name: str) -> None:
-    """Remove a bucket's item, unless a refresh is still to come for it."""
+    """Remove a bucket's item, unless a refresh is still to come for it or the last one's interval goes on."""
     try:
         aws.dynamodb.delete_item(
             TableName=table,
             Key={"BucketName": {"S": name}},
-            ConditionExpression="attribute_not_exists(opened_by) AND attribute_not_exists(pending)",
+            ConditionExpression=(
+                "attribute_not_exists(opened_by) AND attribute_not_exists(pending)"
+                " AND (attribute_not_exists(not_before) OR not_before < :now)"
+            ),
+            ExpressionAttributeValues={":now": {"N": str(int(aws.clock.time() * 1000))}},
         )
     except aws.dynamodb.exceptions.ClientError as error:
         if not is_error(error, "ConditionalCheckFailedException", "ResourceNotFoundException"):

@@ -24,13 +24,16 @@ from s3agg.aws import Aws
 from s3agg.deployment import Deployment
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
-from s3agg.refusals import doing
+from s3agg.refusals import Refusal, doing
 from s3agg.stack import AGGREGATOR_TIMEOUT_S, Stack
 
 BATCH = 10  # SQS takes and gives no more messages in one call
 WAIT_S = 1  # at all, so that SQS asks all of its servers before it says that there is nothing
 # A batch is worked on side by side: time for one invocation, and for trying it again.
 HIDDEN_S = 6 * AGGREGATOR_TIMEOUT_S
+
+PATIENCE_S = HIDDEN_S / 2
+THROTTLED = (Refusal("TooManyRequestsException"),)
 
 Kind = Literal["S3 event", "refresh message", "not understood"]
 Outcome = Literal["would go back", "would stay", "done", "stays"]
@@ -215,7 +218,7 @@ class _Redrive:
         if bucket:
             return _Letter(
                 "refresh message",
-                f"received {self.stack.queue.max_receives} times without all file shares accepting a refresh",
+                f"received {self.stack.queue.max_receives} times, and its refresh was not finished",
                 bucket,
                 work=partial(self.send, message),
             )
@@ -244,10 +247,15 @@ class _Redrive:
         """Give an event to the aggregator again; raise S3aggError if it fails again."""
         name = self.stack.aggregator.name
         with doing(f"giving an event to function {name} again"):
-            answer = self.aws.lambda_.invoke(
-                FunctionName=name,
-                InvocationType="RequestResponse",
-                Payload=json.dumps(event).encode(),
+            answer = self.aws.wait_for(
+                f"function {name} to have a free execution",
+                lambda: self.aws.lambda_.invoke(
+                    FunctionName=name,
+                    InvocationType="RequestResponse",
+                    Payload=json.dumps(event).encode(),
+                ),
+                refusals=THROTTLED,
+                patience_s=PATIENCE_S,
             )
             payload = answer["Payload"].read()
         if "FunctionError" in answer:
@@ -299,14 +307,17 @@ def _at(value: Any, *path: str) -> Any:
 
 
 def _buckets(event: object) -> list[str] | None:
-    """The bucket of each record of an S3 event; None if it is not one."""
+    """The buckets that the records of an S3 event name, each as often as it is named; None if it is not one.
+
+    A record that names none is ignored by the aggregator, too: it must not keep the others here.
+    """
     if _at(event, "Event") == "s3:TestEvent":  # S3 tests each new rule; the aggregator ignores that
         return []
     records = _at(event, "Records")
     if not isinstance(records, list):
         return None
     buckets = [_at(record, "s3", "bucket", "name") for record in records]
-    return buckets if all(isinstance(bucket, str) for bucket in buckets) else None
+    return [bucket for bucket in buckets if isinstance(bucket, str)]
 
 
 def _why(record: object) -> str:

@@ -22,8 +22,10 @@ AGGREGATOR_TIMEOUT_S = 10
 REFRESH_TIMEOUT_S = 30  # the blog's 5 s cannot hold many shares
 # Six times the function's timeout, as AWS advises (FACTS 9).
 VISIBILITY_S = 6 * REFRESH_TIMEOUT_S
-# A message that is put off is received again: an outage of hours must fit.
+# A message that is put off is received again: an outage of hours must fit ...
 MAX_RECEIVES = 100
+# ... and a message that is put off for hours at a time must be a dead letter before the queue forgets it.
+LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
 REFRESHES_AT_ONCE = 2  # a trigger's MaximumConcurrency is 2 at least (FACTS 9)
 SLOWEST_MESSAGE_S = 3600  # past its window, before the alarm for the oldest message rings
 
@@ -101,7 +103,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         visibility=VISIBILITY_S,
         retention=FOURTEEN_DAYS_S,
         dead_letters=dead_letters,
-        max_receives=MAX_RECEIVES,
+        max_receives=min(MAX_RECEIVES, LONGEST_WAIT_S // max(settings.min_interval, 1)),
     )
     dynamo = policy(names.dynamo_policy, "dynamo-writer")
     writer = policy(names.sqs_writer_policy, "sqs-writer")

@@ -22,6 +22,7 @@ TABLE = Table(PLACE, "Table", {STACK_TAG: "T"}, read_capacity=1, write_capacity=
 QUEUE = Queue(PLACE, "Queue", {STACK_TAG: "T"}, visibility=180, retention=60)
 MOMENT_MS = 1_750_000_000_123
 MOMENT = datetime(2025, 6, 15, 15, 6, 40, 123_000, tzinfo=timezone.utc)
+SHARE = PLACE.arn("storagegateway", "share/")
 GROUP = "/aws/lambda/Test"
 
 OPEN = {"timestamp": {"N": str(MOMENT_MS)}, "opened_by": {"S": "event"}}
@@ -47,7 +48,7 @@ def put(world: World, bucket: str, item: dict[str, Any]) -> None:
         (OPEN, BucketActivity("photos", Window(open=True, closes_at=MOMENT))),
         (BLOGS, BucketActivity("photos")),
         (PENDING, BucketActivity("photos", pending=True)),
-        (IDLE, BucketActivity("photos", last_refresh=MOMENT, shares=("a", "b"))),
+        (IDLE, BucketActivity("photos", last_refresh=MOMENT, shares=(f"{SHARE}a", f"{SHARE}b"))),
         ({}, BucketActivity("photos")),
     ],
     ids=["open", "the blog's", "pending", "idle", "bare"],
@@ -84,8 +85,14 @@ def test_the_table_is_read_as_it_is_now(table: World) -> None:
     assert [each["ConsistentRead"] for each in reads] == [True, True]
 
 
-@pytest.mark.parametrize(("item", "kept"), [(OPEN, True), (PENDING, True), (IDLE, False), (BLOGS, False)])
-def test_a_bucket_is_forgotten_only_when_no_refresh_is_to_come(
+FAR, LONG_AGO = ({"not_before": {"N": str(ms)}} for ms in (10**13, 10**9))
+
+
+@pytest.mark.parametrize(
+    ("item", "kept"),
+    [(OPEN, True), (PENDING, True), (FAR, True), (LONG_AGO, False), (IDLE, False), (BLOGS, False)],
+)
+def test_a_bucket_is_forgotten_only_when_no_refresh_is_to_come_and_the_interval_is_over(
     table: World, item: dict[str, Any], kept: bool
 ) -> None:
     put(table, "photos", item)

@@ -245,8 +245,7 @@ NOT_UNDERSTOOD = {
     "no event": record(None),
     "of another function": record(event("key"), function=f"{AGGREGATOR[: -len(':$LATEST')]}2"),
     "not of S3": record({"detail-type": "Scheduled Event"}),
-    "no bucket": record({"Records": [{"s3": {}}]}),
-    "records of nothing": record({"Records": ["x"]}),
+    "no list of records": record({"Records": {"s3": {}}}),
 }
 
 
@@ -261,6 +260,24 @@ def test_what_is_not_understood_stays_and_is_said_to(post: Post, body: str) -> N
     assert (strange.kind, strange.outcome, refresh.outcome) == ("not understood", "stays", "done")
     assert strange.reason
     assert (post.dead, post.hidden, post.invoked) == ([body], 0, [])
+
+
+def test_an_event_goes_back_though_one_of_its_records_makes_no_sense(post: Post) -> None:
+    mixed = {"Records": [{"eventName": "x"}, "y", *event("key")["Records"]]}
+    post.put(record(mixed))
+
+    letter = only(post.redrive())
+
+    assert (letter.kind, letter.outcome, letter.bucket, letter.keys) == ("S3 event", "done", "uploads", 1)
+    assert post.invoked == [mixed]
+
+
+def test_a_function_that_is_busy_is_waited_for(post: Post) -> None:
+    post.world.wire.refuse("lambda:Invoke", "TooManyRequestsException", "Rate Exceeded.", times=3)
+    post.answer(b"null")
+    post.put(record(event("key")))
+
+    assert only(post.redrive()).outcome == "done"
 
 
 def test_the_event_by_which_s3_tests_a_rule_goes_back_too(post: Post) -> None:

@@ -153,3 +153,13 @@ def test_a_resources_needs_are_the_resources_in_its_fields() -> None:
         ("queue", "S3EventAggregatorDeadLetters"),
     }
     assert {need.kind for need in stack.aggregator.role.needs} == {"policy"}
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "receives"), [(0, 100), (60, 100), (6048, 100), (12_000, 50), (42_600, 14)]
+)
+def test_a_message_is_a_dead_letter_long_before_the_queue_forgets_it(interval_s: int, receives: int) -> None:
+    stack = make(min_interval=interval_s)
+
+    assert stack.queue.max_receives == receives
+    assert stack.queue.max_receives * interval_s <= stack.queue.retention / 2

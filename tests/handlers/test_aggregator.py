@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from tests.support.handlers import BUCKET, START_MS, TABLE, World, load, raising, record
+from tests.support.handlers import BUCKET, SHARE_PREFIX, START_MS, TABLE, World, load, raising, record
 
 UPDATE = "dynamodb.UpdateItem"
 SEND = "sqs.SendMessage"
@@ -149,10 +149,10 @@ def test_the_first_event_opens_a_window(world: World) -> None:
 def test_opening_a_window_leaves_the_rest_of_the_item_alone(world: World) -> None:
     rest: dict[str, Any] = {
         "pending": "token",
-        "done": {"a"},
+        "done": {f"{SHARE_PREFIX}a"},
         "closed": 1,
         "not_before": 2,
-        "shares": {"a", "b"},
+        "shares": {f"{SHARE_PREFIX}a", f"{SHARE_PREFIX}b"},
     }
     world.put(**rest)
     world.aggregator().handle_record(record())

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from tests.support.handlers import BUCKET, REGION, START_MS, World, load, raising, record
+from tests.support.handlers import BUCKET, REGION, SHARE_PREFIX, START_MS, TABLE, World, load, raising, record
 
 GET = "dynamodb.GetItem"
 UPDATE = "dynamodb.UpdateItem"
 REFRESH = "storagegateway.RefreshCache"
 HIDE = "sqs.ChangeMessageVisibility"
 NO_ANSWER = ReadTimeoutError(endpoint_url="https://aws")
+ONE = f"{SHARE_PREFIX}share-1"
 PAUSE_MS = 62_000
 DUE = START_MS - 500
 
@@ -211,20 +212,20 @@ def begun(world: World, **item: Any) -> dict[str, Any]:
 
 
 def test_closing_a_window_writes_that_its_refresh_is_pending(world: World) -> None:
-    item = begun(world, timestamp=DUE, opened_by="event", pending="old", done={"a"}, closed=1)
+    item = begun(world, timestamp=DUE, opened_by="event", pending="old", done={ONE}, closed=1)
 
     assert item.pop("pending") not in {"old", ""}
     assert item == {"closed": DUE, "not_before": START_MS + 30_000 + PAUSE_MS}
 
 
 def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: World) -> None:
-    item = begun(world, timestamp=START_MS + 9000, opened_by="event", pending="old", done={"a"}, closed=1)
+    item = begun(world, timestamp=START_MS + 9000, opened_by="event", pending="old", done={ONE}, closed=1)
 
     assert item.pop("pending") not in {"old", ""}
     assert item == {
         "timestamp": START_MS + 9000,
         "opened_by": "event",
-        "done": {"a"},
+        "done": {ONE},
         "closed": 1,
         "not_before": START_MS + 30_000 + PAUSE_MS,
     }
@@ -478,6 +479,17 @@ def test_the_next_refresh_waits_from_when_the_last_one_was_accepted_not_started(
     world.run(world.message(DUE))
 
     assert world.item()["not_before"] == START_MS + 5000 + PAUSE_MS
+
+
+def test_the_item_holds_only_the_ids_of_shares_as_it_is_paid_for_by_its_size(world: World) -> None:
+    accepts, busy = world.gateway.add(), world.gateway.add()
+    world.gateway.busy = {busy}
+    world.put(timestamp=DUE, opened_by="event")
+    world.run(world.message(DUE))
+
+    item = world.table.get_item(TableName=TABLE, Key={"BucketName": {"S": BUCKET}})["Item"]
+    assert item["shares"] == {"SS": ["share-00000001", "share-00000002"]}
+    assert item["done"] == {"SS": [accepts.removeprefix(SHARE_PREFIX)]}
 
 
 def test_busy_shares_stay_for_later_and_the_others_are_done(world: World, log: Log) -> None:

@@ -176,6 +176,4 @@ def test_a_share_that_was_deleted_is_forgotten_at_once_and_disturbs_no_other() -
 
     assert broken(cloud) == []
     assert len(cloud.gateways.accepted["share-6"]) == 1
-    assert cloud.table.item("one")["shares"] == {
-        "SS": [f"arn:aws:storagegateway:eu-west-1:123456789012:share/share-{number}" for number in (1, 2, 3)]
-    }
+    assert cloud.table.item("one")["shares"] == {"SS": ["share-1", "share-2", "share-3"]}

@@ -113,7 +113,7 @@ MUTANTS = {
         REFRESHER,
         {
             "REMOVE #timestamp, opened_by, done": "REMOVE #timestamp, opened_by",
-            "frozenset[str]() if closing else item": "item",
+            "frozenset[str]() if closing else self": "self",
         },
         Schedule(5, (Event(0), Event(20_000)), at_once=1, takes_ms=1000),
     ),
@@ -143,6 +143,7 @@ MUTANTS = {
             (Event(0), Event(1_010_000)),
             outages=(Outage("table", 590_000, 1_000_000), Outage("queue", 1_005_000, 1_400_000)),
         ),
+        lambda cloud: [] if cloud.gateways.accepted["share-1"] else ["never refreshed, till a redrive"],
     ),
     "the interval is not kept": Mutant(
         REFRESHER,

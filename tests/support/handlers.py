@@ -26,6 +26,7 @@ from moto import mock_aws
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:S3StorageGatewayRefresh"
+SHARE_PREFIX = f"arn:aws:storagegateway:{REGION}:{ACCOUNT}:share/"
 TABLE = "S3EventAggregator"
 QUEUE = "S3EventAggregatorActionQueue"
 BUCKET = "s3-test-net"
@@ -304,12 +305,15 @@ class World:
     # The table and the queue
 
     def item(self, bucket: str = BUCKET) -> dict[str, Any]:
-        """A bucket's item, without its key."""
+        """A bucket's item, without its key, and with ARNs of the shares whose ids it holds."""
         answer = self.table.get_item(TableName=TABLE, Key={"BucketName": {"S": bucket}})
-        return {name: _plain(value) for name, value in answer.get("Item", {}).items() if name != "BucketName"}
+        item = {name: _plain(value) for name, value in answer.get("Item", {}).items() if name != "BucketName"}
+        for name in {"shares", "done"} & item.keys():
+            item[name] = {f"{SHARE_PREFIX}{share}" for share in item[name]}
+        return item
 
     def put(self, bucket: str = BUCKET, **attributes: Any) -> None:
-        """Replace a bucket's item; numbers, texts and sets of texts, or a dict as the service has it."""
+        """Replace a bucket's item; numbers, texts and sets of ARNs, or a dict as the service has it."""
         self.written.add(bucket)
         item = {name: _typed(value) for name, value in attributes.items()}
         self.table.put_item(TableName=TABLE, Item={"BucketName": {"S": bucket}, **item})
@@ -495,7 +499,7 @@ def _typed(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     if isinstance(value, set):
-        return {"SS": sorted(value)}
+        return {"SS": sorted(arn.removeprefix(SHARE_PREFIX) for arn in value)}
     return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
