@@ -6,8 +6,9 @@ read from the item. `pending` says that a window was closed and its refresh is n
 which shares have accepted it, `not_before` when the next refresh may start.
 
 Why nothing is lost: `pending` is written before the refresh and removed only after every share has
-accepted, and the message of the window that was closed is not deleted before that. A message that comes too early is put off by its
-visibility timeout; it is never sent again, because Lambda stops a function that feeds its own queue.
+accepted, and the message of the window that was closed is not deleted before that. A message that
+comes too early is put off by its visibility timeout; it is never sent again, because Lambda stops a
+function that feeds its own queue.
 """
 
 from __future__ import annotations

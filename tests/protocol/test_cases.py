@@ -99,14 +99,14 @@ def test_a_gateway_that_takes_two_at_a_time_gets_its_twelve_shares_none_twice_wi
 
 @pytest.mark.parametrize("shares", [3, 12])
 def test_a_gateway_that_is_never_done_makes_no_dead_letters(shares: int) -> None:
-    """Six hours of events: each window closes while shares still wait, so no refresh is ever complete."""
+    """Four hours of events: each window closes while shares still wait, so no refresh is ever complete."""
     several = tuple(Share(f"share-{number}", "one") for number in range(shares))
-    events = tuple(Event(second * 1000) for second in range(0, 6 * 3600, 20))
+    events = tuple(Event(second * 1000) for second in range(0, 4 * 3600, 20))
     cloud = Cloud(Schedule(5, events, shares=several, at_once=2, takes_ms=45_000)).run()
 
     assert cloud.queue.dead == []
     assert broken(cloud) == []
-    rounds = 6 * 3600 // 64
+    rounds = 4 * 3600 // 64
     assert min(len(cloud.gateways.accepted[share.name]) for share in several) > rounds * 2 // shares // 2
     assert len(cloud.calls.made) < 30 * rounds
 
@@ -120,10 +120,10 @@ def test_a_slow_gateway_with_many_shares_gets_them_all() -> None:
     assert [len(cloud.gateways.accepted[share.name]) for share in thirty] == [1] * 30
 
 
-@pytest.mark.parametrize("window_s", [30, 600, 1200, 3600])
+@pytest.mark.parametrize("window_s", [30, 600, 3600])
 def test_a_gateway_that_is_off_makes_no_other_share_wait(window_s: int) -> None:
     two = (Share("healthy", "one", "A"), Share("on a gateway that is off", "one", "B"))
-    events = tuple(Event(minute * 60_000) for minute in range(12 * 60))
+    events = tuple(Event(minute * 60_000) for minute in range(8 * 60))
     off = Outage("B", 0, FOREVER)
     cloud = Cloud(Schedule(window_s, events, shares=two, outages=(off,))).run()
 
@@ -134,7 +134,7 @@ def test_a_gateway_that_is_off_makes_no_other_share_wait(window_s: int) -> None:
 
 
 def test_a_bucket_has_few_messages_however_long_its_gateway_is_off() -> None:
-    events = tuple(Event(minute * 60_000) for minute in range(24 * 60))
+    events = tuple(Event(minute * 60_000) for minute in range(0, 24 * 60, 5))
     cloud = Cloud(Schedule(30, events, outages=(Outage("gateway", 0, 23 * HOUR_MS),))).run()
 
     assert cloud.queue.dead == []
