@@ -155,16 +155,15 @@ def _excused(cloud: Cloud, event: Handled) -> bool:
     That is itself, a message of its bucket, the event that opened its window, or one that opened a later one.
     """
     bucket = cloud.events[event.number].bucket
-    if any(message.bucket == bucket for message in cloud.queue.dead):
+    if event.number in cloud.dead or any(message.bucket == bucket for message in cloud.queue.dead):
         return True
-    later = {
-        write.opener
+    opened = [
+        (write.at, write.opener)
         for write in cloud.table.writes
-        if write.bucket == bucket and write.opener and write.after and write.at >= event.at
-    }
-    return any(cloud.openers.get(opener) in cloud.dead for opener in {event.opener, *later}) or (
-        event.number in cloud.dead
-    )
+        if write.bucket == bucket and write.opener and write.after
+    ]
+    since = max((at for at, opener in opened if opener == event.opener and at <= event.at), default=event.at)
+    return any(cloud.openers.get(opener) in cloud.dead for at, opener in opened if at >= since)
 
 
 def _calls(cloud: Cloud) -> int:
