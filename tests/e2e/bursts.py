@@ -88,9 +88,12 @@ class Counted:
         def over() -> bool:
             if not complete and len(world.files(share)) == uploads:
                 complete.append(time.time())
-            return self._is_over(uploads)
+            return not self._left(uploads)
 
-        eventually(over, PATIENCE_S)
+        try:
+            eventually(over, PATIENCE_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self._left(uploads)}") from error
         return Burst(
             keys=frozenset(keys),
             began=began,
@@ -107,14 +110,15 @@ class Counted:
             closings=tuple(self.refresher.closings),
         )
 
-    def _is_over(self, uploads: int) -> bool:
-        """Whether each event was handled or is a dead letter, and all is quiet."""
+    def _left(self, uploads: int) -> str:
+        """What is still to come: each event is to be handled or to be a dead letter, and all to be quiet."""
         if not self.stack.is_quiet():
-            return False
-        dead = self.stack.queued(self.stack.names.dead_letters)
-        if len(self._log().keys) + dead < uploads:
-            return False
-        return self.stack.is_quiet()  # whoever handled the last event may have opened a window
+            return f"{self.stack.items}, {self.stack.queued(self.stack.names.queue)} messages"
+        handled, dead = len(self._log().keys), self.stack.queued(self.stack.names.dead_letters)
+        if handled + dead < uploads:
+            return f"{handled} events handled, {dead} dead letters"
+        # Whoever handled the last event may have opened a window.
+        return "" if self.stack.is_quiet() else "a new window"
 
     def _log(self) -> Log:
         events = self.stack.log(self.stack.names.aggregator)
