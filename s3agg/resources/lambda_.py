@@ -26,6 +26,7 @@ ROLE_SPREADING = (
     # The same for the key that the variables are encrypted with.
     Refusal("InvalidParameterValueException", "KMS key is invalid for CreateGrant"),
 )
+TAKEN = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
@@ -42,6 +43,7 @@ class Function(Resource):
     """
 
     kind: ClassVar[str] = "function"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     role: Role
     log_group: LogGroup
@@ -365,6 +367,7 @@ class EventSourceMapping(Resource):
     """The trigger: the queue's messages go to the function, one at a time."""
 
     kind: ClassVar[str] = "trigger"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     queue: Queue
     function: Function
