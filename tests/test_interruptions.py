@@ -23,7 +23,7 @@ from s3agg.deployment import Request
 from s3agg.errors import S3aggError
 from s3agg.settings import Names
 from tests.support.aws import PLACE, make_bucket
-from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, inventory
+from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, Terminal, Turns, inventory
 
 pytestmark = pytest.mark.sweep
 
@@ -57,6 +57,14 @@ def look(aws: Aws) -> None:
         raise S3aggError(f"still to do: {to_do}")
 
 
+def why_failed(command: Command, aws: Aws) -> S3aggError | None:
+    try:
+        command(aws)
+    except S3aggError as error:
+        return error
+    return None
+
+
 @dataclass
 class World:
     """An account with a bucket, in which commands are interrupted."""
@@ -65,11 +73,7 @@ class World:
 
     def run(self, command: Command) -> S3aggError | None:
         """Run it as a process of its own: why it failed, if it did."""
-        try:
-            command(self.account.process())
-        except S3aggError as error:
-            return error
-        return None
+        return why_failed(command, self.account.terminal.process())
 
     def undisturbed(self, command: Command) -> Inventory:
         """What AWS holds after it, when there is nothing to do any more."""
@@ -225,3 +229,46 @@ def test_an_update_can_be_interrupted_anywhere(world: World, tell: Callable[[str
 
     tell("an update", sweep)
     assert sweep.harm == []
+
+
+# Two people
+
+
+@pytest.fixture
+def colleague(world: World) -> Terminal:
+    return Terminal(world.account.somebody)
+
+
+def test_somebody_else_can_create_the_stack_at_any_call_of_ours(world: World, colleague: Terminal) -> None:
+    account = world.account
+    start = account.save()
+    stack = world.undisturbed(create)
+    account.interruption.arm()
+    account.restore(start)
+    create(account.terminal.process())
+    calls = account.interruption.calls
+
+    for at in range(1, calls + 1, 1 if ALL else 6):
+        account.restore(start)
+        account.interruption.arm()
+        account.interruption.before = lambda call, at=at: (  # type: ignore[misc]  # this turn's
+            create(colleague.process()) if call == at else None
+        )
+        assert world.run(create) is None, f"at call {at}"
+        account.interruption.before = lambda _: None
+
+        assert world.inventory() == stack
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 5, 11])
+def test_two_people_can_create_the_stack_at_once(world: World, colleague: Terminal, calls: int) -> None:
+    account = world.account
+    start = account.save()
+    stack = world.undisturbed(create)
+    account.restore(start)
+
+    failures = Turns(account.terminal, colleague, calls=calls).run(partial(why_failed, create))
+    account.interruption.before = lambda _: None
+
+    assert failures == [None, None]
+    assert world.inventory() == stack

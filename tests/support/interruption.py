@@ -11,6 +11,7 @@ import copyreg
 import json
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -29,7 +30,7 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 from s3agg.aws import Aws
-from tests.support.aws import ACCOUNT, REGION, Call, Clock, Session, empty, watch
+from tests.support.aws import ACCOUNT, REGION, Clock, Session, empty, watch
 
 REFUSED = "refused"
 TIMED_OUT = "timed out"  # it took no effect
@@ -53,7 +54,7 @@ class Interruption:
     calls: int = 0
     struck: str = ""  # the operation that went wrong, once it did
     effects: list[str] = field(default_factory=list)  # what was changed in AWS, in order
-    before: Callable[[Call], None] = lambda _: None
+    before: Callable[[int], None] = lambda _: None  # is told which call it is that now begins
     _dead: bool = False
 
     def listen(self, session: botocore.session.Session) -> None:
@@ -70,7 +71,7 @@ class Interruption:
         if self._dead:
             raise Died
         self.calls += 1
-        self.before(context["call"])
+        self.before(self.calls)
         if self.calls != self.at:
             return None
         context["struck"] = self.struck = context["call"].operation
@@ -102,31 +103,21 @@ class Interruption:
         raise Died
 
 
-class Account:
-    """moto's account, which can be put back to what it was, and the processes that work on it."""
+class Terminal:
+    """Where commands are started, one after the other; `somebody` looks whether AWS would refuse them."""
 
-    def __init__(self, mock: MockAWS) -> None:
-        empty(mock)
+    def __init__(self, somebody: Aws) -> None:
         self.interruption = Interruption()
+        self._somebody = somebody
         self._session = Session().with_credentials()
         self.interruption.listen(self._session)
         self._wire = watch(self._session)
         self._stricter(self._session)
-        self.somebody = Aws(session=Session().with_credentials(), region=REGION)
 
     def process(self) -> Aws:
         """The AWS of a command that is started now."""
         self._wire.calls.clear()
         return Aws(session=self._session, region=REGION, workers=1, clock=Clock())
-
-    def save(self) -> list[Any]:
-        """All that there is, for `restore`."""
-        return _copies([vars(backend) for backend in _backends()])
-
-    def restore(self, saved: list[Any]) -> None:
-        for backend, contents in zip(_backends(), _copies(saved), strict=True):
-            vars(backend).clear()
-            vars(backend).update(contents)
 
     def _stricter(self, session: botocore.session.Session) -> None:
         """What AWS refuses and moto does not: a second trigger, a second statement of the same id."""
@@ -138,15 +129,15 @@ class Account:
 
         def trigger(request: AWSPreparedRequest, **_: Any) -> None:
             queue = _body(request)["EventSourceArn"]
-            there = self.somebody.lambda_.list_event_source_mappings(EventSourceArn=queue)
+            there = self._somebody.lambda_.list_event_source_mappings(EventSourceArn=queue)
             if there["EventSourceMappings"]:
                 raise conflict("CreateEventSourceMapping", "An event source mapping with it already exists.")
 
         def statement(request: AWSPreparedRequest, **_: Any) -> None:
             function = unquote(str(request.url)).split("/functions/")[1].split("/")[0]
-            with_none = self.somebody.lambda_.exceptions.ResourceNotFoundException
+            with_none = self._somebody.lambda_.exceptions.ResourceNotFoundException
             try:
-                policy = json.loads(self.somebody.lambda_.get_policy(FunctionName=function)["Policy"])
+                policy = json.loads(self._somebody.lambda_.get_policy(FunctionName=function)["Policy"])
             except with_none:
                 return
             if any(each["Sid"] == _body(request)["StatementId"] for each in policy["Statement"]):
@@ -154,6 +145,28 @@ class Account:
 
         session.register("before-send.lambda.CreateEventSourceMapping", trigger)  # type: ignore[arg-type]
         session.register("before-send.lambda.AddPermission", statement)  # type: ignore[arg-type]
+
+
+class Account:
+    """moto's account, which can be put back to what it was."""
+
+    def __init__(self, mock: MockAWS) -> None:
+        empty(mock)
+        self.somebody = Aws(session=Session().with_credentials(), region=REGION)
+        self.terminal = Terminal(self.somebody)
+
+    @property
+    def interruption(self) -> Interruption:
+        return self.terminal.interruption
+
+    def save(self) -> list[Any]:
+        """All that there is, for `restore`."""
+        return _copies([vars(backend) for backend in _backends()])
+
+    def restore(self, saved: list[Any]) -> None:
+        for backend, contents in zip(_backends(), _copies(saved), strict=True):
+            vars(backend).clear()
+            vars(backend).update(contents)
 
 
 def _body(request: AWSPreparedRequest) -> Any:
@@ -280,3 +293,37 @@ def _lasting(value: Any) -> Any:
         items = [_lasting(each) for each in value]
         return sorted(items, key=repr) if isinstance(value, list) else items
     return value
+
+
+class Turns:
+    """Two processes that run by turns: after every `calls` calls it is the other's."""
+
+    def __init__(self, *terminals: Terminal, calls: int) -> None:
+        self._terminals = terminals
+        self._calls = calls
+        self._changed = threading.Condition()
+        self._turn = 0
+        self._running = set(range(len(terminals)))
+
+    def run(self, command: Callable[[Aws], Any]) -> list[Any]:
+        """Run it in each of them: what came of it."""
+        with ThreadPoolExecutor(len(self._terminals)) as pool:
+            return list(pool.map(lambda who: self._run(who, command), self._running.copy()))
+
+    def _run(self, who: int, command: Callable[[Aws], Any]) -> Any:
+        terminal = self._terminals[who]
+        terminal.interruption.arm()
+        terminal.interruption.before = lambda call: self._wait(who, call)
+        try:
+            return command(terminal.process())
+        finally:
+            with self._changed:
+                self._running.discard(who)
+                self._changed.notify_all()
+
+    def _wait(self, who: int, call: int) -> None:
+        with self._changed:
+            if call % self._calls == 0:
+                self._turn = 1 - who
+                self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._turn == who or self._running == {who}, timeout=60)
