@@ -640,6 +640,20 @@ def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployed: World)
     assert deployed.differences(TRIGGER) == {}
 
 
+def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployed: World) -> None:
+    deployed.create(TRIGGER)
+    # moto would make a second one.
+    deployed.wire.refuse(
+        "lambda:CreateEventSourceMapping", "ResourceConflictException", "The mapping already exists."
+    )
+
+    with pytest.raises(ClientError) as caught:
+        TRIGGER.create(deployed.aws)
+
+    assert any(refusal.matches(caught.value) for refusal in TRIGGER.taken)
+    assert deployed.clock.waited == 0
+
+
 def test_deleting_a_trigger_that_is_gone_is_no_error(deployed: World) -> None:
     deployed.create(TRIGGER)
     found = deployed.found(TRIGGER)
