@@ -162,7 +162,7 @@ def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
         )
     if (runtime := options.get("runtime")) and runtime not in aws.runtimes:
         raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
-    _refuse(aws.side_by_side(lambda each: s3.bucket_problem(aws, aws.place, each), request.buckets))
+    _refuse(aws.side_by_side(lambda each: _bucket_problem(aws, each), request.buckets))
     deployment = read(aws, names, replace(request, options=options))
     if deployment.stack.settings.min_interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:
         raise UsageProblem(
@@ -188,10 +188,15 @@ def _refuse(problems: Sequence[S3aggError | None]) -> None:
         raise found[0] if len(found) == 1 else S3aggError(" ".join(map(str, found)))
 
 
+def _bucket_problem(aws: Aws, bucket: str) -> S3aggError | None:
+    with doing(f"looking at bucket {bucket}"):
+        return s3.bucket_problem(aws, aws.place, bucket)
+
+
 def _problem(aws: Aws, names: Names, notification: Notification, request: Request) -> S3aggError | None:
     """Why our rule cannot be put on the bucket, if so."""
     if notification.bucket not in request.buckets:  # those were looked at before
-        problem = s3.bucket_problem(aws, notification.place, notification.bucket)
+        problem = _bucket_problem(aws, notification.bucket)
         if problem is not None:
             return S3aggError(
                 problem.problem, f"Detach it: s3agg delete --bucket {notification.bucket}{names.option}"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Literal
 
+from botocore.exceptions import ClientError
+
 from s3agg.aws import Aws
 from s3agg.errors import S3aggError
 from s3agg.refusals import doing
@@ -181,11 +183,27 @@ def _carry_out(aws: Aws, change: Change) -> None:
     resource = change.resource
     with doing(f"{DOING[change.action]} {resource.kind} {resource.name}"):
         if change.found is None:
-            resource.create(aws)
+            _create(aws, resource)
         elif change.action == "delete":
             resource.delete(aws, change.found)
         else:
             resource.update(aws, change.found)
+
+
+def _create(aws: Aws, resource: Resource) -> None:
+    """Make it, or bring up to date what has come to be since AWS was asked.
+
+    That is by a call of ours whose answer was lost, or by somebody who creates the same stack just now.
+    """
+    try:
+        resource.create(aws)
+    except ClientError as error:
+        if not any(refusal.matches(error) for refusal in resource.taken):
+            raise
+        found = resource.find(aws)
+        if found is None or resource.is_foreign(found):
+            raise
+        resource.update(aws, found)
 
 
 def foreign(plan: Plan) -> S3aggError:

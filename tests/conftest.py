@@ -22,6 +22,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         disable_socket(allow_unix_socket=True)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests tell, whichever worker ran them: `record_property("tells", …)`."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, words in report.user_properties:
+            if name == "tells":
+                terminalreporter.write_line(str(words))
+
+
 @pytest.fixture(scope="module")
 def running_moto() -> Iterator[MockAWS]:
     """moto, started once for a file; each test empties it."""

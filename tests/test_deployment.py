@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from s3agg import activity, deployment, engine
 from s3agg.aws import Aws
@@ -284,6 +285,13 @@ def test_a_bucket_of_somebody_else_is_refused_before_any_change(world: World) ->
     world.wire.refuse("s3:HeadBucket", "403", "Forbidden", status=403)
 
     assert "is not of account" in refused(world, "photos").problem
+
+
+def test_a_bucket_that_cannot_be_looked_at_is_named_in_one_line(world: World) -> None:
+    world.bucket("photos")
+    world.wire.fail("s3:HeadBucket", ReadTimeoutError(endpoint_url="https://s3"))
+
+    assert "While looking at bucket photos" in refused(world, "photos").problem
 
 
 def test_a_bucket_of_another_region_is_refused_before_any_change(world: World) -> None:

@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 
 from s3agg import engine
 from s3agg.aws import Aws
-from s3agg.engine import Failed, Finished, Plan, Started
+from s3agg.engine import Change, Failed, Finished, Plan, Started
 from s3agg.errors import S3aggError
+from s3agg.refusals import Refusal
 from s3agg.resources.resource import Difference, Found, Resource
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, Clock, Session
@@ -29,6 +30,7 @@ class Thing(Resource):
     """A resource that notes in `log` what becomes of it; `act` is what that takes."""
 
     kind: ClassVar[str] = "thing"
+    taken: ClassVar[tuple[Refusal, ...]] = (Refusal("Taken"),)
 
     log: list[str]
     base: Thing | None = None
@@ -280,6 +282,35 @@ def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_follows_it(
         let_go_one_after_the_other()
 
     assert world.log == ["create slow", "create slower"]
+
+
+def taken() -> None:
+    raise ClientError({"Error": {"Code": "Taken", "Message": "there is one"}}, "MakeThing")
+
+
+def create_what_came_to_be(world: World, there: Found | None) -> None:
+    refusals = iter([taken])  # only the first act, which is to create it
+
+    def act() -> None:
+        for refusal in refusals:
+            refusal()
+
+    thing = world.thing("a", there=there, act=act)
+    list(engine.apply(aws_with(1), Plan([Change(thing, "create")])))
+
+
+def test_what_came_to_be_since_it_was_looked_for_is_brought_up_to_date(world: World) -> None:
+    create_what_came_to_be(world, DRIFTED)
+
+    assert world.log == ["update a"]
+
+
+@pytest.mark.parametrize("there", [FOREIGN, None], ids=["somebody else's", "gone again"])
+def test_a_name_that_is_taken_otherwise_is_an_error(world: World, there: Found | None) -> None:
+    with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: there is one"):
+        create_what_came_to_be(world, there)
+
+    assert world.log == []
 
 
 def test_a_mistake_in_our_code_keeps_its_traceback(world: World) -> None:

@@ -22,6 +22,7 @@ class Table(Resource):
     """A table with the key `BucketName`; capacity in units per second, or on demand."""
 
     kind: ClassVar[str] = "table"
+    taken: ClassVar[tuple[Refusal, ...]] = BUSY
 
     read_capacity: int
     write_capacity: int

@@ -13,6 +13,7 @@ from s3agg.aws import Aws
 from s3agg.refusals import Refusal
 from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
 
+TAKEN = (Refusal("EntityAlreadyExists"),)
 VERSIONS = 5  # as many as a policy can have
 ATTACHED = (Refusal("DeleteConflict"),)  # FACTS 13; IAM is a moment behind itself
 
@@ -27,6 +28,7 @@ class Policy(Resource):
     """A customer managed policy."""
 
     kind: ClassVar[str] = "policy"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     document: Mapping[str, Any]
 
@@ -58,23 +60,36 @@ class Policy(Resource):
         if self.differs(found, "document"):
             old = self._old_versions(aws)
             if len(old) == VERSIONS - 1:
-                aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=old[-1])
-            aws.iam.create_policy_version(
-                PolicyArn=self.arn, PolicyDocument=json.dumps(self.document), SetAsDefault=True
-            )
+                self._forget(aws, old[-1])
+            self._add_version(aws)
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
         def delete() -> bool:
             try:
                 self._detach_everywhere(aws)
                 for version in self._old_versions(aws):
-                    aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=version)
+                    self._forget(aws, version)
                 aws.iam.delete_policy(PolicyArn=self.arn)
             except aws.iam.exceptions.NoSuchEntityException:
                 return True
             return True
 
         aws.wait_for(f"policy {self.name} to be detached", delete, refusals=ATTACHED)
+
+    def _add_version(self, aws: Aws) -> None:
+        try:
+            aws.iam.create_policy_version(
+                PolicyArn=self.arn, PolicyDocument=json.dumps(self.document), SetAsDefault=True
+            )
+        except aws.iam.exceptions.LimitExceededException:
+            found = self.find(aws)
+            if found is None or self.differs(found, "document"):
+                raise
+            # A call whose answer was lost had succeeded.
+
+    def _forget(self, aws: Aws, version: str) -> None:
+        with suppress(aws.iam.exceptions.NoSuchEntityException):  # that version: the policy may be there
+            aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=version)
 
     def _old_versions(self, aws: Aws) -> list[str]:
         """The versions that are not in force, newest first."""
@@ -105,6 +120,7 @@ class Role(Resource):
     """A role with the policies attached that it needs; others that somebody attached stay."""
 
     kind: ClassVar[str] = "role"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     trust: Mapping[str, Any]
     policies: tuple[Policy, ...]
@@ -173,7 +189,8 @@ class Role(Resource):
                     with suppress(aws.iam.exceptions.NoSuchEntityException):
                         aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
                 for policy in aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]:
-                    aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+                    with suppress(aws.iam.exceptions.NoSuchEntityException):  # that policy, not the role
+                        aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
                 aws.iam.delete_role(RoleName=self.name)
             except aws.iam.exceptions.NoSuchEntityException:
                 return True

@@ -26,6 +26,7 @@ ROLE_SPREADING = (
     # The same for the key that the variables are encrypted with.
     Refusal("InvalidParameterValueException", "KMS key is invalid for CreateGrant"),
 )
+TAKEN = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
@@ -42,6 +43,7 @@ class Function(Resource):
     """
 
     kind: ClassVar[str] = "function"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     role: Role
     log_group: LogGroup
@@ -200,8 +202,12 @@ class Function(Resource):
 
     def _reserve(self, aws: Aws) -> None:
         try:
-            aws.lambda_.put_function_concurrency(
-                FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
+            aws.wait_for(
+                f"function {self.name} to take its reservation",
+                lambda: aws.lambda_.put_function_concurrency(
+                    FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
+                ),
+                refusals=UPDATING,  # it may be new, made by a run that died
             )
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
             if not NO_ROOM.matches(error):
@@ -219,7 +225,7 @@ class Function(Resource):
             lambda: aws.lambda_.put_function_event_invoke_config(
                 FunctionName=self.name, **{**config, "DestinationConfig": destinations}
             ),
-            refusals=ROLE_SPREADING,
+            refusals=(*ROLE_SPREADING, *UPDATING),
         )
 
     def _wait_until_ready(self, aws: Aws) -> None:
@@ -365,6 +371,7 @@ class EventSourceMapping(Resource):
     """The trigger: the queue's messages go to the function, one at a time."""
 
     kind: ClassVar[str] = "trigger"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     queue: Queue
     function: Function
@@ -407,7 +414,7 @@ class EventSourceMapping(Resource):
         return False
 
     def create(self, aws: Aws) -> None:
-        aws.wait_for("the old trigger to go", lambda: self._mapping(aws) is None or None, patience_s=300)
+        aws.wait_for("the old trigger to go", lambda: not self._is_going(aws) or None, patience_s=300)
         aws.wait_for(
             f"role {self.function.role.name} to be allowed to read {self.queue.name}",
             lambda: aws.lambda_.create_event_source_mapping(
@@ -453,6 +460,10 @@ class EventSourceMapping(Resource):
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "ScalingConfig": {"MaximumConcurrency": self.at_once},
         }
+
+    def _is_going(self, aws: Aws) -> bool:
+        mapping = self._mapping(aws)
+        return mapping is not None and mapping["State"] == "Deleting"
 
     def _mapping(self, aws: Aws) -> Mapping[str, Any] | None:
         pages = aws.lambda_.get_paginator("list_event_source_mappings").paginate(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from s3agg.aws import Aws, Place
+from s3agg.refusals import Refusal
 from s3agg.settings import REGION_TAG, STACK_TAG
 
 ABSENT = "(none)"
@@ -45,6 +46,8 @@ class Resource(ABC):
     """
 
     kind: ClassVar[str]
+    # How the service refuses to make one under a name that is taken.
+    taken: ClassVar[tuple[Refusal, ...]] = ()
 
     place: Place
     name: str

@@ -24,6 +24,7 @@ class Queue(Resource):
     """A standard queue; visibility and retention in s."""
 
     kind: ClassVar[str] = "queue"
+    taken: ClassVar[tuple[Refusal, ...]] = (Refusal("QueueAlreadyExists"), Refusal("QueueNameExists"))
 
     visibility: int
     retention: int

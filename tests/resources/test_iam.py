@@ -118,6 +118,60 @@ def test_the_version_in_force_is_never_the_one_that_makes_room(world: World) -> 
     assert versions(world) == ["v2", "v3", "v4", "v5", "v6"]
 
 
+def test_a_document_whose_answer_was_lost_is_not_refused_for_its_own_version(world: World) -> None:
+    world.create(POLICY)
+    add_versions(world, 3)
+    found = world.found(POLICY)
+    # What took effect already, and now makes one version too many.
+    world.wire.before("iam:CreatePolicyVersion", lambda: POLICY.update(world.somebody, found))
+
+    world.update(POLICY)
+
+    assert world.differences(POLICY) == {}
+
+
+def test_a_sixth_version_is_an_error_while_another_is_in_force(world: World) -> None:
+    world.create(POLICY)
+    add_versions(world, 3)
+    world.wire.before("iam:CreatePolicyVersion", lambda: add_versions(world, 1))
+
+    with pytest.raises(ClientError, match="LimitExceeded"):
+        world.update(POLICY)
+
+
+def test_an_old_version_that_is_gone_makes_room_too(world: World) -> None:
+    world.create(POLICY)
+    add_versions(world, 4)
+    delete = world.somebody.iam.delete_policy_version
+    world.wire.before("iam:DeletePolicyVersion", lambda: delete(PolicyArn=POLICY.arn, VersionId="v1"))
+
+    world.update(POLICY)
+
+    assert world.differences(POLICY) == {}
+
+
+def test_a_policy_goes_although_an_old_version_is_gone_by_then(world: World) -> None:
+    world.create(POLICY)
+    add_versions(world, 1)
+    delete = world.somebody.iam.delete_policy_version
+    world.wire.before("iam:DeletePolicyVersion", lambda: delete(PolicyArn=POLICY.arn, VersionId="v1"))
+
+    world.delete(POLICY)
+
+    assert POLICY.find(world.aws) is None
+
+
+def test_a_role_goes_although_an_inline_policy_is_gone_by_then(world: World) -> None:
+    world.create(POLICY, ROLE)
+    inline = {"RoleName": "Role", "PolicyName": "inline"}
+    world.somebody.iam.put_role_policy(**inline, PolicyDocument=json.dumps(allow("s3:*")))
+    world.wire.before("iam:DeleteRolePolicy", lambda: world.somebody.iam.delete_role_policy(**inline))
+
+    world.delete(ROLE)
+
+    assert ROLE.find(world.aws) is None
+
+
 @pytest.mark.parametrize(
     ("resource", "operation"), [(POLICY, "iam:TagPolicy"), (ROLE, "iam:TagRole")], ids=["policy", "role"]
 )

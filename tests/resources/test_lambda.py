@@ -265,6 +265,20 @@ def test_another_refusal_of_the_reservation_is_an_error(needed: World) -> None:
         FUNCTION.create(needed.aws)
 
 
+@pytest.mark.parametrize(
+    "operation", ["lambda:PutFunctionConcurrency", "lambda:PutFunctionEventInvokeConfig"]
+)
+def test_a_function_that_a_run_left_unfinished_is_waited_for(needed: World, operation: str) -> None:
+    needed.wire.refuse(operation, "ServiceException", times=1)
+    with pytest.raises(ClientError):
+        FUNCTION.create(needed.aws)
+    needed.wire.refuse(operation, "ResourceConflictException", "The function is Pending", times=3)
+
+    needed.update(FUNCTION)
+
+    assert needed.differences(FUNCTION) == {}
+
+
 def test_a_failure_destination_changed_by_hand_is_named_and_mended(deployed: World) -> None:
     # moto keeps the first destination that was ever put.
     other = {"DestinationConfig": {"OnFailure": {"Destination": QUEUE.arn}}}
@@ -624,6 +638,20 @@ def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployed: World)
 
     assert found is None
     assert deployed.differences(TRIGGER) == {}
+
+
+def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployed: World) -> None:
+    deployed.create(TRIGGER)
+    # moto would make a second one.
+    deployed.wire.refuse(
+        "lambda:CreateEventSourceMapping", "ResourceConflictException", "The mapping already exists."
+    )
+
+    with pytest.raises(ClientError) as caught:
+        TRIGGER.create(deployed.aws)
+
+    assert any(refusal.matches(caught.value) for refusal in TRIGGER.taken)
+    assert deployed.clock.waited == 0
 
 
 def test_deleting_a_trigger_that_is_gone_is_no_error(deployed: World) -> None:

@@ -1,0 +1,332 @@
+"""One AWS call of a command goes wrong, each in its turn; and all that AWS holds, to see what that left.
+
+A command is run here as a process of its own: one worker, so that its calls come in one order, and a session
+that knows nothing of the run before.
+"""
+
+from __future__ import annotations
+
+import copy
+import copyreg
+import json
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import botocore.session
+from botocore import exceptions
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.awslambda_simple.models import lambda_simple_backends
+from moto.cloudwatch.models import cloudwatch_backends
+from moto.core.models import MockAWS
+from moto.dynamodb.models import dynamodb_backends
+from moto.iam.models import iam_backends
+from moto.logs.models import logs_backends
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
+
+from s3agg.aws import Aws
+from tests.support.aws import ACCOUNT, REGION, Clock, Session, empty, watch
+
+REFUSED = "refused"
+TIMED_OUT = "timed out"  # it took no effect
+REPLY_LOST = "reply lost"  # it took effect
+ASKED_AGAIN = "asked again"  # botocore repeats what took effect, and that meets its own effect
+DIED_BEFORE = "died before"
+DIED_AFTER = "died after"
+KINDS = (REFUSED, TIMED_OUT, REPLY_LOST, ASKED_AGAIN, DIED_BEFORE, DIED_AFTER)
+
+
+class Died(BaseException):
+    """The process is no more: no error handling of it runs to AWS."""
+
+
+@dataclass
+class Interruption:
+    """What becomes of the calls of a session: the `at`-th goes wrong, in the way that `kind` says."""
+
+    at: int = 0
+    kind: str = ""
+    calls: int = 0
+    struck: str = ""  # the operation that went wrong, once it did
+    effects: list[str] = field(default_factory=list)  # what was changed in AWS, in order
+    before: Callable[[int], None] = lambda _: None  # is told which call it is that now begins
+    _dead: bool = False
+
+    def listen(self, session: botocore.session.Session) -> None:
+        session.register("before-call", self._called)  # type: ignore[arg-type]  # its keywords
+        session.register("needs-retry", self._answered)  # type: ignore[arg-type]  # its keywords
+        session.register("after-call", self._ended)  # type: ignore[arg-type]  # its keywords
+
+    def arm(self, at: int = 0, kind: str = "") -> None:
+        self.at, self.kind = at, kind
+        self.calls, self.struck, self._dead = 0, "", False
+        self.effects.clear()
+
+    def _called(self, context: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+        if self._dead:
+            raise Died
+        self.calls += 1
+        self.before(self.calls)
+        if self.calls != self.at:
+            return None
+        context["struck"] = self.struck = context["call"].operation
+        if self.kind == REFUSED:
+            answer = {"Error": {"Code": "ServiceException", "Message": "no"}, "ResponseMetadata": {}}
+            return AWSResponse("https://injected", 400, HTTPHeaders(), None), answer
+        if self.kind == TIMED_OUT:
+            raise exceptions.ConnectTimeoutError(endpoint_url="https://injected")
+        if self.kind == DIED_BEFORE:
+            self._die()
+        return None
+
+    def _answered(self, request_dict: dict[str, Any], response: Any, attempts: int, **_: Any) -> float | None:
+        """After each attempt; a number makes botocore try again after so many seconds."""
+        context = request_dict["context"]
+        again = self.kind == ASKED_AGAIN and "struck" in context and attempts == 1
+        if context["call"].changes and response is not None and response[0].status_code < 300:
+            self.effects.append(context["call"].operation + (" to be asked again" if again else ""))
+        return 0 if again else None
+
+    def _ended(self, context: dict[str, Any], **_: Any) -> None:
+        if "struck" in context and self.kind == REPLY_LOST:
+            raise exceptions.ReadTimeoutError(endpoint_url="https://injected")
+        if "struck" in context and self.kind == DIED_AFTER:
+            self._die()
+
+    def _die(self) -> None:
+        self._dead = True
+        raise Died
+
+
+class Terminal:
+    """Where commands are started, one after the other; `somebody` looks whether AWS would refuse them."""
+
+    def __init__(self, somebody: Aws) -> None:
+        self.interruption = Interruption()
+        self._somebody = somebody
+        self._session = Session().with_credentials()
+        self.interruption.listen(self._session)
+        self._wire = watch(self._session)
+        self._stricter(self._session)
+
+    def process(self) -> Aws:
+        """The AWS of a command that is started now."""
+        self._wire.calls.clear()
+        return Aws(session=self._session, region=REGION, workers=1, clock=Clock())
+
+    def _stricter(self, session: botocore.session.Session) -> None:
+        """What AWS refuses and moto does not: a second trigger, a second statement of the same id."""
+
+        def conflict(operation: str, message: str) -> Exception:
+            known: Any = self.process().lambda_.exceptions
+            answer = {"Error": {"Code": "ResourceConflictException", "Message": message}}
+            return known.ResourceConflictException(answer, operation)  # type: ignore[no-any-return]
+
+        def trigger(request: AWSPreparedRequest, **_: Any) -> None:
+            queue = _body(request)["EventSourceArn"]
+            there = self._somebody.lambda_.list_event_source_mappings(EventSourceArn=queue)
+            if there["EventSourceMappings"]:
+                raise conflict("CreateEventSourceMapping", "An event source mapping with it already exists.")
+
+        def statement(request: AWSPreparedRequest, **_: Any) -> None:
+            function = unquote(str(request.url)).split("/functions/")[1].split("/")[0]
+            with_none = self._somebody.lambda_.exceptions.ResourceNotFoundException
+            try:
+                policy = json.loads(self._somebody.lambda_.get_policy(FunctionName=function)["Policy"])
+            except with_none:
+                return
+            if any(each["Sid"] == _body(request)["StatementId"] for each in policy["Statement"]):
+                raise conflict("AddPermission", "The statement id provided already exists.")
+
+        session.register("before-send.lambda.CreateEventSourceMapping", trigger)  # type: ignore[arg-type]
+        session.register("before-send.lambda.AddPermission", statement)  # type: ignore[arg-type]
+
+
+class Account:
+    """moto's account, which can be put back to what it was."""
+
+    def __init__(self, mock: MockAWS) -> None:
+        empty(mock)
+        self.somebody = Aws(session=Session().with_credentials(), region=REGION)
+        self.terminal = Terminal(self.somebody)
+
+    @property
+    def interruption(self) -> Interruption:
+        return self.terminal.interruption
+
+    def save(self) -> list[Any]:
+        """All that there is, for `restore`."""
+        return _copies([vars(backend) for backend in _backends()])
+
+    def restore(self, saved: list[Any]) -> None:
+        for backend, contents in zip(_backends(), _copies(saved), strict=True):
+            vars(backend).clear()
+            vars(backend).update(contents)
+
+
+def _body(request: AWSPreparedRequest) -> Any:
+    body: Any = request.body
+    return json.loads(body)
+
+
+def _backends() -> list[Any]:
+    """What moto keeps of each service that a stack has something of."""
+    regional = (
+        cloudwatch_backends,
+        dynamodb_backends,
+        lambda_simple_backends,
+        logs_backends,
+        sqs_backends,
+    )
+    everywhere = (iam_backends, s3_backends)
+    return [
+        *(backends[ACCOUNT][REGION] for backends in regional),
+        *(backends[ACCOUNT]["aws"] for backends in everywhere),
+    ]
+
+
+def _copies(saved: list[Any]) -> list[Any]:
+    # All in one go, as they refer to each other's contents; what refers to a backend keeps to that one.
+    return copy.deepcopy(saved, {id(backend): backend for backend in _backends()})
+
+
+# A queue of moto's has a lock.
+copyreg.pickle(type(threading.RLock()), lambda _: (threading.RLock, ()))
+
+OF_THE_MOMENT = {
+    "AlarmConfigurationUpdatedTimestamp",
+    "CreateDate",
+    "CreatedTimestamp",
+    "CreationDateTime",
+    "EventSourceMappingArn",
+    "LastModified",
+    "LastModifiedTimestamp",
+    "LastUpdateStatus",
+    "Location",
+    "PolicyId",
+    "ResponseMetadata",
+    "RevisionId",
+    "RoleId",
+    "StateTransitionedTimestamp",
+    "StateUpdatedTimestamp",
+    "TableId",
+    "UUID",
+    "UpdateDate",
+    "VersionId",
+    "creationTime",
+}
+
+
+def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
+    """All that AWS holds, by kind and name, without ids and times."""
+    there: dict[str, Any] = {}
+    for policy in aws.iam.list_policies(Scope="Local")["Policies"]:
+        there[f"policy {policy['PolicyName']}"] = _policy(aws, policy["Arn"])
+    for role in aws.iam.list_roles()["Roles"]:
+        there[f"role {role['RoleName']}"] = _role(aws, role["RoleName"])
+    for table in aws.dynamodb.list_tables()["TableNames"]:
+        described = aws.dynamodb.describe_table(TableName=table)["Table"]
+        tags = aws.dynamodb.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
+        there[f"table {table}"] = described, tags, aws.dynamodb.scan(TableName=table)["Items"]
+    for url in aws.sqs.list_queues().get("QueueUrls", []):
+        attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        there[f"queue {url}"] = attributes, aws.sqs.list_queue_tags(QueueUrl=url).get("Tags")
+    for function in aws.lambda_.list_functions()["Functions"]:
+        there[f"function {function['FunctionName']}"] = _function(aws, function["FunctionName"])
+    for trigger in aws.lambda_.list_event_source_mappings()["EventSourceMappings"]:
+        labels = aws.lambda_.list_tags(Resource=trigger["EventSourceMappingArn"])["Tags"]
+        there[f"trigger {len([each for each in there if each.startswith('trigger')])}"] = trigger, labels
+    for group in aws.logs.describe_log_groups()["logGroups"]:
+        labels = aws.logs.list_tags_for_resource(resourceArn=group["arn"].removesuffix(":*"))["tags"]
+        there[f"log group {group['logGroupName']}"] = group, labels
+    for alarm in aws.cloudwatch.describe_alarms()["MetricAlarms"]:
+        tags = aws.cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
+        there[f"alarm {alarm['AlarmName']}"] = alarm, tags
+    for bucket in buckets:
+        rules = aws.s3.get_bucket_notification_configuration(Bucket=bucket)
+        there[f"bucket {bucket}"] = rules
+    return {name: _lasting(each) for name, each in there.items()}
+
+
+def _policy(aws: Aws, arn: str) -> Any:
+    policy = aws.iam.get_policy(PolicyArn=arn)["Policy"]
+    versions = [
+        (each["IsDefaultVersion"], aws.iam.get_policy_version(PolicyArn=arn, VersionId=each["VersionId"]))
+        for each in aws.iam.list_policy_versions(PolicyArn=arn)["Versions"]
+    ]
+    return policy["Tags"], versions  # not how often it is attached: moto counts the same role twice
+
+
+def _role(aws: Aws, name: str) -> Any:
+    attached = aws.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    inline = aws.iam.list_role_policies(RoleName=name)["PolicyNames"]
+    role = aws.iam.get_role(RoleName=name)["Role"]
+    return role, sorted(each["PolicyArn"] for each in attached), inline
+
+
+def _function(aws: Aws, name: str) -> Any:
+    none = aws.lambda_.exceptions.ResourceNotFoundException
+
+    def ask(what: Callable[..., Any]) -> Any:
+        try:
+            return what(FunctionName=name)
+        except none:
+            return None
+
+    policy = ask(aws.lambda_.get_policy)
+    return (
+        ask(aws.lambda_.get_function),
+        ask(aws.lambda_.get_function_event_invoke_config),
+        policy and json.loads(policy["Policy"]),
+    )
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _lasting(each) for name, each in value.items() if name not in OF_THE_MOMENT}
+    if isinstance(value, (list, tuple)):
+        items = [_lasting(each) for each in value]
+        return sorted(items, key=repr) if isinstance(value, list) else items
+    return value
+
+
+class Turns:
+    """Two processes that run by turns: after every `calls` calls it is the other's."""
+
+    def __init__(self, *terminals: Terminal, calls: int) -> None:
+        self._terminals = terminals
+        self._calls = calls
+        self._changed = threading.Condition()
+        self._turn = 0
+        self._running = set(range(len(terminals)))
+
+    def run(self, command: Callable[[Aws], Any]) -> list[Any]:
+        """Run it in each of them: what came of it."""
+        with ThreadPoolExecutor(len(self._terminals)) as pool:
+            return list(pool.map(lambda who: self._run(who, command), self._running.copy()))
+
+    def _run(self, who: int, command: Callable[[Aws], Any]) -> Any:
+        terminal = self._terminals[who]
+        process = terminal.process()
+        # Not by turns: before Python 3.12, while one finds out who it is, no other in this process can.
+        _ = process.place
+        terminal.interruption.arm()
+        terminal.interruption.before = lambda call: self._wait(who, call)
+        try:
+            return command(process)
+        finally:
+            with self._changed:
+                self._running.discard(who)
+                self._changed.notify_all()
+
+    def _wait(self, who: int, call: int) -> None:
+        with self._changed:
+            if call % self._calls == 0:
+                self._turn = 1 - who
+                self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._turn == who or self._running == {who}, timeout=60)

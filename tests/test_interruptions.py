@@ -1,0 +1,274 @@
+"""Whatever goes wrong at whichever AWS call: the next run mends it.
+
+Every call of a command is made to fail in each of KINDS: as many of these points as there are with
+`S3AGG_SWEEP=all`, else each call with one kind of failure in its turn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+import pytest
+from moto.core.models import MockAWS
+
+from s3agg import assets, deployment, engine
+from s3agg.aws import Aws
+from s3agg.deployment import Request
+from s3agg.errors import S3aggError
+from s3agg.settings import Names
+from tests.support.aws import PLACE, make_bucket
+from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, Terminal, Turns, inventory
+
+pytestmark = pytest.mark.sweep
+
+ALL = os.environ.get("S3AGG_SWEEP") == "all"
+NAMES = Names()
+THEIRS = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+)
+BUCKET = "photos"
+OPTIONS = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
+
+
+def create(aws: Aws, **options: Any) -> None:
+    request = Request((BUCKET,), options={**OPTIONS, **options})
+    list(engine.apply(aws, deployment.for_create(aws, NAMES, request).plan()))
+
+
+def delete(aws: Aws) -> None:
+    _, plan = deployment.for_delete(aws, NAMES)
+    list(engine.apply(aws, plan))
+
+
+Command = Callable[[Aws], None]
+Inventory = dict[str, Any]
+
+
+def look(aws: Aws) -> None:
+    """Fail if `create` has anything to do."""
+    to_do = deployment.for_create(aws, NAMES, Request((BUCKET,))).plan().to_do
+    if to_do:
+        raise S3aggError(f"still to do: {to_do}")
+
+
+def why_failed(command: Command, aws: Aws) -> S3aggError | None:
+    try:
+        command(aws)
+    except S3aggError as error:
+        return error
+    return None
+
+
+@dataclass
+class World:
+    """An account with a bucket, in which commands are interrupted."""
+
+    account: Account
+
+    def run(self, command: Command) -> S3aggError | None:
+        """Run it as a process of its own: why it failed, if it did."""
+        return why_failed(command, self.account.terminal.process())
+
+    def undisturbed(self, command: Command) -> Inventory:
+        """What AWS holds after it, when there is nothing to do any more."""
+        assert self.run(command) is None
+        assert self.run(look) is None
+        return self.inventory()
+
+    def inventory(self) -> Inventory:
+        return inventory(self.account.somebody, BUCKET)
+
+
+@pytest.fixture
+def world(running_moto: MockAWS) -> World:
+    world = World(Account(running_moto))
+    make_bucket(world.account.somebody, BUCKET)
+    return world
+
+
+@dataclass(frozen=True)
+class End:
+    """A command that follows an interrupted one, and what AWS is to hold then, as far as that is known."""
+
+    name: str
+    command: Command
+    there: Inventory | None
+
+
+@dataclass
+class Sweep:
+    """A command, interrupted at each of its calls, and what may follow; first the same command again."""
+
+    world: World
+    command: Command
+    ends: Sequence[End]
+    points: int = 0
+    harm: list[str] = field(default_factory=list)
+    _seen: set[tuple[str, ...]] = field(default_factory=set)
+
+    def run(self) -> Sweep:
+        start = self.world.account.save()
+        for at in count(1):
+            for kind in KINDS if ALL else (KINDS[at % len(KINDS)],):
+                self.world.account.restore(start)
+                if not self._interrupt(at, kind):
+                    return self
+        raise AssertionError
+
+    def _interrupt(self, at: int, kind: str) -> bool:
+        """Whether there is such a call."""
+        interruption = self.world.account.interruption
+        interruption.arm(at, kind)
+        died, error = False, None
+        try:
+            error = self.world.run(self.command)
+        except Died:
+            died = True
+        if not interruption.struck:
+            return False
+        self.points += 1
+        point = f"call {at}, {interruption.struck}, {kind}"
+        left = tuple(interruption.effects)
+        interruption.arm()
+        if kind == ASKED_AGAIN and error:
+            self.harm.append(f"{point}: {error}")
+        if not died and not error:
+            self._compare(point, self.ends[0])
+        else:
+            self._follow(point, (kind if ALL else "", *left), self.ends if ALL else self._in_turn(at))
+        return True
+
+    def _in_turn(self, at: int) -> Sequence[End]:
+        turn = at + at // len(KINDS)  # so that each of them follows each kind
+        return self.ends[turn % 2 :][:1]
+
+    def _follow(self, point: str, left: tuple[str, ...], ends: Sequence[End]) -> None:
+        half_way = self.world.account.save()
+        for end in ends:
+            # What follows the same state would only be the same again.
+            if (*left, end.name) not in self._seen:
+                self._seen.add((*left, end.name))
+                self.world.account.restore(half_way)
+                error = self.world.run(end.command)
+                self._compare(f"{point}, then {end.name} ({error or 'done'})", end)
+
+    def _compare(self, when: str, end: End) -> None:
+        # Where all is as it is without a disturbance, there is nothing to do either.
+        if end.name == "create" and (ALL or end.there is None) and (error := self.world.run(look)):
+            self.harm.append(f"{when}: {error}")
+        if end.there is not None:
+            there = self.world.inventory()
+            self.harm += [
+                f"{when}: {name} is {there.get(name)}, not {end.there.get(name)}"
+                for name in {**there, **end.there}
+                if there.get(name) != end.there.get(name)
+            ]
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Sweep], None]:
+    """Say in the end how much was tried."""
+
+    def tell(what: str, sweep: Sweep) -> None:
+        record_property("tells", f"{what} interrupted at {sweep.points} points")
+
+    return tell
+
+
+def change_by_hand(aws: Aws) -> None:
+    """An older handler, a policy that was changed as often as it can be, and what somebody gave a role."""
+    aws.lambda_.update_function_code(
+        FunctionName=NAMES.refresher, ZipFile=assets.handler_zip("s3_aggregator")
+    )
+    for _ in range(4):
+        aws.iam.create_policy_version(
+            PolicyArn=PLACE.iam(f"policy/{NAMES.sqs_reader_policy}"), PolicyDocument=THEIRS, SetAsDefault=True
+        )
+    aws.iam.put_role_policy(RoleName=NAMES.refresh_role, PolicyName="theirs", PolicyDocument=THEIRS)
+
+
+def test_create_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
+    account = world.account
+    nothing, start = world.inventory(), account.save()
+    stack = world.undisturbed(create)
+    account.restore(start)
+
+    sweep = Sweep(world, create, [End("create", create, stack), End("delete", delete, nothing)]).run()
+
+    tell("create", sweep)
+    assert sweep.harm == []
+
+
+def test_delete_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
+    nothing = world.inventory()
+    world.undisturbed(create)
+    change_by_hand(world.account.somebody)
+
+    sweep = Sweep(world, delete, [End("delete", delete, nothing), End("create", create, None)]).run()
+
+    tell("delete", sweep)
+    assert sweep.harm == []
+
+
+def test_an_update_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
+    nothing = world.inventory()
+    world.undisturbed(create)
+    change_by_hand(world.account.somebody)
+    update = partial(create, window=300)
+    start = world.account.save()
+    stack = world.undisturbed(update)
+    world.account.restore(start)
+
+    sweep = Sweep(world, update, [End("create", update, stack), End("delete", delete, nothing)]).run()
+
+    tell("an update", sweep)
+    assert sweep.harm == []
+
+
+# Two people
+
+
+@pytest.fixture
+def colleague(world: World) -> Terminal:
+    return Terminal(world.account.somebody)
+
+
+def test_somebody_else_can_create_the_stack_at_any_call_of_ours(world: World, colleague: Terminal) -> None:
+    account = world.account
+    start = account.save()
+    stack = world.undisturbed(create)
+    account.interruption.arm()
+    account.restore(start)
+    create(account.terminal.process())
+    calls = account.interruption.calls
+
+    for at in range(1, calls + 1, 1 if ALL else 6):
+        account.restore(start)
+        account.interruption.arm()
+        account.interruption.before = lambda call, at=at: (  # type: ignore[misc]  # this turn's
+            create(colleague.process()) if call == at else None
+        )
+        assert world.run(create) is None, f"at call {at}"
+        account.interruption.before = lambda _: None
+
+        assert world.inventory() == stack
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 5, 11])
+def test_two_people_can_create_the_stack_at_once(world: World, colleague: Terminal, calls: int) -> None:
+    account = world.account
+    start = account.save()
+    stack = world.undisturbed(create)
+    account.restore(start)
+
+    failures = Turns(account.terminal, colleague, calls=calls).run(partial(why_failed, create))
+    account.interruption.before = lambda _: None
+
+    assert failures == [None, None]
+    assert world.inventory() == stack
