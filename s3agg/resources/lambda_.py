@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -306,7 +307,7 @@ class Permission(Resource):
 
     def create(self, aws: Aws) -> None:
         try:
-            self._add(aws)
+            self._add(aws, statement_id(self.bucket))
         except aws.lambda_.exceptions.PolicyLengthExceededException as error:  # FACTS 15
             aws.forget()
             buckets = [each for each in statements(aws, self.function.name) if each.startswith("SID_")]
@@ -316,12 +317,12 @@ class Permission(Resource):
                 "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
             ) from error
 
-    def _add(self, aws: Aws) -> None:
+    def _add(self, aws: Aws, sid: str) -> None:
         def add() -> object:
             try:
                 return aws.lambda_.add_permission(
                     FunctionName=self.function.name,
-                    StatementId=statement_id(self.bucket),
+                    StatementId=sid,
                     Action="lambda:InvokeFunction",
                     Principal="s3.amazonaws.com",
                     SourceAccount=self.place.account,
@@ -339,16 +340,23 @@ class Permission(Resource):
             refusals=(Refusal("PreconditionFailedException"), *UPDATING),
         )
 
-    def update(self, aws: Aws, found: Found) -> None:
-        self.delete(aws, found)
+    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        # No statement can be changed, and S3 loses the events that it may not deliver: so another one
+        # stands in between the two, by an id that no bucket's statement has.
+        stand_in = f"meanwhile_{statement_id(self.bucket)}"
+        with suppress(aws.lambda_.exceptions.PolicyLengthExceededException):  # then without
+            self._add(aws, stand_in)
+        self._remove(aws, statement_id(self.bucket))
         self.create(aws)
+        self._remove(aws, stand_in)
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        self._remove(aws, statement_id(self.bucket))
+
+    def _remove(self, aws: Aws, sid: str) -> None:
         def delete() -> bool:
             try:
-                aws.lambda_.remove_permission(
-                    FunctionName=self.function.name, StatementId=statement_id(self.bucket)
-                )
+                aws.lambda_.remove_permission(FunctionName=self.function.name, StatementId=sid)
             except aws.lambda_.exceptions.ResourceNotFoundException:
                 return True
             return True
