@@ -21,6 +21,8 @@ from s3agg.resources.resource import Found, Resource
 from s3agg.resources.s3 import KeyFilter, Notification
 from s3agg.settings import (
     STACK_TAG,
+    TAG_PREFIX,
+    USER_TAGS_TAG,
     Names,
     Settings,
     as_tags,
@@ -103,9 +105,10 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     ours = table is not None and not engine.is_foreign(bare.table, table, adopt=request.adopt)
     items = _items(aws, names) if ours else {}
     kept = (table.tags or {}) if table else {}
-    if request.adopt and (table is None or bare.table.is_foreign(table)):
-        # Where the table is ours already, its tags say what was asked for; the rest is as by default.
-        kept = {**as_tags(adoption.asked_for(bare, found, aws.runtimes)), **kept}
+    if request.adopt and not any(tag.startswith(TAG_PREFIX) for tag in kept):
+        # Where a table has any tag of ours, its tags say what was asked for; the rest is as by default.
+        kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
+    kept = {**_users_tags(kept, bare, found), **kept}
     settings = Settings.declared(request.options, kept)
     named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
@@ -130,6 +133,13 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         if each.bucket in request.buckets or each.key in found or each.permission.key in found
     }
     return Deployment(place, stacks.make(place, names, settings, attached), found, items, request.adopt)
+
+
+def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]) -> dict[str, str]:
+    """The user's own tags that are gone from the table alone, as the stack's other resources have them."""
+    missing = [key for key in kept.get(USER_TAGS_TAG, "").split("=") if key and key not in kept]
+    others = [found[each.key].tags or {} for each in bare.resources if each.key in found]
+    return {key: tags[key] for key in missing for tags in others if key in tags}
 
 
 def _items(aws: Aws, names: Names) -> Mapping[str, BucketActivity]:

@@ -31,6 +31,7 @@ UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
+SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -283,6 +284,7 @@ class Permission(Resource):
             "principal": "s3.amazonaws.com",
             "source account": self.place.account,
             "source bucket": self.place.bucket(self.bucket),
+            "other conditions": ABSENT,
         }
 
     def find(self, aws: Aws) -> Found | None:
@@ -302,6 +304,7 @@ class Permission(Resource):
                 "principal": principal.get("Service", ABSENT) if isinstance(principal, dict) else principal,
                 "source account": conditions.get("aws:sourceaccount", ABSENT),
                 "source bucket": conditions.get("aws:sourcearn", ABSENT),
+                "other conditions": ", ".join(sorted(conditions.keys() - SOURCES)) or ABSENT,
             }
         )
 
