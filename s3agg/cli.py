@@ -288,6 +288,11 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     metavar="ARN",
     callback=none_or("sns"),
 )
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take over what has the stack's names but no tags of s3agg, as the blog's scripts made it.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
 @aws_options
 def create(
@@ -295,24 +300,26 @@ def create(
     buckets: tuple[str, ...],
     prefix: str | None,
     suffix: str | None,
+    adopt: bool,
     dry_run: bool,
     **options: Any,
 ) -> int:
     """Bring the stack to what is asked: make, update, keep.
 
-    An option that is not given keeps what was asked for before.
+    An option that is not given keeps what was asked for before; of a stack that is taken over with --adopt,
+    what is deployed.
     """
-    from s3agg import deployment, engine
+    from s3agg import deployment
 
     screen = where.screen()
     aws = where.aws(screen)
-    request = deployment.Request(buckets, prefix, suffix, options)
+    request = deployment.Request(buckets, prefix, suffix, options, adopt)
     deployed = deployment.for_create(aws, where.names, request)
     plan = deployed.plan()
     if dry_run:
         screen.plan(deployed, plan, done=False)
         return NOT_AS_DECLARED if plan.to_do or plan.foreign else 0
-    screen.watch(engine.apply(aws, plan))
+    screen.watch(deployment.bring(aws, deployed, plan))
     screen.plan(deployed, plan, done=True)
     bucket = (*buckets, deployed.stack.notifications[0].bucket)[0]
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.again}")
@@ -335,10 +342,17 @@ def ask(question: str) -> None:
 @cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
 @click.option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
 @click.option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Remove what has the stack's names but no tags of s3agg too, as the blog's scripts made it.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @aws_options
-def delete(where: Where, buckets: tuple[str, ...], keep_logs: bool, dry_run: bool, yes: bool) -> int:
+def delete(
+    where: Where, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
+) -> int:
     """Remove the whole stack, or detach a bucket from it.
 
     Of a bucket's notifications only the stack's own rule is touched. Objects are never touched.
@@ -348,9 +362,9 @@ def delete(where: Where, buckets: tuple[str, ...], keep_logs: bool, dry_run: boo
     screen = where.screen()
     aws = where.aws(screen)
     if buckets:
-        deployed, plan = deployment.for_detach(aws, where.names, buckets)
+        deployed, plan = deployment.for_detach(aws, where.names, buckets, adopt=adopt)
     else:
-        deployed, plan = deployment.for_delete(aws, where.names, keep_logs=keep_logs)
+        deployed, plan = deployment.for_delete(aws, where.names, keep_logs=keep_logs, adopt=adopt)
     if plan.foreign and not dry_run:
         raise engine.foreign(plan)
     if dry_run:

@@ -63,7 +63,8 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
             f"s3agg create --bucket {BUCKET} --window {window} --concurrency {CONCURRENCY}",
         )
         request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
-        yield from engine.apply(aws, deployment.for_create(aws, names, request).plan())
+        made = deployment.for_create(aws, names, request)
+        yield from deployment.bring(aws, made, made.plan())
 
         yield Step(
             f"Uploading {count} objects", f"s3agg test-upload --bucket {BUCKET} --count {count} --keep"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from s3agg import activity, engine
+from s3agg import activity, adoption, engine
 from s3agg import stack as stacks
 from s3agg.activity import BucketActivity
 from s3agg.aws import Aws, Place
@@ -18,7 +19,17 @@ from s3agg.resources.lambda_ import statements
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Found, Resource
 from s3agg.resources.s3 import KeyFilter, Notification
-from s3agg.settings import STACK_TAG, Names, Settings, check_bucket_name, check_key_part, statement_id
+from s3agg.settings import (
+    STACK_TAG,
+    TAG_PREFIX,
+    USER_TAGS_TAG,
+    Names,
+    Settings,
+    as_tags,
+    check_bucket_name,
+    check_key_part,
+    statement_id,
+)
 from s3agg.stack import Stack
 
 SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
@@ -32,6 +43,7 @@ class Request:
     prefix: str | None = None
     suffix: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    adopt: bool = False  # take over what is foreign, but nobody else's
 
     def __post_init__(self) -> None:
         """Raise UsageProblem for what no bucket and no rule can be called."""
@@ -53,6 +65,7 @@ class Deployment:
     stack: Stack
     found: Mapping[Key, Found]
     activity: Mapping[str, BucketActivity]
+    adopt: bool = False  # what is foreign, but nobody else's, counts as ours
 
     @property
     def exists(self) -> bool:
@@ -69,7 +82,7 @@ class Deployment:
 
     def plan(self) -> Plan:
         """What brings AWS to what is declared."""
-        return engine.plan(self.stack.resources, self.found)
+        return engine.plan(self.stack.resources, self.found, adopt=self.adopt)
 
 
 def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
@@ -89,8 +102,14 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     found: dict[Key, Found] = {key: each for one in looks for key, each in one.items()}
 
     table = found.get(bare.table.key)
-    items = {} if table is None or bare.table.is_foreign(table) else _items(aws, names)
-    settings = Settings.declared(request.options, (table.tags or {}) if table else {})
+    ours = table is not None and not engine.is_foreign(bare.table, table, adopt=request.adopt)
+    items = _items(aws, names) if ours else {}
+    kept = (table.tags or {}) if table else {}
+    if request.adopt and not any(tag.startswith(TAG_PREFIX) for tag in kept):
+        # Where a table has any tag of ours, its tags say what was asked for; the rest is as by default.
+        kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
+    kept = {**_users_tags(kept, bare, found), **kept}
+    settings = Settings.declared(request.options, kept)
     named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
     with_buckets = stacks.make(place, names, settings, candidates)
@@ -113,7 +132,14 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         for each in with_buckets.notifications
         if each.bucket in request.buckets or each.key in found or each.permission.key in found
     }
-    return Deployment(place, stacks.make(place, names, settings, attached), found, items)
+    return Deployment(place, stacks.make(place, names, settings, attached), found, items, request.adopt)
+
+
+def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]) -> dict[str, str]:
+    """The user's own tags that are gone from the table alone, as the stack's other resources have them."""
+    missing = [key for key in kept.get(USER_TAGS_TAG, "").split("=") if key and key not in kept]
+    others = [found[each.key].tags or {} for each in bare.resources if each.key in found]
+    return {key: tags[key] for key in missing for tags in others if key in tags}
 
 
 def _items(aws: Aws, names: Names) -> Mapping[str, BucketActivity]:
@@ -138,11 +164,16 @@ def _rule(aws: Aws, notification: Notification, request: Request) -> dict[Key, F
 
 def _bucket(statement: Mapping[str, Any]) -> str:
     """The bucket that a statement of the function's policy is for, if it is one of ours."""
+    sid = str(statement.get("Sid"))
     for operator in statement.get("Condition", {}).values():
         for name, value in operator.items():
-            bucket = str(value).rpartition(":")[2]
-            if name.lower() == "aws:sourcearn" and statement.get("Sid") == statement_id(bucket):
-                return bucket
+            if name.lower() == "aws:sourcearn":
+                bucket = str(value).rpartition(":")[2]
+                return bucket if sid == statement_id(bucket) else ""
+    # The blog says that the source can be left away. Then the id tells.
+    with suppress(UsageProblem):
+        bucket = check_bucket_name(sid.removeprefix("SID_").replace("_", "."))
+        return bucket if sid == statement_id(bucket) else ""
     return ""
 
 
@@ -211,13 +242,41 @@ def _problem(aws: Aws, names: Names, notification: Notification, request: Reques
     )
 
 
-def for_delete(aws: Aws, names: Names, *, keep_logs: bool = False) -> tuple[Deployment, Plan]:
+def bring(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
+    """Carry out a plan of `for_create`; an adopted stack loses no refresh on the way (see adoption)."""
+    if plan.foreign:
+        raise engine.foreign(plan)
+    stack = deployment.stack
+    receiving = {stack.refresher.key, stack.trigger.key}
+    if not deployment.adopt:
+        yield from engine.apply(aws, plan)
+    else:
+        yield from engine.apply(aws, Plan([c for c in plan.changes if c.resource.key not in receiving]))
+        with doing(f"keeping the windows in table {stack.table.name}"):
+            for change in plan.to_do:
+                if change.resource.key == stack.aggregator.key:
+                    adoption.settle(aws, change)
+            adoption.keep_windows(aws, stack.table.name)
+        yield from engine.apply(aws, Plan([c for c in plan.changes if c.resource.key in receiving]))
+    if deployment.adopt or any(_lost_messages(change) for change in plan.changes):
+        with doing(f"sending messages to queue {stack.queue.name}"):
+            adoption.wake(aws, stack)
+
+
+def _lost_messages(change: Change) -> bool:
+    """Whether messages that were put off were deleted until this change was made."""
+    return any(each.what == "partial batch responses" for each in change.differences)
+
+
+def for_delete(
+    aws: Aws, names: Names, *, keep_logs: bool = False, adopt: bool = False
+) -> tuple[Deployment, Plan]:
     """Read the stack and plan its removal; raise S3aggError if there is nothing of it."""
-    deployment = read(aws, names)
+    deployment = read(aws, names, Request(adopt=adopt))
     resources = [
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]
-    plan = engine.plan_delete(resources, deployment.found)
+    plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
     if not any(_shows_a_stack(change) for change in plan.changes):
         raise no_stack(deployment, "so there is nothing to delete")
     return deployment, plan
@@ -229,9 +288,11 @@ def _shows_a_stack(change: Change) -> bool:
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 
 
-def for_detach(aws: Aws, names: Names, buckets: Sequence[str]) -> tuple[Deployment, Plan]:
+def for_detach(
+    aws: Aws, names: Names, buckets: Sequence[str], *, adopt: bool = False
+) -> tuple[Deployment, Plan]:
     """Read the stack and plan what detaches these buckets from it."""
-    deployment = read(aws, names, Request(buckets=tuple(buckets)))
+    deployment = read(aws, names, Request(buckets=tuple(buckets), adopt=adopt))
     missing = [bucket for bucket in buckets if bucket not in deployment.buckets]
     if missing:
         raise S3aggError(
@@ -242,7 +303,12 @@ def for_detach(aws: Aws, names: Names, buckets: Sequence[str]) -> tuple[Deployme
     for notification in deployment.stack.notifications:
         if notification.bucket in buckets:
             resources += [notification, notification.permission]
-    return deployment, engine.plan_delete(resources, deployment.found)
+    # A permission is part of its function, and a bucket's item of the table, neither has tags of its own.
+    holders = engine.plan(
+        [deployment.stack.aggregator, deployment.stack.table], deployment.found, adopt=adopt
+    )
+    plan = engine.plan_delete(resources, deployment.found)
+    return deployment, Plan([*holders.foreign, *plan.changes])
 
 
 def detach(aws: Aws, names: Names, buckets: Sequence[str], plan: Plan) -> Iterator[engine.Event]:

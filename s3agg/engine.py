@@ -85,14 +85,19 @@ def find(aws: Aws, resources: Sequence[Resource]) -> dict[Key, Found]:
     return {resource.key: each for resource, each in zip(resources, found, strict=True) if each is not None}
 
 
-def plan(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Plan:
-    """Plan what brings AWS to what is declared."""
+def is_foreign(resource: Resource, found: Found, *, adopt: bool) -> bool:
+    """Whether it is somebody else's and stays so; what nobody wants is not adopted either."""
+    return resource.is_foreign(found) and not (adopt and resource.wanted and resource.is_adoptable(found))
+
+
+def plan(resources: Sequence[Resource], found: Mapping[Key, Found], *, adopt: bool = False) -> Plan:
+    """Plan what brings AWS to what is declared; `adopt` takes over what is foreign but nobody else's."""
 
     def change(resource: Resource) -> Change | None:
         have = found.get(resource.key)
         if have is None:
             return Change(resource, "create") if resource.wanted else None
-        if resource.is_foreign(have):
+        if is_foreign(resource, have, adopt=adopt):
             # Somebody else's is in nobody's way where we want none.
             return Change(resource, "foreign", found=have) if resource.wanted else None
         if not resource.wanted:
@@ -103,16 +108,16 @@ def plan(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Plan:
     return Plan([each for each in map(change, resources) if each is not None])
 
 
-def plan_delete(resources: Sequence[Resource], found: Mapping[Key, Found]) -> Plan:
-    """Plan what removes whatever AWS has of these."""
-    return Plan(
-        [
-            Change(resource, "foreign" if resource.is_foreign(have) else "delete", found=have)
-            for resource in resources
-            if (have := found.get(resource.key)) is not None
-            and (resource.wanted or not resource.is_foreign(have))
-        ]
-    )
+def plan_delete(resources: Sequence[Resource], found: Mapping[Key, Found], *, adopt: bool = False) -> Plan:
+    """Plan what removes whatever AWS has of these; `adopt` as for `plan`."""
+    changes = []
+    for resource in resources:
+        have = found.get(resource.key)
+        if have is not None:
+            foreign = is_foreign(resource, have, adopt=adopt)
+            if resource.wanted or not foreign:
+                changes.append(Change(resource, "foreign" if foreign else "delete", found=have))
+    return Plan(changes)
 
 
 def apply(aws: Aws, plan: Plan) -> Iterator[Event]:
@@ -213,7 +218,10 @@ def foreign(plan: Plan) -> S3aggError:
         for change in plan.foreign
         if change.found is not None
     ]
+    adoptable = all(change.found and change.resource.is_adoptable(change.found) for change in plan.foreign)
     return S3aggError(
         f"Nothing was changed, because these are not this stack's: {', '.join(whose)}",
-        "Choose another name with --stack",
+        "Take them over with --adopt, of create or delete, or choose another name with --stack"
+        if adoptable
+        else "Choose another name with --stack",
     )

@@ -88,7 +88,7 @@ class Settings:
     @property
     def option_tags(self) -> dict[str, str]:
         """The table's tags that keep what was asked for."""
-        kept = {_tag(name): _show(getattr(self, name)) for name in sorted(self.asked)}
+        kept = as_tags({name: getattr(self, name) for name in sorted(self.asked)})
         if self.tags:
             kept[USER_TAGS_TAG] = "=".join(sorted(self.tags))
         return kept
@@ -112,6 +112,11 @@ OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"ta
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
 TAG_RULE = "Letters, digits, blanks and . : / + - @ _ only, keys up to 128 and values up to 256 characters"
+
+
+def as_tags(options: Mapping[str, object]) -> dict[str, str]:
+    """Options as the table's tags keep them."""
+    return {_tag(name): _show(value) for name, value in options.items()}
 
 
 def _check(name: str, value: object) -> object:

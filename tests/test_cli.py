@@ -15,6 +15,7 @@ import pytest
 from moto.core.models import MockAWS
 
 from s3agg.cli import cli, main
+from tests.support import blog
 from tests.support.aws import (
     REGION,
     Session,
@@ -266,6 +267,42 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     assert dry.err == "Next: s3agg redrive --stack S3EventAggregator\n"
     assert done.out.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
     assert stays.err == "not understood: stays\n"
+
+
+def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    lambda_ = make_world().somebody.lambda_
+    lambda_.update_function_configuration(FunctionName="S3EventAggregator", MemorySize=256)
+
+    status, dry = aws_shell("status"), aws_shell("create", "--dry-run")
+
+    assert (status.code, dry.code) == (3, 3)
+    assert "memory: 128 MB -> 256 MB" in status.out
+    assert "memory: 256 MB -> 128 MB" in dry.out
+
+
+def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) -> None:
+    blog.create(make_world().somebody, "uploads")
+
+    refused = [aws_shell("create"), aws_shell("delete", "--yes"), aws_shell("delete", "--bucket", "uploads")]
+    shown = aws_shell("create", "--bucket", "uploads", "--adopt", "--dry-run", "--output", "json")
+    adopted = aws_shell("create", "--adopt")
+    after = aws_shell("status")
+
+    assert [ran.code for ran in refused] == [1, 1, 1]
+    assert all("Take them over with --adopt" in ran.err for ran in refused)
+    assert shown.code == 3
+    assert {change["action"] for change in shown.document["changes"]} == {"create", "update", "keep"}
+    assert (adopted.code, after.code) == (0, 0)
+
+
+def test_the_blogs_stack_is_removed_if_that_is_said(aws_shell: Shell) -> None:
+    blog.create(make_world().somebody, "uploads")
+
+    ran = aws_shell("delete", "--adopt", "--yes")
+
+    assert ran.code == 0
+    assert aws_shell("delete", "--yes").err.startswith("There is no stack")
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

@@ -44,8 +44,8 @@ def create(
 ) -> list[str]:
     """What `create` does: the kinds and actions of what it changed."""
     request = Request(buckets, prefix, suffix, options)
-    plan = deployment.for_create(world.aws, names, request).plan()
-    return carry_out(engine.apply(world.aws, plan))
+    deployed = deployment.for_create(world.aws, names, request)
+    return carry_out(deployment.bring(world.aws, deployed, deployed.plan()))
 
 
 def carry_out(events: Iterable[engine.Event]) -> list[str]:

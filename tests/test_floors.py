@@ -19,6 +19,7 @@ FLOORS = (
     {"resources/*"},
     {"activity"},
     {"stack", "engine"},
+    {"adoption"},
     {"deployment"},
     {"status", "probe", "redrive"},
     {"demo"},

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from s3agg.aws import Aws
-from s3agg.resources.resource import Found, Resource, pairs, unpaired
+from s3agg.resources.resource import ABSENT, Found, Resource, pairs, unpaired
 from s3agg.resources.sqs import Queue
 
+NAMESPACE = "AWS/SQS"
 PERIOD_S = 300
+MISSING_DATA = "notBreaching"  # a queue that nobody uses has none
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +38,12 @@ class QueueAlarm(Resource):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "condition": f"Maximum {self.metric} of {self.queue.name} in {PERIOD_S} s"
+            "condition": f"Maximum {NAMESPACE} {self.metric} of {self.queue.name} in 1 x {PERIOD_S} s"
             f" GreaterThanThreshold {self.threshold}",
+            "missing data": MISSING_DATA,
             "topic": str(self.topic),
+            "actions": "enabled",
+            "description": self.description,
         }
 
     def find(self, aws: Aws) -> Found | None:
@@ -48,9 +53,13 @@ class QueueAlarm(Resource):
         alarm = alarms[0]
         queues = ",".join(each["Value"] for each in alarm.get("Dimensions", []))
         properties = {
-            "condition": f"{alarm.get('Statistic')} {alarm.get('MetricName')} of {queues}"
-            f" in {alarm.get('Period')} s {alarm.get('ComparisonOperator')} {alarm.get('Threshold', 0):g}",
+            "condition": f"{alarm.get('Statistic')} {alarm.get('Namespace')} {alarm.get('MetricName')}"
+            f" of {queues} in {alarm.get('EvaluationPeriods')} x {alarm.get('Period')} s"
+            f" {alarm.get('ComparisonOperator')} {alarm.get('Threshold', 0):g}",
+            "missing data": alarm.get("TreatMissingData", ABSENT),
             "topic": ",".join(alarm.get("AlarmActions", [])),
+            "actions": "enabled" if alarm.get("ActionsEnabled", True) else "disabled",
+            "description": alarm.get("AlarmDescription", ABSENT),
         }
         tags = aws.cloudwatch.list_tags_for_resource(ResourceARN=self.arn)["Tags"]
         return Found(properties, unpaired(tags))
@@ -59,7 +68,7 @@ class QueueAlarm(Resource):
         aws.cloudwatch.put_metric_alarm(
             AlarmName=self.name,
             AlarmDescription=self.description,
-            Namespace="AWS/SQS",
+            Namespace=NAMESPACE,
             MetricName=self.metric,
             Dimensions=[{"Name": "QueueName", "Value": self.queue.name}],
             Statistic="Maximum",
@@ -67,7 +76,8 @@ class QueueAlarm(Resource):
             EvaluationPeriods=1,
             Threshold=self.threshold,
             ComparisonOperator="GreaterThanThreshold",
-            TreatMissingData="notBreaching",
+            TreatMissingData=MISSING_DATA,
+            ActionsEnabled=True,
             AlarmActions=[str(self.topic)],
             Tags=pairs(self.tags),
         )

@@ -49,14 +49,22 @@ class Table(Resource):
             for each in table["KeySchema"]
         )
         throughput = table.get("ProvisionedThroughput", {})
+        units = throughput.get("ReadCapacityUnits", 0), throughput.get("WriteCapacityUnits", 0)
         capacity = _capacity(
-            throughput.get("ReadCapacityUnits", 0),
-            throughput.get("WriteCapacityUnits", 0),
+            *units,
             on_demand=table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST",
         )
         pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
         tags = unpaired(tag for page in pages for tag in page["Tags"])
-        return Found({"key": key, "capacity": capacity}, tags)
+        return Found({"key": key, "capacity": capacity}, tags, {"units": units})
+
+    def is_adoptable(self, found: Found) -> bool:
+        """No table can change its key, so one with another is of no use to us."""
+        return super().is_adoptable(found) and not self.differs(found, "key")
+
+    def owner(self, found: Found) -> str:
+        key = f", with the key {found.properties['key']}" if self.differs(found, "key") else ""
+        return super().owner(found) + key
 
     def create(self, aws: Aws) -> None:
         aws.wait_for(f"the old table {self.name} to go", lambda: self._is_gone(aws), patience_s=300)

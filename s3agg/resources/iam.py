@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ ATTACHED = (Refusal("DeleteConflict"),)  # FACTS 13; IAM is a moment behind itse
 def _document(document: Any) -> Mapping[str, Any]:
     """A policy document as boto3 gives it: already read, or URL-encoded text."""
     return json.loads(unquote(document)) if isinstance(document, str) else document  # type: ignore[no-any-return]
+
+
+def _regions(document: str) -> set[str]:
+    """The regions of the table and the queues that the document names."""
+    return set(re.findall(r'"arn:[^:"]+:(?:dynamodb|sqs):([^:*"]+):', document))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +53,18 @@ class Policy(Resource):
         except aws.iam.exceptions.NoSuchEntityException:
             return None
         document = canonical(_document(version["PolicyVersion"]["Document"]))
-        return Found({"document": document}, unpaired(policy.get("Tags", [])))
+        return Found(
+            {"document": document}, unpaired(policy.get("Tags", [])), {"regions": _regions(document)}
+        )
+
+    def is_adoptable(self, found: Found) -> bool:
+        """One without tags may be that of a stack in another region, which the ARNs in it tell."""
+        return super().is_adoptable(found) and found.more["regions"] <= {self.place.region}
+
+    def owner(self, found: Found) -> str:
+        if super().is_adoptable(found) and not self.is_adoptable(found):
+            return f"of a stack in {', '.join(sorted(found.more['regions'] - {self.place.region}))}"
+        return super().owner(found)
 
     def create(self, aws: Aws) -> None:
         aws.iam.create_policy(

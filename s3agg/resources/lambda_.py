@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
+SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -288,6 +290,7 @@ class Permission(Resource):
             "principal": "s3.amazonaws.com",
             "source account": self.place.account,
             "source bucket": self.place.bucket(self.bucket),
+            "other conditions": ABSENT,
         }
 
     def find(self, aws: Aws) -> Found | None:
@@ -307,12 +310,13 @@ class Permission(Resource):
                 "principal": principal.get("Service", ABSENT) if isinstance(principal, dict) else principal,
                 "source account": conditions.get("aws:sourceaccount", ABSENT),
                 "source bucket": conditions.get("aws:sourcearn", ABSENT),
+                "other conditions": ", ".join(sorted(conditions.keys() - SOURCES)) or ABSENT,
             }
         )
 
     def create(self, aws: Aws) -> None:
         try:
-            self._add(aws)
+            self._add(aws, statement_id(self.bucket))
         except aws.lambda_.exceptions.PolicyLengthExceededException as error:  # FACTS 15
             aws.forget()
             buckets = [each for each in statements(aws, self.function.name) if each.startswith("SID_")]
@@ -322,12 +326,12 @@ class Permission(Resource):
                 "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
             ) from error
 
-    def _add(self, aws: Aws) -> None:
+    def _add(self, aws: Aws, sid: str) -> None:
         def add() -> object:
             try:
                 return aws.lambda_.add_permission(
                     FunctionName=self.function.name,
-                    StatementId=statement_id(self.bucket),
+                    StatementId=sid,
                     Action="lambda:InvokeFunction",
                     Principal="s3.amazonaws.com",
                     SourceAccount=self.place.account,
@@ -345,16 +349,23 @@ class Permission(Resource):
             refusals=(Refusal("PreconditionFailedException"), *UPDATING),
         )
 
-    def update(self, aws: Aws, found: Found) -> None:
-        self.delete(aws, found)
+    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        # No statement can be changed, and S3 loses the events that it may not deliver: so another one
+        # stands in between the two, by an id that no bucket's statement has.
+        stand_in = f"meanwhile_{statement_id(self.bucket)}"
+        with suppress(aws.lambda_.exceptions.PolicyLengthExceededException):  # then without
+            self._add(aws, stand_in)
+        self._remove(aws, statement_id(self.bucket))
         self.create(aws)
+        self._remove(aws, stand_in)
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        self._remove(aws, statement_id(self.bucket))
+
+    def _remove(self, aws: Aws, sid: str) -> None:
         def delete() -> bool:
             try:
-                aws.lambda_.remove_permission(
-                    FunctionName=self.function.name, StatementId=statement_id(self.bucket)
-                )
+                aws.lambda_.remove_permission(FunctionName=self.function.name, StatementId=sid)
             except aws.lambda_.exceptions.ResourceNotFoundException:
                 return True
             return True

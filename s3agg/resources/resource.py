@@ -95,14 +95,22 @@ class Resource(ABC):
             found.tags.get(tag) != self.tags[tag] for tag in (STACK_TAG, REGION_TAG) if tag in self.tags
         )
 
+    def is_adoptable(self, found: Found) -> bool:
+        """Whether nothing about it says that it is another stack's: --adopt may then take it over."""
+        return found.tags is not None and all(
+            found.tags.get(tag, self.tags[tag]) == self.tags[tag]
+            for tag in (STACK_TAG, REGION_TAG)
+            if tag in self.tags
+        )
+
     def owner(self, found: Found) -> str:
         """Whose a foreign resource is, as far as it tells."""
         tags = found.tags or {}
-        if STACK_TAG not in tags:
-            return f"without the tag {STACK_TAG}"
-        if tags[STACK_TAG] != self.tags[STACK_TAG]:
+        if tags.get(STACK_TAG, self.tags[STACK_TAG]) != self.tags[STACK_TAG]:
             return f"of stack {tags[STACK_TAG]}"
-        return f"of the stack of this name in {tags.get(REGION_TAG, 'another region')}"
+        if REGION_TAG in self.tags and tags.get(REGION_TAG, self.tags[REGION_TAG]) != self.tags[REGION_TAG]:
+            return f"of the stack of this name in {tags[REGION_TAG]}"
+        return f"without the tag {STACK_TAG if STACK_TAG not in tags else REGION_TAG}"
 
     def missing_tags(self, found: Found) -> dict[str, str]:
         return {key: value for key, value in self.tags.items() if (found.tags or {}).get(key) != value}

@@ -509,7 +509,8 @@ def test_a_permission_changed_by_hand_is_named_and_made_anew(
     changes = deployed.update(PERMISSION)
 
     assert named == difference
-    assert changes == ["lambda:RemovePermission", "lambda:AddPermission"]
+    assert changes == ["lambda:AddPermission", "lambda:RemovePermission"] * 2
+    assert list(statements(deployed.somebody, "Function")) == ["SID_my_photos"]
     assert deployed.differences(PERMISSION) == {}
 
 

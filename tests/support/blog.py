@@ -1,0 +1,120 @@
+"""The stack of the blog's scripts, made as they made it: names, policies and settings of 2018, no tags."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from s3agg import assets
+from s3agg.aws import Aws
+
+TABLE = AGGREGATOR = "S3EventAggregator"
+QUEUE = "S3EventAggregatorActionQueue"
+REFRESHER = "S3StorageGatewayRefresh"
+AGGREGATOR_ROLE = "S3EventAggregatorLambdaRole"
+REFRESH_ROLE = "S3AggregatorActionLambdaRole"
+GATEWAY_POLICY = "StorageGatewayRefreshPolicy"
+RULE = "s3-event-aggregator"
+EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
+# What the scripts' code was does not matter: it runs nowhere here. That of ours it is not.
+AGGREGATOR_ZIP = assets.zipped("s3_aggregator", "def lambda_handler(event, context):\n    pass\n")
+REFRESHER_ZIP = assets.zipped("s3_sgw_refresh", "def lambda_handler(event, context):\n    pass\n")
+
+
+def create(aws: Aws, bucket: str, *, window: int = 30, source: bool = True) -> None:
+    """Run the creation script; without `source`, as the blog says that one can leave it away."""
+    place = aws.place
+    aws.dynamodb.create_table(
+        TableName=TABLE,
+        AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
+        ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 5},
+    )
+    aws.sqs.create_queue(QueueName=QUEUE)
+
+    table, queue = place.arn("dynamodb", f"table/{TABLE}"), place.arn("sqs", QUEUE)
+    dynamo = _policy(aws, "S3EventAggregatorDynamo", ["dynamodb:GetItem", "dynamodb:UpdateItem"], table)
+    writer = _policy(aws, "S3EventAggregatorSqsWriter", "sqs:SendMessage", queue)
+    _role(aws, AGGREGATOR_ROLE, dynamo, writer)
+    aws.lambda_.create_function(
+        FunctionName=AGGREGATOR,
+        Runtime="python3.6",
+        Role=place.iam(f"role/{AGGREGATOR_ROLE}"),
+        Code={"ZipFile": AGGREGATOR_ZIP},
+        Handler="s3_aggregator.lambda_handler",
+        Timeout=10,
+        Environment={
+            "Variables": {
+                "QUEUE_URL": f"https://sqs.{place.region}.amazonaws.com/{place.account}/{QUEUE}",
+                "REFRESH_DELAY_SECONDS": str(window),
+                "LOG_LEVEL": "INFO",
+            }
+        },
+    )
+    aws.lambda_.put_function_concurrency(FunctionName=AGGREGATOR, ReservedConcurrentExecutions=1)
+    attach(aws, bucket, source=source)
+
+    actions = ["ListFileShares", "DescribeNFSFileShares", "DescribeSMBFileShares", "RefreshCache"]
+    gateway = _policy(aws, GATEWAY_POLICY, [f"storagegateway:{action}" for action in actions], "*")
+    actions = ["DeleteMessage", "GetQueueAttributes", "ReceiveMessage"]
+    reader = _policy(aws, "S3EventAggregatorSqsReader", [f"sqs:{action}" for action in actions], queue)
+    _role(aws, REFRESH_ROLE, reader, dynamo, gateway)
+    aws.lambda_.create_function(
+        FunctionName=REFRESHER,
+        Runtime="python3.6",
+        Role=place.iam(f"role/{REFRESH_ROLE}"),
+        Code={"ZipFile": REFRESHER_ZIP},
+        Handler="s3_sgw_refresh.lambda_handler",
+        Timeout=5,
+        Environment={"Variables": {"LOG_LEVEL": "INFO"}},
+    )
+    aws.lambda_.put_function_concurrency(FunctionName=REFRESHER, ReservedConcurrentExecutions=1)
+    aws.lambda_.create_event_source_mapping(FunctionName=REFRESHER, EventSourceArn=queue, BatchSize=1)
+
+
+def attach(aws: Aws, bucket: str, *, source: bool = True) -> None:
+    """Let the bucket call the aggregator, and have it do so."""
+    place = aws.place
+    sources: Any = {"SourceAccount": place.account, "SourceArn": place.bucket(bucket)} if source else {}
+    aws.lambda_.add_permission(
+        FunctionName=AGGREGATOR,
+        StatementId=f"SID_{bucket}",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+        **sources,
+    )
+    rule: Any = {
+        "Id": RULE,
+        "LambdaFunctionArn": place.arn("lambda", f"function:{AGGREGATOR}"),
+        "Events": list(EVENTS),
+    }
+    aws.s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [rule]}
+    )
+
+
+def open_window(aws: Aws, bucket: str, at_ms: int, *, window: int = 30) -> dict[str, Any]:
+    """Leave what the blog's aggregator leaves when it opens a window, an item and a message; the message."""
+    due = str(at_ms + window * 1000)
+    aws.dynamodb.put_item(TableName=TABLE, Item={"BucketName": {"S": bucket}, "timestamp": {"N": due}})
+    url = aws.sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    attributes: Any = {
+        "bucket-name": {"DataType": "String", "StringValue": bucket},
+        "timestamp": {"DataType": "Number", "StringValue": str(at_ms)},
+    }
+    message: Any = {"MessageBody": "{}", "MessageAttributes": attributes}
+    aws.sqs.send_message(QueueUrl=url, DelaySeconds=window, **message)
+    return dict(message)  # receiving it would take the real time of the delay
+
+
+def _policy(aws: Aws, name: str, actions: list[str] | str, resource: str) -> str:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return aws.iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
+
+
+def _role(aws: Aws, name: str, *policies: str) -> None:
+    aws.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(assets.policy("lambda-trust", {})))
+    basic = aws.place.iam("policy/service-role/AWSLambdaBasicExecutionRole", account="aws")
+    for arn in (basic, *policies):
+        aws.iam.attach_role_policy(RoleName=name, PolicyArn=arn)

@@ -1,0 +1,488 @@
+"""Drift: whatever somebody changes by hand is named, and mended, and nothing else with it.
+
+One stack, on which each row of the table changes one property, or takes one thing away; a round changes one
+property of each resource, so that a handful of rounds goes through them all.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import pytest
+from moto.awslambda_simple.models import lambda_simple_backends
+from moto.core.models import MockAWS
+
+from s3agg import assets, deployment, engine, status
+from s3agg.aws import Aws
+from s3agg.deployment import Request
+from s3agg.resources.resource import Resource
+from s3agg.settings import REGION_TAG, STACK_TAG, Names, statement_id
+from s3agg.stack import Stack
+from tests.support.aws import ACCOUNT, PLACE, REGION, World, empty, make_world
+
+NAMES = Names()
+BUCKET = "my.photos"
+OTHER = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}
+)
+OTHER_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+OTHER_CODE = assets.zipped("s3_aggregator", "def lambda_handler(event, context):\n    pass\n")
+BOUNDARY = PLACE.iam("policy/Boundary")
+GONE = "(gone)"  # a row that takes the whole resource away
+
+Change = Callable[[Aws], object]
+Rows = dict[str, Change]
+
+
+# What a person, or another tool, does to each kind of resource
+
+
+def on_table(_: Resource) -> Rows:
+    def capacity(aws: Aws) -> None:
+        aws.dynamodb.update_table(
+            TableName=NAMES.table, ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 7}
+        )
+
+    def billing(aws: Aws) -> None:
+        aws.dynamodb.update_table(TableName=NAMES.table, BillingMode="PAY_PER_REQUEST")
+
+    return {"capacity": capacity, "capacity, on demand": billing}
+
+
+def on_queue(queue: Resource) -> Rows:
+    def attribute(name: Any, value: str) -> Change:
+        def change(aws: Aws) -> None:
+            url = aws.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
+            aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={name: value})
+
+        return change
+
+    def redrive(target: str, receives: int) -> Change:
+        policy = {"deadLetterTargetArn": PLACE.arn("sqs", target), "maxReceiveCount": receives}
+        return attribute("RedrivePolicy", json.dumps(policy))
+
+    target = NAMES.dead_letters if queue.name == NAMES.queue else NAMES.queue
+    return {
+        "visibility timeout": attribute("VisibilityTimeout", "30"),
+        "retention": attribute("MessageRetentionPeriod", "600"),
+        "dead letters": redrive(target, 3),
+        **({"dead letters, none": attribute("RedrivePolicy", "")} if queue.name == NAMES.queue else {}),
+    }
+
+
+def on_policy(policy: Resource) -> Rows:
+    return {
+        "document": lambda aws: aws.iam.create_policy_version(
+            PolicyArn=policy.arn, PolicyDocument=OTHER, SetAsDefault=True
+        )
+    }
+
+
+def on_role(role: Resource) -> Rows:
+    def detach(arn: str) -> Change:
+        return lambda aws: aws.iam.detach_role_policy(RoleName=role.name, PolicyArn=arn)
+
+    attached = [name.split()[1] for name in role.properties if name.startswith("attached ")]
+    return {
+        "trust": lambda aws: aws.iam.update_assume_role_policy(
+            RoleName=role.name, PolicyDocument=OTHER_TRUST
+        ),
+        "permissions boundary": lambda aws: aws.iam.put_role_permissions_boundary(
+            RoleName=role.name, PermissionsBoundary=BOUNDARY
+        ),
+        **{f"attached {arn}": detach(arn) for arn in attached},
+    }
+
+
+def on_function(function: Resource) -> Rows:
+    name = function.name
+
+    def configuration(**changed: Any) -> Change:
+        return lambda aws: aws.lambda_.update_function_configuration(FunctionName=name, **changed)
+
+    def variable(key: str, value: str | None) -> Change:
+        def change(aws: Aws) -> None:
+            have = aws.lambda_.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            variables = {**have, key: value or ""}
+            if value is None:
+                del variables[key]
+            aws.lambda_.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+        return change
+
+    def send_failures_elsewhere(aws: Aws) -> None:
+        aws.lambda_.put_function_event_invoke_config(
+            FunctionName=name,
+            DestinationConfig={"OnFailure": {"Destination": PLACE.arn("sqs", "other")}},
+        )
+
+    variables = [each.split()[1] for each in function.properties if each.startswith("variable ")]
+    rows: Rows = {
+        "role": configuration(Role=PLACE.iam("role/Other")),
+        "handler": configuration(Handler="other.handler"),
+        "runtime": configuration(Runtime="python3.10"),
+        "timeout": configuration(Timeout=3),
+        "memory": configuration(MemorySize=256),
+        "code": lambda aws: aws.lambda_.update_function_code(FunctionName=name, ZipFile=OTHER_CODE),
+        "architecture": lambda _: set_architecture({"FunctionName": name, "Architectures": ["x86_64"]}),
+        "reserved concurrency": lambda aws: aws.lambda_.put_function_concurrency(
+            FunctionName=name, ReservedConcurrentExecutions=1
+        ),
+        "reserved concurrency, none": lambda aws: aws.lambda_.delete_function_concurrency(FunctionName=name),
+        **{f"variable {each}": variable(each, "something else") for each in variables},
+        "variable LOG_LEVEL, none": variable("LOG_LEVEL", None),
+        "variable TABLE_NAME, none": variable("TABLE_NAME", None),
+    }
+    if "failure destination" in function.properties:
+        rows["failure destination"] = send_failures_elsewhere
+        rows["failure destination, none"] = lambda aws: aws.lambda_.delete_function_event_invoke_config(
+            FunctionName=name
+        )
+    return rows
+
+
+def on_permission(_: Resource) -> Rows:
+    def anew(**changed: Any) -> Change:
+        statement = {
+            "FunctionName": NAMES.aggregator,
+            "StatementId": statement_id(BUCKET),
+            "Action": "lambda:InvokeFunction",
+            "Principal": "s3.amazonaws.com",
+            "SourceAccount": PLACE.account,
+            "SourceArn": PLACE.bucket(BUCKET),
+            **changed,
+        }
+
+        def change(aws: Aws) -> None:
+            remove(aws)
+            given: Any = {name: value for name, value in statement.items() if value is not None}
+            aws.lambda_.add_permission(**given)
+
+        return change
+
+    def remove(aws: Aws) -> None:
+        aws.lambda_.remove_permission(FunctionName=NAMES.aggregator, StatementId=statement_id(BUCKET))
+
+    return {
+        "action": anew(Action="lambda:GetFunction"),
+        "principal": anew(Principal="sns.amazonaws.com"),
+        "source account": anew(SourceAccount="210987654321"),
+        "source account, none": anew(SourceAccount=None),
+        "source bucket": anew(SourceArn=None),
+        "other conditions": only_for_an_organisation,
+        GONE: remove,
+    }
+
+
+def only_for_an_organisation(_: Aws) -> None:
+    """As AddPermission can; moto forgets the account over it."""
+    (statement,) = in_moto(NAMES.aggregator).policy.statements
+    statement["Condition"]["StringEquals"]["aws:PrincipalOrgID"] = "o-1234567890"
+
+
+def set_architecture(params: Mapping[str, Any], **_: Any) -> None:
+    """As UpdateFunctionCode does; moto leaves it as it is."""
+    if "Architectures" in params:
+        in_moto(params["FunctionName"]).architectures = params["Architectures"]
+
+
+def forget_destination(params: Mapping[str, Any], **_: Any) -> None:
+    """As PutFunctionEventInvokeConfig does; moto keeps the first one for good."""
+    in_moto(params["FunctionName"]).event_invoke_config.clear()
+
+
+def in_moto(function: str) -> Any:
+    return lambda_simple_backends[ACCOUNT][REGION].get_function(function)
+
+
+def on_notification(_: Resource) -> Rows:
+    def rule(**changed: Any) -> Change:
+        def change(aws: Aws) -> None:
+            have: Any = aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
+            rules: Any = [{**each, **changed} for each in have["LambdaFunctionConfigurations"]]
+            aws.s3.put_bucket_notification_configuration(
+                Bucket=BUCKET, NotificationConfiguration={"LambdaFunctionConfigurations": rules}
+            )
+
+        return change
+
+    def remove(aws: Aws) -> None:
+        aws.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+
+    return {"events": rule(Events=["s3:ObjectCreated:Put"]), GONE: remove}
+
+
+def on_trigger(_: Resource) -> Rows:
+    def mapping(**changed: Any) -> Change:
+        def change(aws: Aws) -> None:
+            (have,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
+            aws.lambda_.update_event_source_mapping(UUID=have["UUID"], **changed)
+
+        return change
+
+    return {
+        "state": mapping(Enabled=False),
+        "batch size": mapping(BatchSize=10),
+        "partial batch responses": mapping(FunctionResponseTypes=[]),
+        "at once": mapping(ScalingConfig={"MaximumConcurrency": 5}),
+        "at once, any": mapping(ScalingConfig={}),
+    }
+
+
+def on_log_group(group: Resource) -> Rows:
+    return {
+        "retention": lambda aws: aws.logs.put_retention_policy(logGroupName=group.name, retentionInDays=1),
+        "retention, forever": lambda aws: aws.logs.delete_retention_policy(logGroupName=group.name),
+    }
+
+
+def on_alarm(alarm: Resource) -> Rows:
+    def anew(**changed: Any) -> Change:
+        def change(aws: Aws) -> None:
+            have: Any = aws.cloudwatch.describe_alarms(AlarmNames=[alarm.name])["MetricAlarms"][0]
+            model: Any = aws.cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape
+            kept = {name: value for name, value in have.items() if name in model.members}
+            aws.cloudwatch.put_metric_alarm(**{**kept, **changed})
+
+        return change
+
+    return {
+        "condition": anew(Threshold=99),
+        "condition, periods": anew(EvaluationPeriods=3),
+        "condition, namespace": anew(Namespace="Other"),
+        "missing data": anew(TreatMissingData="breaching"),
+        "description": anew(AlarmDescription="Other"),
+        "topic": anew(AlarmActions=[PLACE.arn("sns", "other")]),
+        "actions": lambda aws: aws.cloudwatch.disable_alarm_actions(AlarmNames=[alarm.name]),
+    }
+
+
+CHANGES: Mapping[str, Callable[[Resource], Rows]] = {
+    "table": on_table,
+    "queue": on_queue,
+    "policy": on_policy,
+    "role": on_role,
+    "function": on_function,
+    "permission": on_permission,
+    "notification": on_notification,
+    "trigger": on_trigger,
+    "log group": on_log_group,
+    "alarm": on_alarm,
+}
+# Properties that cannot be changed by hand, and why.
+FIXED = {
+    ("table", "key"): "no table can change its key",
+    ("permission", "effect"): "Lambda makes no statement that denies",
+    ("notification", "keys"): "a bucket's prefix and suffix are declared by its rule",
+    ("notification", "function"): "a rule that calls something else is foreign",
+}
+UNTAGGED = {"permission", "notification"}
+
+
+def tag_changes(resource: Resource) -> Rows:
+    """Each tag of a resource, taken away and with another value, as far as that is drift."""
+    arn, name = resource.arn, resource.name
+
+    def untag(key: str) -> Change:
+        return lambda aws: untagging(aws)([key])
+
+    def untagging(aws: Aws) -> Callable[[list[str]], object]:
+        calls: dict[str, Callable[[list[str]], object]] = {
+            "table": lambda keys: aws.dynamodb.untag_resource(ResourceArn=arn, TagKeys=keys),
+            "queue": lambda keys: aws.sqs.untag_queue(QueueUrl=queue_url(aws, name), TagKeys=keys),
+            "policy": lambda keys: aws.iam.untag_policy(PolicyArn=arn, TagKeys=keys),
+            "role": lambda keys: aws.iam.untag_role(RoleName=name, TagKeys=keys),
+            "function": lambda keys: aws.lambda_.untag_resource(Resource=arn, TagKeys=keys),
+            "trigger": lambda keys: aws.lambda_.untag_resource(Resource=mapping_arn(aws), TagKeys=keys),
+            "log group": lambda keys: aws.logs.untag_resource(resourceArn=arn, tagKeys=keys),
+            "alarm": lambda keys: aws.cloudwatch.untag_resource(ResourceARN=arn, TagKeys=keys),
+        }
+        return calls[resource.kind]
+
+    def tag(key: str) -> Change:
+        return lambda aws: tagging(aws)(key)
+
+    def tagging(aws: Aws) -> Callable[[str], object]:
+        calls: dict[str, Callable[[str], object]] = {
+            "queue": lambda key: aws.sqs.tag_queue(QueueUrl=queue_url(aws, name), Tags={key: "other"}),
+            "policy": lambda key: aws.iam.tag_policy(PolicyArn=arn, Tags=[{"Key": key, "Value": "other"}]),
+            "role": lambda key: aws.iam.tag_role(RoleName=name, Tags=[{"Key": key, "Value": "other"}]),
+            "function": lambda key: aws.lambda_.tag_resource(Resource=arn, Tags={key: "other"}),
+            "trigger": lambda key: aws.lambda_.tag_resource(Resource=mapping_arn(aws), Tags={key: "other"}),
+            "log group": lambda key: aws.logs.tag_resource(resourceArn=arn, tags={key: "other"}),
+            "alarm": lambda key: aws.cloudwatch.tag_resource(
+                ResourceARN=arn, Tags=[{"Key": key, "Value": "other"}]
+            ),
+        }
+        return calls[resource.kind]
+
+    rows = {f"tag {key}": untag(key) for key in resource.tags if not declares(resource, key)}
+    if resource.kind != "table":
+        rows["tag team, another"] = tag("team")
+    return rows
+
+
+def declares(resource: Resource, key: str) -> bool:
+    """Whether the tag is what was asked for, so that changing it is asking for something else."""
+    return resource.kind == "table" and key.startswith("s3agg:") and key != STACK_TAG
+
+
+def queue_url(aws: Aws, name: str) -> str:
+    return aws.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+
+
+def mapping_arn(aws: Aws) -> str:
+    (mapping,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
+    return mapping["EventSourceMappingArn"]
+
+
+# The table, and going through it
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change by hand, of one property of one resource."""
+
+    resource: Resource
+    name: str
+    change: Change
+
+    @property
+    def what(self) -> str:
+        """The property."""
+        return self.name.partition(", ")[0]
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the resource then is nobody's: what belongs to a stack at all is told by these tags."""
+        never = {"trigger", "log group"}
+        return self.what in {f"tag {STACK_TAG}", f"tag {REGION_TAG}"} and self.resource.kind not in never
+
+
+def table_of(stack: Stack) -> list[list[Row]]:
+    """The rows of each resource."""
+    return [
+        [
+            Row(resource, name, change)
+            for name, change in {
+                **CHANGES[resource.kind](resource),
+                **(tag_changes(resource) if resource.kind not in UNTAGGED else {}),
+            }.items()
+        ]
+        for resource in stack.resources
+    ]
+
+
+@pytest.fixture(scope="module")
+def world(running_moto: MockAWS) -> Iterator[World]:
+    """An account with one stack that has everything."""
+    empty(running_moto)
+    world = make_world()
+    world.bucket(BUCKET)
+    world.somebody.iam.create_role(RoleName="Other", AssumeRolePolicyDocument=OTHER_TRUST)
+    options = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
+    create(world, Request((BUCKET,), options=options))
+    # Of a bucket that never had an event nobody would know once its permission is gone.
+    item: Any = {"BucketName": {"S": BUCKET}, "refreshed": {"N": "1"}}
+    world.somebody.dynamodb.put_item(TableName=NAMES.table, Item=item)
+    hooks: Any = {"UpdateFunctionCode": set_architecture, "PutFunctionEventInvokeConfig": forget_destination}
+    clients = (world.aws.lambda_, world.somebody.lambda_)
+    for client in clients:
+        for operation, hook in hooks.items():
+            client.meta.events.register(f"provide-client-params.lambda.{operation}", hook)
+    yield world
+    for client in clients:
+        for operation, hook in hooks.items():
+            client.meta.events.unregister(f"provide-client-params.lambda.{operation}", hook)
+
+
+def create(world: World, request: Request) -> list[engine.Change]:
+    """What `create` does, and `create --dry-run` shows."""
+    deployed = deployment.for_create(world.aws, NAMES, request)
+    plan = deployed.plan()
+    done = [
+        event.change
+        for event in deployment.bring(world.aws, deployed, plan)
+        if isinstance(event, engine.Finished)
+    ]
+    assert {each.resource.key for each in done} == {each.resource.key for each in plan.to_do}
+    return done
+
+
+def rounds(rows: list[list[Row]]) -> Iterator[list[Row]]:
+    """One row of each resource at a time."""
+    for each in zip_longest(*rows):
+        yield [row for row in each if row is not None]
+
+
+def differing(row: Row, differences: Any) -> bool:
+    """Whether the row's property differs, and nothing else; declared and found tell of it."""
+    return [(each.what, each.declared != each.found) for each in differences] == [(row.what, True)]
+
+
+def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
+    rows = table_of(deployment.read(world.aws, NAMES).stack)
+
+    missing = []
+    for each in rows:
+        resource = each[0].resource
+        tags = [] if resource.kind in UNTAGGED else [t for t in resource.tags if not declares(resource, t)]
+        declared = {*resource.properties, *(f"tag {tag}" for tag in tags)}
+        fixed = {what for kind, what in FIXED if kind == resource.kind}
+        missing += [(resource.key, what) for what in declared - fixed - {row.what for row in each}]
+
+    assert missing == []
+
+
+def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    rows = table_of(deployment.read(world.aws, NAMES).stack)
+    wrong: list[object] = []
+    for changed in rounds(rows):
+        for row in changed:
+            row.change(world.somebody)
+
+        shown = status.read(world.aws, NAMES)
+        done = {each.resource.key: each for each in create(world, Request(adopt=any_foreign(changed)))}
+
+        odd = {(each.kind, each.name): each for each in shown.resources if each.state != "ok"}
+        expected = {row.resource.key for row in changed}
+        wrong += [("named", key) for key in odd.keys() ^ expected]
+        wrong += [("mended", key) for key in done.keys() ^ expected]
+        for row in changed:
+            key = row.resource.key
+            if key in odd and key in done:
+                told = odd[key].state, [(each.what, each.found) for each in odd[key].differences]
+                mended = row.name == GONE or differing(row, done[key].differences)
+                if not mended or odd[key].state != state(row) or (state(row) == "drifted") != bool(told[1]):
+                    wrong.append((key, row.name, told, done[key].differences))
+
+    left = [each.resource.key for each in deployment.read(world.aws, NAMES).plan().to_do]
+    properties = {(row.resource.key, row.what) for each in rows for row in each}
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        sys.stdout.write(f"\ndrift: {len(properties)} properties, {sum(map(len, rows))} changes\n")
+    assert wrong == []
+    assert left == []
+
+
+def any_foreign(changed: list[Row]) -> bool:
+    return any(row.is_foreign for row in changed)
+
+
+def state(row: Row) -> str:
+    if row.name == GONE:
+        return "missing"
+    return "foreign" if row.is_foreign else "drifted"
