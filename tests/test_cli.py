@@ -25,7 +25,7 @@ from tests.support.aws import (
     make_world,
 )
 
-COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "local", "demo"]
+COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "local", "demo"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ FLOORS = (
     {"activity"},
     {"stack", "engine"},
     {"deployment"},
-    {"status", "probe", "redrive"},
+    {"status", "probe", "redrive", "operator_policy"},
     {"demo"},
     {"render"},
     {"cli", "__main__"},
