@@ -141,6 +141,8 @@ WRONG = {
     "watching a pipe": ("status --watch", "redraws a terminal"),
     "an unknown runtime": ("create --bucket uploads --runtime python2.7", "no runtime python2.7"),
     "no bucket at all": ("create", "Name one with --bucket"),
+    "a policy for no bucket": ("policy", "Name one with --bucket"),
+    "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
 }
 
@@ -266,6 +268,17 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     assert dry.err == "Next: s3agg redrive --stack S3EventAggregator\n"
     assert done.out.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
     assert stays.err == "not understood: stays\n"
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, output: str) -> None:
+    ran = aws_shell("policy", "--bucket", "uploads", "--output", output, "--stack", "Other")
+
+    assert ran.code == 0
+    assert ran.document["Version"] == "2012-10-17"
+    assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.out
+    assert "arn:aws:s3:::uploads" in ran.out
+    assert ran.err.startswith("Warning: Who may write the roles' policies may as well do anything")
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
