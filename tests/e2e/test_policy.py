@@ -1,0 +1,254 @@
+"""With IAM enforced, whoever has the printed policy can do everything with s3agg; and needs all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from s3agg import deployment, engine, probe, redrive, status
+from s3agg.aws import Aws
+from s3agg.deployment import Request
+from s3agg.errors import S3aggError
+from s3agg.local import ACCOUNT, REGION
+from s3agg.local.session import of_nobody
+from tests.e2e import support
+from tests.e2e.support import Cli, OwnStack, World
+from tests.support import iam
+
+pytestmark = pytest.mark.e2e
+
+# The emulator asks for these on everything, whatever they are about ...
+WITHOUT_RESOURCE = (
+    "cloudwatch:DeleteAlarms",
+    "cloudwatch:DescribeAlarms",
+    "cloudwatch:ListTagsForResource",
+    "cloudwatch:TagResource",
+    "iam:CreatePolicy",
+    "lambda:CreateFunction",
+)
+# ... and of these it does not know what their conditions are about.
+WITHOUT_CONTEXT = (
+    "iam:AttachRolePolicy",
+    "iam:CreateRole",
+    "iam:DetachRolePolicy",
+    "iam:PutRolePermissionsBoundary",
+    "lambda:CreateEventSourceMapping",
+)
+DENIED = re.compile(r"not authorized to perform: ([a-z0-9]+:[A-Za-z]+)")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with support.world(tmp_path_factory.mktemp("homes"), auth=True) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with keys of their own, who may do nothing yet."""
+
+    world: World
+    name: str
+    key: str
+    secret: str
+
+    @classmethod
+    def of(cls, world: World, name: str) -> User:
+        users = world.client("iam")
+        users.create_user(UserName=name)
+        made = users.create_access_key(UserName=name)["AccessKey"]
+        return cls(world, name, made["AccessKeyId"], made["SecretAccessKey"])
+
+    def may(self, name: str, document: str) -> None:
+        """Give them a policy of this text, which replaces their last one of this name."""
+        users = self.world.client("iam")
+        arn = f"arn:aws:iam::{ACCOUNT}:policy/{self.name}{name}"
+        users.create_policy(PolicyName=f"{self.name}{name}", PolicyDocument=document)
+        users.attach_user_policy(UserName=self.name, PolicyArn=arn)
+
+    def may_inline(self, document: dict[str, Any]) -> None:
+        self.world.client("iam").put_user_policy(
+            UserName=self.name, PolicyName="inline", PolicyDocument=json.dumps(document)
+        )
+
+    def runs(self, cli: Cli) -> Cli:
+        return cli.set(AWS_ACCESS_KEY_ID=self.key, AWS_SECRET_ACCESS_KEY=self.secret)
+
+    def aws(self, denied: set[str]) -> Aws:
+        """AWS as they see it; which actions they were denied is noted."""
+        session = of_nobody()
+        session.set_credentials(self.key, self.secret)
+
+        def note(parsed: dict[str, Any], model: Any, **_: Any) -> None:
+            if found := DENIED.search(parsed.get("Error", {}).get("Message", "")):
+                denied.add(found[1])
+            elif model.name == "HeadBucket" and parsed.get("Error", {}).get("Code") == "403":
+                denied.add("s3:ListBucket")  # a HEAD has no body to say it in
+
+        session.register("after-call", note)
+        emulator, gateway = self.world.machine.emulator, self.world.machine.gateway
+        return Aws(
+            region=REGION,
+            endpoint_url=emulator.url,
+            endpoints={"storagegateway": gateway.url},
+            session=session,
+        )
+
+
+def allowing(*actions: str) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(guarded: World) -> None:
+    own, bucket = guarded.stack(), guarded.bucket()
+    share = guarded.share(bucket)
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/Boundary"
+    guarded.client("iam").create_policy(
+        PolicyName="Boundary",
+        PolicyDocument=json.dumps(allowing("dynamodb:*", "logs:*", "s3:*", "sqs:*", "storagegateway:*")),
+    )
+    user = User.of(guarded, "operator")
+    before = guarded.inventory()
+
+    printed = own.run.must("policy", "--bucket", bucket, "--permissions-boundary", boundary)
+    user.may("Printed", printed.stdout)
+    user.may_inline(allowing(*WITHOUT_RESOURCE, *WITHOUT_CONTEXT))
+    run = user.runs(own.run)
+    hasty = ("--window", "1", "--min-interval", "1")
+    run.must("create", "--bucket", bucket, "--permissions-boundary", boundary, *hasty)
+    roles = [
+        guarded.client("iam").get_role(RoleName=role)["Role"]
+        for role in (own.names.aggregator_role, own.names.refresh_role)
+    ]
+    run.must("create", "--tag", "team=a")
+    again = run.must("policy")
+    healthy = run.must("status").json["healthy"]
+    uploaded = run.must("test-upload").json
+    run.must("redrive", "--dry-run")
+    run.must("delete", "--yes")
+
+    assert [role["PermissionsBoundary"]["PermissionsBoundaryArn"] for role in roles] == [boundary] * 2
+    assert again.json == printed.json
+    assert healthy
+    assert uploaded["refreshes"][0]["shares"] == [share]
+    after = guarded.inventory()
+    assert after.pop("policies").keys() == before.pop("policies").keys() | {"operatorPrinted"}
+    assert after == before
+
+
+# What the emulator asks for and the printed policy has, but for ...
+NOT_ASKED_FOR = {
+    "iam:PassRole": "the emulator lets everybody pass roles",
+}
+
+
+def test_without_any_of_its_actions_something_fails(guarded: World) -> None:
+    """Whoever starts with no rights, and gets only what they are denied, ends with all that is printed."""
+    life = Life(guarded, guarded.stack(), guarded.bucket(), User.of(guarded, "beginner"))
+
+    life.live()
+
+    assert life.allowed == {grant.action for grant in iam.grants(life.printed)} - NOT_ASKED_FOR.keys()
+
+
+@dataclass
+class Life:
+    """A stack's life, by somebody who gets each right once it is missing."""
+
+    world: World
+    own: OwnStack
+    bucket: str
+    user: User
+    allowed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.printed = self.own.run.must("policy", "--bucket", self.bucket).json
+        self.inventory = self.world.inventory()
+
+    def live(self) -> None:
+        names, hasty = self.own.names, {"window": 1, "min_interval": 1}
+        self.insist(lambda aws: self.create(aws, Request((self.bucket,), options=hasty)))
+        changes = {
+            "tags": {"team": "a"},
+            "memory": 256,
+            "write_capacity": 6,
+            "alarm_topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:any",
+        }
+        self.spoil()
+        self.insist(lambda aws: self.create(aws, Request(options=changes)))
+        self.insist(
+            lambda aws: self.create(aws, Request(options={"tags": {"team": "b"}, "alarm_topic": "none"}))
+        )
+        self.insist(lambda aws: status.read(aws, names))
+        self.insist(self.test_upload)
+        self.fail()
+        self.insist(self.redrive)
+        self.insist(self.detach)
+        self.insist(self.delete)
+
+    def insist(self, step: Callable[[Aws], object]) -> None:
+        """Do it until nothing is denied; what was denied is then allowed."""
+        while True:
+            denied: set[str] = set()
+            try:
+                step(self.user.aws(denied))
+            except S3aggError:
+                assert denied, "it failed, but not for want of rights"
+            if not denied:
+                return
+            assert not denied & self.allowed, "a right that was given does not help"
+            self.allowed |= denied
+            self.allow()
+
+    def allow(self) -> None:
+        """Give them of the printed policy what they are allowed, and of what the emulator adds to it."""
+        statements = [
+            {**statement, "Action": actions}
+            for statement in self.printed["Statement"]
+            if (actions := [each for each in iam.listed(statement["Action"]) if each in self.allowed])
+        ]
+        more = sorted(self.allowed & {*WITHOUT_RESOURCE, *WITHOUT_CONTEXT})
+        statements += allowing(*more)["Statement"] if more else []
+        self.user.may_inline({"Version": "2012-10-17", "Statement": statements})
+
+    def create(self, aws: Aws, request: Request) -> None:
+        finish(engine.apply(aws, deployment.for_create(aws, self.own.names, request).plan()))
+
+    def spoil(self) -> None:
+        pass
+
+    def fail(self) -> None:
+        """Leave two dead letters: one that can go back to work, and one that nobody understands."""
+        sqs = self.world.client("sqs")
+        url = sqs.get_queue_url(QueueName=self.own.names.dead_letters)["QueueUrl"]
+        attributes = {"bucket-name": {"DataType": "String", "StringValue": self.bucket}}
+        sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
+        sqs.send_message(QueueUrl=url, MessageBody="strange")
+
+    def test_upload(self, aws: Aws) -> None:
+        deployed = deployment.read(aws, self.own.names)
+        rule = deployment.the_bucket(deployed, self.bucket)
+        finish(probe.run(aws, deployed, rule, count=1, timeout_s=20, keep=False))
+
+    def redrive(self, aws: Aws) -> None:
+        finish(redrive.run(aws, deployment.read(aws, self.own.names), dry_run=False))
+
+    def detach(self, aws: Aws) -> None:
+        names = self.own.names
+        _, plan = deployment.for_detach(aws, names, [self.bucket])
+        finish(deployment.detach(aws, names, [self.bucket], plan))
+
+    def delete(self, aws: Aws) -> None:
+        _, plan = deployment.for_delete(aws, self.own.names)
+        finish(engine.apply(aws, plan))
+
+
+def finish(events: Iterable[object]) -> None:
+    for _ in events:
+        pass
