@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from s3agg.settings import Names, Settings, check_bucket_name
 from s3agg.stack import Stack
 
 LONGEST_MANAGED = 6144  # characters of a managed policy, whitespace not counted
+POLICY_ARN = r"arn:[\w-]+:iam::\w+:policy/[\w+=,.@/-]+"  # a condition would take * and ? for patterns
 
 Document = dict[str, Any]
 
@@ -68,9 +70,12 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
             if not buckets:
                 raise UsageProblem(f"The stack {names.stack} has no bucket yet", "Name one with --bucket")
     stack = stacks.make(aws.place, names, settings, dict.fromkeys(buckets, KeyFilter()))
-    if settings.permissions_boundary in [each.arn for each in stack.resources if isinstance(each, Policy)]:
+    named = settings.permissions_boundary
+    if named and not re.fullmatch(POLICY_ARN, named):
+        raise UsageProblem(f"{named} is not the ARN of a policy", "Name one in full, without * and ?")
+    if named in [each.arn for each in stack.resources if isinstance(each, Policy)]:
         raise UsageProblem(
-            f"{settings.permissions_boundary} is a policy of the stack, which cannot bound its own roles",
+            f"{named} is a policy of the stack, which cannot bound its own roles",
             "Name a policy that only administrators can change",
         )
     return stack

@@ -14,7 +14,7 @@ from moto.core.models import MockAWS
 from s3agg import deployment, engine, operator_policy, probe, redrive, status
 from s3agg import stack as stacks
 from s3agg.aws import Place
-from s3agg.deployment import Request
+from s3agg.deployment import Deployment, Request
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.iam import Policy
 from s3agg.resources.s3 import KeyFilter
@@ -75,9 +75,10 @@ class Life:
             Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "write_capacity": 6})
         )
         status.read(self.world.aws, NAMES)
+        deployed = deployment.read(self.world.aws, NAMES)
         for bucket in BUCKETS:
-            self.test_upload(bucket)
-        self.redrive()
+            self.test_upload(deployed, bucket)
+        self.redrive(deployed)
         self.delete()
         return needs_of(self.world)
 
@@ -109,7 +110,7 @@ class Life:
         (trigger,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
         aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], BatchSize=5)
 
-    def test_upload(self, bucket: str) -> None:
+    def test_upload(self, deployed: Deployment, bucket: str) -> None:
         """Of two objects, one versioned; their events show, their refresh does not."""
         wire = self.world.wire
         wire.answer("s3:PutObject", {})
@@ -122,11 +123,10 @@ class Life:
             return {"events": [{"timestamp": 1, "message": line} for line in sent]}
 
         wire.answer("logs:FilterLogEvents", lines)
-        deployed = deployment.read(self.world.aws, NAMES)
         rule = deployment.the_bucket(deployed, bucket)
         finish(probe.run(self.world.aws, deployed, rule, count=2, timeout_s=2, keep=False))
 
-    def redrive(self) -> None:
+    def redrive(self, deployed: Deployment) -> None:
         """One event, one refresh message, and one message that nobody understands."""
         aws, wire = self.world.somebody, self.world.wire
         url = aws.sqs.get_queue_url(QueueName=NAMES.dead_letters)["QueueUrl"]
@@ -138,7 +138,6 @@ class Life:
         attributes: Any = {"bucket-name": {"DataType": "String", "StringValue": BUCKETS[0]}}
         aws.sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
         wire.answer("lambda:Invoke", lambda: {"Payload": BytesIO(b"null")})
-        deployed = deployment.read(self.world.aws, NAMES)
         finish(redrive.run(self.world.aws, deployed, dry_run=False))
 
     def delete(self) -> None:
@@ -356,6 +355,12 @@ def test_another_failure_to_read_the_stack_is_none_of_permissions(world: World) 
 def test_a_policy_that_the_operator_may_write_bounds_nothing(world: World) -> None:
     with pytest.raises(UsageProblem, match="cannot bound its own roles"):
         ask(world, "one", boundary=PLACE.iam(f"policy/{NAMES.dynamo_policy}"))
+
+
+@pytest.mark.parametrize("boundary", ["policy/*", "policy/Bound?", "role/Boundary"])
+def test_what_is_not_one_policy_is_no_boundary(world: World, boundary: str) -> None:
+    with pytest.raises(UsageProblem, match="is not the ARN of a policy"):
+        ask(world, "one", boundary=PLACE.iam(boundary))
 
 
 def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
