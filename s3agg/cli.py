@@ -463,6 +463,35 @@ def redrive(where: Where, dry_run: bool) -> int:
     return 0 if report.ok else 1
 
 
+@cli.command(
+    epilog=examples(
+        "s3agg policy --bucket my-uploads > operator.json",
+        "s3agg policy --permissions-boundary arn:aws:iam::123456789012:policy/Boundary",
+    )
+)
+@click.option(
+    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable. [default: those attached]"
+)
+@click.option(
+    "--permissions-boundary",
+    "boundary",
+    metavar="ARN",
+    callback=none_or("iam"),
+    help="Policy that must bound both roles, or none. [default: as create was asked]",
+)
+@aws_options
+def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
+    """Print the IAM policy that whoever runs s3agg needs, for this stack, region and account.
+
+    It is always JSON, for: aws iam create-policy --policy-document file://operator.json
+    """
+    from s3agg import operator_policy
+
+    screen = where.screen()
+    screen.document(operator_policy.make(where.aws(screen), where.names, buckets, boundary))
+    return 0
+
+
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=4566, show_default=True, help="Port; 0 for a free one."

@@ -17,7 +17,7 @@ from s3agg.activity import LogLine, from_ms
 from s3agg.aws import Aws
 from s3agg.deployment import Deployment
 from s3agg.refusals import doing
-from s3agg.resources.s3 import Notification
+from s3agg.resources.s3 import TEST_OBJECT, Notification
 from s3agg.stack import REFRESH_TIMEOUT_S, Stack
 
 NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
@@ -148,7 +148,7 @@ class _Probe:
         # A rule's prefix and suffix are URL-encoded, as S3 wants them; keys are not.
         keys = self.notification.keys
         prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
-        names = [f"{prefix}s3agg-test-{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
+        names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
 
         def put(key: str) -> None:
             answer = self.aws.s3.put_object(
@@ -206,7 +206,7 @@ class _Probe:
 
     def see_events(self) -> Iterator[Event]:
         group = self.stack.aggregator.log_group.name
-        for line in activity.log_lines(self.aws, group, self.since, f"s3agg-test-{self.run_id}-"):
+        for line in activity.log_lines(self.aws, group, self.since, f"{TEST_OBJECT}{self.run_id}-"):
             message, _, encoded = line.message.rpartition(" key=")
             key = unquote_plus(encoded)
             if key not in self.uploaded or self.became.get(key) == "opened the window":

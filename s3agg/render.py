@@ -129,10 +129,14 @@ class Screen:
     def show(self, as_object: object, as_table: Callable[[], RenderableType]) -> None:
         """Print a result, as one JSON document or as a table."""
         if self.as_json:
-            self.out.file.write(to_json(as_object) + "\n")
-            self.out.file.flush()
+            self.document(as_object)
         else:
             self.out.print(as_table())
+
+    def document(self, content: object) -> None:
+        """Print a JSON document, for a program whatever --output says."""
+        self.out.file.write(to_json(content) + "\n")
+        self.out.file.flush()
 
     def ask_about(self, deployment: Deployment, plan: Plan) -> None:
         """Show on stderr what a question is about."""

@@ -26,7 +26,7 @@ from tests.support.aws import (
     make_world,
 )
 
-COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "local", "demo"]
+COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "local", "demo"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,8 @@ WRONG = {
     "watching a pipe": ("status --watch", "redraws a terminal"),
     "an unknown runtime": ("create --bucket uploads --runtime python2.7", "no runtime python2.7"),
     "no bucket at all": ("create", "Name one with --bucket"),
+    "a policy for no bucket": ("policy", "Name one with --bucket"),
+    "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
 }
 
@@ -303,6 +305,17 @@ def test_the_blogs_stack_is_removed_if_that_is_said(aws_shell: Shell) -> None:
 
     assert ran.code == 0
     assert aws_shell("delete", "--yes").err.startswith("There is no stack")
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, output: str) -> None:
+    ran = aws_shell("policy", "--bucket", "uploads", "--output", output, "--stack", "Other")
+
+    assert ran.code == 0
+    assert ran.document["Version"] == "2012-10-17"
+    assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.out
+    assert "arn:aws:s3:::uploads" in ran.out
+    assert ran.err.startswith("Warning: Who may write the roles' policies may as well do anything")
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

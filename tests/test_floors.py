@@ -21,7 +21,7 @@ FLOORS = (
     {"stack", "engine"},
     {"adoption"},
     {"deployment"},
-    {"status", "probe", "redrive"},
+    {"status", "probe", "redrive", "operator_policy"},
     {"demo"},
     {"render"},
     {"cli", "__main__"},

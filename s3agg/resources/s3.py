@@ -27,6 +27,7 @@ BUSY = Refusal("OperationAborted")  # another change to the bucket is running (F
 UNVALIDATED = Refusal("InvalidArgument", "Unable to validate the following destination")  # FACTS 4
 SPREADING_S = 5  # a read this soon after a write may still show what was there before
 WHOLE_BUCKET = "the whole bucket"
+TEST_OBJECT = "s3agg-test-"  # what the key of each object that test-upload makes holds
 
 Configuration = dict[str, Any]
 

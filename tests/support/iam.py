@@ -1,0 +1,204 @@
+"""IAM for the tests: which actions a call needs, on what, and whether a policy allows that.
+
+As in AWS's service authorization reference; no emulator judges by all of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from s3agg.aws import Place
+from tests.support.aws import Call
+
+# What IAM calls otherwise than the API.
+ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:PutBucketNotificationConfiguration": "s3:PutBucketNotification",
+    "s3control:ListAccessPoints": "s3:ListAccessPoints",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+# To make something with tags takes the right to tag it, too.
+TAGGING = {
+    "cloudwatch:PutMetricAlarm": "cloudwatch:TagResource",
+    "dynamodb:CreateTable": "dynamodb:TagResource",
+    "iam:CreatePolicy": "iam:TagPolicy",
+    "iam:CreateRole": "iam:TagRole",
+    "lambda:CreateEventSourceMapping": "lambda:TagResource",
+    "lambda:CreateFunction": "lambda:TagResource",
+    "logs:CreateLogGroup": "logs:TagResource",
+    "sqs:CreateQueue": "sqs:TagQueue",
+}
+EVERYWHERE = "*"  # what AWS has no narrower resource for
+NOWHERE = {"sts:GetCallerIdentity"}  # everybody may
+WIDE = {
+    "cloudwatch:GetMetricData",
+    "lambda:CreateEventSourceMapping",
+    "lambda:GetAccountSettings",
+    "lambda:ListEventSourceMappings",
+    "logs:DescribeLogGroups",
+    "s3:ListAccessPoints",
+    "storagegateway:ListFileShares",
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """One action on one resource, and what the request tells of itself."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+def needs(call: Call, place: Place, trigger_of: str) -> Iterator[Need]:
+    """What the caller of this must be allowed. `trigger_of` is the function of every trigger there is."""
+    operation, params = call.operation, call.params
+    if operation in NOWHERE:
+        return
+    action = ACTIONS.get(operation, operation)
+    if operation == "s3:DeleteObject" and "VersionId" in params:
+        action = "s3:DeleteObjectVersion"
+    context = _context(operation, params, place, trigger_of)
+    for resource in _resources(action, params, place):
+        yield Need(action, resource, context)
+    if operation in TAGGING and (params.get("Tags") or params.get("tags")):
+        trigger = operation == "lambda:CreateEventSourceMapping"
+        tagged = [place.arn("lambda", "event-source-mapping:made")] if trigger else None
+        for resource in tagged or _resources(TAGGING[operation], params, place):
+            yield Need(TAGGING[operation], resource)
+    if operation == "lambda:GetFunction":  # which is how it tells of the tags
+        yield Need("lambda:ListTags", _resources(action, params, place)[0])
+    if operation in {"lambda:CreateFunction", "lambda:UpdateFunctionConfiguration"} and "Role" in params:
+        yield Need("iam:PassRole", params["Role"], {"iam:PassedToService": "lambda.amazonaws.com"})
+
+
+def _context(operation: str, params: Mapping[str, Any], place: Place, trigger_of: str) -> dict[str, str]:
+    """The condition keys that the policies may look at."""
+    service, _, name = operation.partition(":")
+    found = {}
+    if service == "iam" and name.startswith(("Attach", "Detach")):
+        found["iam:PolicyARN"] = params["PolicyArn"]
+    if "PermissionsBoundary" in params:
+        found["iam:PermissionsBoundary"] = params["PermissionsBoundary"]
+    if service == "lambda" and name.endswith("EventSourceMapping"):
+        # At a deletion AWS looks up whose it is.
+        found["lambda:FunctionArn"] = place.arn(
+            "lambda", f"function:{params.get('FunctionName', trigger_of)}"
+        )
+    return found
+
+
+NAMED_BY = {
+    # In IAM's calls a policy is named beside the role that it is for: the first that is there counts.
+    "RoleName": "role/{}",
+    "UserName": "user/{}",
+    "GroupName": "group/{}",
+    "PolicyName": "policy/{}",
+    "PolicyArn": "{}",
+    # In the other services there is only one of these.
+    "AlarmName": "alarm:{}",
+    "FileShareARN": "{}",
+    "FunctionName": "function:{}",
+    "QueueName": "{}",
+    "QueueUrl": "{}",
+    "Resource": "{}",
+    "ResourceARN": "{}",
+    "ResourceArn": "{}",
+    "TableName": "table/{}",
+    "logGroupName": "log-group:{}",
+    "resourceArn": "{}",
+}
+
+
+def _resources(action: str, params: Mapping[str, Any], place: Place) -> list[str]:
+    """The ARNs of what a call is about."""
+    service = action.partition(":")[0]
+    if action in WIDE:
+        return [EVERYWHERE]
+    if service == "s3":
+        return [place.bucket("/".join(params[name] for name in ("Bucket", "Key") if name in params))]
+    if action == "cloudwatch:DescribeAlarms":  # judged as of all, even when asked by names
+        return [place.arn(service, "alarm:*")]
+    if "AlarmNames" in params:
+        return [place.arn(service, f"alarm:{name}") for name in params["AlarmNames"]]
+    if "FileShareARNList" in params:
+        return list(params["FileShareARNList"])
+    if "UUID" in params:
+        return [place.arn(service, f"event-source-mapping:{params['UUID']}")]
+    name, form = next((name, form) for name, form in NAMED_BY.items() if name in params)
+    value = form.format(params[name].rpartition("/")[2] if name == "QueueUrl" else params[name])
+    if value.startswith("arn:"):
+        return [value]
+    found = place.iam(value) if service == "iam" else place.arn(service, value)
+    return [f"{found}:*" if service == "logs" and action != "logs:TagResource" else found]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action on one resource pattern, as a statement of a policy allows it."""
+
+    action: str
+    resource: str
+    conditions: tuple[tuple[str, tuple[str, ...]], ...]  # key, and the values that it may have
+
+    @property
+    def values(self) -> set[tuple[str, str]]:
+        """Each condition key with each value that it may have."""
+        return {(key, value) for key, values in self.conditions for value in values}
+
+    def allows(self, need: Need) -> bool:
+        return (
+            need.action == self.action
+            and fits(self.resource, need.resource)
+            and all(need.context.get(key) in values for key, values in self.conditions)
+        )
+
+
+def fits(pattern: str, resource: str) -> bool:
+    """Whether a resource is among those meant: a star is anything, as in IAM."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), resource) is not None
+
+
+def grants(*documents: Mapping[str, Any]) -> list[Grant]:
+    """All that these allow; only what our policies are made of is understood."""
+    found = []
+    for document in documents:
+        for statement in document["Statement"]:
+            assert statement["Effect"] == "Allow"
+            assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+            conditions = statement.get("Condition", {})
+            assert conditions.keys() <= {"ArnEquals", "StringEquals"}
+            keys = tuple(
+                (key, tuple(listed(values))) for each in conditions.values() for key, values in each.items()
+            )
+            found += [
+                Grant(action, resource, keys)
+                for action in listed(statement["Action"])
+                for resource in listed(statement["Resource"])
+            ]
+    return found
+
+
+def listed(value: str | Sequence[str]) -> list[str]:
+    """A list of one may be written as that one."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def refused(allowed: Sequence[Grant], wanted: Sequence[Need]) -> list[Need]:
+    """What is wanted and not allowed."""
+    return [need for need in wanted if not any(grant.allows(need) for grant in allowed)]
+
+
+def idle(allowed: Sequence[Grant], wanted: Sequence[Need]) -> list[Grant]:
+    """What is allowed and not wanted; the two forms of a log group's ARN are one."""
+
+    def one(grant: Grant) -> tuple[str, str]:
+        return grant.action, grant.resource.removesuffix(":*")
+
+    used = {one(grant) for grant in allowed if any(grant.allows(need) for need in wanted)}
+    return [grant for grant in allowed if one(grant) not in used]
