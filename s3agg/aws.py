@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.parsers import ResponseParserError
 
-from s3agg.errors import S3aggError, UsageProblem
+from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.local import REGION
 from s3agg.local.session import of_nobody
 from s3agg.refusals import Refusal, doing
@@ -149,16 +149,35 @@ class Aws:
     @cached_property
     def place(self) -> Place:
         """Who and where we are, from STS: the first call of every command, and its check of credentials."""
+        region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
+        if not region:
+            raise self._not_set_up()
         with doing("finding out whose credentials these are"):
-            region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
-            if not region:
-                raise exceptions.NoRegionError
             try:
                 arn = self.sts.get_caller_identity()["Arn"]
             except KeyError as error:  # botocore's reader, of a document that is somebody else's
                 raise ResponseParserError from error
         _, partition, _, _, account, *_ = arn.split(":")
         return Place(partition, region, account)
+
+    def _not_set_up(self) -> S3aggError:
+        """Say that there is no region; and what else is missing, as STS cannot be asked without one."""
+
+        def credentials() -> None:
+            if self._session.get_credentials() is None:
+                raise exceptions.NoCredentialsError
+
+        def region() -> None:
+            raise exceptions.NoRegionError
+
+        problems = []
+        for look in (region, credentials):
+            try:
+                with doing("setting up"):
+                    look()
+            except S3aggError as error:
+                problems.append(error)
+        return together("AWS is not set up", problems)
 
     def client(self, service: str) -> Any:
         """The service's client, made at its first use (boto3 does not make two at once safely)."""
@@ -249,11 +268,25 @@ class Aws:
         return str(configured)
 
     def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Do the same for each item, several at a time; the results in the items' order."""
+        """Do the same for each item, several at a time; the results in the items' order.
+
+        Every item is tried: the S3aggErrors of all that failed are raised as one.
+        """
+
+        def attempt(item: T) -> tuple[R | None, S3aggError | None]:
+            try:
+                return work(item), None
+            except S3aggError as error:
+                return None, error
+
         if min(self.workers, len(items)) <= 1:
-            return [work(item) for item in items]
-        with ThreadPoolExecutor(min(self.workers, len(items))) as pool:
-            return list(pool.map(work, items))
+            ended = [attempt(item) for item in items]
+        else:
+            with ThreadPoolExecutor(min(self.workers, len(items))) as pool:
+                ended = list(pool.map(attempt, items))
+        if failures := [error for _, error in ended if error]:
+            raise together("Several things failed", failures)
+        return [result for result, _ in ended]  # type: ignore[misc]  # none failed, so none is missing
 
     def once(self, key: object, ask: Callable[[], T]) -> T:
         """Ask AWS once for what several resources want to know; `forget` starts afresh."""
@@ -276,11 +309,13 @@ class Aws:
         *,
         refusals: Sequence[Refusal] = (),
         patience_s: float = 60,
+        at_most_s: float | None = None,
     ) -> T:
         """Try until it gives something: first soon, then slower, once a second at most.
 
         Errors among `refusals` mean "not yet". When patience ends, the last of them is raised, or
-        S3aggError if there was none. `what` completes the sentence "waiting for …".
+        S3aggError if there was none. `what` completes the sentence "waiting for …"; where it is known how
+        long it can take, `at_most_s`, that is counted down.
         """
         started = self.clock.monotonic()
         pause = 0.05
@@ -302,7 +337,8 @@ class Aws:
             if self.stopping.is_set():
                 raise S3aggError(f"Interrupted while waiting for {what}", "Run the command again")
             if waited > 1:
-                self.waiting(f"waiting for {what} ({waited:.0f} s)")
+                left = "" if at_most_s is None else f"at most {max(at_most_s - waited, 0):.0f} s more"
+                self.waiting(f"waiting for {what} ({left or f'{waited:.0f} s'})")
             self.clock.sleep(pause)
             pause = min(pause * 1.5, 1)
 

@@ -37,7 +37,7 @@ WATCH_S = 2
 
 
 def main(args: Sequence[str] | None = None, session: Session | None = None) -> NoReturn:
-    """Run the command line; one line on stderr for whatever fails (DESIGN 3 has the exit codes).
+    """Run the command line; one line on stderr for each thing that fails (DESIGN 3 has the exit codes).
 
     `session` is whose AWS the commands use, if not that of the options and the environment.
     """
@@ -51,13 +51,13 @@ def main(args: Sequence[str] | None = None, session: Session | None = None) -> N
         sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
-        fail(f"{command}: {error.format_message().rstrip('.')}. See {command} --help.", 2)
+        fail(2, f"{command}: {error.format_message().rstrip('.')}. See {command} --help.")
     except click.Abort:
-        fail("Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.", 1)
+        fail(1, "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.")
     except click.ClickException as error:
-        fail(error.format_message(), error.exit_code)
+        fail(error.exit_code, error.format_message())
     except S3aggError as error:
-        fail(str(error), error.exit_code)
+        fail(error.exit_code, *error.lines)
     except BrokenPipeError:
         # Whoever read our output has gone; so that Python does not complain about that at exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,8 +65,9 @@ def main(args: Sequence[str] | None = None, session: Session | None = None) -> N
     sys.exit(code or 0)
 
 
-def fail(message: str, code: int) -> NoReturn:
-    click.echo(printable(message), err=True)
+def fail(code: int, *lines: str) -> NoReturn:
+    for line in lines:
+        click.echo(printable(line), err=True)
     sys.exit(code)
 
 
@@ -309,16 +310,18 @@ def create(
     An option that is not given keeps what was asked for before; of a stack that is taken over with --adopt,
     what is deployed.
     """
-    from s3agg import deployment
+    from s3agg import deployment, preflight
 
     screen = where.screen()
     aws = where.aws(screen)
     request = deployment.Request(buckets, prefix, suffix, options, adopt)
-    deployed = deployment.for_create(aws, where.names, request)
-    plan = deployed.plan()
+    checked = preflight.check(aws, where.names, request)
+    plan = checked.plan
     if dry_run:
-        screen.plan(deployed, plan, done=False)
-        return NOT_AS_DECLARED if plan.to_do or plan.foreign else 0
+        screen.plan(checked.deployment, plan, done=False)
+    deployed = checked.passed()
+    if dry_run:
+        return NOT_AS_DECLARED if plan.to_do else 0
     screen.watch(deployment.bring(aws, deployed, plan))
     screen.plan(deployed, plan, done=True)
     bucket = (*buckets, deployed.stack.notifications[0].bucket)[0]
@@ -355,7 +358,8 @@ def delete(
 ) -> int:
     """Remove the whole stack, or detach a bucket from it.
 
-    Of a bucket's notifications only the stack's own rule is touched. Objects are never touched.
+    Of a bucket's notifications only the stack's own rule is touched. Objects are never touched. What is gone
+    already is no error.
     """
     from s3agg import deployment, engine
 
@@ -370,13 +374,13 @@ def delete(
     if dry_run:
         screen.plan(deployed, plan, done=False)
         return 0
-    if not yes:
+    if plan.to_do and not yes:
         screen.ask_about(deployed, plan)
         ask("Remove all this?")
     if buckets:
         screen.watch(deployment.detach(aws, where.names, buckets, plan))
     else:
-        screen.watch(engine.apply(aws, plan))
+        screen.watch(deployment.remove(aws, deployed, plan))
     screen.plan(deployed, plan, done=True)
     return 0
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from s3agg import deployment, engine, probe, status
+from s3agg import deployment, engine, preflight, probe, status
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
@@ -63,7 +63,7 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
             f"s3agg create --bucket {BUCKET} --window {window} --concurrency {CONCURRENCY}",
         )
         request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
-        made = deployment.for_create(aws, names, request)
+        made = preflight.check(aws, names, request).passed()
         yield from deployment.bring(aws, made, made.plan())
 
         yield Step(
@@ -83,8 +83,8 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
         yield status.read(aws, names)
 
         yield Step("Removing the stack", "s3agg delete")
-        _, plan = deployment.for_delete(aws, names)
-        yield from engine.apply(aws, plan)
+        going, plan = deployment.for_delete(aws, names)
+        yield from deployment.remove(aws, going, plan)
         if deployment.read(aws, names).exists:
             raise S3aggError("Something of the stack was left behind")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from s3agg import activity, adoption, engine
@@ -12,9 +12,8 @@ from s3agg import stack as stacks
 from s3agg.activity import BucketActivity
 from s3agg.aws import Aws, Place
 from s3agg.engine import Change, Key, Plan
-from s3agg.errors import S3aggError, UsageProblem
-from s3agg.refusals import DENIED, doing, is_error
-from s3agg.resources import s3
+from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.refusals import doing, is_denied
 from s3agg.resources.lambda_ import statements
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Found, Resource
@@ -31,8 +30,6 @@ from s3agg.settings import (
     statement_id,
 )
 from s3agg.stack import Stack
-
-SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,7 @@ class Deployment:
     stack: Stack
     found: Mapping[Key, Found]
     activity: Mapping[str, BucketActivity]
+    unread: Mapping[str, S3aggError]  # why the notifications of these buckets cannot be looked at
     adopt: bool = False  # what is foreign, but nobody else's, counts as ours
 
     @property
@@ -104,18 +102,19 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     table = found.get(bare.table.key)
     ours = table is not None and not engine.is_foreign(bare.table, table, adopt=request.adopt)
     items = _items(aws, names) if ours else {}
-    kept = (table.tags or {}) if table else {}
-    if request.adopt and not any(tag.startswith(TAG_PREFIX) for tag in kept):
-        # Where a table has any tag of ours, its tags say what was asked for; the rest is as by default.
-        kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
-    kept = {**_users_tags(kept, bare, found), **kept}
-    settings = Settings.declared(request.options, kept)
+    settings = Settings.declared(request.options, _kept(aws, bare, found, adopt=request.adopt))
     named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
     with_buckets = stacks.make(place, names, settings, candidates)
     found.update(engine.find(aws, [each.permission for each in with_buckets.notifications]))
-    for rule in aws.side_by_side(lambda each: _rule(aws, each, request), with_buckets.notifications):
-        found.update(rule)
+    unread: dict[str, S3aggError] = {}
+    for bucket, rule in zip(
+        candidates, aws.side_by_side(lambda each: _rule(aws, each), with_buckets.notifications), strict=True
+    ):
+        if isinstance(rule, S3aggError):
+            unread[bucket] = rule
+        else:
+            found.update(rule)
 
     def keys(notification: Notification) -> KeyFilter:
         rule = found.get(notification.key)
@@ -132,7 +131,18 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         for each in with_buckets.notifications
         if each.bucket in request.buckets or each.key in found or each.permission.key in found
     }
-    return Deployment(place, stacks.make(place, names, settings, attached), found, items, request.adopt)
+    stack = stacks.make(place, names, settings, attached)
+    return Deployment(place, stack, found, items, unread, request.adopt)
+
+
+def _kept(aws: Aws, bare: Stack, found: Mapping[Key, Found], *, adopt: bool) -> dict[str, str]:
+    """What was asked for before, as the table's tags say it."""
+    table = found.get(bare.table.key)
+    kept = (table.tags or {}) if table else {}
+    if adopt and not any(tag.startswith(TAG_PREFIX) for tag in kept):
+        # Where a table has any tag of ours, its tags say what was asked for; the rest is as by default.
+        kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
+    return {**_users_tags(kept, bare, found), **kept}
 
 
 def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]) -> dict[str, str]:
@@ -147,19 +157,18 @@ def _items(aws: Aws, names: Names) -> Mapping[str, BucketActivity]:
         return activity.buckets(aws, names.table)
 
 
-def _rule(aws: Aws, notification: Notification, request: Request) -> dict[Key, Found]:
+def _rule(aws: Aws, notification: Notification) -> dict[Key, Found] | S3aggError:
     """Our rule in a bucket's notifications, if it is there.
 
-    A bucket that nobody asks for now, and that we may no longer look at, must not keep a stack from
-    being shown or removed: it may be somebody else's by now.
+    A bucket that we may no longer look at must not keep a stack from being shown or removed: it may be
+    somebody else's by now.
     """
     try:
         return engine.find(aws, [notification])
     except S3aggError as error:
-        if notification.bucket in request.buckets or not is_error(error.__cause__, *DENIED):
+        if not is_denied(error):
             raise
-        aws.warn(f"Bucket {notification.bucket} is left alone: {error}")
-        return {}
+        return error
 
 
 def _bucket(statement: Mapping[str, Any]) -> str:
@@ -175,71 +184,6 @@ def _bucket(statement: Mapping[str, Any]) -> str:
         bucket = check_bucket_name(sid.removeprefix("SID_").replace("_", "."))
         return bucket if sid == statement_id(bucket) else ""
     return ""
-
-
-def for_create(aws: Aws, names: Names, request: Request) -> Deployment:
-    """Read the stack and check that what is asked can be; change nothing.
-
-    Raises UsageProblem or S3aggError that names every problem found.
-    """
-    options = dict(request.options)
-    override = aws.storage_gateway_override
-    if aws.lambda_is_local:
-        options["storage_gateway_endpoint"] = override
-    elif override is not None:
-        raise UsageProblem(
-            f"The endpoint {override} is set for Storage Gateway, but the functions would run in AWS",
-            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY (or services/storagegateway in the profile)",
-        )
-    if (runtime := options.get("runtime")) and runtime not in aws.runtimes:
-        raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
-    _refuse(aws.side_by_side(lambda each: _bucket_problem(aws, each), request.buckets))
-    deployment = read(aws, names, replace(request, options=options))
-    if deployment.stack.settings.min_interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:
-        raise UsageProblem(
-            f"--min-interval {deployment.stack.settings.min_interval} is too short",
-            f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
-        )
-    if not deployment.stack.notifications:
-        raise UsageProblem("The stack has no bucket yet", "Name one with --bucket")
-    # Also those whose rule is missing: it would be made.
-    rules = [
-        each
-        for each in deployment.stack.notifications
-        if each.bucket in request.buckets or each.key not in deployment.found
-    ]
-    _refuse(aws.side_by_side(lambda each: _problem(aws, names, each, request), rules))
-    return deployment
-
-
-def _refuse(problems: Sequence[S3aggError | None]) -> None:
-    """Raise what there is of problems, all of them at once."""
-    found = [problem for problem in problems if problem is not None]
-    if found:
-        raise found[0] if len(found) == 1 else S3aggError(" ".join(map(str, found)))
-
-
-def _bucket_problem(aws: Aws, bucket: str) -> S3aggError | None:
-    with doing(f"looking at bucket {bucket}"):
-        return s3.bucket_problem(aws, aws.place, bucket)
-
-
-def _problem(aws: Aws, names: Names, notification: Notification, request: Request) -> S3aggError | None:
-    """Why our rule cannot be put on the bucket, if so."""
-    if notification.bucket not in request.buckets:  # those were looked at before
-        problem = _bucket_problem(aws, notification.bucket)
-        if problem is not None:
-            return S3aggError(
-                problem.problem, f"Detach it: s3agg delete --bucket {notification.bucket}{names.option}"
-            )
-    with doing(f"reading the notifications of bucket {notification.bucket}"):
-        clash = notification.clash(notification.read(aws))
-    if clash is None:
-        return None
-    return S3aggError(
-        f"Another rule of bucket {notification.bucket} is for the same events and keys: {clash}",
-        "Keep the rules apart with --prefix or --suffix, or narrow that rule first",
-    )
 
 
 def bring(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
@@ -271,14 +215,19 @@ def _lost_messages(change: Change) -> bool:
 def for_delete(
     aws: Aws, names: Names, *, keep_logs: bool = False, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan its removal; raise S3aggError if there is nothing of it."""
+    """Read the stack and plan its removal; a plan without changes if there is nothing of it."""
     deployment = read(aws, names, Request(adopt=adopt))
     resources = [
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
     if not any(_shows_a_stack(change) for change in plan.changes):
-        raise no_stack(deployment, "so there is nothing to delete")
+        plan = Plan([])
+    elif deployment.stack.aggregator.key not in deployment.found:
+        aws.warn(
+            f"Function {names.aggregator} is gone, which knew the buckets. If the rule {names.rule} is"
+            f" left in one, remove it: s3agg delete --bucket BUCKET{names.option}"
+        )
     return deployment, plan
 
 
@@ -288,17 +237,35 @@ def _shows_a_stack(change: Change) -> bool:
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 
 
+def remove(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
+    """Carry out a plan of `for_delete`; raise S3aggError for all that is left, and why."""
+    rule = deployment.stack.names.rule
+    left = [
+        S3aggError(
+            f"If bucket {bucket} is yours, the rule {rule} may be left there. {error.problem}",
+            error.hint,
+        )
+        for bucket, error in deployment.unread.items()
+    ]
+    try:
+        yield from engine.apply(aws, plan, keep_going=True)
+    except S3aggError as error:
+        left.insert(0, error)
+    if left:
+        raise together("Not everything could be removed", left)
+
+
 def for_detach(
     aws: Aws, names: Names, buckets: Sequence[str], *, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan what detaches these buckets from it."""
+    """Read the stack and plan what detaches these buckets from it; raise S3aggError if one cannot be seen."""
     deployment = read(aws, names, Request(buckets=tuple(buckets), adopt=adopt))
-    missing = [bucket for bucket in buckets if bucket not in deployment.buckets]
-    if missing:
-        raise S3aggError(
-            f"Not attached to the stack {names.stack}: bucket {', '.join(missing)}",
-            f"Attached are: {', '.join(deployment.buckets) or 'none'}",
-        )
+    if unread := [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]:
+        raise together("Nothing was changed", unread)
+    for bucket in buckets:
+        if bucket not in deployment.buckets and bucket not in deployment.activity:
+            attached = ", ".join(deployment.buckets) or "none"
+            aws.warn(f"Bucket {bucket} is not attached to the stack {names.stack}. Attached are: {attached}")
     resources: list[Resource] = []
     for notification in deployment.stack.notifications:
         if notification.bucket in buckets:
@@ -313,7 +280,7 @@ def for_detach(
 
 def detach(aws: Aws, names: Names, buckets: Sequence[str], plan: Plan) -> Iterator[engine.Event]:
     """Carry out a plan of `for_detach`; forget the buckets whose refreshes are all done."""
-    yield from engine.apply(aws, plan)
+    yield from engine.apply(aws, plan, keep_going=True)
     for bucket in buckets:
         with doing(f"removing the item of bucket {bucket} from table {names.table}"):
             activity.forget_bucket(aws, names.table, bucket)

@@ -6,7 +6,7 @@ no state file; AWS is asked, so a run that died is simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -15,7 +15,7 @@ from typing import Literal
 from botocore.exceptions import ClientError
 
 from s3agg.aws import Aws
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, together
 from s3agg.refusals import doing
 from s3agg.resources.resource import Difference, Found, Resource
 
@@ -75,7 +75,7 @@ Event = Started | Finished | Failed
 
 
 def find(aws: Aws, resources: Sequence[Resource]) -> dict[Key, Found]:
-    """Ask AWS what it has of each, side by side."""
+    """Ask AWS what it has of each, side by side; raise S3aggError for all that it does not tell."""
 
     def find_one(resource: Resource) -> Found | None:
         with doing(f"looking at {resource.kind} {resource.name}"):
@@ -120,29 +120,33 @@ def plan_delete(resources: Sequence[Resource], found: Mapping[Key, Found], *, ad
     return Plan(changes)
 
 
-def apply(aws: Aws, plan: Plan) -> Iterator[Event]:
-    """Carry the plan out, what is ready side by side; raise the first failure when all has come to rest.
+def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Iterator[Event]:
+    """Carry the plan out, what is ready side by side; raise what failed when all has come to rest.
 
     A resource is made or updated after those it needs, and removed before them. Nothing new is started
-    after a failure, or when the iteration is given up; what is under way is waited for.
+    after a failure, unless `keep_going` says so: then only what waits for what failed is left. Nor is it when
+    the iteration is given up. What is under way is waited for.
     """
     if plan.foreign:
         raise foreign(plan)
     changes = {change.resource.key: change for change in plan.to_do}
     order = _order(changes)
-    failure: S3aggError | None = None
+    left = dict(changes)
+    failures: list[S3aggError] = []
     running: dict[Future[None], Change] = {}
     with ThreadPoolExecutor(aws.workers) as pool:
         try:
-            while order.is_active() and not (failure and not running):
-                for key in order.get_ready() if failure is None else ():
+            while order.is_active():
+                for key in order.get_ready() if keep_going or not failures else ():
                     yield Started(changes[key])
-                    running[pool.submit(_carry_out, aws, changes[key])] = changes[key]
+                    running[pool.submit(_carry_out, aws, left.pop(key))] = changes[key]
+                if not running:
+                    break
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in [each for each in running if each in done]:  # in the order started
                     event = _outcome(future, running.pop(future))
                     if isinstance(event, Failed):
-                        failure = failure or event.error
+                        failures.append(event.error)
                     else:
                         order.done(event.change.resource.key)
                     yield event
@@ -150,8 +154,15 @@ def apply(aws: Aws, plan: Plan) -> Iterator[Event]:
             aws.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if failure is not None:
-        raise failure
+    if failures and keep_going and left:
+        raise together("Not everything could be removed", [*failures, _waits(left.values())])
+    if failures:
+        raise together("Several things failed", failures)
+
+
+def _waits(left: Iterable[Change]) -> S3aggError:
+    names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in left)
+    return S3aggError(f"Left for as long as that is there: {names}", "Then run the same command again")
 
 
 def _outcome(future: Future[None], change: Change) -> Finished | Failed:

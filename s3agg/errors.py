@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 
 class S3aggError(Exception):
@@ -16,11 +17,46 @@ class S3aggError(Exception):
         self.hint = hint.rstrip(".")
         super().__init__(f"{self.problem}. {self.hint}." if hint else f"{self.problem}.")
 
+    @property
+    def parts(self) -> Sequence[S3aggError]:
+        """Each thing that failed."""
+        return [self]
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What a terminal shows."""
+        return [str(self)]
+
 
 class UsageProblem(S3aggError):
     """Something was asked that cannot be: exit code 2 (DESIGN 3)."""
 
     exit_code = 2
+
+
+class Problems(S3aggError):
+    """Several things that failed, or stand in the way, each with what to do about it."""
+
+    def __init__(self, what: str, parts: Sequence[S3aggError]) -> None:
+        """`what` is said before them; it is wrong usage if all of them are."""
+        super().__init__(f"{what}: {' '.join(map(str, parts))}")
+        self.what = what
+        self.exit_code = min(part.exit_code for part in parts)
+        self._parts = parts
+
+    @property
+    def parts(self) -> Sequence[S3aggError]:
+        return self._parts
+
+    @property
+    def lines(self) -> Sequence[str]:
+        return [f"{self.what}:", *(f"- {part}" for part in self.parts)]
+
+
+def together(what: str, errors: Iterable[S3aggError]) -> S3aggError:
+    """One error of one or more, in which each thing is said once."""
+    parts = list({str(part): part for error in errors for part in error.parts}.values())
+    return Problems(what, parts) if len(parts) > 1 else parts[0]
 
 
 class Interrupted(S3aggError):

@@ -12,7 +12,7 @@ from s3agg import stack as stacks
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError, UsageProblem
-from s3agg.refusals import DENIED, is_error
+from s3agg.refusals import is_denied
 from s3agg.resources.iam import Policy, Role
 from s3agg.resources.s3 import TEST_OBJECT, KeyFilter
 from s3agg.settings import Names, Settings, check_bucket_name
@@ -59,7 +59,7 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
         try:
             deployed = deployment.read(aws, names, Request(options=options))
         except S3aggError as error:
-            if not is_error(error.__cause__, *DENIED):
+            if not is_denied(error):
                 raise
             if not buckets:
                 raise S3aggError(error.problem, "Name the buckets with --bucket") from error

@@ -30,6 +30,11 @@ def is_error(error: BaseException | None, *codes: str) -> bool:
     return error.response.get("Error", {}).get("Code", "") in codes
 
 
+def is_denied(error: S3aggError) -> bool:
+    """Whether all that failed did so for want of a permission."""
+    return all(is_error(part.__cause__, *DENIED) for part in error.parts)
+
+
 def said(error: exceptions.ClientError) -> str:
     """What AWS said, in its own words."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given")

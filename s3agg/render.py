@@ -88,7 +88,10 @@ class Screen:
         self.err.print(plain(text, style))
 
     def warn(self, text: str) -> None:
-        self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
+        """Warn, once of each thing: what was foreseen may also come about."""
+        if text not in self._said:
+            self._said.add(text)
+            self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
 
     def waiting(self, text: str) -> None:
         """Show what is being waited for: in place on a terminal, elsewhere once, whatever the seconds."""
@@ -300,6 +303,8 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableT
     place = deployment.place
     where = _where(deployment.stack.names.stack, place.region, place.account)
     shown = [*plan.foreign, *plan.to_do]
+    if not plan.changes:
+        return plain(f"Nothing to remove: there is nothing of that in {where}.")
     if not shown:
         return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
     words = AFTER if done else BEFORE

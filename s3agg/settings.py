@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from s3agg.errors import UsageProblem
+from s3agg.errors import S3aggError, UsageProblem, together
 
 BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
@@ -62,27 +61,40 @@ class Settings:
     storage_gateway_endpoint: str | None = None  # only where the Lambda endpoint is loopback
     tags: Mapping[str, str] = field(default_factory=dict)  # the user's own
     asked: frozenset[str] = frozenset()  # the options that were ever asked for, to be kept as tags
+    unusable: Mapping[str, str] = field(default_factory=dict)  # what was kept of options, and cannot be
 
     @classmethod
     def declared(cls, given: Mapping[str, Any], kept: Mapping[str, str]) -> Settings:
         """Return what is declared: given now, else kept in the table's tags, else the default.
 
         `given` maps field names to values, None where an option was not given; `kept` are all the
-        tags of the table. Raises UsageProblem for what cannot be.
+        tags of the table. Raises UsageProblem for all of what is given that cannot be.
         """
         values: dict[str, Any] = {}
+        unusable: dict[str, str] = {}
+        problems: list[S3aggError] = []
         for option in OPTIONS:
-            if given.get(option.name) is not None:
-                values[option.name] = None if given[option.name] == NONE else given[option.name]
-                _check(option.name, values[option.name])
-            elif (tag := kept.get(_tag(option.name))) is not None:
+            name, tag = option.name, kept.get(_tag(option.name))
+            if given.get(name) is not None:
+                try:
+                    values[name] = _check(name, None if given[name] == NONE else given[name])
+                except UsageProblem as problem:
+                    problems.append(problem)
+            elif tag is not None:
                 # What somebody bent by hand into nonsense counts as not asked for.
-                with suppress(ValueError, UsageProblem):
-                    values[option.name] = _check(option.name, _parse(tag, option.default))
+                try:
+                    values[name] = _check(name, _parse(tag, option.default))
+                except (ValueError, UsageProblem):
+                    unusable[name] = tag
         tags = {key: kept[key] for key in kept.get(USER_TAGS_TAG, "").split("=") if key in kept}
         tags.update(given.get("tags") or {})
-        settings = cls(**values, tags=tags, asked=frozenset(values))
-        settings._check_tags()
+        settings = cls(**values, tags=tags, asked=frozenset(values), unusable=unusable)
+        try:
+            settings._check_tags()
+        except UsageProblem as problem:
+            problems.append(problem)
+        if problems:
+            raise together("This cannot be", problems)
         return settings
 
     @property
@@ -108,7 +120,7 @@ class Settings:
             )
 
 
-OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked"})
+OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
 TAG_RULE = "Letters, digits, blanks and . : / + - @ _ only, keys up to 128 and values up to 256 characters"
@@ -124,15 +136,16 @@ def _check(name: str, value: object) -> object:
     if name in RANGES:
         lowest, highest = RANGES[name]
         if not isinstance(value, int) or not lowest <= value <= highest:
-            raise UsageProblem(f"{_words(name)} {value} is out of range", f"{lowest} to {highest}")
+            raise UsageProblem(f"{flag(name)} {value} is out of range", f"{lowest} to {highest}")
     if name in CHOICES and value not in CHOICES[name]:
         raise UsageProblem(
-            f"{_words(name)} {value} is not known", f"One of {', '.join(map(str, CHOICES[name]))}"
+            f"{flag(name)} {value} is not known", f"One of {', '.join(map(str, CHOICES[name]))}"
         )
     return value
 
 
-def _words(name: str) -> str:
+def flag(name: str) -> str:
+    """How a command line names an option."""
     return f"--{name.replace('_', '-')}"
 
 

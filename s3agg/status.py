@@ -66,6 +66,8 @@ class Status:
 def read(aws: Aws, names: Names) -> Status:
     """Ask AWS for all of it; changes nothing."""
     deployed = deployment.read(aws, names)
+    for bucket, error in deployed.unread.items():
+        aws.warn(f"Bucket {bucket} cannot be looked at, it may be somebody else's by now. {error}")
     stack = deployed.stack
     resources = [_resource(change) for change in deployed.plan().changes]
     with doing("reading how deep the queues are"):

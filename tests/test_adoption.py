@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3agg import adoption, deployment, engine
+from s3agg import adoption, deployment, engine, preflight
 from s3agg.deployment import Deployment, Request
 from s3agg.errors import S3aggError
 from s3agg.resources.lambda_ import statements
@@ -39,7 +39,7 @@ def photos(world: World) -> World:
 def adopt(world: World, *buckets: str, **options: Any) -> list[str]:
     """What `create --adopt` does: the kinds, names and actions of what it changed."""
     world.wire.calls.clear()
-    deployed = deployment.for_create(world.aws, NAMES, Request(buckets, options=options, adopt=True))
+    deployed = preflight.check(world.aws, NAMES, Request(buckets, options=options, adopt=True)).passed()
     return finished(deployment.bring(world.aws, deployed, deployed.plan()))
 
 
@@ -86,7 +86,7 @@ def refused(world: World, act: Callable[[World], object]) -> S3aggError:
 
 def test_without_adopt_the_blogs_stack_stops_create_and_delete_before_any_change(photos: World) -> None:
     def create(world: World) -> None:
-        deployed = deployment.for_create(world.aws, NAMES, Request(("photos",)))
+        deployed = preflight.check(world.aws, NAMES, Request(("photos",))).passed()
         list(deployment.bring(world.aws, deployed, deployed.plan()))
 
     for problem in (refused(photos, create), refused(photos, lambda world: delete(world, adopting=False))):
@@ -540,7 +540,7 @@ def test_messages_that_a_trigger_without_partial_responses_deleted_are_sent_agai
     photos.somebody.lambda_.update_event_source_mapping(UUID=mappings[0]["UUID"], FunctionResponseTypes=[])
     photos.wire.calls.clear()
 
-    deployed = deployment.for_create(photos.aws, NAMES, Request())
+    deployed = preflight.check(photos.aws, NAMES, Request()).passed()
     list(deployment.bring(photos.aws, deployed, deployed.plan()))
 
     assert woken(photos)["MessageAttributes"]["bucket-name"]["StringValue"] == "photos"

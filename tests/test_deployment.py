@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
-from s3agg import activity, deployment, engine
-from s3agg.aws import Aws
-from s3agg.deployment import Request
+from s3agg import activity, deployment
 from s3agg.errors import S3aggError, UsageProblem
-from s3agg.resources.s3 import EVENTS, KeyFilter
+from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import STACK_TAG, Names
 from tests.support import aws as support
-from tests.support.aws import PLACE, REGION, Session, World, make_bucket, make_world, moto, watch
+from tests.support.aws import PLACE, World, make_world, moto
+from tests.support.deploying import carry_out, create, delete
 
 world = support.world
 
@@ -32,30 +28,6 @@ def photos(world: World) -> World:
     create(world, "photos")
     world.wire.calls.clear()
     return world
-
-
-def create(
-    world: World,
-    *buckets: str,
-    prefix: str | None = None,
-    suffix: str | None = None,
-    names: Names = NAMES,
-    **options: Any,
-) -> list[str]:
-    """What `create` does: the kinds and actions of what it changed."""
-    request = Request(buckets, prefix, suffix, options)
-    deployed = deployment.for_create(world.aws, names, request)
-    return carry_out(deployment.bring(world.aws, deployed, deployed.plan()))
-
-
-def carry_out(events: Iterable[engine.Event]) -> list[str]:
-    finished = [event.change for event in events if isinstance(event, engine.Finished)]
-    return [f"{change.action} {change.resource.kind} {change.resource.name}" for change in finished]
-
-
-def delete(world: World, *, names: Names = NAMES, keep_logs: bool = False) -> list[str]:
-    _, plan = deployment.for_delete(world.aws, names, keep_logs=keep_logs)
-    return carry_out(engine.apply(world.aws, plan))
 
 
 def detach(world: World, *buckets: str) -> list[str]:
@@ -265,134 +237,6 @@ def test_a_stack_can_live_in_another_partition() -> None:
         assert not now(china).exists
 
 
-# What cannot be
-
-
-def refused(world: World, *buckets: str, **options: Any) -> S3aggError:
-    """Why `create` refuses; it must have changed nothing."""
-    with pytest.raises(S3aggError) as caught:
-        create(world, *buckets, **options)
-    assert world.wire.changes == []
-    return caught.value
-
-
-def test_a_bucket_that_does_not_exist_is_refused_before_any_change(world: World) -> None:
-    assert refused(world, "photos").problem == "There is no bucket photos"
-
-
-def test_a_bucket_of_somebody_else_is_refused_before_any_change(world: World) -> None:
-    world.bucket("photos")
-    world.wire.refuse("s3:HeadBucket", "403", "Forbidden", status=403)
-
-    assert "is not of account" in refused(world, "photos").problem
-
-
-def test_a_bucket_that_cannot_be_looked_at_is_named_in_one_line(world: World) -> None:
-    world.bucket("photos")
-    world.wire.fail("s3:HeadBucket", ReadTimeoutError(endpoint_url="https://s3"))
-
-    assert "While looking at bucket photos" in refused(world, "photos").problem
-
-
-def test_a_bucket_of_another_region_is_refused_before_any_change(world: World) -> None:
-    world.bucket("photos")
-    world.wire.answer("s3:HeadBucket", {"BucketRegion": "us-east-2"})
-
-    assert "is in us-east-2" in refused(world, "photos").problem
-
-
-def test_all_buckets_that_cannot_be_are_named_at_once(world: World) -> None:
-    world.bucket("photos")
-
-    problem = str(refused(world, "scans", "photos", "songs"))
-
-    assert "There is no bucket scans. Check" in problem
-    assert "There is no bucket songs. Check" in problem
-
-
-def test_a_bucket_that_was_attached_and_is_gone_is_named_before_any_change(photos: World) -> None:
-    photos.bucket("scans")
-    photos.somebody.s3.delete_bucket(Bucket="photos")
-
-    assert refused(photos, "scans").problem == "There is no bucket photos"
-
-
-def test_a_rule_of_somebody_else_for_the_same_keys_is_named_before_any_change(world: World) -> None:
-    world.bucket("photos")
-    theirs: Any = {"Id": "theirs", "TopicArn": PLACE.arn("sns", "theirs"), "Events": list(EVENTS)}
-    world.somebody.s3.put_bucket_notification_configuration(
-        Bucket="photos", NotificationConfiguration={"TopicConfigurations": [theirs]}
-    )
-
-    refusal = refused(world, "photos")
-
-    assert "theirs" in refusal.problem
-    assert "--prefix" in refusal.hint
-
-
-@pytest.mark.parametrize(
-    ("buckets", "options", "words"),
-    [
-        (("s3://photos",), {}, "is no bucket name"),
-        ((), {}, "The stack has no bucket yet"),
-        (("photos",), {"runtime": "python2.7"}, "Lambda has no runtime python2.7"),
-        (("photos",), {"min_interval": 59}, "--min-interval 59 is too short"),
-        (("photos",), {"window": 0}, "--window 0 is out of range"),
-        (("photos",), {"tags": {"aws:x": "y"}}, "is reserved"),
-    ],
-)
-def test_wrong_usage_is_refused_before_any_change(
-    world: World, buckets: tuple[str, ...], options: dict[str, Any], words: str
-) -> None:
-    world.bucket("photos")
-
-    refusal = refused(world, *buckets, **options)
-
-    assert words in refusal.problem
-    assert isinstance(refusal, UsageProblem)
-
-
-GATEWAY = (
-    "[default]\nservices = mine\n[services mine]\nstorage_gateway =\n  endpoint_url = http://127.0.0.1:9\n"
-)
-
-
-def test_another_storage_gateway_is_refused_where_the_functions_run_in_aws(tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    config.write_text(GATEWAY, encoding="utf-8")
-    aws = Aws(session=Session(str(config)).with_credentials(), region=REGION)
-
-    # Nothing was called: no AWS is there to be called.
-    with pytest.raises(UsageProblem, match=r"http://127\.0\.0\.1:9 is set for Storage Gateway"):
-        deployment.for_create(aws, NAMES, Request(("photos",)))
-
-
-class HereAws(Aws):
-    """An Aws whose Lambda counts as local; moto answers no endpoint on loopback."""
-
-    @property
-    def lambda_is_local(self) -> bool:
-        return True
-
-
-def test_where_lambda_is_local_its_functions_get_the_other_storage_gateway_and_short_intervals(
-    tmp_path: Path,
-) -> None:
-    config = tmp_path / "config"
-    config.write_text(GATEWAY, encoding="utf-8")
-    session = Session(str(config)).with_credentials()
-    aws = HereAws(session=session, region=REGION, workers=1)
-    request = Request(("photos",), options={"min_interval": 1})
-
-    with moto():
-        watch(session)
-        make_bucket(aws, "photos")
-        declared = deployment.for_create(aws, NAMES, request).stack.refresher.environment
-
-    assert declared["AWS_ENDPOINT_URL_STORAGE_GATEWAY"] == "http://127.0.0.1:9"
-    assert declared["MIN_INTERVAL_SECONDS"] == "1"
-
-
 # Read
 
 
@@ -519,13 +363,28 @@ def test_a_bucket_that_is_gone_can_be_detached(photos: World) -> None:
     assert removed == ["delete permission SID_photos"]
 
 
-def test_a_bucket_that_is_not_attached_cannot_be_detached(photos: World) -> None:
+def test_a_bucket_that_is_not_attached_is_named_and_the_others_are_detached(photos: World) -> None:
     photos.bucket("scans")
 
-    with pytest.raises(S3aggError, match=r"Not attached .*: bucket scans\. Attached are: photos"):
-        detach(photos, "photos", "scans")
+    removed = detach(photos, "photos", "scans")
 
-    assert photos.wire.changes == []
+    assert removed == ["delete notification photos", "delete permission SID_photos"]
+    assert photos.warnings == [
+        "Bucket scans is not attached to the stack S3EventAggregator. Attached are: photos"
+    ]
+
+
+def test_a_bucket_that_only_its_item_still_names_is_forgotten(photos: World) -> None:
+    refuse = photos.wire.refuse
+    photos.somebody.dynamodb.put_item(TableName=NAMES.table, Item={"BucketName": {"S": "photos"}})
+    refuse("dynamodb:DeleteItem", "AccessDeniedException", times=1)
+    with pytest.raises(S3aggError, match="removing the item of bucket photos"):
+        detach(photos, "photos")
+
+    assert detach(photos, "photos") == []
+
+    assert photos.somebody.dynamodb.scan(TableName=NAMES.table)["Items"] == []
+    assert photos.warnings == []
 
 
 def test_delete_leaves_nothing(world: World) -> None:
@@ -567,9 +426,13 @@ def test_a_delete_that_died_can_be_run_again(photos: World) -> None:
     assert what_there_is(photos) == []
 
 
-def test_deleting_nothing_is_an_error_that_says_where_it_looked(world: World) -> None:
-    with pytest.raises(S3aggError, match="no stack S3EventAggregator in eu-west-1 of account 123456789012"):
-        delete(world)
+def test_deleting_twice_changes_nothing_more(photos: World) -> None:
+    delete(photos)
+    photos.wire.calls.clear()
+
+    assert delete(photos) == []
+
+    assert photos.wire.changes == []
 
 
 def test_a_bucket_that_is_gone_does_not_keep_the_stack_from_going(photos: World) -> None:
@@ -619,38 +482,22 @@ def test_a_table_of_somebody_elses_is_not_read(world: World) -> None:
     assert world.wire.made("dynamodb:Scan") == []
 
 
-def test_a_bucket_of_somebody_else_is_named_although_its_rules_cannot_be_read_either(world: World) -> None:
-    world.wire.refuse("s3:HeadBucket", "403", status=403)
-    world.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403)
-
-    with pytest.raises(S3aggError, match="Bucket photos is not of account"):
-        create(world, "photos")
-
-
 def test_an_attached_bucket_that_became_somebody_elses_does_not_keep_the_stack_from_going(
     photos: World,
 ) -> None:
     photos.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403)
 
-    delete(photos)
+    with pytest.raises(
+        S3aggError, match="If bucket photos is yours, the rule s3-event-aggregator may be left"
+    ):
+        delete(photos)
 
     assert not now(photos).exists
-    assert photos.warnings[0].startswith("Bucket photos is left alone: While looking at notification photos")
-
-
-def test_a_prefix_without_a_bucket_is_wrong_usage(photos: World) -> None:
-    with pytest.raises(UsageProblem, match="Name them with --bucket"):
-        create(photos, prefix="in/")
-
-
-@pytest.mark.parametrize("prefix", ["with blanks/", "*", "ü/", "50%"])
-def test_a_prefix_that_s3_would_not_match_is_wrong_usage(photos: World, prefix: str) -> None:
-    with pytest.raises(UsageProblem, match="S3 does not take the prefix"):
-        create(photos, "photos", prefix=prefix)
 
 
 def test_a_log_group_of_our_name_alone_is_no_stack(world: World) -> None:
     world.somebody.logs.create_log_group(logGroupName="/aws/lambda/S3EventAggregator")
 
-    with pytest.raises(S3aggError, match="so there is nothing to delete"):
-        delete(world)
+    assert delete(world) == []
+
+    assert world.wire.changes == []

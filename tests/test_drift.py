@@ -17,7 +17,7 @@ import pytest
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core.models import MockAWS
 
-from s3agg import assets, deployment, engine, status
+from s3agg import assets, deployment, engine, preflight, status
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.resources.resource import Resource
@@ -410,7 +410,7 @@ def world(running_moto: MockAWS) -> Iterator[World]:
 
 def create(world: World, request: Request) -> list[engine.Change]:
     """What `create` does, and `create --dry-run` shows."""
-    deployed = deployment.for_create(world.aws, NAMES, request)
+    deployed = preflight.check(world.aws, NAMES, request).passed()
     plan = deployed.plan()
     done = [
         event.change

@@ -21,6 +21,7 @@ FLOORS = (
     {"stack", "engine"},
     {"adoption"},
     {"deployment"},
+    {"preflight"},
     {"status", "probe", "redrive", "operator_policy"},
     {"demo"},
     {"render"},

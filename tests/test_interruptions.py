@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import assets, deployment, engine
+from s3agg import assets, deployment, engine, preflight
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
@@ -38,7 +38,7 @@ OPTIONS = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
 
 def create(aws: Aws, **options: Any) -> None:
     request = Request((BUCKET,), options={**OPTIONS, **options})
-    list(engine.apply(aws, deployment.for_create(aws, NAMES, request).plan()))
+    list(engine.apply(aws, preflight.check(aws, NAMES, request).passed().plan()))
 
 
 def delete(aws: Aws) -> None:
@@ -52,7 +52,7 @@ Inventory = dict[str, Any]
 
 def look(aws: Aws) -> None:
     """Fail if `create` has anything to do."""
-    to_do = deployment.for_create(aws, NAMES, Request((BUCKET,))).plan().to_do
+    to_do = preflight.check(aws, NAMES, Request((BUCKET,))).passed().plan().to_do
     if to_do:
         raise S3aggError(f"still to do: {to_do}")
 

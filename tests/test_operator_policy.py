@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import deployment, engine, operator_policy, probe, redrive, status
+from s3agg import deployment, engine, operator_policy, preflight, probe, redrive, status
 from s3agg import stack as stacks
 from s3agg.aws import Place
 from s3agg.deployment import Deployment, Request
@@ -83,7 +83,7 @@ class Life:
         return needs_of(self.world)
 
     def create(self, request: Request) -> None:
-        plan = deployment.for_create(self.world.aws, NAMES, request).plan()
+        plan = preflight.check(self.world.aws, NAMES, request).passed().plan()
         finish(engine.apply(self.world.aws, plan))
 
     def spoil(self) -> None:
@@ -197,7 +197,7 @@ def test_it_is_right_in_another_partition_and_for_another_stack(running_moto: Mo
     china = make_world(CHINA.region)
     china.bucket(BUCKETS[0], CHINA.region)
 
-    plan = deployment.for_create(china.aws, OTHER, Request(BUCKETS[:1])).plan()
+    plan = preflight.check(china.aws, OTHER, Request(BUCKETS[:1])).passed().plan()
     finish(engine.apply(china.aws, plan))
 
     allowed = iam.grants(printed(place=CHINA, names=OTHER))
@@ -300,7 +300,7 @@ def ask(world: World, *buckets: str, boundary: str | None = None) -> dict[str, A
 def make_stack(world: World, **options: Any) -> None:
     for bucket in BUCKETS:
         world.bucket(bucket)
-    plan = deployment.for_create(world.aws, NAMES, Request(BUCKETS, options=options)).plan()
+    plan = preflight.check(world.aws, NAMES, Request(BUCKETS, options=options)).passed().plan()
     finish(engine.apply(world.aws, plan))
     world.wire.calls.clear()
 

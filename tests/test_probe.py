@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import deployment, engine, probe
+from s3agg import deployment, engine, preflight, probe
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.probe import Report, Seen
@@ -31,7 +31,7 @@ class Play:
     warnings: list[str] = field(default_factory=list)
 
     def make_stack(self, request: Request) -> None:
-        for _ in engine.apply(self.aws, deployment.for_create(self.aws, Names(), request).plan()):
+        for _ in engine.apply(self.aws, preflight.check(self.aws, Names(), request).passed().plan()):
             pass
         # An upload would make moto look for Docker to run the function: only the wire knows the rule now.
         rules = self.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)

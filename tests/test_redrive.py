@@ -129,7 +129,7 @@ def deployed(running_moto: MockAWS) -> Deployment:
         queue.create(aws)
     found = engine.find(aws, queues)
     found[stack.aggregator.key] = Found({}, {STACK_TAG: NAMES.stack})
-    return Deployment(PLACE, stack, found, {})
+    return Deployment(PLACE, stack, found, activity={}, unread={})
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from s3agg.errors import UsageProblem
+from s3agg.errors import Problems, UsageProblem
 from s3agg.settings import (
     OPTIONS,
     STACK_TAG,
@@ -88,19 +88,35 @@ def test_a_default_that_was_never_asked_for_is_not_kept() -> None:
         ("on-demand", "yes"),
         ("on-demand", "none"),
         ("include-gateway-writes", ""),
-        ("of-another-version", "1"),
+        # What no resource could follow.
+        ("window", "0"),
+        ("window", "-5"),
+        ("log-level", "LOUD"),
+        ("memory", "64"),
+        ("architecture", "none"),
     ],
 )
-def test_a_tag_that_makes_no_sense_counts_as_not_asked_for(tag: str, value: str) -> None:
-    assert Settings.declared({}, {f"s3agg:{tag}": value}) == Settings()
+def test_a_tag_that_makes_no_sense_counts_as_not_asked_for_and_is_told(tag: str, value: str) -> None:
+    settings = Settings.declared({}, {f"s3agg:{tag}": value})
+
+    assert settings.unusable == {tag.replace("-", "_"): value}
+    assert replace(settings, unusable={}) == Settings()
 
 
-@pytest.mark.parametrize(
-    ("tag", "value"),
-    [("window", "0"), ("window", "-5"), ("log-level", "LOUD"), ("memory", "64"), ("architecture", "none")],
-)
-def test_a_tag_that_no_resource_could_follow_counts_as_not_asked_for(tag: str, value: str) -> None:
-    assert Settings.declared({}, {f"s3agg:{tag}": value}) == Settings()
+def test_a_tag_of_another_version_is_not_minded() -> None:
+    assert Settings.declared({}, {"s3agg:of-another-version": "1"}) == Settings()
+
+
+def test_all_that_cannot_be_is_told_at_once() -> None:
+    with pytest.raises(Problems) as caught:
+        Settings.declared({"window": 0, "memory": 1, "tags": {"aws:x": "y"}}, {})
+
+    assert caught.value.exit_code == 2
+    assert [part.problem for part in caught.value.parts] == [
+        "--window 0 is out of range",
+        "--memory 1 is out of range",
+        "The tag 'aws:x' is reserved",
+    ]
 
 
 def test_more_tags_than_aws_takes_are_a_problem() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from s3agg import deployment, engine, status
+from s3agg import engine, preflight, status
 from s3agg.activity import QueueDepth
 from s3agg.deployment import Request
 from s3agg.resources.resource import Difference
@@ -19,7 +19,9 @@ NAMES = Names()
 
 def make_stack(world: World) -> None:
     world.bucket("uploads")
-    for _ in engine.apply(world.aws, deployment.for_create(world.aws, NAMES, Request(("uploads",))).plan()):
+    for _ in engine.apply(
+        world.aws, preflight.check(world.aws, NAMES, Request(("uploads",))).passed().plan()
+    ):
         pass
     world.wire.calls.clear()
 

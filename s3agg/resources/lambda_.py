@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,6 +32,7 @@ UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
+POLICY_BYTES = 20 * 1024  # as much as a function's policy can hold (FACTS 15)
 SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
@@ -108,7 +109,9 @@ class Function(Resource):
             # A small account cannot reserve any (FACTS 7); the protocol is safe at any concurrency.
             properties["reserved concurrency"] = str(self.concurrency)
         return Found(
-            properties, function.get("Tags", {}), {"variables": variables, "invoke config": invoke_config}
+            properties,
+            function.get("Tags", {}),
+            {"variables": variables, "invoke config": invoke_config, "reserved": reserved or 0},
         )
 
     def create(self, aws: Aws) -> None:
@@ -214,10 +217,15 @@ class Function(Resource):
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
             if not NO_ROOM.matches(error):
                 raise
-            aws.warn(
-                f"This account's quota leaves no room to reserve {self.concurrency} concurrent executions"
-                f" for {self.name}; what is reserved for it stays as it was, which is safe"
-            )
+            aws.warn(self.unreserved)
+
+    @property
+    def unreserved(self) -> str:
+        """What to warn of where the account's quota is too small, which is no reason to stop (FACTS 7)."""
+        return (
+            f"This account's quota leaves no room to reserve {self.concurrency} concurrent executions"
+            f" for {self.name}; what is reserved for it stays as it was, which is safe"
+        )
 
     def _set_failure_destination(self, aws: Aws, queue: Queue, config: Mapping[str, Any]) -> None:
         """Send failures to the queue; what somebody else has set in this config stays."""
@@ -247,6 +255,11 @@ def _failure_destination(config: Mapping[str, Any]) -> str:
     return config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") or ABSENT
 
 
+def reservable(aws: Aws) -> int:
+    """How many concurrent executions of the account can still be reserved for functions."""
+    return max(_unreserved(aws) - UNRESERVED_MINIMUM, 0)
+
+
 def _unreserved(aws: Aws) -> int:
     """How many concurrent executions of the account are not reserved for a function."""
     limit = aws.once("account settings", aws.lambda_.get_account_settings).get("AccountLimit", {})
@@ -267,6 +280,27 @@ def statements(aws: Aws, function: str) -> dict[str, Mapping[str, Any]]:
         return {statement.get("Sid", ""): statement for statement in policy["Statement"]}
 
     return aws.once(("policy", function), ask)
+
+
+def check_policy_room(aws: Aws, permissions: Sequence[Permission]) -> None:
+    """Raise S3aggError if the function's policy cannot hold these statements too (FACTS 15)."""
+    if not permissions:
+        return
+    function = permissions[0].function.name
+    have = statements(aws, function)
+    need = {statement_id(each.bucket): each.statement for each in permissions}
+    policy = {"Version": "2012-10-17", "Id": "default", "Statement": list({**have, **need}.values())}
+    if len(json.dumps(policy, separators=(",", ":")).encode()) > POLICY_BYTES:
+        raise _no_room(function, [each.bucket for each in permissions], have)
+
+
+def _no_room(function: str, buckets: Sequence[str], have: Mapping[str, object]) -> S3aggError:
+    attached = sum(sid.startswith("SID_") for sid in have)
+    return S3aggError(
+        f"No room in the policy of function {function} for bucket {', '.join(buckets)}:"
+        f" {attached} are attached, and all together it can hold {POLICY_BYTES} bytes",
+        "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,6 +325,21 @@ class Permission(Resource):
             "source account": self.place.account,
             "source bucket": self.place.bucket(self.bucket),
             "other conditions": ABSENT,
+        }
+
+    @property
+    def statement(self) -> Mapping[str, Any]:
+        """As Lambda writes it into the policy."""
+        return {
+            "Sid": statement_id(self.bucket),
+            "Effect": "Allow",
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Action": "lambda:InvokeFunction",
+            "Resource": self.function.arn,
+            "Condition": {
+                "StringEquals": {"AWS:SourceAccount": self.place.account},
+                "ArnLike": {"AWS:SourceArn": self.place.bucket(self.bucket)},
+            },
         }
 
     def find(self, aws: Aws) -> Found | None:
@@ -319,12 +368,7 @@ class Permission(Resource):
             self._add(aws, statement_id(self.bucket))
         except aws.lambda_.exceptions.PolicyLengthExceededException as error:  # FACTS 15
             aws.forget()
-            buckets = [each for each in statements(aws, self.function.name) if each.startswith("SID_")]
-            raise S3aggError(
-                f"No room in the policy of function {self.function.name} for bucket {self.bucket}:"
-                f" {len(buckets)} are attached",
-                "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
-            ) from error
+            raise _no_room(self.function.name, [self.bucket], statements(aws, self.function.name)) from error
 
     def _add(self, aws: Aws, sid: str) -> None:
         def add() -> object:

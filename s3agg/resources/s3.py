@@ -85,7 +85,7 @@ class Notification(Resource):
 
     def find(self, aws: Aws) -> Found | None:
         try:
-            configuration = self.read(aws)
+            configuration = self.look(aws)
         except ClientError as error:
             if is_error(error, "NoSuchBucket", "404"):
                 return None
@@ -122,8 +122,12 @@ class Notification(Resource):
             if not is_error(error, "NoSuchBucket"):  # gone, and the rule with it (FACTS 18)
                 raise
 
+    def look(self, aws: Aws) -> Configuration:
+        """The bucket's notifications as they were when first asked for, until `aws.forget()`."""
+        return aws.once(("notifications", self.bucket), lambda: self.read(aws))
+
     def read(self, aws: Aws) -> Configuration:
-        """The bucket's notifications, all of them."""
+        """The bucket's notifications, all of them, as they are now."""
         answer: Configuration = dict(
             aws.s3.get_bucket_notification_configuration(
                 Bucket=self.bucket, ExpectedBucketOwner=self.place.account
@@ -131,6 +135,15 @@ class Notification(Resource):
         )
         answer.pop("ResponseMetadata", None)
         return answer
+
+    def check_room(self, aws: Aws) -> None:
+        """Raise S3aggError if the bucket has a rule that S3 refuses beside ours."""
+        clash = self.clash(self.look(aws))
+        if clash is not None:
+            raise S3aggError(
+                f"Another rule of bucket {self.bucket} is for the same events and keys: {clash}",
+                "Keep the rules apart with --prefix or --suffix, or narrow that rule first",
+            )
 
     def clash(self, configuration: Configuration) -> str | None:
         """Name somebody's rule that shares events and keys with ours, which S3 refuses (FACTS 5)."""
@@ -205,30 +218,29 @@ class Notification(Resource):
         )
 
 
-def bucket_problem(aws: Aws, place: Place, bucket: str) -> S3aggError | None:
-    """Why this bucket cannot be attached: gone, somebody else's, or of another region (FACTS 17)."""
+def check_bucket(aws: Aws, place: Place, bucket: str) -> None:
+    """Raise S3aggError if it cannot be attached: gone, somebody else's, or of another region (FACTS 17)."""
     try:
         head = aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=place.account)
     except ClientError as error:
         if is_error(error, "404", "NoSuchBucket"):
-            return S3aggError(f"There is no bucket {bucket}", "Check its name, or make it first")
+            raise S3aggError(f"There is no bucket {bucket}", "Check its name, or make it first") from error
         if is_error(error, "403", "AccessDenied"):
-            return S3aggError(
+            raise S3aggError(
                 f"Bucket {bucket} is not of account {place.account}, or you may not see it",
                 "Check its name, and --profile",
-            )
+            ) from error
         region = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
         if region is None:
             raise
     else:
         region = head.get("BucketRegion") or place.region
-    if region == place.region:
-        return None
-    return S3aggError(
-        f"Bucket {bucket} is in {region}, and its notifications can only call a function there,"
-        f" not in {place.region}",
-        f"Make a stack there: --region {region}, with a --stack name of its own",
-    )
+    if region != place.region:
+        raise S3aggError(
+            f"Bucket {bucket} is in {region}, and its notifications can only call a function there,"
+            f" not in {place.region}",
+            f"Make a stack there: --region {region}, with a --stack name of its own",
+        )
 
 
 def _rules(configuration: Configuration) -> list[dict[str, Any]]:

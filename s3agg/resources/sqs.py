@@ -95,6 +95,7 @@ class Queue(Resource):
             ),
             refusals=(*JUST_DELETED, NOT_THERE_YET),
             patience_s=90,
+            at_most_s=60,
         )
 
     def update(self, aws: Aws, found: Found) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from s3agg import activity, deployment, engine, probe, redrive, status
+from s3agg import activity, deployment, engine, preflight, probe, redrive, status
 from s3agg.assets import handler_zip
 from s3agg.aws import Aws
 from s3agg.deployment import Request
@@ -239,7 +239,7 @@ class Life:
         self.user.may_inline({"Version": "2012-10-17", "Statement": statements})
 
     def create(self, aws: Aws, request: Request) -> None:
-        finish(engine.apply(aws, deployment.for_create(aws, self.own.names, request).plan()))
+        finish(engine.apply(aws, preflight.check(aws, self.own.names, request).passed().plan()))
 
     def spoil(self) -> None:
         """Be somebody who changes this and that by hand."""

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from s3agg import stack
 from s3agg.errors import S3aggError
-from s3agg.resources.s3 import EVENTS, KeyFilter, bucket_problem, normal
+from s3agg.resources.s3 import EVENTS, KeyFilter, check_bucket, normal
 from s3agg.settings import Names, Settings
 from tests.support.aws import ACCOUNT, PLACE, World
 
@@ -320,7 +320,7 @@ def test_every_call_says_whose_bucket_it_expects(photos: World) -> None:
     RULE.create(photos.aws)
     RULE.update(photos.aws, photos.found(RULE))
     RULE.delete(photos.aws, photos.found(RULE))
-    bucket_problem(photos.aws, PLACE, "photos")
+    check_bucket(photos.aws, PLACE, "photos")
 
     assert {call.operation for call in photos.wire.calls} == {
         "s3:GetBucketNotificationConfiguration",
@@ -407,31 +407,34 @@ def test_our_own_rule_is_no_clash(photos: World) -> None:
 
 
 def test_a_bucket_of_this_account_and_region_is_no_problem(photos: World) -> None:
-    assert bucket_problem(photos.aws, PLACE, "photos") is None
+    check_bucket(photos.aws, PLACE, "photos")
+
+
+def refused(world: World) -> S3aggError:
+    with pytest.raises(S3aggError) as caught:
+        check_bucket(world.aws, PLACE, "photos")
+    return caught.value
 
 
 def test_a_bucket_that_is_not_there_is_a_problem(world: World) -> None:
-    problem = bucket_problem(world.aws, PLACE, "photos")
+    problem = refused(world)
 
-    assert problem is not None
     assert str(problem) == "There is no bucket photos. Check its name, or make it first."
 
 
 def test_a_bucket_of_another_account_is_a_problem(photos: World) -> None:
     photos.wire.refuse("s3:HeadBucket", "403", "Forbidden", status=403)
 
-    problem = bucket_problem(photos.aws, PLACE, "photos")
+    problem = refused(photos)
 
-    assert problem is not None
     assert problem.problem == f"Bucket photos is not of account {ACCOUNT}, or you may not see it"
 
 
 def test_a_bucket_of_another_region_is_a_problem_that_names_the_region(world: World) -> None:
     world.wire.answer("s3:HeadBucket", {"BucketRegion": "eu-central-1"})
 
-    problem = bucket_problem(world.aws, PLACE, "photos")
+    problem = refused(world)
 
-    assert problem is not None
     assert problem.problem.startswith("Bucket photos is in eu-central-1")
     assert "--region eu-central-1" in problem.hint
 
@@ -440,9 +443,8 @@ def test_a_bucket_of_another_region_is_a_problem_that_names_the_region(world: Wo
 def test_a_redirect_that_was_not_followed_names_the_region_too(photos: World, code: str, status: int) -> None:
     photos.wire.refuse("s3:HeadBucket", code, status=status, headers={"x-amz-bucket-region": "us-east-2"})
 
-    problem = bucket_problem(photos.aws, PLACE, "photos")
+    problem = refused(photos)
 
-    assert problem is not None
     assert "is in us-east-2" in problem.problem
 
 
@@ -450,4 +452,4 @@ def test_an_unknown_refusal_of_the_bucket_is_an_error(photos: World) -> None:
     photos.wire.refuse("s3:HeadBucket", "400", "Bad Request")
 
     with pytest.raises(ClientError, match="Bad Request"):
-        bucket_problem(photos.aws, PLACE, "photos")
+        check_bucket(photos.aws, PLACE, "photos")

@@ -108,9 +108,12 @@ def test_the_name_of_a_queue_deleted_just_now_is_waited_for_in_words(world: Worl
     DEAD.create(world.aws)
 
     assert 60 < world.clock.waited < 70
-    assert world.waiting[-1].startswith(
-        "waiting for AWS to free the name of queue Dead, deleted less than 60 s ago (6"
+    left = [int(words.rpartition("(at most ")[2].removesuffix(" s more)")) for words in world.waiting]
+    assert world.waiting[0].startswith(
+        "waiting for AWS to free the name of queue Dead, deleted less than 60 s"
     )
+    assert (left[0], left[-1]) == (59, 0)
+    assert left == sorted(left, reverse=True)
 
 
 def test_a_queue_name_that_never_comes_free_is_an_error_in_awss_words(world: World) -> None:

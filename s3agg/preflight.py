@@ -1,0 +1,174 @@
+"""What stands in the way of `create`: looked for before the first change, and all of it told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from s3agg import deployment, engine
+from s3agg.aws import Aws
+from s3agg.deployment import Deployment, Request
+from s3agg.engine import Plan
+from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.refusals import doing
+from s3agg.resources import lambda_
+from s3agg.resources.lambda_ import Permission
+from s3agg.resources.s3 import Notification, check_bucket
+from s3agg.settings import Names, flag
+
+SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
+NOTHING_CHANGED = "Nothing was changed, because of all this"
+
+Check = Callable[[], object]  # raises S3aggError for what it finds
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A stack as it is beside what is asked, what would be done about that, and what stands in the way."""
+
+    deployment: Deployment
+    plan: Plan
+    problems: Sequence[S3aggError]
+
+    def passed(self) -> Deployment:
+        """Raise S3aggError for all that stands in the way, if anything does."""
+        if self.problems:
+            raise together(NOTHING_CHANGED, self.problems)
+        return self.deployment
+
+
+def check(aws: Aws, names: Names, request: Request) -> Checked:
+    """Look at everything, side by side; change nothing.
+
+    Raises S3aggError where the stack cannot even be read; UsageProblem where it is what was asked.
+    """
+    usage: list[Check] = [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)]
+    if nobody := _problems(aws, [lambda: aws.place]):
+        raise together(NOTHING_CHANGED, [*_problems(aws, usage), *nobody])
+    read: list[Deployment] = []
+    fine: list[str] = []
+
+    def look_at(bucket: str) -> None:
+        with doing(f"looking at bucket {bucket}"):
+            check_bucket(aws, aws.place, bucket)
+        fine.append(bucket)
+
+    problems = _problems(
+        aws,
+        [
+            *usage,
+            *(partial(look_at, bucket) for bucket in request.buckets),
+            lambda: read.append(deployment.read(aws, names, _with_endpoint(aws, request))),
+        ],
+    )
+    if not read:
+        raise together(NOTHING_CHANGED, problems)
+    deployed = read[0]
+    plan = deployed.plan()
+    new = [each.resource for each in plan.to_do]
+    rules = [each for each in new if isinstance(each, Notification)]
+    attached = [each for each in rules if each.bucket not in request.buckets]
+    permissions = [each for each in new if isinstance(each, Permission)]
+    problems += _problems(
+        aws,
+        [
+            partial(_check_kept, deployed),
+            partial(_check_interval, aws, deployed),
+            partial(_check_buckets, deployed),
+            partial(_check_foreign, plan),
+            partial(lambda_.check_policy_room, aws, permissions),
+            *(partial(_check_attached, aws, names, each) for each in attached),
+            *(partial(_check_rule, aws, each) for each in rules if each.bucket in fine),
+        ],
+    )
+    _warn_of_quota(aws, deployed)
+    return Checked(deployed, plan, problems)
+
+
+def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:
+    try:
+        aws.side_by_side(lambda check: check(), checks)
+    except S3aggError as error:
+        return list(error.parts)
+    return []
+
+
+def _with_endpoint(aws: Aws, request: Request) -> Request:
+    """Let functions that run on this machine use the Storage Gateway that is there too (DESIGN 4)."""
+    if not aws.lambda_is_local:
+        return request
+    return replace(
+        request, options={**request.options, "storage_gateway_endpoint": aws.storage_gateway_override}
+    )
+
+
+def _check_endpoint(aws: Aws) -> None:
+    if aws.storage_gateway_override is not None and not aws.lambda_is_local:
+        raise UsageProblem(
+            f"The endpoint {aws.storage_gateway_override} is set for Storage Gateway,"
+            " but the functions would run in AWS",
+            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY (or services/storagegateway in the profile)",
+        )
+
+
+def _check_runtime(aws: Aws, request: Request) -> None:
+    runtime = request.options.get("runtime")
+    if runtime and runtime not in aws.runtimes:
+        raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
+
+
+def _check_kept(deployed: Deployment) -> None:
+    """What was asked for before, or is deployed where that is adopted, may be what cannot be asked for."""
+    unusable = deployed.stack.settings.unusable
+    if unusable:
+        now = ", ".join(f"{flag(name)} is {value!r}" for name, value in unusable.items())
+        raise S3aggError(f"What was asked for cannot be any more: {now}", "Say it again, with another value")
+
+
+def _check_interval(aws: Aws, deployed: Deployment) -> None:
+    interval = deployed.stack.settings.min_interval
+    if interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:
+        raise UsageProblem(
+            f"--min-interval {interval} is too short",
+            f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
+        )
+
+
+def _check_buckets(deployed: Deployment) -> None:
+    if not deployed.stack.notifications:
+        raise UsageProblem("The stack has no bucket yet", "Name one with --bucket")
+
+
+def _check_foreign(plan: Plan) -> None:
+    if plan.foreign:
+        raise engine.foreign(plan)
+
+
+def _check_attached(aws: Aws, names: Names, notification: Notification) -> None:
+    """Nobody asks for this bucket now, but its rule is not as it was, and would be made again."""
+    try:
+        with doing(f"looking at bucket {notification.bucket}"):
+            check_bucket(aws, notification.place, notification.bucket)
+    except S3aggError as error:
+        detach = f"s3agg delete --bucket {notification.bucket}{names.option}"
+        raise S3aggError(error.problem, f"Detach it: {detach}") from error
+    _check_rule(aws, notification)
+
+
+def _check_rule(aws: Aws, notification: Notification) -> None:
+    with doing(f"reading the notifications of bucket {notification.bucket}"):
+        notification.check_room(aws)
+
+
+def _warn_of_quota(aws: Aws, deployed: Deployment) -> None:
+    """Foresee what Lambda will not reserve (FACTS 7): the stack works without."""
+    with doing("reading the account's quota of concurrent executions"):
+        room = lambda_.reservable(aws)
+    for function in (deployed.stack.aggregator, deployed.stack.refresher):
+        found = deployed.found.get(function.key)
+        more = function.concurrency - (found.more["reserved"] if found else 0)
+        if more > room:
+            aws.warn(function.unreserved)
+        else:
+            room -= max(more, 0)

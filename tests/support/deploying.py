@@ -1,0 +1,38 @@
+"""The commands of a stack's life as a test says them; what each changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from s3agg import deployment, engine, preflight
+from s3agg.deployment import Request
+from s3agg.settings import Names
+from tests.support.aws import World
+
+NAMES = Names()
+
+
+def create(
+    world: World,
+    *buckets: str,
+    prefix: str | None = None,
+    suffix: str | None = None,
+    names: Names = NAMES,
+    **options: Any,
+) -> list[str]:
+    """What `create` does: the kinds and actions of what it changed."""
+    request = Request(buckets, prefix, suffix, options)
+    deployed = preflight.check(world.aws, names, request).passed()
+    return carry_out(deployment.bring(world.aws, deployed, deployed.plan()))
+
+
+def carry_out(events: Iterable[engine.Event]) -> list[str]:
+    finished = [event.change for event in events if isinstance(event, engine.Finished)]
+    return [f"{change.action} {change.resource.kind} {change.resource.name}" for change in finished]
+
+
+def delete(world: World, *, names: Names = NAMES, keep_logs: bool = False) -> list[str]:
+    """What `delete` does: the kinds and actions of what it changed."""
+    deployed, plan = deployment.for_delete(world.aws, names, keep_logs=keep_logs)
+    return carry_out(deployment.remove(world.aws, deployed, plan))
