@@ -1,4 +1,7 @@
-"""The stack of the blog's scripts, made as they made it: names, policies and settings of 2018, no tags."""
+"""The stack of the blog's scripts, made as they made it: names, policies and settings of 2018, no tags.
+
+Its functions, in `blog_functions/`, are stand-ins that follow the blog's rule.
+"""
 
 from __future__ import annotations
 
