@@ -1,8 +1,12 @@
-"""The stack of the blog's scripts, made as they made it: names, policies and settings of 2018, no tags."""
+"""The stack of the blog's scripts, made as they made it: names, policies and settings of 2018, no tags.
+
+Its functions, in `blog_functions/`, are stand-ins that follow the blog's rule.
+"""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from s3agg import assets
@@ -16,13 +20,16 @@ REFRESH_ROLE = "S3AggregatorActionLambdaRole"
 GATEWAY_POLICY = "StorageGatewayRefreshPolicy"
 RULE = "s3-event-aggregator"
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
-# What the scripts' code was does not matter: it runs nowhere here. That of ours it is not.
-AGGREGATOR_ZIP = assets.zipped("s3_aggregator", "def lambda_handler(event, context):\n    pass\n")
-REFRESHER_ZIP = assets.zipped("s3_sgw_refresh", "def lambda_handler(event, context):\n    pass\n")
+FUNCTIONS = Path(__file__).with_name("blog_functions")
 
 
-def create(aws: Aws, bucket: str, *, window: int = 30, source: bool = True) -> None:
-    """Run the creation script; without `source`, as the blog says that one can leave it away."""
+def create(
+    aws: Aws, bucket: str, *, window: int = 30, source: bool = True, gateway_url: str | None = None
+) -> None:
+    """Run the creation script; without `source`, as the blog says that one can leave it away.
+
+    `gateway_url` is where the refresh function finds Storage Gateway, if not in AWS.
+    """
     place = aws.place
     aws.dynamodb.create_table(
         TableName=TABLE,
@@ -30,7 +37,7 @@ def create(aws: Aws, bucket: str, *, window: int = 30, source: bool = True) -> N
         KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
         ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 5},
     )
-    aws.sqs.create_queue(QueueName=QUEUE)
+    queue_url = aws.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
 
     table, queue = place.arn("dynamodb", f"table/{TABLE}"), place.arn("sqs", QUEUE)
     dynamo = _policy(aws, "S3EventAggregatorDynamo", ["dynamodb:GetItem", "dynamodb:UpdateItem"], table)
@@ -40,12 +47,12 @@ def create(aws: Aws, bucket: str, *, window: int = 30, source: bool = True) -> N
         FunctionName=AGGREGATOR,
         Runtime="python3.6",
         Role=place.iam(f"role/{AGGREGATOR_ROLE}"),
-        Code={"ZipFile": AGGREGATOR_ZIP},
+        Code={"ZipFile": _zipped("s3_aggregator")},
         Handler="s3_aggregator.lambda_handler",
         Timeout=10,
         Environment={
             "Variables": {
-                "QUEUE_URL": f"https://sqs.{place.region}.amazonaws.com/{place.account}/{QUEUE}",
+                "QUEUE_URL": queue_url,
                 "REFRESH_DELAY_SECONDS": str(window),
                 "LOG_LEVEL": "INFO",
             }
@@ -59,14 +66,15 @@ def create(aws: Aws, bucket: str, *, window: int = 30, source: bool = True) -> N
     actions = ["DeleteMessage", "GetQueueAttributes", "ReceiveMessage"]
     reader = _policy(aws, "S3EventAggregatorSqsReader", [f"sqs:{action}" for action in actions], queue)
     _role(aws, REFRESH_ROLE, reader, dynamo, gateway)
+    endpoint = {} if gateway_url is None else {"AWS_ENDPOINT_URL_STORAGE_GATEWAY": gateway_url}
     aws.lambda_.create_function(
         FunctionName=REFRESHER,
         Runtime="python3.6",
         Role=place.iam(f"role/{REFRESH_ROLE}"),
-        Code={"ZipFile": REFRESHER_ZIP},
+        Code={"ZipFile": _zipped("s3_sgw_refresh")},
         Handler="s3_sgw_refresh.lambda_handler",
         Timeout=5,
-        Environment={"Variables": {"LOG_LEVEL": "INFO"}},
+        Environment={"Variables": {"LOG_LEVEL": "INFO", **endpoint}},
     )
     aws.lambda_.put_function_concurrency(FunctionName=REFRESHER, ReservedConcurrentExecutions=1)
     aws.lambda_.create_event_source_mapping(FunctionName=REFRESHER, EventSourceArn=queue, BatchSize=1)
@@ -105,6 +113,10 @@ def open_window(aws: Aws, bucket: str, at_ms: int, *, window: int = 30) -> dict[
     message: Any = {"MessageBody": "{}", "MessageAttributes": attributes}
     aws.sqs.send_message(QueueUrl=url, DelaySeconds=window, **message)
     return dict(message)  # receiving it would take the real time of the delay
+
+
+def _zipped(module: str) -> bytes:
+    return assets.zipped(module, FUNCTIONS.joinpath(f"{module}.py").read_text(encoding="utf-8"))
 
 
 def _policy(aws: Aws, name: str, actions: list[str] | str, resource: str) -> str:
