@@ -112,10 +112,11 @@ class Wire:
         after: int = 0,
         status: int = 400,
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer with an error."""
+        """Answer with an error; `more` is what the service says besides."""
         meta = {"HTTPStatusCode": status, "HTTPHeaders": dict(headers or {}), "RequestId": "injected"}
-        answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": meta}
+        answer = {"Error": {"Code": code, "Message": message, **(more or {})}, "ResponseMetadata": meta}
         self._add(operation, lambda _: _answer(status, answer), after, times)
 
     def answer(
