@@ -438,6 +438,16 @@ CREATED, PUT, REMOVED = "s3:ObjectCreated:*", "s3:ObjectCreated:Put", "s3:Object
         ([CREATED], {"prefix": "in/", "suffix": ".jpg"}, KeyFilter("out/", ".jpg"), False),
         ([CREATED], {"prefix": "in/"}, KeyFilter("", ".jpg"), True),
         ([CREATED], {"Prefix": "in/"}, KeyFilter("out/", ""), False),
+        # As the console writes a rule without a filter.
+        ([CREATED], {"Prefix": "", "Suffix": ""}, KeyFilter("in/", ""), True),
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+        ([CREATED], {}, KeyFilter("images", ""), True),
+        ([PUT], {"suffix": "pg"}, KeyFilter("", "jpg"), True),
+        ([PUT], {"suffix": "jpg"}, KeyFilter("images", "jpg"), True),
+        ([PUT], {"prefix": "images/"}, KeyFilter("logs/", ""), False),
+        ([PUT], {"suffix": ".png"}, KeyFilter("", ".jpg"), False),
+        ([PUT], {"prefix": "images", "suffix": ".png"}, KeyFilter("images", ".jpg"), False),
+        (["s3:ObjectTagging:*"], {"prefix": "image/"}, KeyFilter("image/", ""), False),
     ],
 )
 def test_a_clash_needs_an_event_and_a_key_that_both_rules_are_for(
@@ -458,6 +468,10 @@ def test_a_clash_names_the_other_rule_and_where_it_leads(kind: str) -> None:
     named = RULE.clash({f"{kind}Configurations": [theirs]})
 
     assert named == f"theirs ({CREATED} {REMOVED}, prefix in/) to {target}"
+
+
+def test_event_bridge_hears_of_everything_besides_and_is_no_clash() -> None:
+    assert RULE.clash({"EventBridgeConfiguration": {}}) is None
 
 
 def test_our_own_rule_is_no_clash(photos: World) -> None:
