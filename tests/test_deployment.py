@@ -252,19 +252,6 @@ def test_two_stacks_live_side_by_side(photos: World) -> None:
     assert not now(photos, other).exists
 
 
-def test_a_stack_can_live_in_another_partition() -> None:
-    with moto():
-        china = make_world("cn-north-1")
-        china.bucket("photos", "cn-north-1")
-
-        create(china, "photos")
-
-        assert actions(china) == {"keep"}
-        assert now(china).place.partition == "aws-cn"
-        delete(china)
-        assert not now(china).exists
-
-
 # What cannot be
 
 
