@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import quote_plus, unquote_plus
 
 from s3agg.errors import S3aggError, UsageProblem, together
 
@@ -18,6 +19,7 @@ STACK_TAG = "s3agg:stack"
 REGION_TAG = "s3agg:region"  # on what IAM keeps: its names are global to the account
 USER_TAGS_TAG = "s3agg:tags"  # the keys of the user's own tags, joined by "=", which no key can hold
 
+SAFE_IN_KEYS = "/!_.'()-"
 LONGEST_WINDOW_S = 42_600  # 11 h 50 min: SQS keeps a message hidden for 12 hours at most
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
@@ -246,11 +248,14 @@ def statement_id(bucket: str) -> str:
 
 
 def check_key_part(what: str, value: str) -> str:
-    """Return a rule's prefix or suffix; raise UsageProblem if S3 does not take it as it stands."""
-    if not re.fullmatch(r"(?:[A-Za-z0-9/!_.'()+~@:&$=,;-]|%[0-9A-Fa-f]{2})*", value):
+    """Return a rule's prefix or suffix; raise UsageProblem if S3 does not take it as it stands.
+
+    S3 compares it with the key as events show it, URL-encoded: `dt=1/` would never match, `dt%3D1/` does.
+    """
+    if not re.fullmatch(r"(?:[A-Za-z0-9/!_.'()+-]|%[0-9A-F]{2})*", value):
         raise UsageProblem(
-            f"S3 does not take the {what} {value!r}",
-            "Write a blank as + and other special characters as %XX; * stands for nothing",
+            f"S3 would match no key with the {what} {value!r}",
+            f"As in its events: {quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)}; * stands for nothing",
         )
     return value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,8 @@ from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import STACK_TAG, Names
 from tests.support import aws as support
-from tests.support.aws import PLACE, World, make_world, moto
-from tests.support.deploying import carry_out, create, delete
+from tests.support.aws import PLACE, World, make_world
+from tests.support.deploying import create, delete, detach
 
 world = support.world
 
@@ -28,11 +27,6 @@ def photos(world: World) -> World:
     create(world, "photos")
     world.wire.calls.clear()
     return world
-
-
-def detach(world: World, *buckets: str) -> list[str]:
-    _, plan = deployment.for_detach(world.aws, NAMES, buckets)
-    return carry_out(deployment.detach(world.aws, NAMES, buckets, plan))
 
 
 def now(world: World, names: Names = NAMES) -> deployment.Deployment:
@@ -192,27 +186,6 @@ def test_each_bucket_keeps_its_own_keys(photos: World) -> None:
     assert made == []
 
 
-def test_what_others_have_in_the_bucket_stays(world: World) -> None:
-    world.bucket("photos")
-    theirs: dict[str, Any] = {
-        "Id": "theirs",
-        "QueueArn": PLACE.arn("sqs", "theirs"),
-        "Events": ["s3:ObjectCreated:*"],
-        "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "out/"}]}},
-    }
-    world.somebody.s3.put_bucket_notification_configuration(
-        Bucket="photos",
-        NotificationConfiguration={"QueueConfigurations": [theirs]},  # type: ignore[list-item]  # a plain dict
-    )
-
-    create(world, "photos", prefix="in/")
-    both = rules(world, "photos")
-    delete(world)
-
-    assert both == [RULE, "theirs"]
-    assert rules(world, "photos") == ["theirs"]
-
-
 def test_two_stacks_live_side_by_side(photos: World) -> None:
     other = Names("Other")
     photos.bucket("scans")
@@ -222,19 +195,6 @@ def test_two_stacks_live_side_by_side(photos: World) -> None:
 
     assert actions(photos) == {"keep"}
     assert not now(photos, other).exists
-
-
-def test_a_stack_can_live_in_another_partition() -> None:
-    with moto():
-        china = make_world("cn-north-1")
-        china.bucket("photos", "cn-north-1")
-
-        create(china, "photos")
-
-        assert actions(china) == {"keep"}
-        assert now(china).place.partition == "aws-cn"
-        delete(china)
-        assert not now(china).exists
 
 
 # Read

@@ -174,9 +174,9 @@ def test_a_prefix_without_a_bucket_is_wrong_usage(photos: World) -> None:
         create(photos, prefix="in/")
 
 
-@pytest.mark.parametrize("prefix", ["with blanks/", "*", "ü/", "50%"])
+@pytest.mark.parametrize("prefix", ["with blanks/", "*", "ü/", "50%", "dt=1/", "%3d"])
 def test_a_prefix_that_s3_would_not_match_is_wrong_usage(photos: World, prefix: str) -> None:
-    with pytest.raises(UsageProblem, match="S3 does not take the prefix"):
+    with pytest.raises(UsageProblem, match="S3 would match no key with the prefix"):
         create(photos, "photos", prefix=prefix)
 
 

@@ -33,6 +33,31 @@ Configuration = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Spreading(Refusal):
+    """S3 may not call this function yet; what others have there does not come by waiting (FACTS 4)."""
+
+    function: str = ""
+
+    def matches(self, error: ClientError) -> bool:
+        named = unreached(error)
+        return super().matches(error) and (not named or self.function in named)
+
+
+def unreached(error: ClientError) -> dict[str, str]:
+    """The destinations that S3 names as those it cannot reach, with its reasons.
+
+    They come beside the message, `ArgumentName1` and `ArgumentValue1` and so on; a function's ARN is
+    followed by ", null", and "Not authorized to invoke" also means that there is no such function.
+    """
+    told: Mapping[str, Any] = error.response.get("Error", {})
+    return {
+        str(target).partition(",")[0]: str(told.get(name.replace("Name", "Value"), "no reason given"))
+        for name, target in told.items()
+        if name.startswith("ArgumentName")
+    }
+
+
+@dataclass(frozen=True)
 class KeyFilter:
     """Which keys a rule is for; empty means all."""
 
@@ -174,6 +199,7 @@ class Notification(Resource):
 
         Each try starts from a fresh read: a refusal may mean that somebody else is just writing.
         """
+        spreading = Spreading(UNVALIDATED.code, UNVALIDATED.message, self.permission.function.arn)
         before: Configuration | None = None  # what our last write replaced
         written = 0.0
 
@@ -196,17 +222,30 @@ class Notification(Resource):
             aws.wait_for(
                 f"the notifications of bucket {self.bucket} to be as written",
                 attempt,
-                refusals=(BUSY, UNVALIDATED) if ours else (BUSY,),
+                refusals=(BUSY, spreading) if ours else (BUSY,),
             )
         except ClientError as error:
-            others = [rule for rule in _rules(self.read(aws)) if rule.get("Id") != self.rule]
-            if not UNVALIDATED.matches(error) or not others:
+            problem = self._unreachable(aws, error) if UNVALIDATED.matches(error) else None
+            if problem is None:
                 raise
-            targets = ", ".join(f"{rule.get('Id')} to {_target(rule)}" for rule in others)
-            raise S3aggError(
-                f"S3 cannot reach every destination of bucket {self.bucket}'s notifications: {said(error)}",
-                f"Perhaps another rule's is gone; there are {targets}",
-            ) from error
+            raise problem from error
+
+    def _unreachable(self, aws: Aws, error: ClientError) -> S3aggError | None:
+        """Say whose destinations S3 cannot reach; None where it names none and no rule is there but ours."""
+        problem = f"S3 cannot reach every destination of bucket {self.bucket}'s notifications"
+        rules = _rules(with_rule(self.read(aws), self.rule, self._ours))
+        if named := unreached(error):
+            dead = [f"{_ids(rules, target)} to {target} ({reason})" for target, reason in named.items()]
+            hint = "Bring back what is gone, or take its rule out of the bucket's event notifications"
+            if named.keys() == {self.permission.function.arn}:
+                hint = "It can take S3 minutes to know of a new permission: run the command again"
+            return S3aggError(f"{problem}: {', '.join(dead)}", hint)
+        others = [f"{rule.get('Id')} to {_target(rule)}" for rule in rules if rule.get("Id") != self.rule]
+        if not others:
+            return None
+        return S3aggError(
+            f"{problem}: {said(error)}", f"Perhaps another rule's is gone; there are {', '.join(others)}"
+        )
 
     def _put(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:
         aws.s3.put_bucket_notification_configuration(
@@ -249,6 +288,11 @@ def _rules(configuration: Configuration) -> list[dict[str, Any]]:
 
 def _target(rule: Mapping[str, Any]) -> str:
     return next(str(rule[name]) for name in DESTINATIONS if name in rule)
+
+
+def _ids(rules: list[dict[str, Any]], target: str) -> str:
+    """The Ids of the rules that lead there."""
+    return ", ".join(str(rule.get("Id")) for rule in rules if _target(rule) == target) or "a rule"
 
 
 def our_rule(configuration: Configuration, rule_id: str) -> dict[str, Any] | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
 
 from s3agg import stack
 from s3agg.errors import S3aggError
-from s3agg.resources.s3 import EVENTS, KeyFilter, check_bucket, normal
+from s3agg.resources.s3 import EVENTS, KeyFilter, check_bucket, normal, unreached
 from s3agg.settings import Names, Settings
 from tests.support.aws import ACCOUNT, PLACE, World
 
@@ -270,28 +271,87 @@ def test_another_invalid_argument_is_an_error_at_once(photos: World) -> None:
     assert photos.clock.waited == 0
 
 
-def test_a_destination_that_stays_dead_names_the_rules_of_others(photos: World) -> None:
-    put(photos, OTHERS)
-    photos.wire.refuse(
-        "s3:PutBucketNotificationConfiguration",
-        "InvalidArgument",
-        "Unable to validate the following destination configurations",
-    )
+PUT_ALL = "s3:PutBucketNotificationConfiguration"
+UNVALIDATED = "Unable to validate the following destination configurations"
+SPREADING = {FUNCTION: f"Not authorized to invoke function [{FUNCTION}]"}
+DEAD = {THEIR_QUEUE: "The destination queue does not exist"}
 
-    with pytest.raises(S3aggError, match=f"Unable to validate .* q to {THEIR_QUEUE}"):
+
+def cannot_reach(world: World, dead: dict[str, str], *, times: float = float("inf")) -> None:
+    """Have S3 refuse what is put, because of these destinations."""
+    more: dict[str, str] = {}
+    for number, (target, reason) in enumerate(dead.items(), 1):
+        null = ", null" if ":lambda:" in target else ""
+        more |= {f"ArgumentName{number}": target + null, f"ArgumentValue{number}": reason}
+    world.wire.refuse(PUT_ALL, "InvalidArgument", UNVALIDATED, more=more, times=times)
+
+
+def test_what_s3_says_of_dead_destinations_reaches_us() -> None:
+    body = (
+        f"<Error><Code>InvalidArgument</Code><Message>{UNVALIDATED}</Message>"
+        f"<ArgumentName1>{FUNCTION}, null</ArgumentName1><ArgumentValue1>Not authorized</ArgumentValue1>"
+        f"<ArgumentName2>{THEIR_QUEUE}</ArgumentName2><ArgumentValue2>Is gone</ArgumentValue2>"
+        "<RequestId>1</RequestId><HostId>2</HostId></Error>"
+    )
+    answer = {"body": body.encode(), "headers": {}, "status_code": 400}
+
+    parsed = create_parser("rest-xml").parse(answer, None)  # type: ignore[arg-type]  # an error needs no shape
+    error = ClientError(parsed, "PutBucketNotificationConfiguration")
+
+    assert unreached(error) == {FUNCTION: "Not authorized", THEIR_QUEUE: "Is gone"}
+
+
+def test_somebody_elses_dead_destination_is_named_without_waiting(photos: World) -> None:
+    put(photos, OTHERS)
+    gone = {**DEAD, THEIR_FUNCTION: "Not authorized"}
+    cannot_reach(photos, gone)
+
+    with pytest.raises(S3aggError) as refusal:
+        RULE.create(photos.aws)
+
+    assert refusal.value.problem.endswith(
+        f": q to {THEIR_QUEUE} (The destination queue does not exist),"
+        f" Zm9v/+= odd, s3-event-aggregator-Other to {THEIR_FUNCTION} (Not authorized)"
+    )
+    assert "take its rule out" in refusal.value.hint
+    assert photos.clock.waited == 0
+
+
+def test_somebody_elses_dead_destination_is_named_once_ours_is_reached(photos: World) -> None:
+    put(photos, OTHERS)
+    cannot_reach(photos, DEAD)
+    cannot_reach(photos, {**SPREADING, **DEAD}, times=3)
+
+    with pytest.raises(S3aggError, match=rf": q to {THEIR_QUEUE} \(The destination queue"):
+        RULE.create(photos.aws)
+
+    assert 0 < photos.clock.waited < 2
+
+
+def test_a_permission_that_spreads_slowly_is_waited_for_and_then_named(photos: World) -> None:
+    put(photos, OTHERS)
+    cannot_reach(photos, SPREADING)
+
+    with pytest.raises(S3aggError, match=rf": {RULE.rule} to {FUNCTION} \(Not .*run the command again"):
         RULE.create(photos.aws)
 
     assert 60 < photos.clock.waited < 62
 
 
-def test_a_destination_that_stays_dead_though_ours_is_alone_is_awss_error(photos: World) -> None:
-    photos.wire.refuse(
-        "s3:PutBucketNotificationConfiguration",
-        "InvalidArgument",
-        "Unable to validate the following destination configurations",
-    )
+def test_where_s3_names_no_destination_the_rules_of_others_are_named(photos: World) -> None:
+    put(photos, OTHERS)
+    cannot_reach(photos, {})
 
-    with pytest.raises(ClientError, match="Unable to validate"):
+    with pytest.raises(S3aggError, match=f"{UNVALIDATED}.* q to {THEIR_QUEUE}"):
+        RULE.create(photos.aws)
+
+    assert 60 < photos.clock.waited < 62
+
+
+def test_where_s3_names_no_destination_and_ours_is_alone_it_is_awss_error(photos: World) -> None:
+    cannot_reach(photos, {})
+
+    with pytest.raises(ClientError, match=UNVALIDATED):
         RULE.create(photos.aws)
 
 
@@ -378,6 +438,16 @@ CREATED, PUT, REMOVED = "s3:ObjectCreated:*", "s3:ObjectCreated:Put", "s3:Object
         ([CREATED], {"prefix": "in/", "suffix": ".jpg"}, KeyFilter("out/", ".jpg"), False),
         ([CREATED], {"prefix": "in/"}, KeyFilter("", ".jpg"), True),
         ([CREATED], {"Prefix": "in/"}, KeyFilter("out/", ""), False),
+        # As the console writes a rule without a filter.
+        ([CREATED], {"Prefix": "", "Suffix": ""}, KeyFilter("in/", ""), True),
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+        ([CREATED], {}, KeyFilter("images", ""), True),
+        ([PUT], {"suffix": "pg"}, KeyFilter("", "jpg"), True),
+        ([PUT], {"suffix": "jpg"}, KeyFilter("images", "jpg"), True),
+        ([PUT], {"prefix": "images/"}, KeyFilter("logs/", ""), False),
+        ([PUT], {"suffix": ".png"}, KeyFilter("", ".jpg"), False),
+        ([PUT], {"prefix": "images", "suffix": ".png"}, KeyFilter("images", ".jpg"), False),
+        (["s3:ObjectTagging:*"], {"prefix": "image/"}, KeyFilter("image/", ""), False),
     ],
 )
 def test_a_clash_needs_an_event_and_a_key_that_both_rules_are_for(
@@ -398,6 +468,10 @@ def test_a_clash_names_the_other_rule_and_where_it_leads(kind: str) -> None:
     named = RULE.clash({f"{kind}Configurations": [theirs]})
 
     assert named == f"theirs ({CREATED} {REMOVED}, prefix in/) to {target}"
+
+
+def test_event_bridge_hears_of_everything_besides_and_is_no_clash() -> None:
+    assert RULE.clash({"EventBridgeConfiguration": {}}) is None
 
 
 def test_our_own_rule_is_no_clash(photos: World) -> None:

@@ -37,6 +37,8 @@ MOTO: DefaultConfig = {
     "core": {"mock_credentials": False, "reset_boto3_session": True, "service_whitelist": None},
     "lambda": {"use_docker": False},
 }
+# moto takes IAM's endpoint of GovCloud, iam.us-gov.amazonaws.com, for the commercial regions'.
+ENDPOINTS = {"us-gov-west-1": {"iam": "https://iam.us-gov-west-1.amazonaws.com"}}
 READS = ("Get", "List", "Describe", "Head", "Scan", "Query", "Filter")
 
 
@@ -112,10 +114,11 @@ class Wire:
         after: int = 0,
         status: int = 400,
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer with an error."""
+        """Answer with an error; `more` is what the service says besides."""
         meta = {"HTTPStatusCode": status, "HTTPHeaders": dict(headers or {}), "RequestId": "injected"}
-        answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": meta}
+        answer = {"Error": {"Code": code, "Message": message, **(more or {})}, "ResponseMetadata": meta}
         self._add(operation, lambda _: _answer(status, answer), after, times)
 
     def answer(
@@ -342,6 +345,7 @@ def make_world(region: str = REGION) -> World:
     aws = Aws(
         session=session,
         region=region,
+        endpoints=ENDPOINTS.get(region),
         workers=1,
         clock=clock,
         waiting=waiting.append,
