@@ -168,6 +168,7 @@ def _table_and_queues(stack: Stack) -> Iterator[Document]:
         "dynamodb:ListTagsOfResource",
         "dynamodb:Scan",
         "dynamodb:TagResource",
+        "dynamodb:UpdateItem",
         "dynamodb:UpdateTable",
     )
     yield _allow(
@@ -188,7 +189,7 @@ def _table_and_queues(stack: Stack) -> Iterator[Document]:
         "sqs:DeleteMessage",
         "sqs:ReceiveMessage",
     )
-    yield _allow("RedriveTo", [stack.queue.arn], "sqs:SendMessage")
+    yield _allow("SendTo", [stack.queue.arn], "sqs:SendMessage")
 
 
 def _functions(stack: Stack) -> Iterator[Document]:

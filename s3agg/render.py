@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from s3agg.activity import BucketActivity
 from s3agg.aws import Call
 from s3agg.deployment import Deployment
 from s3agg.engine import Change, Plan
-from s3agg.errors import printable
+from s3agg.errors import S3aggError, printable
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
 from s3agg.status import Status
@@ -108,19 +108,37 @@ class Screen:
 
     def follow(self, events: Iterable[T]) -> Iterator[T]:
         """Show the events as they come, live on a terminal and as lines elsewhere; pass them on."""
-        live = Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
-        with closed_after(events), live if self.err.is_terminal else nullcontext():
-            for event in events:
-                line = self.progress.fold(event)
-                if isinstance(event, probe.Waiting):
-                    self.waiting(f"Waiting for {event.what}")
-                elif isinstance(event, demo.Step):
-                    self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
-                elif isinstance(event, Status):
-                    self.err.print(status_view(event, utc_now()))
-                elif line and (isinstance(event, probe.Seen) or not self.err.is_terminal):
-                    self.say(line)
-                yield event
+        withheld: list[str] = []
+        try:
+            with closed_after(events), self._live():
+                for event in events:
+                    if line := self._tell(event):
+                        withheld.append(line)
+                    yield event
+        except (S3aggError, KeyboardInterrupt):
+            for line in withheld:  # the live view is gone, and what was done is worth knowing now
+                self.say(line)
+            raise
+
+    def _live(self) -> AbstractContextManager[object]:
+        if not self.err.is_terminal:
+            return nullcontext()
+        return Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
+
+    def _tell(self, event: object) -> str:
+        """Show an event; return the line about it that only the live view shows."""
+        line = self.progress.fold(event)
+        if isinstance(event, probe.Waiting):
+            self.waiting(f"Waiting for {event.what}")
+        elif isinstance(event, demo.Step):
+            self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
+        elif isinstance(event, Status):
+            self.err.print(status_view(event, utc_now()))
+        elif line and (isinstance(event, probe.Seen) or not self.err.is_terminal):
+            self.say(line)
+        else:
+            return line
+        return ""
 
     def watch(self, events: Iterable[T]) -> T | None:
         """Follow to the end; return the last event."""

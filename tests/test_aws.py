@@ -196,6 +196,23 @@ def test_results_come_in_the_order_of_the_items(quiet: Aws) -> None:
     assert quiet.side_by_side(work, [0, 1, 2]) == [0, 10, 20]
 
 
+@pytest.mark.parametrize("workers", [1, 8])
+def test_all_that_fails_is_raised_together_in_the_order_of_the_items(quiet: Aws, workers: int) -> None:
+    quiet.workers = workers
+    done: list[int] = []
+
+    def work(item: int) -> None:
+        if item % 2:
+            raise S3aggError(f"no {item}")
+        done.append(item)
+
+    with pytest.raises(S3aggError) as caught:
+        quiet.side_by_side(work, [0, 1, 2, 3, 1])
+
+    assert sorted(done) == [0, 2]
+    assert [part.problem for part in caught.value.parts] == ["no 1", "no 3"]
+
+
 def test_nothing_side_by_side_is_nothing(quiet: Aws) -> None:
     empty: list[int] = []
 

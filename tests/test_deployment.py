@@ -386,6 +386,60 @@ def test_a_delete_that_died_can_be_run_again(photos: World) -> None:
     assert what_there_is(photos) == []
 
 
+def test_what_cannot_be_removed_is_named_and_the_next_run_removes_it(photos: World) -> None:
+    photos.wire.refuse("iam:DeleteRole", "AccessDenied", "not you", times=1)
+    photos.wire.refuse("sqs:DeleteQueue", "AccessDenied", "nor you", times=1)
+
+    with pytest.raises(S3aggError) as caught:
+        delete(photos)
+
+    left = [each.split("/")[-1] for each in what_there_is(photos)]
+    assert "Not everything could be removed" in str(caught.value)
+    assert NAMES.queue in left
+    assert NAMES.aggregator not in left
+    delete(photos)
+    assert what_there_is(photos) == []
+
+
+def test_without_the_function_its_buckets_are_not_known_and_that_is_said(photos: World) -> None:
+    photos.somebody.lambda_.delete_function(FunctionName=NAMES.aggregator)
+
+    delete(photos)
+
+    (warning,) = photos.warnings
+    assert warning.startswith("Function S3EventAggregator is gone, which knew the buckets.")
+    assert warning.endswith("left in one, remove it: s3agg delete --bucket BUCKET")
+    assert detach(photos, "photos") == ["delete notification photos"]
+    assert rules(photos, "photos") == []
+
+
+@pytest.mark.parametrize("gone", ["bucket", "role", "function", "queue", "table", "policy"])
+def test_delete_does_not_mind_what_is_gone(photos: World, gone: str) -> None:
+    aws = photos.somebody
+    put_item(photos, "photos")  # a function that is gone knows no buckets
+    if gone == "bucket":
+        aws.s3.delete_bucket(Bucket="photos")
+    elif gone == "role":
+        for each in aws.iam.list_attached_role_policies(RoleName=NAMES.aggregator_role)["AttachedPolicies"]:
+            aws.iam.detach_role_policy(RoleName=NAMES.aggregator_role, PolicyArn=each["PolicyArn"])
+        aws.iam.delete_role(RoleName=NAMES.aggregator_role)
+    elif gone == "function":
+        aws.lambda_.delete_function(FunctionName=NAMES.aggregator)
+    elif gone == "queue":
+        aws.sqs.delete_queue(QueueUrl=aws.sqs.get_queue_url(QueueName=NAMES.queue)["QueueUrl"])
+    elif gone == "table":
+        aws.dynamodb.delete_table(TableName=NAMES.table)
+    else:
+        arn = PLACE.iam(f"policy/{NAMES.dynamo_policy}")
+        for role in (NAMES.aggregator_role, NAMES.refresh_role):
+            aws.iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+        aws.iam.delete_policy(PolicyArn=arn)
+
+    delete(photos)
+
+    assert what_there_is(photos) == []
+
+
 def test_deleting_twice_changes_nothing_more(photos: World) -> None:
     delete(photos)
     photos.wire.calls.clear()

@@ -284,6 +284,24 @@ def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_follows_it(
     assert world.log == ["create slow", "create slower"]
 
 
+def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: World) -> None:
+    base = world.thing("base")
+    needed = world.thing("needed", base=base)
+    stuck = world.thing("stuck", base=needed, act=refuse)
+    a_plan = Plan(
+        [Change(thing, "delete", found=DRIFTED) for thing in (base, needed, stuck, world.thing("a"))]
+    )
+
+    with pytest.raises(S3aggError) as caught:
+        list(engine.apply(aws_with(1), a_plan, keep_going=True))
+
+    header, why, what = caught.value.lines
+    assert world.log == ["delete a"]
+    assert header == "Not everything could be removed:"
+    assert why.startswith("- While deleting thing stuck: AWS said to MakeThing: not you (AccessDenied).")
+    assert what.startswith("- Left for as long as that is there: thing base, thing needed.")
+
+
 def taken() -> None:
     raise ClientError({"Error": {"Code": "Taken", "Message": "there is one"}}, "MakeThing")
 

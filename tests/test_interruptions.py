@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import assets, deployment, engine, preflight
+from s3agg import assets, deployment, preflight
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
@@ -38,12 +38,18 @@ OPTIONS = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
 
 def create(aws: Aws, **options: Any) -> None:
     request = Request((BUCKET,), options={**OPTIONS, **options})
-    list(engine.apply(aws, preflight.check(aws, NAMES, request).passed().plan()))
+    checked = preflight.check(aws, NAMES, request)
+    list(deployment.bring(aws, checked.passed(), checked.plan))
 
 
 def delete(aws: Aws) -> None:
-    _, plan = deployment.for_delete(aws, NAMES)
-    list(engine.apply(aws, plan))
+    deployed, plan = deployment.for_delete(aws, NAMES)
+    list(deployment.remove(aws, deployed, plan))
+
+
+def detach(aws: Aws) -> None:
+    _, plan = deployment.for_detach(aws, NAMES, [BUCKET])
+    list(deployment.detach(aws, NAMES, [BUCKET], plan))
 
 
 Command = Callable[[Aws], None]
@@ -52,7 +58,7 @@ Inventory = dict[str, Any]
 
 def look(aws: Aws) -> None:
     """Fail if `create` has anything to do."""
-    to_do = preflight.check(aws, NAMES, Request((BUCKET,))).passed().plan().to_do
+    to_do = preflight.check(aws, NAMES, Request((BUCKET,))).plan.to_do
     if to_do:
         raise S3aggError(f"still to do: {to_do}")
 
@@ -228,6 +234,22 @@ def test_an_update_can_be_interrupted_anywhere(world: World, tell: Callable[[str
     sweep = Sweep(world, update, [End("create", update, stack), End("delete", delete, nothing)]).run()
 
     tell("an update", sweep)
+    assert sweep.harm == []
+
+
+def test_detaching_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
+    account, nothing = world.account, world.inventory()
+    world.undisturbed(create)
+    table, item = NAMES.table, {"BucketName": {"S": BUCKET}}
+    account.somebody.dynamodb.put_item(TableName=table, Item=item)
+    start = account.save()
+    assert world.run(detach) is None
+    detached = world.inventory()
+    account.restore(start)
+
+    sweep = Sweep(world, detach, [End("detach", detach, detached), End("delete", delete, nothing)]).run()
+
+    tell("delete --bucket", sweep)
     assert sweep.harm == []
 
 

@@ -69,6 +69,7 @@ class Life:
         options = {"alarm_topic": PLACE.arn("sns", "Topic"), "permissions_boundary": BOUNDARY}
         self.create(Request(BUCKETS, options={**options, "tags": {"team": "a"}}))
         self.create(Request())
+        self.adopt()
         self.spoil()
         # A new window changes an alarm, a new tag all that carries tags.
         self.create(
@@ -83,8 +84,14 @@ class Life:
         return needs_of(self.world)
 
     def create(self, request: Request) -> None:
-        plan = preflight.check(self.world.aws, NAMES, request).passed().plan()
-        finish(engine.apply(self.world.aws, plan))
+        checked = preflight.check(self.world.aws, NAMES, request)
+        finish(deployment.bring(self.world.aws, checked.passed(), checked.plan))
+
+    def adopt(self) -> None:
+        """Bring it up to date while a window of the blog's is open."""
+        window = {"BucketName": {"S": BUCKETS[0]}, "timestamp": {"N": "1"}}
+        self.world.somebody.dynamodb.put_item(TableName=NAMES.table, Item=window)
+        self.create(Request(adopt=True))
 
     def spoil(self) -> None:
         """Be somebody who changes this and that by hand."""
@@ -148,8 +155,8 @@ class Life:
             self.world.somebody.iam.put_role_policy(
                 RoleName=role, PolicyName="inline", PolicyDocument=json.dumps(printed())
             )
-        _, plan = deployment.for_delete(self.world.aws, NAMES)
-        finish(engine.apply(self.world.aws, plan))
+        going, plan = deployment.for_delete(self.world.aws, NAMES)
+        finish(deployment.remove(self.world.aws, going, plan))
 
 
 def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[Need]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from s3agg import engine, probe, redrive
 from s3agg.activity import BucketActivity, Invocations, QueueDepth, Window
 from s3agg.aws import Call
+from s3agg.errors import S3aggError
 from s3agg.render import Screen, redrive_view, status_view, to_json
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Difference
@@ -195,6 +197,28 @@ def test_on_a_terminal_what_is_under_way_is_shown_in_place() -> None:
 
     assert seen == [["creating log group /aws/lambda/x"], []]
     assert "created" not in text_of(screen.err)
+
+
+def test_on_a_terminal_what_was_done_before_a_failure_is_told() -> None:
+    screen = make_screen(terminal=True)
+
+    def fails() -> Iterator[engine.Event]:
+        yield engine.Finished(make_change())
+        raise S3aggError("no more")
+
+    with pytest.raises(S3aggError):
+        screen.watch(fails())
+
+    assert text_of(screen.err).endswith("created log group /aws/lambda/x\n")
+
+
+def test_a_warning_that_comes_about_is_not_said_again() -> None:
+    screen = make_screen()
+
+    for _ in range(2):
+        screen.warn("no room")
+
+    assert text_of(screen.err) == "Warning: no room\n"
 
 
 def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:

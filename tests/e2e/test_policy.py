@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from s3agg import activity, deployment, engine, preflight, probe, redrive, status
+from s3agg import deployment, preflight, probe, redrive, status
 from s3agg.assets import handler_zip
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
 from s3agg.local.session import of_nobody
-from s3agg.refusals import doing
 from tests.e2e import support
 from tests.e2e.support import Cli, OwnStack, World, eventually
 from tests.support import iam
@@ -206,6 +205,8 @@ class Life:
         self.spoil()
         self.insist(lambda aws: self.create(aws, Request(options=changes)))
         self.insist(lambda aws: self.create(aws, Request(options={"tags": {"team": "b"}})))
+        self.open_window_of_the_blogs()
+        self.insist(lambda aws: self.create(aws, Request(adopt=True)))
         self.insist(lambda aws: status.read(aws, names))
         self.insist(self.test_upload)
         self.insist(self.redrive)
@@ -239,7 +240,12 @@ class Life:
         self.user.may_inline({"Version": "2012-10-17", "Statement": statements})
 
     def create(self, aws: Aws, request: Request) -> None:
-        finish(engine.apply(aws, preflight.check(aws, self.own.names, request).passed().plan()))
+        checked = preflight.check(aws, self.own.names, request)
+        finish(deployment.bring(aws, checked.passed(), checked.plan))
+
+    def open_window_of_the_blogs(self) -> None:
+        window = {"BucketName": {"S": self.bucket}, "timestamp": {"N": "1"}}
+        self.world.client("dynamodb").put_item(TableName=self.own.names.table, Item=window)
 
     def spoil(self) -> None:
         """Be somebody who changes this and that by hand."""
@@ -278,17 +284,12 @@ class Life:
         finish(redrive.run(aws, deployment.read(aws, self.own.names), dry_run=False))
 
     def detach(self, aws: Aws) -> None:
-        names, buckets = self.own.names, [self.bucket]
-        if deployment.read(aws, names).buckets:
-            _, plan = deployment.for_detach(aws, names, buckets)
-            finish(deployment.detach(aws, names, buckets, plan))
-        else:  # all that was left to do
-            with doing("removing the item"):
-                activity.forget_bucket(aws, names.table, self.bucket)
+        _, plan = deployment.for_detach(aws, self.own.names, [self.bucket])
+        finish(deployment.detach(aws, self.own.names, [self.bucket], plan))
 
     def delete(self, aws: Aws) -> None:
-        _, plan = deployment.for_delete(aws, self.own.names)
-        finish(engine.apply(aws, plan))
+        going, plan = deployment.for_delete(aws, self.own.names)
+        finish(deployment.remove(aws, going, plan))
 
 
 def finish(events: Iterable[object]) -> None:
