@@ -231,8 +231,8 @@ def foreign(plan: Plan) -> S3aggError:
     ]
     adoptable = all(change.found and change.resource.is_adoptable(change.found) for change in plan.foreign)
     return S3aggError(
-        f"Nothing was changed, because these are not this stack's: {', '.join(whose)}",
-        "Take them over with --adopt, of create or delete, or choose another name with --stack"
+        f"This has the stack's names, but is not this stack's: {', '.join(whose)}",
+        "Take it over with --adopt, of create or delete, or choose another name with --stack"
         if adoptable
         else "Choose another name with --stack",
     )

@@ -41,11 +41,14 @@ class Checked:
 def check(aws: Aws, names: Names, request: Request) -> Checked:
     """Look at everything, side by side; change nothing.
 
-    Raises S3aggError where the stack cannot even be read; UsageProblem where it is what was asked.
+    Raises S3aggError where that makes no sense: wrong usage, no credentials or region, or what may not be read.
     """
-    usage: list[Check] = [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)]
-    if nobody := _problems(aws, [lambda: aws.place]):
-        raise together(NOTHING_CHANGED, [*_problems(aws, usage), *nobody])
+    for first in (
+        [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)],
+        [lambda: aws.place],
+    ):
+        if problems := _problems(aws, first):
+            raise together(NOTHING_CHANGED, problems)
     read: list[Deployment] = []
     fine: list[str] = []
 
@@ -57,7 +60,6 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     problems = _problems(
         aws,
         [
-            *usage,
             *(partial(look_at, bucket) for bucket in request.buckets),
             lambda: read.append(deployment.read(aws, names, _with_endpoint(aws, request))),
         ],

@@ -322,7 +322,8 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableT
     where = _where(deployment.stack.names.stack, place.region, place.account)
     shown = [*plan.foreign, *plan.to_do]
     if not plan.changes:
-        return plain(f"Nothing to remove: there is nothing of that in {where}.")
+        there_is = f"no such bucket is attached to {where}" if deployment.exists else f"there is no {where}"
+        return plain(f"Nothing to remove: {there_is}.")
     if not shown:
         return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
     words = AFTER if done else BEFORE

@@ -290,7 +290,7 @@ def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) ->
     after = aws_shell("status")
 
     assert [ran.code for ran in refused] == [1, 1, 1]
-    assert all("Take them over with --adopt" in ran.err for ran in refused)
+    assert all("Take it over with --adopt" in ran.err for ran in refused)
     assert shown.code == 3
     assert {change["action"] for change in shown.document["changes"]} == {"create", "update", "keep"}
     assert (adopted.code, after.code) == (0, 0)

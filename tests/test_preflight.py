@@ -122,15 +122,13 @@ GATEWAY = (
 
 
 def test_another_storage_gateway_is_refused_where_the_functions_run_in_aws(
-    world: World, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    world.bucket("photos")
     config = tmp_path / "config"
     config.write_text(GATEWAY, encoding="utf-8")
-    session = Session(str(config)).with_credentials()
-    watch(session)
-    aws = Aws(session=session, region=REGION)
+    aws = Aws(session=Session(str(config)).with_credentials(), region=REGION)
 
+    # Nothing was called: no AWS is there to be called.
     with pytest.raises(UsageProblem, match=r"http://127\.0\.0\.1:9 is set for Storage Gateway"):
         preflight.check(aws, NAMES, Request(("photos",))).passed()
 
@@ -191,15 +189,14 @@ def test_everything_that_stands_in_the_way_is_told_at_once(world: World) -> None
         Bucket="photos", NotificationConfiguration={"TopicConfigurations": [theirs]}
     )
 
-    refusal = refused(world, "photos", "scans", min_interval=1, runtime="python2.7")
+    refusal = refused(world, "photos", "scans", min_interval=1)
 
     assert refusal.exit_code == 1
     assert [line[:58] for line in refusal.lines] == [
         "Nothing was changed, because of all this:",
-        "- Lambda has no runtime python2.7. There are python3.10, p",
         "- There is no bucket scans. Check its name, or make it fir",
         "- --min-interval 1 is too short. Storage Gateway wants 60 ",
-        "- Nothing was changed, because these are not this stack's:",
+        "- This has the stack's names, but is not this stack's: que",
         "- Another rule of bucket photos is for the same events and",
     ]
 
@@ -225,18 +222,6 @@ def test_neither_credentials_nor_region_is_told_at_once() -> None:
 
     assert [line[:24] for line in caught.value.lines[1:]] == [
         "- No region is set. Name",
-        "- No AWS credentials: Un",
-    ]
-
-
-def test_wrong_usage_and_nobody_to_ask_are_told_at_once() -> None:
-    aws = Aws(session=Session(), region=REGION)
-
-    with pytest.raises(S3aggError) as caught:
-        preflight.check(aws, NAMES, Request(("photos",), options={"runtime": "python2.7"}))
-
-    assert [line[:24] for line in caught.value.lines[1:]] == [
-        "- Lambda has no runtime ",
         "- No AWS credentials: Un",
     ]
 

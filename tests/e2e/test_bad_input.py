@@ -71,8 +71,6 @@ CASES = {
     "a stack name with a blank": Bad((*CREATE, "--stack", "my stack"), USAGE, "my stack"),
     "an unknown option": Bad((*CREATE, "--buckets", "x"), USAGE, "--buckets"),
     "an unknown command": Bad(("make",), USAGE, "make"),
-    "delete what is not there": Bad(("delete", "--yes"), FAILED, "nothing to delete"),
-    "detach from what is not there": Bad(("delete", "--bucket", BUCKET, "--yes"), FAILED, BUCKET),
     "test what is not there": Bad(("test-upload",), FAILED, "nothing to test"),
     "watch a pipe": Bad(("status", "--watch"), USAGE, "--watch"),
 }
