@@ -41,14 +41,12 @@ class Checked:
 def check(aws: Aws, names: Names, request: Request) -> Checked:
     """Look at everything, side by side; change nothing.
 
-    Raises S3aggError where that makes no sense: wrong usage, no credentials or region, or what may not be read.
+    Raises S3aggError where that makes no sense: wrong usage, no credentials, no region, no right to look.
     """
-    for first in (
-        [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)],
-        [lambda: aws.place],
-    ):
-        if problems := _problems(aws, first):
-            raise together(NOTHING_CHANGED, problems)
+    usage: list[Check] = [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)]
+    problems = _problems(aws, usage) or _problems(aws, [lambda: aws.place])
+    if problems:
+        raise together(NOTHING_CHANGED, problems)
     read: list[Deployment] = []
     fine: list[str] = []
 
