@@ -7,7 +7,6 @@ property of each resource, so that a handful of rounds goes through them all.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -447,7 +446,7 @@ def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
 
 
 def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
-    world: World, request: pytest.FixtureRequest
+    world: World, record_property: Callable[[str, object], None]
 ) -> None:
     rows = table_of(deployment.read(world.aws, NAMES).stack)
     wrong: list[object] = []
@@ -472,8 +471,9 @@ def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
 
     left = [each.resource.key for each in deployment.read(world.aws, NAMES).plan().to_do]
     properties = {(row.resource.key, row.what) for each in rows for row in each}
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        sys.stdout.write(f"\ndrift: {len(properties)} properties, {sum(map(len, rows))} changes\n")
+    record_property(
+        "tells", f"drift of {len(properties)} properties, {sum(map(len, rows))} changes by hand"
+    )
     assert wrong == []
     assert left == []
 
