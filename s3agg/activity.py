@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from s3agg.aws import Aws
 from s3agg.refusals import is_error
+from s3agg.resources.s3 import KeyFilter
 from s3agg.resources.sqs import Queue
+
+LONGEST_DELAY_S = 900  # SQS delays a message no longer; the refresh function waits for the rest
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class BucketActivity:
     last_refresh: datetime | None = None  # start of the last complete one
     shares: tuple[str, ...] = ()
     pending: bool = False  # a window was closed and its refresh is not finished
+    keys: KeyFilter | None = None  # what its rule was asked to be for; None if it is not known to be attached
 
 
 @dataclass(frozen=True)
@@ -68,19 +73,18 @@ def from_ms(milliseconds: float) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
-def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
-    """Each bucket's activity by its name; none if there is no table."""
-    found = {}
+def items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
+    """The buckets' items; none if there is no table."""
     try:
         for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
-            for item in page["Items"]:
-                if "S" not in item.get("BucketName", {}):
-                    continue
-                activity = _activity(aws, item)
-                found[activity.name] = activity
+            yield from (dict(item) for item in page["Items"] if "S" in item.get("BucketName", {}))
     except aws.dynamodb.exceptions.ResourceNotFoundException:
-        return {}
-    return found
+        return
+
+
+def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
+    """Each bucket's activity by its name; none if there is no table."""
+    return {each.name: each for each in (_activity(aws, item) for item in items(aws, table))}
 
 
 def bucket(aws: Aws, table: str, name: str) -> BucketActivity:
@@ -104,7 +108,68 @@ def _activity(aws: Aws, item: Mapping[str, Any]) -> BucketActivity:
             for share in sorted(item.get("shares", {}).get("SS", ()))
         ),
         pending="pending" in item,
+        keys=_keys(item.get("attached", {}).get("M")),
     )
+
+
+def _keys(attached: Mapping[str, Any] | None) -> KeyFilter | None:
+    if attached is None:
+        return None
+    return KeyFilter(*(attached.get(part, {}).get("S", "") for part in ("prefix", "suffix")))
+
+
+def attach(aws: Aws, table: str, name: str, keys: KeyFilter) -> None:
+    """Keep in the bucket's item that it is attached, and with which keys, should its rule be taken away."""
+    parts = {"prefix": {"S": keys.prefix}, "suffix": {"S": keys.suffix}}
+    aws.dynamodb.update_item(
+        TableName=table,
+        Key={"BucketName": {"S": name}},
+        UpdateExpression="SET attached = :keys",
+        ExpressionAttributeValues={":keys": {"M": parts}},
+    )
+
+
+def detach(aws: Aws, table: str, name: str) -> None:
+    """Keep no longer that the bucket is attached."""
+    try:
+        aws.dynamodb.update_item(
+            TableName=table,
+            Key={"BucketName": {"S": name}},
+            UpdateExpression="REMOVE attached",
+            ConditionExpression="attribute_exists(attached)",
+        )
+    except aws.dynamodb.exceptions.ClientError as error:
+        if not is_error(error, "ConditionalCheckFailedException", "ResourceNotFoundException"):
+            raise
+
+
+def wake(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], *, window_s: int) -> None:
+    """Send a message for each bucket with an open window, or a refresh that is to come.
+
+    The bucket's own may be lost, and nothing tells. The item is the truth and a message only a wake-up call
+    (DESIGN 2): where it is not, one of the two finds nothing left to do. It comes no sooner than the own one.
+    """
+    url = queue.url(aws)
+    now = aws.clock.time() * 1000
+
+    def send(bucket: BucketActivity) -> None:
+        due, delay_s = None, float(window_s)
+        if bucket.window.open and bucket.window.closes_at is not None:
+            due = round(bucket.window.closes_at.timestamp() * 1000)
+            delay_s = math.ceil((due - now) / 1000)
+        numbers = {"timestamp": int(now)} | ({} if due is None else {"due": due})
+        attributes: dict[str, Any] = {
+            "bucket-name": {"DataType": "String", "StringValue": bucket.name},
+            **{name: {"DataType": "Number", "StringValue": str(value)} for name, value in numbers.items()},
+        }
+        aws.sqs.send_message(
+            QueueUrl=str(url),
+            MessageBody="{}",
+            DelaySeconds=int(min(max(delay_s, 0), LONGEST_DELAY_S)),
+            MessageAttributes=attributes,
+        )
+
+    aws.side_by_side(send, [each for each in buckets if each.window.open or each.pending])
 
 
 def forget_bucket(aws: Aws, table: str, name: str) -> None:

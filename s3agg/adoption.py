@@ -8,9 +8,9 @@ other rules than ours, and both meet while they change. So the order is:
 2. The blog's windows become refreshes that are to come (`keep_windows`). This must be done before our refresh
    function runs: a `timestamp` alone is no window to it, and it would drop the message of such a window.
 3. The refresh function and its trigger are brought up to date.
-4. Every bucket for which something is to come is sent a message (`wake`). Its own may be gone: the old
-   refresh function takes messages without closing their windows, and until the trigger knows of partial batch
-   responses, a message that is put off is deleted.
+4. Every bucket for which something is to come is sent a message, as by every `create` (`activity.wake`). Its
+   own may be gone: the old refresh function takes messages without closing their windows, and until the
+   trigger knows of partial batch responses, a message that is put off is deleted.
 
 The item is the truth and a message only a wake-up call (DESIGN 2), so neither step 2 nor 4 can do harm when
 it was needless, or is done again because a run died: at most a bucket is refreshed once more.
@@ -18,12 +18,11 @@ it was needless, or is done again because a run died: at most a bucket is refres
 
 from __future__ import annotations
 
-import math
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from s3agg import activity
 from s3agg.aws import Aws
 from s3agg.engine import Change, Key
 from s3agg.refusals import is_error
@@ -32,7 +31,6 @@ from s3agg.stack import Stack
 
 SCRIPTS_CONCURRENCY = 1  # of the aggregator; see asked_for
 LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "FATAL": "ERROR"}  # other names that Python knows
-LONGEST_DELAY_S = 900  # SQS delays a message no longer; the refresh function waits for the rest
 
 
 def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str]) -> dict[str, object]:
@@ -98,9 +96,13 @@ def _largest(values: Iterator[str | None]) -> int | None:
     return max((number for value in values if (number := _number(value)) is not None), default=None)
 
 
-def settle(aws: Aws, aggregator: Change) -> None:
-    """Let the old aggregator end what it has in hand: new events already go to the new one."""
-    if aggregator.found is not None and any(each.what == "code" for each in aggregator.differences):
+def settle(aws: Aws, aggregator: Change, refresher: Change) -> None:
+    """Let the old aggregator end what it has in hand: new events already go to the new one.
+
+    As long as the refresh function is still to change: a run that died may have changed the aggregator.
+    """
+    changing = any(each.what == "code" for change in (aggregator, refresher) for each in change.differences)
+    if aggregator.found is not None and changing:
         seconds = _number(aggregator.found.properties["timeout"]) or 0
         aws.waiting(f"waiting for what the old function {aggregator.resource.name} has in hand ({seconds} s)")
         aws.clock.sleep(seconds)
@@ -112,7 +114,7 @@ def keep_windows(aws: Aws, table: str) -> None:
     A fresh `pending`, and no share is `done`: a refresh that is just under way began too early for the
     window's events. The `timestamp` goes, as nobody needs it any more; so this happens once to an item.
     """
-    for item in _items(aws, table):
+    for item in activity.items(aws, table):
         if "timestamp" not in item or "opened_by" in item:
             continue
         try:
@@ -128,36 +130,3 @@ def keep_windows(aws: Aws, table: str) -> None:
             # Our aggregator opened a window meanwhile, whose refresh is for those events too.
             if not is_error(error, "ConditionalCheckFailedException"):
                 raise
-
-
-def wake(aws: Aws, stack: Stack) -> None:
-    """Send a message for each bucket with an open window, or a refresh that is to come.
-
-    Not before a message of the bucket's own, if it is still there, would have come: that one does it then,
-    and this one finds nothing left to do.
-    """
-    url = stack.queue.url(aws)
-    for item in _items(aws, stack.table.name):
-        now = int(aws.clock.time() * 1000)
-        attributes: dict[str, Any] = {
-            "bucket-name": {"DataType": "String", "StringValue": item["BucketName"]["S"]},
-            "timestamp": {"DataType": "Number", "StringValue": str(now)},
-        }
-        seconds = stack.settings.window
-        if "opened_by" in item and "N" in item.get("timestamp", {}):
-            due = int(float(item["timestamp"]["N"]))
-            attributes["due"] = {"DataType": "Number", "StringValue": str(due)}
-            seconds = math.ceil((due - now) / 1000)
-        elif "pending" not in item:
-            continue
-        aws.sqs.send_message(
-            QueueUrl=str(url),
-            MessageBody="{}",
-            DelaySeconds=min(max(seconds, 0), LONGEST_DELAY_S),
-            MessageAttributes=attributes,
-        )
-
-
-def _items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
-    for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
-        yield from (dict(item) for item in page["Items"] if "S" in item.get("BucketName", {}))

@@ -378,9 +378,9 @@ def delete(
         screen.ask_about(deployed, plan)
         ask("Remove all this?")
     if buckets:
-        screen.watch(deployment.detach(aws, where.names, buckets, plan))
+        screen.watch(deployment.detach(aws, deployed, buckets, plan))
     else:
-        screen.watch(deployment.remove(aws, deployed, plan))
+        screen.watch(engine.apply(aws, plan, keep_going=True))
     screen.plan(deployed, plan, done=True)
     return 0
 

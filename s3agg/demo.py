@@ -83,8 +83,8 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
         yield status.read(aws, names)
 
         yield Step("Removing the stack", "s3agg delete")
-        going, plan = deployment.for_delete(aws, names)
-        yield from deployment.remove(aws, going, plan)
+        _, plan = deployment.for_delete(aws, names)
+        yield from engine.apply(aws, plan, keep_going=True)
         if deployment.read(aws, names).exists:
             raise S3aggError("Something of the stack was left behind")
 

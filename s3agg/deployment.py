@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,8 @@ from s3agg.aws import Aws, Place
 from s3agg.engine import Change, Key, Plan
 from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.refusals import doing, is_denied
-from s3agg.resources.lambda_ import statements
+from s3agg.resources.iam import Policy, Role
+from s3agg.resources.lambda_ import STAND_IN, statements
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Found, Resource
 from s3agg.resources.s3 import KeyFilter, Notification
@@ -71,12 +72,16 @@ class Deployment:
 
     @property
     def buckets(self) -> list[str]:
-        """The buckets that are attached: a rule, or a permission, is there."""
+        """The buckets that are attached: a rule or a permission is there, or is asked for."""
         return [
-            notification.bucket
-            for notification in self.stack.notifications
-            if notification.key in self.found or notification.permission.key in self.found
+            each.bucket
+            for each in self.stack.notifications
+            if {each.key, each.permission.key} & self.found.keys() or self.asked_of(each.bucket) is not None
         ]
+
+    def asked_of(self, bucket: str) -> KeyFilter | None:
+        """Which keys the bucket is known to be attached with, whatever its rule says."""
+        return self.activity.get(bucket, BucketActivity(bucket)).keys
 
     def plan(self) -> Plan:
         """What brings AWS to what is declared."""
@@ -116,9 +121,11 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         else:
             found.update(rule)
 
+    asked = {name: item.keys for name, item in items.items() if item.keys is not None}
+
     def keys(notification: Notification) -> KeyFilter:
         rule = found.get(notification.key)
-        declared: KeyFilter = rule.more["keys"] if rule else KeyFilter()
+        declared: KeyFilter = rule.more["keys"] if rule else asked.get(notification.bucket, KeyFilter())
         if notification.bucket in request.buckets:
             declared = KeyFilter(
                 declared.prefix if request.prefix is None else request.prefix,
@@ -129,18 +136,20 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     attached = {
         each.bucket: keys(each)
         for each in with_buckets.notifications
-        if each.bucket in request.buckets or each.key in found or each.permission.key in found
+        if {each.key, each.permission.key} & found.keys() or each.bucket in {*request.buckets, *asked}
     }
     stack = stacks.make(place, names, settings, attached)
     return Deployment(place, stack, found, items, unread, request.adopt)
 
 
 def _kept(aws: Aws, bare: Stack, found: Mapping[Key, Found], *, adopt: bool) -> dict[str, str]:
-    """What was asked for before, as the table's tags say it."""
+    """What was asked for before, as the table's tags say it.
+
+    Without such a table, one that is adopted or one that somebody removed, what is deployed was asked for.
+    """
     table = found.get(bare.table.key)
     kept = (table.tags or {}) if table else {}
-    if adopt and not any(tag.startswith(TAG_PREFIX) for tag in kept):
-        # Where a table has any tag of ours, its tags say what was asked for; the rest is as by default.
+    if (adopt or table is None) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
         kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
     return {**_users_tags(kept, bare, found), **kept}
 
@@ -173,7 +182,7 @@ def _rule(aws: Aws, notification: Notification) -> dict[Key, Found] | S3aggError
 
 def _bucket(statement: Mapping[str, Any]) -> str:
     """The bucket that a statement of the function's policy is for, if it is one of ours."""
-    sid = str(statement.get("Sid"))
+    sid = str(statement.get("Sid")).removeprefix(STAND_IN)
     for operator in statement.get("Condition", {}).values():
         for name, value in operator.items():
             if name.lower() == "aws:sourcearn":
@@ -187,48 +196,79 @@ def _bucket(statement: Mapping[str, Any]) -> str:
 
 
 def bring(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
-    """Carry out a plan of `for_create`; an adopted stack loses no refresh on the way (see adoption)."""
+    """Carry out a plan that brings the stack to what is asked, so that no refresh is lost on the way."""
     if plan.foreign:
         raise engine.foreign(plan)
     stack = deployment.stack
+    yield from _take_over(aws, stack, plan) if deployment.adopt else engine.apply(aws, plan)
+    new = [each for each in stack.notifications if deployment.asked_of(each.bucket) != each.keys]
+    with doing(f"keeping the buckets in table {stack.table.name}"):
+        aws.side_by_side(lambda each: activity.attach(aws, stack.table.name, each.bucket, each.keys), new)
+    with doing(f"sending messages to queue {stack.queue.name}"):
+        # What was changed may have cost some, now or in a run that died.
+        items = activity.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
+        activity.wake(aws, stack.queue, items.values(), window_s=stack.settings.window)
+
+
+def _take_over(aws: Aws, stack: Stack, plan: Plan) -> Iterator[engine.Event]:
+    """First what opens windows, then what closes them (see adoption)."""
     receiving = {stack.refresher.key, stack.trigger.key}
-    if not deployment.adopt:
-        yield from engine.apply(aws, plan)
-    else:
-        yield from engine.apply(aws, Plan([c for c in plan.changes if c.resource.key not in receiving]))
-        with doing(f"keeping the windows in table {stack.table.name}"):
-            for change in plan.to_do:
-                if change.resource.key == stack.aggregator.key:
-                    adoption.settle(aws, change)
-            adoption.keep_windows(aws, stack.table.name)
-        yield from engine.apply(aws, Plan([c for c in plan.changes if c.resource.key in receiving]))
-    if deployment.adopt or any(_lost_messages(change) for change in plan.changes):
-        with doing(f"sending messages to queue {stack.queue.name}"):
-            adoption.wake(aws, stack)
-
-
-def _lost_messages(change: Change) -> bool:
-    """Whether messages that were put off were deleted until this change was made."""
-    return any(each.what == "partial batch responses" for each in change.differences)
+    changes = {change.resource.key: change for change in plan.changes}
+    yield from engine.apply(aws, Plan([each for key, each in changes.items() if key not in receiving]))
+    with doing(f"keeping the windows in table {stack.table.name}"):
+        adoption.settle(aws, changes[stack.aggregator.key], changes[stack.refresher.key])
+        adoption.keep_windows(aws, stack.table.name)
+    yield from engine.apply(aws, Plan([each for key, each in changes.items() if key in receiving]))
 
 
 def for_delete(
     aws: Aws, names: Names, *, keep_logs: bool = False, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan its removal; a plan without changes if there is nothing of it."""
+    """Read the stack and plan its removal; a plan without changes if there is nothing of it.
+
+    Raises S3aggError where a bucket cannot be looked at: without the function, a rule that is left in it
+    keeps everybody from changing the bucket's notifications.
+    """
     deployment = read(aws, names, Request(adopt=adopt))
+    if unread := [
+        _unread(deployment, bucket) for bucket in deployment.buckets if bucket in deployment.unread
+    ]:
+        raise together("Nothing was changed, because of all this", unread)
     resources = [
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
     if not any(_shows_a_stack(change) for change in plan.changes):
-        plan = Plan([])
-    elif deployment.stack.aggregator.key not in deployment.found:
+        return deployment, Plan([])
+    if not {deployment.stack.aggregator.key, deployment.stack.table.key} & deployment.found.keys():
         aws.warn(
-            f"Function {names.aggregator} is gone, which knew the buckets. If the rule {names.rule} is"
+            f"Function and table {names.table} are gone, which knew the buckets. If the rule {names.rule} is"
             f" left in one, remove it: s3agg delete --bucket BUCKET{names.option}"
         )
+    _warn_of_others(aws, deployment, plan)
     return deployment, plan
+
+
+def _unread(deployment: Deployment, bucket: str) -> S3aggError:
+    error, option = deployment.unread[bucket], deployment.stack.names.option
+    return S3aggError(
+        error.problem,
+        f"{error.hint}; or, if it is not yours any more, give it up: s3agg delete --bucket {bucket}{option}",
+    )
+
+
+def _warn_of_others(aws: Aws, deployment: Deployment, plan: Plan) -> None:
+    """Tell whom else the policies that go are taken off."""
+    ours = {("role", each.name) for each in deployment.stack.resources if isinstance(each, Role)}
+    policies = [each.resource for each in plan.to_do if isinstance(each.resource, Policy)]
+
+    def look(policy: Policy) -> list[str]:
+        with doing(f"looking whom policy {policy.name} is attached to"):
+            return [" ".join(each) for each in policy.attached_to(aws) if each not in ours]
+
+    for policy, others in zip(policies, aws.side_by_side(look, policies), strict=True):
+        if others:
+            aws.warn(f"Policy {policy.name} is also attached to {', '.join(others)}, and will be taken off")
 
 
 def _shows_a_stack(change: Change) -> bool:
@@ -237,33 +277,13 @@ def _shows_a_stack(change: Change) -> bool:
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 
 
-def remove(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
-    """Carry out a plan of `for_delete`; raise S3aggError for all that is left, and why."""
-    rule = deployment.stack.names.rule
-    left = [
-        S3aggError(
-            f"If bucket {bucket} is yours, the rule {rule} may be left there. {error.problem}",
-            error.hint,
-        )
-        for bucket, error in deployment.unread.items()
-    ]
-    try:
-        yield from engine.apply(aws, plan, keep_going=True)
-    except S3aggError as error:
-        left.insert(0, error)
-    if left:
-        raise together("Not everything could be removed", left)
-
-
 def for_detach(
     aws: Aws, names: Names, buckets: Sequence[str], *, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan what detaches these buckets from it; raise S3aggError if one cannot be seen."""
+    """Read the stack and plan what detaches these buckets from it."""
     deployment = read(aws, names, Request(buckets=tuple(buckets), adopt=adopt))
-    if unread := [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]:
-        raise together("Nothing was changed", unread)
     for bucket in buckets:
-        if bucket not in deployment.buckets and bucket not in deployment.activity:
+        if bucket not in deployment.buckets and bucket not in {*deployment.activity, *deployment.unread}:
             attached = ", ".join(deployment.buckets) or "none"
             aws.warn(f"Bucket {bucket} is not attached to the stack {names.stack}. Attached are: {attached}")
     resources: list[Resource] = []
@@ -278,12 +298,25 @@ def for_detach(
     return deployment, Plan([*holders.foreign, *plan.changes])
 
 
-def detach(aws: Aws, names: Names, buckets: Sequence[str], plan: Plan) -> Iterator[engine.Event]:
-    """Carry out a plan of `for_detach`; forget the buckets whose refreshes are all done."""
+def detach(aws: Aws, deployment: Deployment, buckets: Sequence[str], plan: Plan) -> Iterator[engine.Event]:
+    """Carry out a plan of `for_detach`; forget the buckets whose refreshes are all done.
+
+    Raises S3aggError in the end for a bucket that cannot be looked at, whose rule may be left.
+    """
+    table, rule = deployment.stack.table.name, deployment.stack.names.rule
+
+    def with_item(act: Callable[[Aws, str, str], None]) -> None:
+        for bucket in buckets:
+            with doing(f"changing the item of bucket {bucket} in table {table}"):
+                act(aws, table, bucket)
+
+    with_item(activity.detach)  # first, so that a run that dies is not taken for drift
     yield from engine.apply(aws, plan, keep_going=True)
-    for bucket in buckets:
-        with doing(f"removing the item of bucket {bucket} from table {names.table}"):
-            activity.forget_bucket(aws, names.table, bucket)
+    with_item(activity.forget_bucket)
+    unread = [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]
+    if unread:
+        left = [S3aggError(f"The rule {rule} may be left. {each.problem}", each.hint) for each in unread]
+        raise together("Not everything could be removed", left)
 
 
 def no_stack(deployment: Deployment, so: str) -> S3aggError:

@@ -155,14 +155,14 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Iterator[Event]:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if failures and keep_going and left:
-        raise together("Not everything could be removed", [*failures, _waits(left.values())])
+        raise together("Not everything could be done", [*failures, _waits(left.values())])
     if failures:
         raise together("Several things failed", failures)
 
 
 def _waits(left: Iterable[Change]) -> S3aggError:
     names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in left)
-    return S3aggError(f"Left for as long as that is there: {names}", "Then run the same command again")
+    return S3aggError(f"Left because of that: {names}", "Run the same command again then")
 
 
 def _outcome(future: Future[None], change: Change) -> Finished | Failed:
@@ -230,9 +230,10 @@ def foreign(plan: Plan) -> S3aggError:
         if change.found is not None
     ]
     adoptable = all(change.found and change.resource.is_adoptable(change.found) for change in plan.foreign)
+    ways = [change.resource.way_out for change in plan.foreign]
+    if adoptable:
+        ways.insert(0, "take it over with --adopt, of create or delete")
+    hint = ", or ".join(dict.fromkeys(ways))
     return S3aggError(
-        f"This has the stack's names, but is not this stack's: {', '.join(whose)}",
-        "Take it over with --adopt, of create or delete, or choose another name with --stack"
-        if adoptable
-        else "Choose another name with --stack",
+        f"This has the stack's names, but is not this stack's: {', '.join(whose)}", hint[0].upper() + hint[1:]
     )

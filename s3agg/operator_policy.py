@@ -198,6 +198,7 @@ def _functions(stack: Stack) -> Iterator[Document]:
         [stack.aggregator.arn, stack.refresher.arn],
         "lambda:CreateFunction",
         "lambda:DeleteFunction",
+        "lambda:DeleteFunctionConcurrency",
         "lambda:GetFunction",
         "lambda:GetFunctionConfiguration",
         "lambda:GetFunctionEventInvokeConfig",

@@ -14,8 +14,9 @@ from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.refusals import doing
 from s3agg.resources import lambda_
 from s3agg.resources.lambda_ import Permission
+from s3agg.resources.logs import LogGroup
 from s3agg.resources.s3 import Notification, check_bucket
-from s3agg.settings import Names, flag
+from s3agg.settings import STACK_TAG, Names, flag
 
 SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
 NOTHING_CHANGED = "Nothing was changed, because of all this"
@@ -83,6 +84,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         ],
     )
     _warn_of_quota(aws, deployed)
+    _warn_of_logs(aws, plan)
     return Checked(deployed, plan, problems)
 
 
@@ -161,13 +163,26 @@ def _check_rule(aws: Aws, notification: Notification) -> None:
         notification.check_room(aws)
 
 
+def _warn_of_logs(aws: Aws, plan: Plan) -> None:
+    """A log group is never foreign (DESIGN 1), but its lines may be dear to somebody."""
+    for change in plan.to_do:
+        group, found = change.resource, change.found
+        if isinstance(group, LogGroup) and found and STACK_TAG not in (found.tags or {}):
+            for each in change.differences:
+                if each.what == "retention":
+                    aws.warn(
+                        f"Log group {group.name} was made by somebody else, and keeps its lines {each.found};"
+                        f" from now on it is {each.declared}. Say --log-retention for longer"
+                    )
+
+
 def _warn_of_quota(aws: Aws, deployed: Deployment) -> None:
     """Foresee what Lambda will not reserve (FACTS 7): the stack works without."""
     with doing("reading the account's quota of concurrent executions"):
         room = lambda_.reservable(aws)
     for function in (deployed.stack.aggregator, deployed.stack.refresher):
         found = deployed.found.get(function.key)
-        more = function.concurrency - (found.more["reserved"] if found else 0)
+        more = function.concurrency - ((found and found.more["reserved"]) or 0)
         if more > room:
             aws.warn(function.unreserved)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from s3agg import adoption, deployment, engine, preflight
+from s3agg import activity, deployment, engine, preflight
 from s3agg.deployment import Deployment, Request
 from s3agg.errors import S3aggError
 from s3agg.resources.lambda_ import statements
@@ -501,7 +501,7 @@ def test_what_shares_did_before_the_blogs_window_does_not_count_for_it(photos: W
     adopt(photos)
 
     assert item(photos)["pending"] != "old"
-    assert item(photos).keys() == {"BucketName", "pending"}
+    assert item(photos).keys() == {"BucketName", "pending", "attached"}
 
 
 def test_buckets_for_which_nothing_is_to_come_are_not_woken(photos: World) -> None:
@@ -510,7 +510,7 @@ def test_buckets_for_which_nothing_is_to_come_are_not_woken(photos: World) -> No
     adopt(photos)
 
     assert photos.wire.made("sqs:SendMessage") == []
-    assert photos.wire.made("dynamodb:UpdateItem") == []
+    assert item(photos).keys() == {"BucketName", "refreshed", "share", "attached"}
 
 
 @pytest.mark.parametrize(
@@ -568,11 +568,9 @@ def test_delete_removes_the_blogs_stack(photos: World) -> None:
 def test_a_bucket_is_detached_from_the_blogs_stack_only_if_that_is_adopted(photos: World) -> None:
     blog.open_window(photos.somebody, "photos", 0)
 
-    def plan(*, adopting: bool) -> engine.Plan:
-        return deployment.for_detach(photos.aws, NAMES, ["photos"], adopt=adopting)[1]
-
-    kept, removed = plan(adopting=False), plan(adopting=True)
-    list(deployment.detach(photos.aws, NAMES, ["photos"], removed))
+    _, kept = deployment.for_detach(photos.aws, NAMES, ["photos"])
+    deployed, removed = deployment.for_detach(photos.aws, NAMES, ["photos"], adopt=True)
+    list(deployment.detach(photos.aws, deployed, ["photos"], removed))
 
     assert [change.resource.name for change in kept.foreign] == ["S3EventAggregator", "S3EventAggregator"]
     assert removed.foreign == []
@@ -597,5 +595,5 @@ def test_a_message_is_delayed_no_longer_than_sqs_can(photos: World) -> None:
 
     adopt(photos, window=3600)
 
-    assert woken(photos)["DelaySeconds"] == adoption.LONGEST_DELAY_S
+    assert woken(photos)["DelaySeconds"] == activity.LONGEST_DELAY_S
     assert json.loads(woken(photos)["MessageBody"]) == {}

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from s3agg import activity, deployment
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import STACK_TAG, Names
 from tests.support import aws as support
-from tests.support.aws import PLACE, World, make_world
+from tests.support.aws import PLACE, World, account_settings, make_world
 from tests.support.deploying import create, delete, detach
 
 world = support.world
 
 NAMES = Names()
 RULE = "s3-event-aggregator"
+BOUNDARY = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}
+)
 
 
 @pytest.fixture
@@ -234,7 +239,7 @@ def test_a_bucket_with_an_item_alone_is_not_attached(photos: World) -> None:
     found = now(photos)
 
     assert found.buckets == ["photos"]
-    assert set(found.activity) == {"scans"}
+    assert set(found.activity) == {"photos", "scans"}
 
 
 def test_permissions_that_others_gave_name_no_buckets(photos: World) -> None:
@@ -338,7 +343,7 @@ def test_a_bucket_that_only_its_item_still_names_is_forgotten(photos: World) -> 
     refuse = photos.wire.refuse
     photos.somebody.dynamodb.put_item(TableName=NAMES.table, Item={"BucketName": {"S": "photos"}})
     refuse("dynamodb:DeleteItem", "AccessDeniedException", times=1)
-    with pytest.raises(S3aggError, match="removing the item of bucket photos"):
+    with pytest.raises(S3aggError, match="changing the item of bucket photos"):
         detach(photos, "photos")
 
     assert detach(photos, "photos") == []
@@ -394,20 +399,21 @@ def test_what_cannot_be_removed_is_named_and_the_next_run_removes_it(photos: Wor
         delete(photos)
 
     left = [each.split("/")[-1] for each in what_there_is(photos)]
-    assert "Not everything could be removed" in str(caught.value)
+    assert "Not everything could be done" in str(caught.value)
     assert NAMES.queue in left
     assert NAMES.aggregator not in left
     delete(photos)
     assert what_there_is(photos) == []
 
 
-def test_without_the_function_its_buckets_are_not_known_and_that_is_said(photos: World) -> None:
+def test_without_function_and_table_the_buckets_are_not_known_and_that_is_said(photos: World) -> None:
     photos.somebody.lambda_.delete_function(FunctionName=NAMES.aggregator)
+    photos.somebody.dynamodb.delete_table(TableName=NAMES.table)
 
     delete(photos)
 
     (warning,) = photos.warnings
-    assert warning.startswith("Function S3EventAggregator is gone, which knew the buckets.")
+    assert warning.startswith("Function and table S3EventAggregator are gone, which knew the buckets.")
     assert warning.endswith("left in one, remove it: s3agg delete --bucket BUCKET")
     assert detach(photos, "photos") == ["delete notification photos"]
     assert rules(photos, "photos") == []
@@ -496,17 +502,115 @@ def test_a_table_of_somebody_elses_is_not_read(world: World) -> None:
     assert world.wire.made("dynamodb:Scan") == []
 
 
-def test_an_attached_bucket_that_became_somebody_elses_does_not_keep_the_stack_from_going(
-    photos: World,
-) -> None:
+def test_a_bucket_that_cannot_be_looked_at_stops_delete_until_it_is_given_up(photos: World) -> None:
     photos.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403)
 
-    with pytest.raises(
-        S3aggError, match="If bucket photos is yours, the rule s3-event-aggregator may be left"
-    ):
+    with pytest.raises(S3aggError, match="give it up: s3agg delete --bucket photos"):
         delete(photos)
+    assert photos.wire.changes == []
+    with pytest.raises(S3aggError, match=r"The rule s3-event-aggregator may be left\. While looking"):
+        detach(photos, "photos")
+    delete(photos)
 
-    assert not now(photos).exists
+    assert what_there_is(photos) == []
+
+
+def test_a_bucket_whose_rule_and_permission_are_gone_is_still_known(photos: World) -> None:
+    create(photos, "photos", prefix="in/")
+    photos.somebody.lambda_.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_photos")
+    photos.somebody.s3.put_bucket_notification_configuration(Bucket="photos", NotificationConfiguration={})
+
+    assert create(photos) == ["create permission SID_photos", "create notification photos"]
+
+    assert keys(photos) == {"photos": KeyFilter("in/", "")}
+
+
+def test_a_permission_that_was_just_being_replaced_is_finished(photos: World) -> None:
+    wrong: Any = {"Principal": "sns.amazonaws.com", "Action": "lambda:InvokeFunction"}
+    client = photos.somebody.lambda_
+    client.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_photos")
+    client.add_permission(FunctionName=NAMES.aggregator, StatementId="SID_photos", **wrong)
+    photos.wire.refuse("lambda:AddPermission", "AccessDenied", after=1)
+    with pytest.raises(S3aggError, match="AddPermission"):
+        create(photos)
+    assert statements(photos) == ["meanwhile_SID_photos"]
+    photos.wire.reset()
+
+    assert now(photos).buckets == ["photos"]
+    assert create(photos) == ["update permission SID_photos"]
+
+    assert statements(photos) == ["SID_photos"]
+
+
+def test_a_stand_in_that_was_left_goes_with_the_bucket(photos: World) -> None:
+    photos.somebody.lambda_.add_permission(
+        FunctionName=NAMES.aggregator,
+        StatementId="meanwhile_SID_photos",
+        Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com",
+        SourceArn=PLACE.bucket("photos"),
+    )
+
+    detach(photos, "photos")
+
+    with pytest.raises(ClientError, match="GetPolicy"):
+        statements(photos)
+
+
+def test_what_was_asked_for_is_what_is_deployed_where_somebody_removed_the_table(world: World) -> None:
+    world.bucket("photos")
+    boundary = world.somebody.iam.create_policy(PolicyName="Boundary", PolicyDocument=BOUNDARY)["Policy"][
+        "Arn"
+    ]
+    create(world, "photos", window=300, permissions_boundary=boundary)
+    world.somebody.dynamodb.delete_table(TableName=NAMES.table)
+
+    done = create(world)
+
+    assert done == [f"create table {NAMES.table}"]
+    settings = now(world).stack.settings
+    assert (settings.window, settings.permissions_boundary) == (300, boundary)
+
+
+def test_every_create_wakes_the_buckets_for_which_something_is_to_come(photos: World) -> None:
+    """Whatever an earlier run changed may have cost the messages."""
+    put_item(photos, "photos", timestamp="1750000030000", opened_by="me")
+    put_item(photos, "scans", pending="token")
+    put_item(photos, "songs", refreshed="1")
+
+    create(photos)
+
+    sent = photos.wire.made("sqs:SendMessage")
+    assert {each["MessageAttributes"]["bucket-name"]["StringValue"] for each in sent} == {"photos", "scans"}
+    assert sent[0]["MessageAttributes"]["due"]["StringValue"] == "1750000030000"
+
+
+def test_delete_tells_from_whom_else_it_takes_a_policy(photos: World) -> None:
+    somebody = photos.somebody.iam
+    somebody.create_user(UserName="them")
+    somebody.attach_user_policy(UserName="them", PolicyArn=PLACE.iam(f"policy/{NAMES.gateway_policy}"))
+
+    delete(photos)
+
+    assert photos.warnings == [
+        "Policy StorageGatewayRefreshPolicy is also attached to user them, and will be taken off"
+    ]
+
+
+def test_a_function_that_is_held_back_runs_without_a_reservation_where_none_can_be(photos: World) -> None:
+    function = {"FunctionName": NAMES.refresher}
+    photos.somebody.lambda_.put_function_concurrency(**function, ReservedConcurrentExecutions=1)
+    photos.wire.answer("lambda:GetAccountSettings", account_settings(100))
+    photos.wire.refuse(
+        "lambda:PutFunctionConcurrency", "InvalidParameterValueException", "UnreservedConcurrentExecution"
+    )
+
+    assert actions(photos) == {"keep", "update"}
+    create(photos)
+
+    assert "Concurrency" not in photos.somebody.lambda_.get_function(**function)
+    assert actions(photos) == {"keep"}
+    assert "it goes on without, which is safe" in photos.warnings[0]
 
 
 def test_a_log_group_of_our_name_alone_is_no_stack(world: World) -> None:

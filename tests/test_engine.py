@@ -297,9 +297,9 @@ def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: Wor
 
     header, why, what = caught.value.lines
     assert world.log == ["delete a"]
-    assert header == "Not everything could be removed:"
+    assert header == "Not everything could be done:"
     assert why.startswith("- While deleting thing stuck: AWS said to MakeThing: not you (AccessDenied).")
-    assert what.startswith("- Left for as long as that is there: thing base, thing needed.")
+    assert what.startswith("- Left because of that: thing base, thing needed.")
 
 
 def taken() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import assets, deployment, preflight
+from s3agg import assets, deployment, engine, preflight
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
@@ -43,13 +43,13 @@ def create(aws: Aws, **options: Any) -> None:
 
 
 def delete(aws: Aws) -> None:
-    deployed, plan = deployment.for_delete(aws, NAMES)
-    list(deployment.remove(aws, deployed, plan))
+    _, plan = deployment.for_delete(aws, NAMES)
+    list(engine.apply(aws, plan, keep_going=True))
 
 
 def detach(aws: Aws) -> None:
-    _, plan = deployment.for_detach(aws, NAMES, [BUCKET])
-    list(deployment.detach(aws, NAMES, [BUCKET], plan))
+    deployed, plan = deployment.for_detach(aws, NAMES, [BUCKET])
+    list(deployment.detach(aws, deployed, [BUCKET], plan))
 
 
 Command = Callable[[Aws], None]

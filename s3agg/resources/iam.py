@@ -114,22 +114,28 @@ class Policy(Resource):
         old = [each["VersionId"] for each in versions if not each["IsDefaultVersion"]]
         return sorted(old, key=lambda version: int(version.lstrip("v")), reverse=True)
 
-    def _detach_everywhere(self, aws: Aws) -> None:
-        # IAM is a moment behind itself: it lists roles that are gone.
-        gone = aws.iam.exceptions.NoSuchEntityException
+    def attached_to(self, aws: Aws) -> list[tuple[str, str]]:
+        """Whom it is attached to: each a role, user or group, and its name."""
+        found: list[tuple[str, str]] = []
         pages = aws.iam.get_paginator("list_entities_for_policy").paginate(
             PolicyArn=self.arn, PolicyUsageFilter="PermissionsPolicy"
         )
         for page in pages:
-            for role in page["PolicyRoles"]:
-                with suppress(gone):
-                    aws.iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=self.arn)
-            for user in page["PolicyUsers"]:
-                with suppress(gone):
-                    aws.iam.detach_user_policy(UserName=user["UserName"], PolicyArn=self.arn)
-            for group in page["PolicyGroups"]:
-                with suppress(gone):
-                    aws.iam.detach_group_policy(GroupName=group["GroupName"], PolicyArn=self.arn)
+            found += [("role", each["RoleName"]) for each in page["PolicyRoles"]]
+            found += [("user", each["UserName"]) for each in page["PolicyUsers"]]
+            found += [("group", each["GroupName"]) for each in page["PolicyGroups"]]
+        return found
+
+    def _detach_everywhere(self, aws: Aws) -> None:
+        for kind, name in self.attached_to(aws):
+            # IAM is a moment behind itself: it lists roles that are gone.
+            with suppress(aws.iam.exceptions.NoSuchEntityException):
+                if kind == "role":
+                    aws.iam.detach_role_policy(RoleName=name, PolicyArn=self.arn)
+                elif kind == "user":
+                    aws.iam.detach_user_policy(UserName=name, PolicyArn=self.arn)
+                else:
+                    aws.iam.detach_group_policy(GroupName=name, PolicyArn=self.arn)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,6 @@ from s3agg.resources.iam import Role
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import ABSENT, Found, Resource
 from s3agg.resources.sqs import Queue
-from s3agg.settings import statement_id
 
 # A new role, or a change of its policies, takes seconds to spread, seldom a minute (FACTS 1 to 3).
 ROLE_SPREADING = (
@@ -31,8 +30,10 @@ TAKEN = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
+LEAST_RESERVED = 2
 UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
 POLICY_BYTES = 20 * 1024  # as much as a function's policy can hold (FACTS 15)
+STAND_IN = "meanwhile_"  # begins the id of a statement that is there while the bucket's own is replaced
 SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
@@ -105,13 +106,14 @@ class Function(Resource):
         }
         if queue_url and variables.get("QUEUE_URL") == queue_url:
             properties["variable QUEUE_URL"] = self.queue.name
-        if unreserved + (reserved or 0) - self.concurrency < UNRESERVED_MINIMUM:
+        room = unreserved + (reserved or 0) - UNRESERVED_MINIMUM
+        if self.concurrency > room and not _is_too_little(reserved):
             # A small account cannot reserve any (FACTS 7); the protocol is safe at any concurrency.
             properties["reserved concurrency"] = str(self.concurrency)
         return Found(
             properties,
             function.get("Tags", {}),
-            {"variables": variables, "invoke config": invoke_config, "reserved": reserved or 0},
+            {"variables": variables, "invoke config": invoke_config, "reserved": reserved},
         )
 
     def create(self, aws: Aws) -> None:
@@ -127,7 +129,7 @@ class Function(Resource):
             refusals=ROLE_SPREADING,
         )
         self._wait_until_ready(aws)
-        self._reserve(aws)
+        self._reserve(aws, None)
         if self.failures_to:
             self._set_failure_destination(aws, self.failures_to, {})
 
@@ -156,7 +158,7 @@ class Function(Resource):
             )
             self._wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
-            self._reserve(aws)
+            self._reserve(aws, found.more["reserved"])
         if self.failures_to and self.differs(found, "failure destination"):
             self._set_failure_destination(aws, self.failures_to, found.more["invoke config"])
 
@@ -205,7 +207,7 @@ class Function(Resource):
             },
         }
 
-    def _reserve(self, aws: Aws) -> None:
+    def _reserve(self, aws: Aws, reserved: int | None) -> None:
         try:
             aws.wait_for(
                 f"function {self.name} to take its reservation",
@@ -217,6 +219,8 @@ class Function(Resource):
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
             if not NO_ROOM.matches(error):
                 raise
+            if _is_too_little(reserved):
+                aws.lambda_.delete_function_concurrency(FunctionName=self.name)
             aws.warn(self.unreserved)
 
     @property
@@ -224,7 +228,7 @@ class Function(Resource):
         """What to warn of where the account's quota is too small, which is no reason to stop (FACTS 7)."""
         return (
             f"This account's quota leaves no room to reserve {self.concurrency} concurrent executions"
-            f" for {self.name}; what is reserved for it stays as it was, which is safe"
+            f" for {self.name}; it goes on without, which is safe"
         )
 
     def _set_failure_destination(self, aws: Aws, queue: Queue, config: Mapping[str, Any]) -> None:
@@ -249,6 +253,11 @@ class Function(Resource):
             return None if pending or updating else True
 
         aws.wait_for(f"function {self.name} to become active", ready, patience_s=120)
+
+
+def _is_too_little(reserved: int | None) -> bool:
+    """Whether nothing reserved were better: it holds back events, or messages until they die (FACTS 9)."""
+    return reserved is not None and reserved < LEAST_RESERVED
 
 
 def _failure_destination(config: Mapping[str, Any]) -> str:
@@ -288,7 +297,7 @@ def check_policy_room(aws: Aws, permissions: Sequence[Permission]) -> None:
         return
     function = permissions[0].function.name
     have = statements(aws, function)
-    need = {statement_id(each.bucket): each.statement for each in permissions}
+    need = {each.name: each.statement for each in permissions}
     policy = {"Version": "2012-10-17", "Id": "default", "Statement": list({**have, **need}.values())}
     if len(json.dumps(policy, separators=(",", ":")).encode()) > POLICY_BYTES:
         raise _no_room(function, [each.bucket for each in permissions], have)
@@ -319,6 +328,7 @@ class Permission(Resource):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
+            "statement": self.name,
             "effect": "Allow",
             "action": "lambda:InvokeFunction",
             "principal": "s3.amazonaws.com",
@@ -331,7 +341,7 @@ class Permission(Resource):
     def statement(self) -> Mapping[str, Any]:
         """As Lambda writes it into the policy."""
         return {
-            "Sid": statement_id(self.bucket),
+            "Sid": self.name,
             "Effect": "Allow",
             "Principal": {"Service": "s3.amazonaws.com"},
             "Action": "lambda:InvokeFunction",
@@ -343,9 +353,11 @@ class Permission(Resource):
         }
 
     def find(self, aws: Aws) -> Found | None:
-        statement = statements(aws, self.function.name).get(statement_id(self.bucket))
-        if statement is None:
+        policy = statements(aws, self.function.name)
+        sids = [sid for sid in (self.name, STAND_IN + self.name) if sid in policy]
+        if not sids:
             return None
+        statement = policy[sids[0]]
         principal = statement.get("Principal", ABSENT)
         conditions = {
             name.lower(): value
@@ -354,18 +366,20 @@ class Permission(Resource):
         }
         return Found(
             {
+                "statement": " and ".join(sids),
                 "effect": statement.get("Effect", ABSENT),
                 "action": statement.get("Action", ABSENT),
                 "principal": principal.get("Service", ABSENT) if isinstance(principal, dict) else principal,
                 "source account": conditions.get("aws:sourceaccount", ABSENT),
                 "source bucket": conditions.get("aws:sourcearn", ABSENT),
                 "other conditions": ", ".join(sorted(conditions.keys() - SOURCES)) or ABSENT,
-            }
+            },
+            more={"sids": sids},
         )
 
     def create(self, aws: Aws) -> None:
         try:
-            self._add(aws, statement_id(self.bucket))
+            self._add(aws, self.name)
         except aws.lambda_.exceptions.PolicyLengthExceededException as error:  # FACTS 15
             aws.forget()
             raise _no_room(self.function.name, [self.bucket], statements(aws, self.function.name)) from error
@@ -393,18 +407,20 @@ class Permission(Resource):
             refusals=(Refusal("PreconditionFailedException"), *UPDATING),
         )
 
-    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+    def update(self, aws: Aws, found: Found) -> None:
         # No statement can be changed, and S3 loses the events that it may not deliver: so another one
         # stands in between the two, by an id that no bucket's statement has.
-        stand_in = f"meanwhile_{statement_id(self.bucket)}"
-        with suppress(aws.lambda_.exceptions.PolicyLengthExceededException):  # then without
-            self._add(aws, stand_in)
-        self._remove(aws, statement_id(self.bucket))
+        stand_in = STAND_IN + self.name
+        if stand_in not in found.more["sids"]:
+            with suppress(aws.lambda_.exceptions.PolicyLengthExceededException):  # then without
+                self._add(aws, stand_in)
+        self._remove(aws, self.name)
         self.create(aws)
         self._remove(aws, stand_in)
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
-        self._remove(aws, statement_id(self.bucket))
+    def delete(self, aws: Aws, found: Found) -> None:
+        for sid in found.more["sids"]:
+            self._remove(aws, sid)
 
     def _remove(self, aws: Aws, sid: str) -> None:
         def delete() -> bool:

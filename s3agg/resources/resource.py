@@ -46,6 +46,8 @@ class Resource(ABC):
     """
 
     kind: ClassVar[str]
+    # What to do where somebody else's resource has the name.
+    way_out: ClassVar[str] = "choose another name with --stack"
     # How the service refuses to make one under a name that is taken.
     taken: ClassVar[tuple[Refusal, ...]] = ()
 

@@ -87,6 +87,7 @@ class Notification(Resource):
     """The rule in the notifications of the bucket `bucket`; `name` is the bucket's too, the Id is `rule`."""
 
     kind: ClassVar[str] = "notification"
+    way_out: ClassVar[str] = "point the bucket's rule at our function again, or take it out of the bucket"
 
     permission: Permission
     rule: str

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from s3agg import deployment, preflight, probe, redrive, status
+from s3agg import deployment, engine, preflight, probe, redrive, status
 from s3agg.assets import handler_zip
 from s3agg.aws import Aws
 from s3agg.deployment import Request
@@ -161,6 +161,7 @@ def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(g
 NOT_ASKED_FOR = {
     "iam:PassRole",
     "lambda:DeleteEventSourceMapping",
+    "lambda:DeleteFunctionConcurrency",  # only called where the quota is small
     "lambda:GetAccountSettings",
     "lambda:GetFunctionEventInvokeConfig",  # to it a GetFunction
     "lambda:PutFunctionEventInvokeConfig",  # to it an UpdateFunctionCode
@@ -284,12 +285,12 @@ class Life:
         finish(redrive.run(aws, deployment.read(aws, self.own.names), dry_run=False))
 
     def detach(self, aws: Aws) -> None:
-        _, plan = deployment.for_detach(aws, self.own.names, [self.bucket])
-        finish(deployment.detach(aws, self.own.names, [self.bucket], plan))
+        deployed, plan = deployment.for_detach(aws, self.own.names, [self.bucket])
+        finish(deployment.detach(aws, deployed, [self.bucket], plan))
 
     def delete(self, aws: Aws) -> None:
-        going, plan = deployment.for_delete(aws, self.own.names)
-        finish(deployment.remove(aws, going, plan))
+        _, plan = deployment.for_delete(aws, self.own.names)
+        finish(engine.apply(aws, plan, keep_going=True))
 
 
 def finish(events: Iterable[object]) -> None:

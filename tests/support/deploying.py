@@ -34,11 +34,11 @@ def carry_out(events: Iterable[engine.Event]) -> list[str]:
 
 def delete(world: World, *, names: Names = NAMES, keep_logs: bool = False) -> list[str]:
     """What `delete` does: the kinds and actions of what it changed."""
-    deployed, plan = deployment.for_delete(world.aws, names, keep_logs=keep_logs)
-    return carry_out(deployment.remove(world.aws, deployed, plan))
+    _, plan = deployment.for_delete(world.aws, names, keep_logs=keep_logs)
+    return carry_out(engine.apply(world.aws, plan, keep_going=True))
 
 
 def detach(world: World, *buckets: str, names: Names = NAMES) -> list[str]:
     """What `delete --bucket` does: the kinds and actions of what it changed."""
-    _, plan = deployment.for_detach(world.aws, names, buckets)
-    return carry_out(deployment.detach(world.aws, names, buckets, plan))
+    deployed, plan = deployment.for_detach(world.aws, names, buckets)
+    return carry_out(deployment.detach(world.aws, deployed, buckets, plan))
