@@ -38,10 +38,11 @@ WATCH_S = 2
 
 @dataclass(frozen=True)
 class Behind:
-    """What is behind the commands: whose AWS, if not that of the options and the environment; the time."""
+    """What is behind the commands, if not the AWS of the options and the environment, and time itself."""
 
     session: Session | None = None
     clock: Clock = time
+    workers: int | None = None  # how many calls go side by side; one, where a clock is not to be shared
 
 
 AS_USUAL = Behind()
@@ -111,7 +112,7 @@ class Where:
         return Screen(as_json=self.output == "json")
 
     def aws(self, screen: Screen) -> Aws:
-        from s3agg.aws import Aws
+        from s3agg.aws import SIDE_BY_SIDE, Aws
 
         behind: Behind = click.get_current_context().obj
         return Aws(
@@ -119,6 +120,7 @@ class Where:
             region=self.region,
             endpoint_url=self.endpoint_url,
             session=behind.session,
+            workers=behind.workers or SIDE_BY_SIDE,
             clock=behind.clock,
             trace=screen.trace if self.verbose else None,
             waiting=screen.waiting,
