@@ -1243,3 +1243,10 @@ def test_nothing_of_ours_sends_to_the_queue_that_the_refresh_function_reads_but_
 
     assert [may_send(function) for function in (stack.aggregator, stack.refresher)] == [True, False]
     assert wire.made("sqs:SendMessage") == wire.made("sqs:SendMessageBatch") == []
+
+
+def test_the_refresh_function_waits_for_its_queue_however_many_work_side_by_side() -> None:
+    """FACTS 19."""
+    stack = stacks.make(PLACE, NAMES, Settings(), {})
+
+    assert stack.queue in stack.refresher.needs
