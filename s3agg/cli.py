@@ -27,7 +27,7 @@ from s3agg.settings import Names, Settings
 if TYPE_CHECKING:
     from botocore.session import Session
 
-    from s3agg.aws import Aws
+    from s3agg.aws import Aws, Clock
     from s3agg.render import Screen
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,16 +36,25 @@ NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 WATCH_S = 2
 
 
-def main(args: Sequence[str] | None = None, session: Session | None = None) -> NoReturn:
-    """Run the command line; one line on stderr for each thing that fails (DESIGN 3 has the exit codes).
+@dataclass(frozen=True)
+class Behind:
+    """What is behind the commands, if not the AWS of the options and the environment, and time itself."""
 
-    `session` is whose AWS the commands use, if not that of the options and the environment.
-    """
+    session: Session | None = None
+    clock: Clock = time
+    workers: int | None = None  # how many calls go side by side; one, where a clock is not to be shared
+
+
+AS_USUAL = Behind()
+
+
+def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoReturn:
+    """Run the command line; one line on stderr for each thing that fails (DESIGN 3 has the exit codes)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding cannot say is escaped, not fatal
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=session)
+        code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=behind)
     except NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
@@ -103,13 +112,16 @@ class Where:
         return Screen(as_json=self.output == "json")
 
     def aws(self, screen: Screen) -> Aws:
-        from s3agg.aws import Aws
+        from s3agg.aws import SIDE_BY_SIDE, Aws
 
+        behind: Behind = click.get_current_context().obj
         return Aws(
             profile=self.profile,
             region=self.region,
             endpoint_url=self.endpoint_url,
-            session=click.get_current_context().obj,
+            session=behind.session,
+            workers=behind.workers or SIDE_BY_SIDE,
+            clock=behind.clock,
             trace=screen.trace if self.verbose else None,
             waiting=screen.waiting,
             warn=screen.warn,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
@@ -78,7 +79,55 @@ UNKNOWN_KEY = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+# Asked for too much, or trouble of AWS's own: botocore has tried it again by then (FACTS 16).
+TOO_MUCH = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
 DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+
+AGAIN = "Run the same command again"
+SPREADS = (
+    f"{AGAIN}: a new role, and what it may do, can take AWS minutes to know of. If it stays, look whether a"
+    " permissions boundary or a policy of your organization forbids it"
+)
+ELSEWHERE = "The bucket is in another region: check its name, and --region"
+NEXT = (
+    (Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"), SPREADS),
+    (Refusal("InvalidParameterValueException", "does not have permissions"), SPREADS),
+    (Refusal("InvalidParameterValueException", "less than Function timeout"), f"{AGAIN} in a minute"),
+    (Refusal("InvalidParameterValueException", "no longer supported"), "Name a newer --runtime"),
+    (
+        Refusal("InvalidArgument", "Unable to validate the following destination"),
+        f"{AGAIN}: S3 can take minutes to know of a new permission",
+    ),
+    (Refusal("InvalidArgument", "overlap"), f"{AGAIN}: it names the other rule, if that is still there"),
+    (Refusal("OperationAborted"), f"{AGAIN} when nobody else changes the bucket"),
+    (Refusal("QueueDeletedRecently"), f"{AGAIN} in a minute"),
+    (Refusal("AWS.SimpleQueueService.QueueDeletedRecently"), f"{AGAIN} in a minute"),
+    (Refusal("ResourceInUseException", "already exists"), AGAIN),
+    (Refusal("ResourceInUseException"), f"{AGAIN} when that has ended"),
+    (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when that has ended"),
+    (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when that has ended"),
+    (Refusal("DeleteConflict"), f"Take it off what it is still attached to, and r{AGAIN[1:]}"),
+    (Refusal("NoSuchBucket"), "Make the bucket again, or detach it: s3agg delete --bucket"),
+    (Refusal("PermanentRedirect"), ELSEWHERE),
+    (Refusal("AuthorizationHeaderMalformed"), ELSEWHERE),
+)  # what the user can do about what did not pass by itself (FACTS)
+
+
+def next_step(error: exceptions.ClientError) -> str:
+    """What to do next about it, if that is known."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *TOO_MUCH):
+        return f"AWS is asked for too much, or has trouble: r{AGAIN[1:]} in a minute"
+    return next((step for refusal, step in NEXT if refusal.matches(error)), "")
 
 
 def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str) -> S3aggError:
@@ -106,4 +155,4 @@ def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str)
     problem = f"While {what}: AWS said to {error.operation_name}: {words} ({code})"
     if code in DENIED:
         return S3aggError(problem, f"Ask for permission to call {error.operation_name}, and run this again")
-    return S3aggError(problem)
+    return S3aggError(problem, next_step(error))

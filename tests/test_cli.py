@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg.cli import cli, main
+from s3agg.cli import Behind, cli, main
 from tests.support import blog
 from tests.support.aws import (
     REGION,
@@ -61,7 +61,7 @@ class Shell:
 
     def __call__(self, *args: str, answer: str = "") -> Ran:
         with pytest.raises(SystemExit) as exit_, answering(answer):
-            main(args, self.session)
+            main(args, Behind(self.session))
         out, err = self.capsys.readouterr()
         return Ran(int(str(exit_.value.code)), out, err)
 

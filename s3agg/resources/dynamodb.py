@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 BUSY = (Refusal("ResourceInUseException"),)  # being created, changed or deleted (FACTS 10)
+GOING = Refusal("ResourceInUseException", "being deleted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +68,19 @@ class Table(Resource):
         return super().owner(found) + key
 
     def create(self, aws: Aws) -> None:
-        aws.wait_for(f"the old table {self.name} to go", lambda: self._is_gone(aws), patience_s=300)
-        aws.dynamodb.create_table(
-            TableName=self.name,
-            AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
-            Tags=pairs(self.tags),
-            **self._billing(),
-        )
+        def create() -> object | None:
+            if not self._is_gone(aws):
+                return None
+            return aws.dynamodb.create_table(
+                TableName=self.name,
+                AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
+                Tags=pairs(self.tags),
+                **self._billing(),
+            )
+
+        # DescribeTable may say that it is gone before CreateTable does.
+        aws.wait_for(f"the old table {self.name} to go", create, refusals=(GOING,), patience_s=300)
         self._wait_until_active(aws)
 
     def update(self, aws: Aws, found: Found) -> None:

@@ -16,7 +16,8 @@ from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, 
 
 TAKEN = (Refusal("EntityAlreadyExists"),)
 VERSIONS = 5  # as many as a policy can have
-ATTACHED = (Refusal("DeleteConflict"),)  # FACTS 13; IAM is a moment behind itself
+# FACTS 13; IAM is a moment behind itself. Somebody's instance profile would be waited for in vain.
+ATTACHED = (Refusal("DeleteConflict", "polic"),)
 
 
 def _document(document: Any) -> Mapping[str, Any]:

@@ -26,6 +26,8 @@ ROLE_SPREADING = (
     # The same for the key that the variables are encrypted with.
     Refusal("InvalidParameterValueException", "KMS key is invalid for CreateGrant"),
 )
+# A queue's new visibility timeout takes up to a minute to spread too (FACTS 19).
+VISIBILITY_SPREADING = (Refusal("InvalidParameterValueException", "is less than Function timeout"),)
 TAKEN = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
@@ -143,7 +145,7 @@ class Function(Resource):
             aws.wait_for(
                 f"function {self.name} to take its new configuration",
                 lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
-                refusals=(*ROLE_SPREADING, *UPDATING),
+                refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             )
             self._wait_until_ready(aws)
         if self.differs(found, "code", "architecture"):
@@ -494,7 +496,7 @@ class EventSourceMapping(Resource):
                 Tags=dict(self.tags),
                 **self._configuration,
             ),
-            refusals=ROLE_SPREADING,
+            refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING),
         )
         self._wait_until_enabled(aws)
 

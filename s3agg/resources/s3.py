@@ -25,6 +25,7 @@ RULES = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurat
 DESTINATIONS = ("LambdaFunctionArn", "QueueArn", "TopicArn")
 BUSY = Refusal("OperationAborted")  # another change to the bucket is running (FACTS 6)
 UNVALIDATED = Refusal("InvalidArgument", "Unable to validate the following destination")  # FACTS 4
+OVERLAPS = (Refusal("InvalidArgument", "ambiguously"), Refusal("InvalidArgument", "overlap"))  # FACTS 5
 SPREADING_S = 5  # a read this soon after a write may still show what was there before
 WHOLE_BUCKET = "the whole bucket"
 TEST_OBJECT = "s3agg-test-"  # what the key of each object that test-upload makes holds
@@ -164,12 +165,17 @@ class Notification(Resource):
 
     def check_room(self, aws: Aws) -> None:
         """Raise S3aggError if the bucket has a rule that S3 refuses beside ours."""
-        clash = self.clash(self.look(aws))
-        if clash is not None:
-            raise S3aggError(
-                f"Another rule of bucket {self.bucket} is for the same events and keys: {clash}",
-                "Keep the rules apart with --prefix or --suffix, or narrow that rule first",
-            )
+        if problem := self._clashing(self.look(aws)):
+            raise problem
+
+    def _clashing(self, configuration: Configuration) -> S3aggError | None:
+        clash = self.clash(configuration)
+        if clash is None:
+            return None
+        return S3aggError(
+            f"Another rule of bucket {self.bucket} is for the same events and keys: {clash}",
+            "Keep the rules apart with --prefix or --suffix, or narrow that rule first",
+        )
 
     def clash(self, configuration: Configuration) -> str | None:
         """Name somebody's rule that shares events and keys with ours, which S3 refuses (FACTS 5)."""
@@ -219,17 +225,26 @@ class Notification(Resource):
             before, written = have, now
             return None
 
+        rule = f"the rule of bucket {self.bucket}"
         try:
             aws.wait_for(
-                f"the notifications of bucket {self.bucket} to be as written",
+                f"S3 to take {rule}" if ours else f"{rule} to go",
                 attempt,
                 refusals=(BUSY, spreading) if ours else (BUSY,),
             )
         except ClientError as error:
-            problem = self._unreachable(aws, error) if UNVALIDATED.matches(error) else None
+            problem = self._refused(aws, error)
             if problem is None:
                 raise
             raise problem from error
+
+    def _refused(self, aws: Aws, error: ClientError) -> S3aggError | None:
+        """Say of which rule it is that S3 refuses them; None where it is none of somebody else."""
+        if UNVALIDATED.matches(error):
+            return self._unreachable(aws, error)
+        if any(overlap.matches(error) for overlap in OVERLAPS):  # somebody was faster than our look at them
+            return self._clashing(self.read(aws))
+        return None
 
     def _unreachable(self, aws: Aws, error: ClientError) -> S3aggError | None:
         """Say whose destinations S3 cannot reach; None where it names none and no rule is there but ours."""

@@ -313,15 +313,18 @@ def test_a_role_goes_even_if_iam_still_lists_what_is_detached(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("resource", "operation"),
-    [(POLICY, "iam:DeletePolicy"), (ROLE, "iam:DeleteRole")],
-    ids=["policy", "role"],
+    ("resource", "operation", "message"),
+    [
+        (POLICY, "iam:DeletePolicy", "Cannot delete a policy attached to entities."),
+        (ROLE, "iam:DeleteRole", "Cannot delete entity, must detach all policies first."),
+        (ROLE, "iam:DeleteRole", "Cannot delete entity, must delete policies first."),
+    ],
 )
 def test_a_delete_is_tried_again_while_iam_is_behind_itself(
-    world: World, resource: Policy | Role, operation: str
+    world: World, resource: Policy | Role, operation: str, message: str
 ) -> None:
     world.create(POLICY, ROLE)
-    world.wire.refuse(operation, "DeleteConflict", status=409, times=2)
+    world.wire.refuse(operation, "DeleteConflict", message, status=409, times=2)
 
     world.delete(resource)
 

@@ -84,6 +84,7 @@ class Fault:
     act: Callable[[Call], Any]
     after: int
     times: float
+    when: Callable[[Call], bool]
 
 
 @dataclass
@@ -115,11 +116,12 @@ class Wire:
         status: int = 400,
         headers: Mapping[str, str] | None = None,
         more: Mapping[str, str] | None = None,
+        when: Callable[[Call], bool] = lambda _: True,
     ) -> None:
-        """Answer with an error; `more` is what the service says besides."""
+        """Answer with an error the calls that are meant; `more` is what the service says besides."""
         meta = {"HTTPStatusCode": status, "HTTPHeaders": dict(headers or {}), "RequestId": "injected"}
         answer = {"Error": {"Code": code, "Message": message, **(more or {})}, "ResponseMetadata": meta}
-        self._add(operation, lambda _: _answer(status, answer), after, times)
+        self._add(operation, lambda _: _answer(status, answer), after, times, when)
 
     def answer(
         self,
@@ -163,9 +165,16 @@ class Wire:
         """The operations that were called and change something."""
         return [call.operation for call in self.calls if call.changes]
 
-    def _add(self, operation: str, act: Callable[[Call], Any], after: int, times: float) -> None:
+    def _add(
+        self,
+        operation: str,
+        act: Callable[[Call], Any],
+        after: int,
+        times: float,
+        when: Callable[[Call], bool] = lambda _: True,
+    ) -> None:
         # The newest first: a test overrides what a fixture arranged.
-        self.faults.insert(0, Fault(operation, act, after, times))
+        self.faults.insert(0, Fault(operation, act, after, times, when))
 
     def _record(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         context["call"] = Call(f"{model.service_model.service_name}:{model.name}", dict(params))
@@ -181,7 +190,7 @@ class Wire:
 
     def _due(self, call: Call) -> Fault | None:
         for fault in self.faults:
-            if fault.operation == call.operation:
+            if fault.operation == call.operation and fault.when(call):
                 if fault.after > 0:
                     fault.after -= 1
                 elif fault.times > 0:

@@ -168,6 +168,10 @@ class Account:
         for backend, contents in zip(_backends(), _copies(saved), strict=True):
             vars(backend).clear()
             vars(backend).update(contents)
+        # Whose a bucket's name is, moto keeps elsewhere.
+        owner = s3_backends[ACCOUNT]["aws"]
+        s3_backends.bucket_accounts.clear()
+        s3_backends.bucket_accounts.update(dict.fromkeys(owner.buckets, (owner.partition, ACCOUNT)))
 
 
 def _body(request: AWSPreparedRequest) -> Any:
