@@ -104,6 +104,9 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     policy, *looks = aws.side_by_side(look, ["policy", *bare.resources])
     found: dict[Key, Found] = {key: each for one in looks for key, each in one.items()}
 
+    if bare.table.key not in found and bare.aggregator.key in found:
+        # Removed by hand; or somebody is creating the stack just now, and it has come since.
+        found.update(engine.find(aws, [bare.table]))
     table = found.get(bare.table.key)
     ours = table is not None and not engine.is_foreign(bare.table, table, adopt=request.adopt)
     items = _items(aws, names) if ours else {}

@@ -503,8 +503,8 @@ ROWS = [
         Answered("lambda:GetAccountSettings", account_settings(10)),
         CREATE,
         (
-            f"Warning: {QUOTA} 10 concurrent executions for {NAMES.aggregator}; what is reserved",
-            f"Warning: {QUOTA} 2 concurrent executions for {NAMES.refresher}; what is reserved",
+            f"Warning: {QUOTA} 10 concurrent executions for {NAMES.aggregator}; it goes on without",
+            f"Warning: {QUOTA} 2 concurrent executions for {NAMES.refresher}; it goes on without",
         ),
         also=(Refused(CONCURRENCY, INVALID, BELOW),),
     ),
@@ -703,11 +703,11 @@ ROWS = [
         ),
         DELETE,
         (
-            "Not everything could be removed:",
+            "Not everything could be done:",
             "- While deleting trigger S3EventAggregatorActionQueue to S3StorageGatewayRefresh:",
             "is currently being updated",
             AGAIN,
-            "- Left for as long as that is there: ",
+            "- Left because of that: ",
         ),
         1,
         LONG,
@@ -787,7 +787,7 @@ ROWS = [
             when=malformed_statement_id,
         ),
         "create --bucket my.dotted.uploads",
-        ("Done: 16 created", "permission    SID_my_dotted_uploads"),
+        ("Done: 16 created", "permission SID_my_dotted_uploads"),
         before=lambda aws: make_bucket(aws, "my.dotted.uploads"),
     ),
     # 15: a function's policy is full
@@ -1087,7 +1087,8 @@ class Shop:
             # One worker: where several wait side by side, they would all move the one clock.
             main(command.split(), Behind(self.wired.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
-        return Ran(int(str(exit_.value.code)), out + err, self.clock.waited - began)
+        seen = " ".join((out + err).split())  # however wide the terminal is
+        return Ran(int(str(exit_.value.code)), seen, self.clock.waited - began)
 
     def arrange(self, refused: Injected) -> None:
         """Have AWS answer so from now on."""

@@ -21,7 +21,8 @@ from s3agg import assets, deployment, engine, preflight
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
-from s3agg.settings import Names
+from s3agg.settings import Names, statement_id
+from tests.support import blog
 from tests.support.aws import PLACE, make_bucket
 from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, Terminal, Turns, inventory
 
@@ -36,14 +37,14 @@ BUCKET = "photos"
 OPTIONS = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
 
 
-def create(aws: Aws, **options: Any) -> None:
-    request = Request((BUCKET,), options={**OPTIONS, **options})
+def create(aws: Aws, *, adopt: bool = False, **options: Any) -> None:
+    request = Request((BUCKET,), options={**OPTIONS, **options}, adopt=adopt)
     checked = preflight.check(aws, NAMES, request)
     list(deployment.bring(aws, checked.passed(), checked.plan))
 
 
-def delete(aws: Aws) -> None:
-    _, plan = deployment.for_delete(aws, NAMES)
+def delete(aws: Aws, *, adopt: bool = False) -> None:
+    _, plan = deployment.for_delete(aws, NAMES, adopt=adopt)
     list(engine.apply(aws, plan, keep_going=True))
 
 
@@ -188,7 +189,12 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Sweep
 
 
 def change_by_hand(aws: Aws) -> None:
-    """An older handler, a policy that was changed as often as it can be, and what somebody gave a role."""
+    """An older handler, a policy that was changed as often as it can be, and more."""
+    (trigger,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
+    aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], BatchSize=5)
+    permission: Any = {"FunctionName": NAMES.aggregator, "StatementId": statement_id(BUCKET)}
+    aws.lambda_.remove_permission(**permission)
+    aws.lambda_.add_permission(**permission, Action="lambda:InvokeFunction", Principal="s3.amazonaws.com")
     aws.lambda_.update_function_code(
         FunctionName=NAMES.refresher, ZipFile=assets.handler_zip("s3_aggregator")
     )
@@ -234,6 +240,24 @@ def test_an_update_can_be_interrupted_anywhere(world: World, tell: Callable[[str
     sweep = Sweep(world, update, [End("create", update, stack), End("delete", delete, nothing)]).run()
 
     tell("an update", sweep)
+    assert sweep.harm == []
+
+
+def test_adopting_the_blogs_stack_can_be_interrupted_anywhere(
+    world: World, tell: Callable[[str, Sweep], None]
+) -> None:
+    account = world.account
+    nothing = world.inventory()
+    # The blog says that the source of a permission can be left away.
+    blog.create(account.somebody, BUCKET, window=45, source=False)
+    adopt, delete_all = partial(create, adopt=True), partial(delete, adopt=True)
+    start = account.save()
+    stack = world.undisturbed(adopt)
+    account.restore(start)
+
+    sweep = Sweep(world, adopt, [End("create", adopt, stack), End("delete", delete_all, nothing)]).run()
+
+    tell("create --adopt", sweep)
     assert sweep.harm == []
 
 

@@ -261,11 +261,10 @@ def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
 
 def _policy(aws: Aws, arn: str) -> Any:
     policy = aws.iam.get_policy(PolicyArn=arn)["Policy"]
-    versions = [
-        (each["IsDefaultVersion"], aws.iam.get_policy_version(PolicyArn=arn, VersionId=each["VersionId"]))
-        for each in aws.iam.list_policy_versions(PolicyArn=arn)["Versions"]
-    ]
-    return policy["Tags"], versions  # not how often it is attached: moto counts the same role twice
+    in_force = aws.iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
+    # Not the older versions: a call that botocore repeats makes one more. Not how often it is attached:
+    # moto counts the same role twice.
+    return policy["Tags"], in_force["PolicyVersion"]["Document"]
 
 
 def _role(aws: Aws, name: str) -> Any:
