@@ -243,6 +243,8 @@ def for_delete(
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
     if not any(_shows_a_stack(change) for change in plan.changes):
         return deployment, Plan([])
+    if plan.foreign:  # which stops it
+        return deployment, plan
     if not {deployment.stack.aggregator.key, deployment.stack.table.key} & deployment.found.keys():
         aws.warn(
             f"Function and table {names.table} are gone, which knew the buckets. If the rule {names.rule} is"
