@@ -152,7 +152,8 @@ def _kept(aws: Aws, bare: Stack, found: Mapping[Key, Found], *, adopt: bool) -> 
     """
     table = found.get(bare.table.key)
     kept = (table.tags or {}) if table else {}
-    if (adopt or table is None) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
+    removed = table is None and bare.aggregator.key in found  # the function was made after it
+    if (adopt or removed) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
         kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
     return {**_users_tags(kept, bare, found), **kept}
 
