@@ -13,6 +13,11 @@ from s3agg.refusals import is_error
 from s3agg.resources.s3 import KeyFilter
 from s3agg.resources.sqs import Queue
 
+COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+)
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; the refresh function waits for the rest
 
 
@@ -48,6 +53,11 @@ class QueueDepth:
     @property
     def messages(self) -> int:
         return self.visible + self.delayed + self.in_flight
+
+    @classmethod
+    def of(cls, name: str, attributes: Mapping[str, str]) -> QueueDepth:
+        """As the attributes of the queue tell it."""
+        return cls(name, *(int(attributes[each]) for each in COUNTS))
 
 
 @dataclass(frozen=True)
@@ -194,20 +204,8 @@ def queue_depth(aws: Aws, queue: Queue) -> QueueDepth | None:
     url = queue.url(aws)
     if url is None:
         return None
-    counts = aws.sqs.get_queue_attributes(
-        QueueUrl=url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesDelayed",
-            "ApproximateNumberOfMessagesNotVisible",
-        ],
-    )["Attributes"]
-    return QueueDepth(
-        queue.name,
-        visible=int(counts["ApproximateNumberOfMessages"]),
-        delayed=int(counts["ApproximateNumberOfMessagesDelayed"]),
-        in_flight=int(counts["ApproximateNumberOfMessagesNotVisible"]),
-    )
+    counts: Any = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(COUNTS))["Attributes"]
+    return QueueDepth.of(queue.name, counts)
 
 
 def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:

@@ -288,6 +288,10 @@ class Aws:
             raise together("Several things failed", failures)
         return [result for result, _ in ended]  # type: ignore[misc]  # none failed, so none is missing
 
+    def at_once(self, *asks: Callable[[Aws], Any]) -> list[Any]:
+        """Ask several different things side by side."""
+        return self.side_by_side(lambda ask: ask(self), asks)
+
     def once(self, key: object, ask: Callable[[], T]) -> T:
         """Ask AWS once for what several resources want to know; `forget` starts afresh."""
         with self._lock:
@@ -296,6 +300,11 @@ class Aws:
             if key not in self._once:
                 self._once[key] = ask()
             return self._once[key]  # type: ignore[no-any-return]
+
+    def know(self, key: object, value: object) -> None:
+        """Answer `once` with this from now on."""
+        with self._lock:
+            self._once[key] = value
 
     def forget(self) -> None:
         with self._lock:

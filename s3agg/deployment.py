@@ -95,21 +95,16 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     place = aws.place
     bare = stacks.make(place, names, Settings(), {})
 
-    def look(what: object) -> Any:
-        if isinstance(what, Resource):
-            return engine.find(aws, [what])
-        with doing(f"reading the policy of function {names.aggregator}"):
-            return statements(aws, names.aggregator)
-
-    policy, *looks = aws.side_by_side(look, ["policy", *bare.resources])
-    found: dict[Key, Found] = {key: each for one in looks for key, each in one.items()}
-
+    policy, (items, table), others = aws.at_once(
+        lambda aws: _statements(aws, names),
+        lambda aws: _table(aws, bare, adopt=request.adopt),
+        lambda aws: engine.find(aws, [each for each in bare.resources if each is not bare.table]),
+    )
+    found: dict[Key, Found] = {**table, **others}
     if bare.table.key not in found and bare.aggregator.key in found:
         # Removed by hand; or somebody is creating the stack just now, and it has come since.
-        found.update(engine.find(aws, [bare.table]))
-    table = found.get(bare.table.key)
-    ours = table is not None and not engine.is_foreign(bare.table, table, adopt=request.adopt)
-    items = _items(aws, names) if ours else {}
+        items, table = _table(aws, bare, adopt=request.adopt)
+        found.update(table)
     settings = Settings.declared(request.options, _kept(aws, bare, found, adopt=request.adopt))
     named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
@@ -165,9 +160,19 @@ def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]
     return {key: tags[key] for key in missing for tags in others if key in tags}
 
 
-def _items(aws: Aws, names: Names) -> Mapping[str, BucketActivity]:
-    with doing(f"reading table {names.table}"):
-        return activity.buckets(aws, names.table)
+def _statements(aws: Aws, names: Names) -> Mapping[str, Mapping[str, Any]]:
+    with doing(f"reading the policy of function {names.aggregator}"):
+        return statements(aws, names.aggregator)
+
+
+def _table(aws: Aws, bare: Stack, *, adopt: bool) -> tuple[Mapping[str, BucketActivity], Mapping[Key, Found]]:
+    """The buckets' items, and the table that they are in; nothing is read of a table of somebody else's."""
+    found = engine.find(aws, [bare.table])
+    table = found.get(bare.table.key)
+    if table is None or engine.is_foreign(bare.table, table, adopt=adopt):
+        return {}, found
+    with doing(f"reading table {bare.table.name}"):
+        return activity.buckets(aws, bare.table.name), found
 
 
 def _rule(aws: Aws, notification: Notification) -> dict[Key, Found] | S3aggError:
@@ -205,13 +210,23 @@ def bring(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event
         raise engine.foreign(plan)
     stack = deployment.stack
     yield from _take_over(aws, stack, plan) if deployment.adopt else engine.apply(aws, plan)
-    new = [each for each in stack.notifications if deployment.asked_of(each.bucket) != each.keys]
-    with doing(f"keeping the buckets in table {stack.table.name}"):
-        aws.side_by_side(lambda each: activity.attach(aws, stack.table.name, each.bucket, each.keys), new)
-    with doing(f"sending messages to queue {stack.queue.name}"):
-        # What was changed may have cost some, now or in a run that died.
-        items = activity.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
-        activity.wake(aws, stack.queue, items.values(), window_s=stack.settings.window)
+    aws.at_once(lambda aws: _attach(aws, deployment), lambda aws: _wake(aws, deployment, plan))
+
+
+def _attach(aws: Aws, deployment: Deployment) -> None:
+    table = deployment.stack.table.name
+    new = [each for each in deployment.stack.notifications if deployment.asked_of(each.bucket) != each.keys]
+    with doing(f"keeping the buckets in table {table}"):
+        aws.side_by_side(lambda each: activity.attach(aws, table, each.bucket, each.keys), new)
+
+
+def _wake(aws: Aws, deployment: Deployment, plan: Plan) -> None:
+    """What was changed may have cost messages, now or in a run that died."""
+    stack = deployment.stack
+    if stack.table.key in deployment.found:  # in a new one nothing waits
+        with doing(f"sending messages to queue {stack.queue.name}"):
+            items = activity.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
+            activity.wake(aws, stack.queue, items.values(), window_s=stack.settings.window)
 
 
 def _take_over(aws: Aws, stack: Stack, plan: Plan) -> Iterator[engine.Event]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from s3agg import activity, deployment
@@ -65,19 +66,19 @@ class Status:
 
 def read(aws: Aws, names: Names) -> Status:
     """Ask AWS for all of it; changes nothing."""
-    deployed = deployment.read(aws, names)
+    _ = aws.place  # who we are, before anything else is asked
+    deployed, *counted = aws.at_once(
+        lambda aws: deployment.read(aws, names), *(partial(_invocations, names, hours) for hours in HOURS)
+    )
     for bucket, error in deployed.unread.items():
         aws.warn(f"Bucket {bucket} cannot be looked at, it may be somebody else's by now. {error}")
     stack = deployed.stack
     resources = [_resource(change) for change in deployed.plan().changes]
-    with doing("reading how deep the queues are"):
-        depths = aws.side_by_side(
-            lambda queue: activity.queue_depth(aws, queue), [stack.queue, stack.dead_letters]
-        )
-    with doing("reading the functions' metrics"):
-        functions = [stack.aggregator.name, stack.refresher.name]
-        counted = aws.side_by_side(lambda hours: activity.invocations(aws, functions, hours), HOURS)
-    queues = [depth for depth in depths if depth is not None]
+    queues = [
+        QueueDepth.of(queue.name, found.more["attributes"])
+        for queue in (stack.queue, stack.dead_letters)
+        if (found := deployed.found.get(queue.key)) is not None
+    ]
     healthy = all(resource.state == "ok" for resource in resources) and not _dead_letters(queues, names)
     return Status(
         stack=names.stack,
@@ -89,6 +90,11 @@ def read(aws: Aws, names: Names) -> Status:
         queues=queues,
         functions=[one for hours in counted for one in hours],
     )
+
+
+def _invocations(names: Names, hours: int, aws: Aws) -> Sequence[Invocations]:
+    with doing("reading the functions' metrics"):
+        return activity.invocations(aws, [names.aggregator, names.refresher], hours)
 
 
 def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -170,8 +170,7 @@ class Role(Resource):
 
     def find(self, aws: Aws) -> Found | None:
         try:
-            role = aws.iam.get_role(RoleName=self.name)["Role"]
-            attached = self._attached(aws)
+            role, attached = aws.at_once(self._role, self._attached)
         except aws.iam.exceptions.NoSuchEntityException:
             return None
         properties = {
@@ -189,8 +188,7 @@ class Role(Resource):
             Tags=pairs(self.tags),
             **boundary,
         )
-        for arn in self._policy_arns:
-            aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
+        self._attach(aws, self._policy_arns)
 
     def update(self, aws: Aws, found: Found) -> None:
         if missing := self.missing_tags(found):
@@ -202,25 +200,37 @@ class Role(Resource):
                 aws.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
             else:
                 aws.iam.delete_role_permissions_boundary(RoleName=self.name)
-        for arn in self._policy_arns:
-            if arn not in found.more["attached"]:
-                aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn)
+        self._attach(aws, [arn for arn in self._policy_arns if arn not in found.more["attached"]])
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
         def delete() -> bool:
             try:
-                for arn in self._attached(aws):
-                    with suppress(aws.iam.exceptions.NoSuchEntityException):
-                        aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
-                for policy in aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]:
-                    with suppress(aws.iam.exceptions.NoSuchEntityException):  # that policy, not the role
-                        aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+                attached, inline = aws.at_once(self._attached, self._inline)
+                aws.side_by_side(lambda arn: self._detach(aws, arn), attached)
+                aws.side_by_side(lambda policy: self._delete_inline(aws, policy), inline)
                 aws.iam.delete_role(RoleName=self.name)
             except aws.iam.exceptions.NoSuchEntityException:
                 return True
             return True
 
         aws.wait_for(f"role {self.name} to be free to go", delete, refusals=ATTACHED)
+
+    def _attach(self, aws: Aws, arns: Sequence[str]) -> None:
+        aws.side_by_side(lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn), arns)
+
+    def _detach(self, aws: Aws, arn: str) -> None:
+        with suppress(aws.iam.exceptions.NoSuchEntityException):
+            aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+
+    def _inline(self, aws: Aws) -> list[str]:
+        return aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]
+
+    def _delete_inline(self, aws: Aws, policy: str) -> None:
+        with suppress(aws.iam.exceptions.NoSuchEntityException):  # that policy, not the role
+            aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+
+    def _role(self, aws: Aws) -> Any:
+        return aws.iam.get_role(RoleName=self.name)["Role"]
 
     def _attached(self, aws: Aws) -> list[str]:
         pages = aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=self.name)

@@ -87,8 +87,9 @@ class Function(Resource):
         }
 
     def find(self, aws: Aws) -> Found | None:
-        asked: list[Any] = [self._function, self._invoke_config, self.queue.url, _unreserved]
-        function, invoke_config, queue_url, unreserved = aws.side_by_side(lambda ask: ask(aws), asked)
+        function, invoke_config, queue_url, unreserved = aws.at_once(
+            self._function, self._invoke_config, self.queue.url, _unreserved
+        )
         if function is None:
             return None
         configuration = function["Configuration"]
@@ -131,9 +132,7 @@ class Function(Resource):
             refusals=ROLE_SPREADING,
         )
         self._wait_until_ready(aws)
-        self._reserve(aws, None)
-        if self.failures_to:
-            self._set_failure_destination(aws, self.failures_to, {})
+        aws.at_once(lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {}))
 
     def update(self, aws: Aws, found: Found) -> None:
         if missing := self.missing_tags(found):
@@ -161,8 +160,8 @@ class Function(Resource):
             self._wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
             self._reserve(aws, found.more["reserved"])
-        if self.failures_to and self.differs(found, "failure destination"):
-            self._set_failure_destination(aws, self.failures_to, found.more["invoke config"])
+        if "failure destination" in self.properties and self.differs(found, "failure destination"):
+            self._set_failure_destination(aws, found.more["invoke config"])
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
         def delete() -> bool:
@@ -195,7 +194,10 @@ class Function(Resource):
         return {name: config[name] for name in INVOKE_CONFIG if name in config}
 
     def _configuration(self, aws: Aws, variables: Mapping[str, str]) -> dict[str, Any]:
-        queue_url = aws.wait_for(f"queue {self.queue.name} to be listed", lambda: self.queue.url(aws))
+        queue_url = aws.wait_for(
+            f"queue {self.queue.name} to be listed",
+            lambda: self.queue.url(aws) or self.queue.ask_url(aws),
+        )
         ours = {**self.environment, "TABLE_NAME": self.table.name, "QUEUE_URL": queue_url}
         others = {name: value for name, value in variables.items() if name not in ours}
         return {
@@ -233,8 +235,11 @@ class Function(Resource):
             f" for {self.name}; it goes on without, which is safe"
         )
 
-    def _set_failure_destination(self, aws: Aws, queue: Queue, config: Mapping[str, Any]) -> None:
-        """Send failures to the queue; what somebody else has set in this config stays."""
+    def _set_failure_destination(self, aws: Aws, config: Mapping[str, Any]) -> None:
+        """Send failures to the queue, if there is one; what somebody else has set in this config stays."""
+        queue = self.failures_to
+        if queue is None:
+            return
         destinations = {**config.get("DestinationConfig", {}), "OnFailure": {"Destination": queue.arn}}
         aws.wait_for(
             f"role {self.role.name} to be allowed to send failures to {queue.name}",

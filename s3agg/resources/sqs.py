@@ -58,7 +58,23 @@ class Queue(Resource):
         return attributes
 
     def url(self, aws: Aws) -> str | None:
-        """The queue's URL as AWS gives it, which is not always what its name and our endpoint make."""
+        """The queue's URL as AWS gives it, which is not always what its name and our endpoint make.
+
+        Asked once for all that want to know, until `aws.forget()`; None if there was no queue then.
+        """
+        return aws.once(self._url_key, lambda: self._ask_url(aws))
+
+    def ask_url(self, aws: Aws) -> str | None:
+        """The same, asked anew."""
+        url = self._ask_url(aws)
+        aws.know(self._url_key, url)
+        return url
+
+    @property
+    def _url_key(self) -> tuple[str, str]:
+        return "queue URL", self.name
+
+    def _ask_url(self, aws: Aws) -> str | None:
         try:
             return aws.sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
         except aws.sqs.exceptions.ClientError as error:
@@ -67,12 +83,14 @@ class Queue(Resource):
             raise
 
     def find(self, aws: Aws) -> Found | None:
-        url = self.url(aws)
+        url = self.ask_url(aws)
         if url is None:
             return None
         try:
-            attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-            tags = aws.sqs.list_queue_tags(QueueUrl=url).get("Tags", {})
+            attributes, tags = aws.at_once(
+                lambda aws: aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
+                lambda aws: aws.sqs.list_queue_tags(QueueUrl=url).get("Tags", {}),
+            )
         except aws.sqs.exceptions.ClientError as error:
             if is_error(error, *GONE):
                 return None
@@ -85,10 +103,10 @@ class Queue(Resource):
             if redrive
             else ABSENT,
         }
-        return Found(properties, tags, {"url": url})
+        return Found(properties, tags, {"url": url, "attributes": attributes})
 
     def create(self, aws: Aws) -> None:
-        aws.wait_for(
+        answer = aws.wait_for(
             f"AWS to free the name of queue {self.name}, deleted less than 60 s ago",
             lambda: aws.sqs.create_queue(
                 QueueName=self.name, Attributes=self._attributes, tags=dict(self.tags)
@@ -97,6 +115,7 @@ class Queue(Resource):
             patience_s=90,
             at_most_s=60,
         )
+        aws.know(self._url_key, answer["QueueUrl"])
 
     def update(self, aws: Aws, found: Found) -> None:
         url = found.more["url"]

@@ -353,7 +353,7 @@ def test_an_ended_parent_leaves_nothing(
     assert len(processes_below(tmp_path)) == 2
 
     program.send_signal(number)
-    program.wait()
+    program.wait(30)
 
     eventually(lambda: processes_below(tmp_path) == [])
     eventually(lambda: list(tmp_path.iterdir()) == [])
@@ -377,7 +377,7 @@ def test_a_parent_ended_during_the_start_leaves_nothing(
     eventually(has_come[moment])
 
     program.send_signal(number)
-    program.wait()
+    program.wait(30)
 
     eventually(lambda: processes_below(tmp_path) == [])
     eventually(lambda: list(tmp_path.iterdir()) == [])

@@ -107,6 +107,7 @@ def test_a_new_function_knows_the_table_and_the_queue(deployed: World) -> None:
 
 
 def test_a_function_is_not_made_without_the_url_of_its_queue(needed: World) -> None:
+    needed.aws.forget()
     needed.wire.refuse("sqs:GetQueueUrl", "AWS.SimpleQueueService.NonExistentQueue", times=3)
 
     FUNCTION.create(needed.aws)
