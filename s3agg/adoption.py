@@ -27,6 +27,7 @@ from s3agg.aws import Aws
 from s3agg.engine import Change, Key
 from s3agg.refusals import is_error
 from s3agg.resources.resource import ABSENT, Found, Resource
+from s3agg.settings import STACK_TAG
 from s3agg.stack import Stack
 
 SCRIPTS_CONCURRENCY = 1  # of the aggregator; see asked_for
@@ -55,7 +56,12 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
     aggregator, refresher = of(stack.aggregator), of(stack.refresher)
     functions = (aggregator, refresher)
     roles = (stack.aggregator.role, stack.refresher.role)
-    groups = (stack.aggregator.log_group, stack.refresher.log_group)
+    groups = [
+        group
+        for group in (stack.aggregator.log_group, stack.refresher.log_group)
+        # One that a run which died has just made was nobody's choice.
+        if stack.table.key not in found or STACK_TAG not in _tags(found.get(group.key))
+    ]
     level = _first(each.get("variable LOG_LEVEL") for each in functions)
     concurrency = _number(aggregator.get("reserved concurrency"))
     capacity = of(stack.table).get("capacity")
@@ -80,6 +86,10 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
         "alarm_topic": _first(of(each).get("topic") for each in stack.alarms),
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _tags(found: Found | None) -> Mapping[str, str]:
+    return (found and found.tags) or {}
 
 
 def _first(values: Iterator[str | None]) -> str | None:

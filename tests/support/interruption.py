@@ -144,6 +144,7 @@ class Terminal:
             if any(each["Sid"] == _body(request)["StatementId"] for each in policy["Statement"]):
                 raise conflict("AddPermission", "The statement id provided already exists.")
 
+        session.register("before-send.dynamodb.TagResource", _forget_tags)  # type: ignore[arg-type]
         session.register("before-send.lambda.CreateEventSourceMapping", trigger)  # type: ignore[arg-type]
         session.register("before-send.lambda.AddPermission", statement)  # type: ignore[arg-type]
 
@@ -172,6 +173,13 @@ class Account:
         owner = s3_backends[ACCOUNT]["aws"]
         s3_backends.bucket_accounts.clear()
         s3_backends.bucket_accounts.update(dict.fromkeys(owner.buckets, (owner.partition, ACCOUNT)))
+
+
+def _forget_tags(request: AWSPreparedRequest, **_: Any) -> None:
+    """AWS replaces a table's tag that is put again; moto adds it, and then finds no end in listing them."""
+    new = {tag["Key"] for tag in _body(request)["Tags"]}
+    for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
+        table.tags = [tag for tag in table.tags if tag["Key"] not in new]
 
 
 def _body(request: AWSPreparedRequest) -> Any:
@@ -237,7 +245,6 @@ def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
     for table in aws.dynamodb.list_tables()["TableNames"]:
         described = aws.dynamodb.describe_table(TableName=table)["Table"]
         tags = aws.dynamodb.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
-        # moto adds a tag that is put again, where AWS replaces it.
         there[f"table {table}"] = described, unpaired(tags), aws.dynamodb.scan(TableName=table)["Items"]
     for url in aws.sqs.list_queues().get("QueueUrls", []):
         attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
