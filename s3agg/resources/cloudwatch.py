@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from s3agg.aws import Aws
 from s3agg.resources.resource import ABSENT, Found, Resource, pairs, unpaired
@@ -47,7 +47,7 @@ class QueueAlarm(Resource):
         }
 
     def find(self, aws: Aws) -> Found | None:
-        alarms, tags = aws.at_once(self._alarms, self._tags)
+        alarms = aws.cloudwatch.describe_alarms(AlarmNames=[self.name])["MetricAlarms"]
         if not alarms:
             return None
         alarm = alarms[0]
@@ -61,16 +61,8 @@ class QueueAlarm(Resource):
             "actions": "enabled" if alarm.get("ActionsEnabled", True) else "disabled",
             "description": alarm.get("AlarmDescription", ABSENT),
         }
-        return Found(properties, tags)
-
-    def _alarms(self, aws: Aws) -> Any:
-        return aws.cloudwatch.describe_alarms(AlarmNames=[self.name])["MetricAlarms"]
-
-    def _tags(self, aws: Aws) -> dict[str, str]:
-        try:
-            return unpaired(aws.cloudwatch.list_tags_for_resource(ResourceARN=self.arn)["Tags"])
-        except aws.cloudwatch.exceptions.ResourceNotFoundException:
-            return {}
+        tags = aws.cloudwatch.list_tags_for_resource(ResourceARN=self.arn)["Tags"]
+        return Found(properties, unpaired(tags))
 
     def create(self, aws: Aws) -> None:
         aws.cloudwatch.put_metric_alarm(

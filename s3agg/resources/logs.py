@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from s3agg.aws import Aws
 from s3agg.resources.resource import Found, Resource
@@ -27,22 +27,14 @@ class LogGroup(Resource):
         return {"retention": f"{self.retention} days"}
 
     def find(self, aws: Aws) -> Found | None:
-        group, tags = aws.at_once(self._group, self._tags)
-        if group is None:
-            return None
-        days = group.get("retentionInDays")
-        return Found({"retention": f"{days} days" if days else "forever"}, tags)
-
-    def _group(self, aws: Aws) -> Any:
         pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self.name)
-        groups = (group for page in pages for group in page["logGroups"])
-        return next((group for group in groups if group.get("logGroupName") == self.name), None)
-
-    def _tags(self, aws: Aws) -> dict[str, str]:
-        try:
-            return aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
-        except aws.logs.exceptions.ResourceNotFoundException:
-            return {}
+        for page in pages:
+            for group in page["logGroups"]:
+                if group.get("logGroupName") == self.name:
+                    days = group.get("retentionInDays")
+                    tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
+                    return Found({"retention": f"{days} days" if days else "forever"}, tags)
+        return None
 
     def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # whatever is found
         return False
