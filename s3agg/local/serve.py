@@ -29,12 +29,20 @@ class Ending:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._once = threading.Lock()
+        self._ender = 0  # the thread that has the lock
+        self._parked = threading.Event()
 
     def __call__(self, *_: object) -> None:
         if not self._once.acquire(blocking=False):
+            if threading.get_ident() != self._ender and threading.current_thread() is threading.main_thread():
+                self.let_finish()
             return
-        # The functions first, lest they write into the folder; here this signal ends at the line above.
+        self._ender = threading.get_ident()
+        # The functions first, lest they write into the folder; here this signal ends at the lines above, so
+        # that the main thread does not either.
         os.killpg(os.getpgrp(), signal.SIGTERM)
+        if threading.current_thread() is not threading.main_thread():
+            self._parked.wait(1)
         for _attempt in range(20):
             shutil.rmtree(self._folder, ignore_errors=True)
             if not self._folder.exists():
@@ -51,6 +59,7 @@ class Ending:
     def let_finish(self) -> None:
         """Keep the main thread, whose end would be the process's, while another one tidies up."""
         if self._once.locked():
+            self._parked.set()
             threading.Event().wait()
 
 
