@@ -33,6 +33,9 @@ T = TypeVar("T")
 READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
 TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
 
+# Longer than any command has: a message whose refresh the emulator cut off is back only after the queue's 180 s.
+PATIENCE_S = 240
+
 numbers = itertools.count(1)
 
 
@@ -89,7 +92,7 @@ class Cli:
             input=input,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
