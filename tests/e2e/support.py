@@ -33,7 +33,7 @@ T = TypeVar("T")
 READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
 TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
 
-# Longer than any command has: a message whose refresh the emulator cut off is back only after the queue's 180 s.
+# Longer than any command has: a message whose refresh the emulator cut off is back after the queue's 180 s.
 PATIENCE_S = 240
 
 numbers = itertools.count(1)
