@@ -1,4 +1,4 @@
-"""What is going on in a stack: windows, queue depths, log lines, invocations."""
+"""What is going on in a stack: the buckets' items and messages, queue depths, log lines, invocations."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
             f"s3agg create --bucket {BUCKET} --window {window} --concurrency {CONCURRENCY}",
         )
         request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
-        made = preflight.check(aws, names, request).passed()
-        yield from deployment.bring(aws, made, made.plan())
+        checked = preflight.check(aws, names, request)
+        yield from deployment.bring(aws, checked.passed(), checked.plan)
 
         yield Step(
             f"Uploading {count} objects", f"s3agg test-upload --bucket {BUCKET} --count {count} --keep"

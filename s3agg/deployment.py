@@ -12,7 +12,7 @@ from s3agg import stack as stacks
 from s3agg.activity import BucketActivity
 from s3agg.aws import Aws, Place
 from s3agg.engine import Change, Key, Plan
-from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.errors import NOTHING_CHANGED, S3aggError, UsageProblem, together
 from s3agg.refusals import doing, is_denied
 from s3agg.resources.iam import Policy, Role
 from s3agg.resources.lambda_ import STAND_IN, statements
@@ -249,10 +249,9 @@ def for_delete(
     keeps everybody from changing the bucket's notifications.
     """
     deployment = read(aws, names, Request(adopt=adopt))
-    if unread := [
-        _unread(deployment, bucket) for bucket in deployment.buckets if bucket in deployment.unread
-    ]:
-        raise together("Nothing was changed, because of all this", unread)
+    unread = [bucket for bucket in deployment.buckets if bucket in deployment.unread]
+    if unread:
+        raise together(NOTHING_CHANGED, (_unread(deployment, bucket) for bucket in unread))
     resources = [
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+NOTHING_CHANGED = "Nothing was changed, because of all this"
+
 
 class S3aggError(Exception):
     """Something failed; `str()` is the one line for the person, `exit_code` the process's."""

@@ -10,7 +10,7 @@ from s3agg import deployment, engine
 from s3agg.aws import Aws
 from s3agg.deployment import Deployment, Request
 from s3agg.engine import Plan
-from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.errors import NOTHING_CHANGED, S3aggError, UsageProblem, together
 from s3agg.refusals import doing
 from s3agg.resources import lambda_
 from s3agg.resources.lambda_ import Permission
@@ -19,7 +19,6 @@ from s3agg.resources.s3 import Notification, check_bucket
 from s3agg.settings import STACK_TAG, Names, flag
 
 SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
-NOTHING_CHANGED = "Nothing was changed, because of all this"
 
 Check = Callable[[], object]  # raises S3aggError for what it finds
 
