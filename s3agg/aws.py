@@ -349,7 +349,7 @@ class Aws:
                 left = "" if at_most_s is None else f"at most {max(at_most_s - waited, 0):.0f} s more"
                 self.waiting(f"waiting for {what} ({left or f'{waited:.0f} s'})")
             self.clock.sleep(pause)
-            pause = min(pause * 1.5, 1)
+            pause = min(pause * 1.2, 1)
 
 
 def is_loopback(url: str) -> bool:

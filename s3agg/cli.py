@@ -20,7 +20,7 @@ import click
 from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError
 
-from s3agg import settings
+from s3agg import __version__, settings
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
 from s3agg.settings import Names, Settings
 
@@ -200,7 +200,7 @@ def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="s3agg")
+@click.version_option(__version__)
 def cli() -> None:
     """Thousands of S3 uploads, one Storage Gateway refresh.
 

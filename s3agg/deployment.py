@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,10 +95,12 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     place = aws.place
     bare = stacks.make(place, names, Settings(), {})
 
-    policy, (items, table), others = aws.at_once(
-        lambda aws: _statements(aws, names),
+    # Whatever names a bucket has its rule looked at, while the others are still being asked.
+    named, (items, table), others, _ = aws.at_once(
+        lambda aws: _named(aws, bare),
         lambda aws: _table(aws, bare, adopt=request.adopt),
         lambda aws: engine.find(aws, [each for each in bare.resources if each is not bare.table]),
+        lambda aws: _rules(aws, bare, request.buckets),
     )
     found: dict[Key, Found] = {**table, **others}
     if bare.table.key not in found and bare.aggregator.key in found:
@@ -106,18 +108,11 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         items, table = _table(aws, bare, adopt=request.adopt)
         found.update(table)
     settings = Settings.declared(request.options, _kept(aws, bare, found, adopt=request.adopt))
-    named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
     with_buckets = stacks.make(place, names, settings, candidates)
     found.update(engine.find(aws, [each.permission for each in with_buckets.notifications]))
-    unread: dict[str, S3aggError] = {}
-    for bucket, rule in zip(
-        candidates, aws.side_by_side(lambda each: _rule(aws, each), with_buckets.notifications), strict=True
-    ):
-        if isinstance(rule, S3aggError):
-            unread[bucket] = rule
-        else:
-            found.update(rule)
+    rules, unread = _rules(aws, bare, candidates)
+    found.update(rules)
 
     asked = {name: item.keys for name, item in items.items() if item.keys is not None}
 
@@ -160,9 +155,13 @@ def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]
     return {key: tags[key] for key in missing for tags in others if key in tags}
 
 
-def _statements(aws: Aws, names: Names) -> Mapping[str, Mapping[str, Any]]:
-    with doing(f"reading the policy of function {names.aggregator}"):
-        return statements(aws, names.aggregator)
+def _named(aws: Aws, bare: Stack) -> set[str]:
+    """The buckets that the function's policy names."""
+    with doing(f"reading the policy of function {bare.aggregator.name}"):
+        policy = statements(aws, bare.aggregator.name)
+    named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
+    _rules(aws, bare, named)
+    return named
 
 
 def _table(aws: Aws, bare: Stack, *, adopt: bool) -> tuple[Mapping[str, BucketActivity], Mapping[Key, Found]]:
@@ -172,21 +171,38 @@ def _table(aws: Aws, bare: Stack, *, adopt: bool) -> tuple[Mapping[str, BucketAc
     if table is None or engine.is_foreign(bare.table, table, adopt=adopt):
         return {}, found
     with doing(f"reading table {bare.table.name}"):
-        return activity.buckets(aws, bare.table.name), found
+        items = activity.buckets(aws, bare.table.name)
+    _rules(aws, bare, items)
+    return items, found
 
 
-def _rule(aws: Aws, notification: Notification) -> dict[Key, Found] | S3aggError:
-    """Our rule in a bucket's notifications, if it is there.
+def _rules(aws: Aws, bare: Stack, buckets: Iterable[str]) -> tuple[dict[Key, Found], dict[str, S3aggError]]:
+    """Our rules that are in these buckets' notifications, and which of those cannot be looked at, and why.
 
-    A bucket that we may no longer look at must not keep a stack from being shown or removed: it may be
-    somebody else's by now.
+    A bucket is asked once, whoever names it first. One that we may no longer look at must not keep a stack
+    from being shown or removed: it may be somebody else's by now. Raises S3aggError for any other failure.
     """
-    try:
-        return engine.find(aws, [notification])
-    except S3aggError as error:
-        if not is_denied(error):
-            raise
-        return error
+    declared = stacks.make(bare.table.place, bare.names, bare.settings, dict.fromkeys(buckets, KeyFilter()))
+
+    def look(notification: Notification) -> dict[Key, Found] | S3aggError:
+        try:
+            return engine.find(aws, [notification])
+        except S3aggError as error:
+            if not is_denied(error):
+                raise
+            return error
+
+    looked = aws.side_by_side(
+        lambda each: aws.once(("rule", each.bucket), lambda: look(each)), declared.notifications
+    )
+    found: dict[Key, Found] = {}
+    unread: dict[str, S3aggError] = {}
+    for notification, rule in zip(declared.notifications, looked, strict=True):
+        if isinstance(rule, S3aggError):
+            unread[notification.bucket] = rule
+        else:
+            found.update(rule)
+    return found, unread
 
 
 def _bucket(statement: Mapping[str, Any]) -> str:

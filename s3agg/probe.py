@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -13,16 +13,19 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity
-from s3agg.activity import LogLine, from_ms
+from s3agg.activity import BucketActivity, LogLine, from_ms
 from s3agg.aws import Aws
 from s3agg.deployment import Deployment
 from s3agg.refusals import doing
+from s3agg.resources.lambda_ import Function
 from s3agg.resources.s3 import TEST_OBJECT, Notification
 from s3agg.stack import REFRESH_TIMEOUT_S, Stack
 
 NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
 CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our lines from others
-POLL_S = 1.0
+SETTLE_S = 2  # the refresh function waits this long once a window is due (DESIGN 2)
+SOONEST_S = 0.05  # after the first look; then slower, by a fifth each time ...
+SLOWEST_S = 1.0  # ... up to this
 HIDING_LEVELS = {"WARN", "ERROR"}
 
 SENT = "Sending refresh request for bucket: "
@@ -167,46 +170,84 @@ class _Probe:
     def follow_logs(self, timeout: float) -> Generator[Event, None, bool]:
         """Follow each event by the functions' log lines; whether a refresh came after the last of them."""
         deadline = self.aws.clock.monotonic() + timeout
-        while (left := deadline - self.aws.clock.monotonic()) > 0:
-            with doing("reading the functions' logs"):
-                yield from self.see_events()
-                missing = len(self.uploaded) - len(self.became)
-                if not missing and self.see_refreshes():
-                    return True
-            if missing:
-                yield Waiting(f"{missing} events to reach function {self.stack.aggregator.name}", left)
-            else:
-                yield Waiting(self.refresh_due(), left)
-            self.aws.clock.sleep(POLL_S)
-        if missing:
+        if not (yield from self.poll(self.see_events, self.events_to_come, deadline)):
             self.notes.append(
-                f"{missing} of {len(self.uploaded)} events were not seen within {timeout:.0f} s."
+                f"{self.missing} of {len(self.uploaded)} events were not seen within {timeout:.0f} s."
                 " A new rule of a bucket can take minutes to work: try again."
             )
-        else:
+            return False
+        yield from self.wait_for_the_window(deadline)
+        # See the events again: an event that Lambda has had twice may have been handled after all others.
+        if not (yield from self.poll(self.see_refresh_of_all, lambda: "the refresh", deadline)):
             self.notes.append(f"No refresh came within {timeout:.0f} s; see what s3agg status says.")
-        return False
+            return False
+        return True
 
     def watch_table(self, timeout: float) -> Generator[Event, None, bool]:
         """Judge by the bucket's item; whether a refresh started after the upload, and nothing is open."""
         self.hidden = True
         uploaded_at = from_ms(self.now_ms)
         deadline = self.aws.clock.monotonic() + timeout
-        while (left := deadline - self.aws.clock.monotonic()) > 0:
-            with doing(f"reading table {self.stack.table.name}"):
-                item = activity.bucket(self.aws, self.stack.table.name, self.bucket)
+
+        def see_item() -> Generator[Event, None, bool]:
+            item = self.item()
             quiet = not item.window.open and not item.pending
             if quiet and item.last_refresh is not None and item.last_refresh > uploaded_at:
                 self.refreshes.append(Refresh(item.last_refresh, item.shares))
                 return True
-            yield Waiting(self.refresh_due(), left)
-            self.aws.clock.sleep(POLL_S)
-        self.notes.append(f"The table shows no refresh within {timeout:.0f} s; see what s3agg status says.")
-        return False
+            yield from self.wait_for_the_window(deadline)
+            return False
 
-    def see_events(self) -> Iterator[Event]:
-        group = self.stack.aggregator.log_group.name
-        for line in activity.log_lines(self.aws, group, self.since, f"{TEST_OBJECT}{self.run_id}-"):
+        found = yield from self.poll(see_item, lambda: "the refresh", deadline)
+        if not found:
+            self.notes.append(
+                f"The table shows no refresh within {timeout:.0f} s; see what s3agg status says."
+            )
+        return found
+
+    def poll(
+        self, look: Callable[[], Generator[Event, None, bool]], what: Callable[[], str], deadline: float
+    ) -> Generator[Event, None, bool]:
+        """Look until it is so, first soon, then slower; False if it is not by the deadline."""
+        pause = SOONEST_S
+        while True:
+            if (yield from look()):
+                return True
+            left = deadline - self.aws.clock.monotonic()
+            if left <= 0:
+                return False
+            yield Waiting(what(), left)
+            self.aws.clock.sleep(min(pause, left))
+            pause = min(pause * 1.2, SLOWEST_S)
+
+    def wait_for_the_window(self, deadline: float) -> Iterator[Event]:
+        """Wait until the refresh of the window that is open can have come; nobody is asked meanwhile."""
+        window = self.item().window
+        if window.closes_at is None:
+            return
+        closes_at = window.closes_at.timestamp()
+        while (still := closes_at + SETTLE_S - self.aws.clock.time()) > 0:
+            left = deadline - self.aws.clock.monotonic()
+            if left <= 0:
+                return
+            closing = still - SETTLE_S
+            yield Waiting(f"the window to close in {closing:.0f} s" if closing > 0 else "the refresh", left)
+            self.aws.clock.sleep(min(still, SLOWEST_S, left))
+
+    @property
+    def missing(self) -> int:
+        return len(self.uploaded) - len(self.became)
+
+    def events_to_come(self) -> str:
+        return f"{self.missing} events to reach function {self.stack.aggregator.name}"
+
+    def see_refresh_of_all(self) -> Generator[Event, None, bool]:
+        yield from self.see_events()
+        return self.see_refreshes()
+
+    def see_events(self) -> Generator[Event, None, bool]:
+        """Collect what became of each object; whether all are known."""
+        for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.run_id}-"):
             message, _, encoded = line.message.rpartition(" key=")
             key = unquote_plus(encoded)
             if key not in self.uploaded or self.became.get(key) == "opened the window":
@@ -220,13 +261,11 @@ class _Probe:
             self.first_handled_at = min(self.first_handled_at or line.time, line.time)
             self.handled_at = max(self.handled_at, line.time)
             yield Seen(key, self.became[key])
+        return not self.missing
 
     def see_refreshes(self) -> bool:
         """Collect the bucket's refreshes since the upload; whether one started after the last event."""
-        group = self.stack.refresher.log_group.name
-        lines = activity.log_lines(
-            self.aws, group, self.since, f"Refresh complete for bucket: {self.bucket},"
-        )
+        lines = self.lines(self.stack.refresher, f"Refresh complete for bucket: {self.bucket},")
         found = [self.refresh_of(line) for line in lines]
         self.refreshes = [each for each in found if each and each.start >= from_ms(self.first_handled_at)]
         return any(refresh.start >= from_ms(self.handled_at) for refresh in self.refreshes)
@@ -238,15 +277,13 @@ class _Probe:
         shares = () if match[3] == "none" else tuple(match[3].split(","))
         return Refresh(from_ms(int(match[2])), shares)
 
-    def refresh_due(self) -> str:
-        """Say what the refresh waits for."""
+    def lines(self, function: Function, containing: str) -> list[LogLine]:
+        with doing(f"reading the log of function {function.name}"):
+            return list(activity.log_lines(self.aws, function.log_group.name, self.since, containing))
+
+    def item(self) -> BucketActivity:
         with doing(f"reading table {self.stack.table.name}"):
-            item = activity.bucket(self.aws, self.stack.table.name, self.bucket)
-        if item.window.open and item.window.closes_at is not None:
-            left = item.window.closes_at.timestamp() - self.aws.clock.time()
-            if left > 0:
-                return f"the window to close in {left:.0f} s"
-        return "the refresh"
+            return activity.bucket(self.aws, self.stack.table.name, self.bucket)
 
     def clean_up(self) -> None:
         def remove(key: str) -> None:

@@ -250,14 +250,33 @@ def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
 
     waiting = [event.what for event in events if isinstance(event, probe.Waiting)]
     assert waiting[0] == "3 events to reach function S3EventAggregator"
-    assert waiting[1].startswith("the window to close in 9")
+    assert waiting[1:3] == ["the window to close in 10 s", "the window to close in 9 s"]
+
+
+def test_while_a_window_is_open_aws_is_left_alone(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    closes_at = play.clock.time() + 60
+    asked: list[float] = []
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        put_item(play, timestamp=closes_at, opened_by="x")
+        play.wire.calls.clear()
+
+    def look(_: list[str]) -> None:
+        asked.extend(play.clock.time() for _ in play.wire.calls)
+        play.wire.calls.clear()
+
+    play.run(once(open_window, *[look] * 50), timeout_s=50)
+
+    assert len(asked) == 2  # for the events, and for the item: until when to wait
 
 
 def test_where_the_log_level_hides_the_lines_the_table_is_the_judge(play: Play) -> None:
     play.make_stack(Request((BUCKET,), options={"log_level": "WARN"}))
 
     def still_open(_: list[str]) -> None:
-        put_item(play, timestamp=play.clock.time() + 10, opened_by="x", refreshed=play.clock.time())
+        put_item(play, timestamp=play.clock.time() + 3, opened_by="x", refreshed=play.clock.time())
 
     _, report = play.run(
         once(still_open, lambda _: put_item(play, refreshed=play.clock.time())),

@@ -84,9 +84,9 @@ class Policy(Resource):
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
         def delete() -> bool:
             try:
-                self._detach_everywhere(aws)
-                for version in self._old_versions(aws):
-                    self._forget(aws, version)
+                attached, old = aws.at_once(self.attached_to, self._old_versions)
+                aws.side_by_side(lambda whom: self._detach(aws, *whom), attached)
+                aws.side_by_side(lambda version: self._forget(aws, version), old)
                 aws.iam.delete_policy(PolicyArn=self.arn)
             except aws.iam.exceptions.NoSuchEntityException:
                 return True
@@ -127,16 +127,15 @@ class Policy(Resource):
             found += [("group", each["GroupName"]) for each in page["PolicyGroups"]]
         return found
 
-    def _detach_everywhere(self, aws: Aws) -> None:
-        for kind, name in self.attached_to(aws):
-            # IAM is a moment behind itself: it lists roles that are gone.
-            with suppress(aws.iam.exceptions.NoSuchEntityException):
-                if kind == "role":
-                    aws.iam.detach_role_policy(RoleName=name, PolicyArn=self.arn)
-                elif kind == "user":
-                    aws.iam.detach_user_policy(UserName=name, PolicyArn=self.arn)
-                else:
-                    aws.iam.detach_group_policy(GroupName=name, PolicyArn=self.arn)
+    def _detach(self, aws: Aws, kind: str, name: str) -> None:
+        # IAM is a moment behind itself: it lists roles that are gone.
+        with suppress(aws.iam.exceptions.NoSuchEntityException):
+            if kind == "role":
+                aws.iam.detach_role_policy(RoleName=name, PolicyArn=self.arn)
+            elif kind == "user":
+                aws.iam.detach_user_policy(UserName=name, PolicyArn=self.arn)
+            else:
+                aws.iam.detach_group_policy(GroupName=name, PolicyArn=self.arn)
 
 
 @dataclass(frozen=True, eq=False)

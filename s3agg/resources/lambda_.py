@@ -131,8 +131,11 @@ class Function(Resource):
             ),
             refusals=ROLE_SPREADING,
         )
-        self._wait_until_ready(aws)
-        aws.at_once(lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {}))
+        aws.at_once(
+            self._wait_until_ready,
+            lambda aws: self._reserve(aws, None),
+            lambda aws: self._set_failure_destination(aws, {}),
+        )
 
     def update(self, aws: Aws, found: Found) -> None:
         if missing := self.missing_tags(found):

@@ -118,7 +118,7 @@ def test_create_waits_until_the_old_table_is_gone(world: World) -> None:
 
 
 def test_create_waits_until_the_table_is_active(world: World) -> None:
-    world.wire.answer("dynamodb:DescribeTable", busy("CREATING"), after=1, times=10)
+    world.wire.answer("dynamodb:DescribeTable", busy("CREATING"), after=1, times=16)
 
     TABLE.create(world.aws)
 

@@ -416,7 +416,7 @@ def test_an_update_in_progress_is_waited_for(deployed: World, operation: str) ->
 
 def test_an_update_waits_until_it_is_in_force(deployed: World) -> None:
     deployed.wire.answer(
-        "lambda:GetFunctionConfiguration", {"State": "Active", "LastUpdateStatus": "InProgress"}, times=8
+        "lambda:GetFunctionConfiguration", {"State": "Active", "LastUpdateStatus": "InProgress"}, times=12
     )
 
     deployed.update(replace(FUNCTION, timeout=20))

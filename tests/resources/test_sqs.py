@@ -103,7 +103,7 @@ def test_a_queue_without_our_tag_or_with_another_stacks_is_foreign(
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"])
 def test_the_name_of_a_queue_deleted_just_now_is_waited_for_in_words(world: World, code: str) -> None:
-    world.wire.refuse("sqs:CreateQueue", code, "You must wait 60 seconds", times=70)
+    world.wire.refuse("sqs:CreateQueue", code, "You must wait 60 seconds", times=75)
 
     DEAD.create(world.aws)
 
