@@ -104,17 +104,33 @@ def test_help_tells_of_every_option_and_shows_two_examples(shell: Shell, command
     assert ran.out.partition("Examples:")[2].count(f"s3agg {command}") == 2
 
 
-def test_help_imports_neither_boto3_nor_rich() -> None:
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_neither_boto3_nor_rich(option: str) -> None:
     code = (
         "import sys\n"
         "from s3agg.cli import main\n"
-        "try: main(['--help'])\n"
+        f"try: main(['{option}'])\n"
         "except SystemExit: pass\n"
         "print([name for name in ('boto3', 'botocore', 'rich') if name in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # ours
 
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["create --bucket uploads", "status", "policy --bucket uploads", "redrive --dry-run", "delete --yes"],
+)
+def test_a_command_makes_only_the_clients_that_it_uses(aws_shell: Shell, command: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    session = make_session()
+    used: set[str] = set()
+    session.register("before-call", lambda model, **_: used.add(model.service_model.service_name))
+
+    Shell(aws_shell.capsys, session)(*command.split())
+
+    assert {service for service, *_ in session.made} == used
 
 
 def test_the_version_is_told(shell: Shell) -> None:

@@ -137,10 +137,10 @@ class Notification(Resource):
         return f"whose rule {self.rule} calls {found.properties['function']}"
 
     def create(self, aws: Aws) -> None:
-        self._change(aws, self._ours)
+        self._change(aws, self.document)
 
     def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written
-        self._change(aws, self._ours)
+        self._change(aws, self.document)
 
     def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written
         try:
@@ -188,7 +188,8 @@ class Notification(Resource):
         return None
 
     @property
-    def _ours(self) -> Configuration:
+    def document(self) -> Configuration:
+        """The rule as S3 takes it."""
         rules = [
             {"Name": name, "Value": value}
             for name, value in (("prefix", self.keys.prefix), ("suffix", self.keys.suffix))
@@ -249,7 +250,7 @@ class Notification(Resource):
     def _unreachable(self, aws: Aws, error: ClientError) -> S3aggError | None:
         """Say whose destinations S3 cannot reach; None where it names none and no rule is there but ours."""
         problem = f"S3 cannot reach every destination of bucket {self.bucket}'s notifications"
-        rules = _rules(with_rule(self.read(aws), self.rule, self._ours))
+        rules = _rules(with_rule(self.read(aws), self.rule, self.document))
         if named := unreached(error):
             dead = [f"{_ids(rules, target)} to {target} ({reason})" for target, reason in named.items()]
             hint = "Bring back what is gone, or take its rule out of the bucket's event notifications"

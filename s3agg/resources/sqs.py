@@ -46,7 +46,8 @@ class Queue(Resource):
         }
 
     @property
-    def _attributes(self) -> dict[Any, str]:
+    def attributes(self) -> dict[Any, str]:
+        """As SQS takes them."""
         attributes: dict[Any, str] = {
             "VisibilityTimeout": str(self.visibility),
             "MessageRetentionPeriod": str(self.retention),
@@ -109,7 +110,7 @@ class Queue(Resource):
         answer = aws.wait_for(
             f"AWS to free the name of queue {self.name}, deleted less than 60 s ago",
             lambda: aws.sqs.create_queue(
-                QueueName=self.name, Attributes=self._attributes, tags=dict(self.tags)
+                QueueName=self.name, Attributes=self.attributes, tags=dict(self.tags)
             ),
             refusals=(*JUST_DELETED, NOT_THERE_YET),
             patience_s=90,
@@ -122,7 +123,7 @@ class Queue(Resource):
         if missing := self.missing_tags(found):
             aws.sqs.tag_queue(QueueUrl=url, Tags=missing)
         if self.differs(found, *self.properties):
-            attributes = self._attributes
+            attributes = self.attributes
             if not self.dead_letters and found.properties["dead letters"] != ABSENT:
                 attributes["RedrivePolicy"] = ""
             aws.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)

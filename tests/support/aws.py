@@ -216,7 +216,7 @@ class Session(botocore.session.Session):
                 "metadata_service_num_attempts": (None, None, 0, int),
             }
         )
-        self._made: dict[tuple[object, ...], Any] = {}
+        self.made: dict[tuple[object, ...], Any] = {}
 
     def with_credentials(self) -> Session:
         self.set_credentials("testing", "testing")
@@ -232,9 +232,9 @@ class Session(botocore.session.Session):
 
     def create_client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
         key = (service_name, self.get_config_variable("region"), kwargs.get("endpoint_url"))
-        if key not in self._made:
-            self._made[key] = super().create_client(service_name, *args, **kwargs)
-        return self._made[key]
+        if key not in self.made:
+            self.made[key] = super().create_client(service_name, *args, **kwargs)
+        return self.made[key]
 
 
 @dataclass

@@ -1,0 +1,56 @@
+"""Everything that is said to be fast, measured against what it replaces, on the emulator: one table.
+
+    python -m tests.benchmarks
+
+Takes some minutes, and wants the machine for itself. `--small` is to see whether it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks import functions, provisioning, report, startup, upload
+from tests.benchmarks.figures import Figure, as_json, as_markdown
+from tests.e2e import support
+
+
+def main() -> None:
+    asked = _parser().parse_args()
+    about = {**report.machine(), "repeat": asked.repeat, "small": asked.small}
+    figures = measure(asked.repeat, small=asked.small)
+    if asked.json:
+        asked.json.write_text(as_json(figures, about) + "\n", encoding="utf-8")
+    told = ", ".join(f"{name}: {value}" for name, value in about.items())
+    sys.stdout.write(f"{told}\n\n{as_markdown(figures)}\n")
+
+
+def measure(repeat: int, *, small: bool) -> list[Figure]:
+    def say(what: str) -> None:
+        sys.stderr.write(f"measuring {what}\n")
+
+    say("start-up")
+    found = startup.figures(repeat=repeat)
+    with tempfile.TemporaryDirectory() as home, support.world(Path(home)) as world:
+        say("the functions")
+        found += functions.figures(world, small=small)
+        say("create, status, delete")
+        found += provisioning.figures(world, repeat=repeat, small=small)
+        say("test-upload")
+        found += upload.figures(world, repeat=repeat)
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--repeat", type=int, default=5, help="how often each; medians are shown")
+    parser.add_argument("--small", action="store_true", help="short pauses, few events and buckets")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's figures there")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The baseline of `create`: a script of AWS CLI commands that makes the same resources."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from s3agg import assets
+from s3agg import stack as stacks
+from s3agg.aws import Place
+from s3agg.local import ACCOUNT, REGION
+from s3agg.resources.s3 import KeyFilter
+from s3agg.settings import Settings
+from s3agg.stack import Stack
+from tests.e2e.support import OwnStack
+
+SCRIPT = Path(__file__).with_name("create.sh")
+AWS = Path(sys.executable).with_name("aws")
+PATIENCE_S = 300
+
+
+def run(stack: OwnStack, bucket: str, folder: Path, *, pause_s: float) -> float:
+    """Make a stack of that name by the script; the seconds that took."""
+    place = Place("aws", REGION, ACCOUNT)
+    _write_documents(folder, stacks.make(place, stack.names, Settings(), {bucket: KeyFilter()}))
+    environment = {
+        **stack.run.environment,
+        "STACK": stack.names.stack,
+        "BUCKET": bucket,
+        "ENDPOINT": stack.world.machine.emulator.url,
+        "ACCOUNT": ACCOUNT,
+        "REGION": REGION,
+        "DOCUMENTS": str(folder),
+        "PAUSE": str(pause_s),
+        "AWS": str(AWS),
+    }
+    started = time.monotonic()
+    subprocess.run(  # noqa: S603  # our own script
+        ["/usr/bin/env", "bash", str(SCRIPT)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE_S,
+    )
+    return time.monotonic() - started
+
+
+def _write_documents(folder: Path, stack: Stack) -> None:
+    """What the blog's script downloads and fills in with sed: policies, attributes, the rule, the zips."""
+    policies = {
+        policy.name: policy
+        for role in (stack.aggregator.role, stack.refresher.role)
+        for policy in role.policies
+    }
+    names = stack.names
+    documents = {
+        "lambda-trust": stack.aggregator.role.trust,
+        "dynamo-writer": policies[names.dynamo_policy].document,
+        "sqs-writer": policies[names.sqs_writer_policy].document,
+        "sqs-reader": policies[names.sqs_reader_policy].document,
+        "sgw-refresh": policies[names.gateway_policy].document,
+        "dead-letters": stack.dead_letters.attributes,
+        "queue": stack.queue.attributes,
+        "event": {"LambdaFunctionConfigurations": [each.document for each in stack.notifications]},
+    }
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+    for module in ("s3_aggregator", "s3_sgw_refresh"):
+        (folder / f"{module}.zip").write_bytes(assets.handler_zip(module))
