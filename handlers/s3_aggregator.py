@@ -17,16 +17,18 @@ import math
 import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
-import boto3
+import botocore.session
 from botocore.config import Config
 
 logger = logging.getLogger("s3_aggregator")
+session = botocore.session.get_session()  # boto3 only adds to what each cold start has to import
 
 EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refresh: open a new one
 CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
@@ -62,7 +64,7 @@ class Aggregator:
         window_s: int,
         include_gateway_writes: bool,
         dynamodb: Any,
-        sqs: Any,
+        sqs: Callable[[], Any],
         clock: Any = time,
     ) -> None:
         self.table = table
@@ -70,7 +72,7 @@ class Aggregator:
         self.window_ms = window_s * 1000
         self.include_gateway_writes = include_gateway_writes
         self.dynamodb = dynamodb
-        self.sqs = sqs
+        self.sqs = sqs  # gives the client, which an instance that only skips never needs
         self.clock = clock
         self.windows: dict[str, Window] = {}
 
@@ -164,7 +166,7 @@ class Aggregator:
     def send(self, bucket: str, timestamp: int, due: int) -> None:
         """Send the window's message, to arrive when the window closes."""
         left_s = math.ceil((due - self.now()) / 1000)
-        self.sqs.send_message(
+        self.sqs().send_message(
             QueueUrl=self.queue_url,
             MessageBody="{}",
             DelaySeconds=min(max(left_s, 0), LONGEST_DELAY_S),
@@ -251,8 +253,8 @@ def this_instance() -> Aggregator:
         queue_url=os.environ["QUEUE_URL"],
         window_s=int(os.environ["REFRESH_DELAY_SECONDS"]),
         include_gateway_writes=os.environ.get("INCLUDE_GATEWAY_WRITES", "") == "true",
-        dynamodb=boto3.client("dynamodb", config=config),
-        sqs=boto3.client("sqs", config=config),
+        dynamodb=session.create_client("dynamodb", config=config),
+        sqs=cache(partial(session.create_client, "sqs", config=config)),
     )
 
 

@@ -23,14 +23,15 @@ import uuid
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 logger = logging.getLogger("s3_sgw_refresh")
+session = botocore.session.get_session()  # boto3 only adds to what each cold start has to import
 
 SETTLE_S = 2  # every event that an aggregator skipped from memory is older than this
 LOST_RACE_S = 5  # somebody else wrote the item: look again soon
@@ -322,12 +323,12 @@ class Shares:
         self,
         gateway: Any,
         lookup: Any,
-        s3control: Any,
+        s3control: Callable[[], Any],
         pool: Callable[[int], Executor] = ThreadPoolExecutor,
     ) -> None:
         self.gateway = gateway  # refreshes, and tries each once: a second one would come too soon
         self.lookup = lookup  # finds shares
-        self.s3control = s3control
+        self.s3control = s3control  # gives the client, which is slow to make and seldom needed
         self.pool = pool
 
     def refresh(
@@ -411,10 +412,11 @@ class Shares:
         """The ARNs and aliases of the bucket's access points: a share may be located at one of them."""
         _, account = region_and_account(function_arn)
         asked = {"AccountId": account, "Bucket": bucket}
-        page = self.s3control.list_access_points(**asked)
+        s3control = self.s3control()
+        page = s3control.list_access_points(**asked)
         points = page.get("AccessPointList", [])
-        while page.get("NextToken"):  # boto3 has no paginator for this one
-            page = self.s3control.list_access_points(**asked, NextToken=page["NextToken"])
+        while page.get("NextToken"):  # botocore has no paginator for this one
+            page = s3control.list_access_points(**asked, NextToken=page["NextToken"])
             points += page.get("AccessPointList", [])
         return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
 
@@ -503,12 +505,12 @@ def this_instance(function_arn: str) -> Refresher:
         queue_url=os.environ["QUEUE_URL"],
         interval_s=int(os.environ.get("MIN_INTERVAL_SECONDS", "60")),
         function_arn=function_arn,
-        dynamodb=boto3.client("dynamodb", config=config),
-        sqs=boto3.client("sqs", config=config),
+        dynamodb=session.create_client("dynamodb", config=config),
+        sqs=session.create_client("sqs", config=config),
         shares=Shares(
-            gateway=boto3.client("storagegateway", config=once),
-            lookup=boto3.client("storagegateway", config=config),
-            s3control=boto3.client("s3control", config=config),
+            gateway=session.create_client("storagegateway", config=once),
+            lookup=session.create_client("storagegateway", config=config),
+            s3control=cache(partial(session.create_client, "s3control", config=config)),
         ),
     )
 

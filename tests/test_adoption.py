@@ -397,7 +397,9 @@ class Functions:
     def event(self, key: str = "a.jpg") -> None:
         """Give the aggregator an event."""
         aggregator = load("s3_aggregator").Aggregator(
-            **self._common, window_s=30, include_gateway_writes=False
+            **{**self._common, "sqs": lambda: self.world.somebody.sqs},
+            window_s=30,
+            include_gateway_writes=False,
         )
         aggregator.handle_record(record(key, bucket="photos"))
 

@@ -553,6 +553,22 @@ def test_an_event_that_is_none_of_s3s_is_ignored_with_a_warning(world: World, lo
     assert [line.levelname for line in log.records] == ["WARNING"]
 
 
+def test_an_instance_that_only_skips_makes_no_client_of_the_queue(world: World) -> None:
+    world.put(timestamp=START_MS + MINUTE_MS, opened_by="another")
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    module.lambda_handler({"Records": [record()]}, world.context())
+
+    assert world.account.session.asked_for == ["dynamodb"]
+
+
+def test_an_instance_that_sends_makes_its_client_of_the_queue_once(world: World) -> None:
+    module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
+    module.lambda_handler({"Records": [record(bucket=bucket) for bucket in ("one", "two")]}, world.context())
+
+    assert len(world.sent) == 2
+    assert world.account.session.asked_for == ["dynamodb", "sqs"]
+
+
 def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: World) -> None:
     with pytest.raises(KeyError, match="TABLE_NAME"):
         load("s3_aggregator").lambda_handler({"Records": [record()]}, world.context())

@@ -409,7 +409,7 @@ def test_a_lookup_that_fails_after_a_share_is_gone_leaves_the_refresh_unfinished
 
 
 def share_not_found(world: World) -> Exception:
-    gateway = world.account.clients["storagegateway"]
+    gateway = world.account.client("storagegateway")
     answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The share was not found."}}
     error: Exception = gateway.exceptions.InvalidGatewayRequestException(answer, "RefreshCache")
     return error
@@ -816,6 +816,15 @@ def test_the_log_level_is_the_environments(world: World, log: Log) -> None:
     invoke(world, world.message(DUE), LOG_LEVEL="WARN")
 
     assert log.messages == []
+
+
+def test_where_no_share_is_at_an_access_point_no_client_of_s3_control_is_made(world: World) -> None:
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    invoke(world, world.message(DUE))
+
+    assert "storagegateway" in world.account.session.asked_for
+    assert "s3control" not in world.account.session.asked_for
 
 
 def test_a_refresh_may_take_no_longer_than_is_kept_free_for_it(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.handlers import ACCOUNT, BUCKET, FUNCTION_ARN, REGION, World, load, raising
+from tests.support.handlers import ACCOUNT, BUCKET, FUNCTION_ARN, REGION, World, classes, raising
 
 LIST_ACCESS_POINTS = "s3control.ListAccessPoints"
 POINT = f"arn:aws:s3:{REGION}:{ACCOUNT}:accesspoint/reports"
@@ -189,4 +189,4 @@ def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: W
 def test_a_share_is_gone_by_its_error_code_or_by_what_aws_says(error: dict[str, object], gone: bool) -> None:
     refusal = ClientError(error, "RefreshCache")  # type: ignore[arg-type]  # as it may come
 
-    assert load("s3_sgw_refresh").is_gone(refusal) is gone
+    assert classes("s3_sgw_refresh").is_gone(refusal) is gone

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -180,7 +181,7 @@ class Cloud:
             window_s=self.schedule.window_s,
             include_gateway_writes=False,
             dynamodb=DynamoDB(self.table, self.calls, environment),
-            sqs=Writer(self.queue, self.calls, environment),
+            sqs=partial(Writer, self.queue, self.calls, environment),
             clock=environment,
         )
         return Warm(environment, handler)
@@ -234,7 +235,7 @@ class Cloud:
 
     def _shares(self, environment: Environment) -> Any:
         gateway = StorageGateway(self.gateways, self.calls, environment)
-        return self.refreshers.Shares(gateway, gateway, S3Control(self.calls, environment), InTurn)
+        return self.refreshers.Shares(gateway, gateway, partial(S3Control, self.calls, environment), InTurn)
 
     # What can be asked afterwards
 

@@ -12,12 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from types import CodeType, ModuleType
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
@@ -36,7 +35,7 @@ TIMEOUT_MS = 30_000  # the refresh function's
 
 
 def load(name: str) -> Any:
-    """handlers/NAME.py, executed as a module of its own: a cold instance."""
+    """handlers/NAME.py, executed as a module of its own: a cold execution environment."""
     module = ModuleType(f"{name} (a cold instance)")
     sys.modules[module.__name__] = module  # dataclasses look their module up while they are made
     try:
@@ -44,6 +43,12 @@ def load(name: str) -> Any:
     finally:
         del sys.modules[module.__name__]
     return module
+
+
+@cache
+def classes(name: str) -> Any:
+    """The same for whoever makes the instances: one module for all, as its session takes time to make."""
+    return load(name)
 
 
 @cache
@@ -167,13 +172,15 @@ def _not_found() -> Refused:
 
 
 class Session(botocore.session.Session):
-    """A session that makes each client once, as that takes most time."""
+    """A session that makes each client once, as that takes most time; and what it was asked for."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.asked_for: list[str] = []
         self._made: dict[str, Any] = {}
 
     def create_client(self, service_name: str, *args: Any, **more: Any) -> Any:
+        self.asked_for.append(service_name)
         config = more.get("config")
         key = f"{service_name} {vars(config) if config else None}"
         if key not in self._made:
@@ -185,9 +192,9 @@ class Account:
     """What takes time to make, made once: the table, the queue and clients. Each test's world puts it on."""
 
     def __init__(self) -> None:
-        self.table = boto3.client("dynamodb")  # somebody else's clients: nobody records their calls
-        self.queue = boto3.client("sqs")
-        boto3.setup_default_session(botocore_session=Session())
+        somebody: Any = botocore.session.Session()  # nobody records their calls
+        self.table = somebody.create_client("dynamodb")
+        self.queue = somebody.create_client("sqs")
         self.table.create_table(
             TableName=TABLE,
             KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
@@ -196,20 +203,14 @@ class Account:
         )
         self.queue_url = self.queue.create_queue(QueueName=QUEUE)["QueueUrl"]
         self.world: World  # of the test that is running
-        self.clients: dict[str, Any] = {
-            "dynamodb": boto3.client("dynamodb"),
-            "sqs": boto3.client("sqs"),
-            "storagegateway": boto3.client("storagegateway"),
-            "s3control": boto3.client("s3control"),
-        }
-        for client in self.clients.values():
-            self.listen(client)
+        self.session = Session()
+        # Every client of the session lets the world of the running test hear its calls, and answer some.
+        self.session.register("before-parameter-build", self._record)
+        self.session.register("before-call", self._intervene)  # type: ignore[arg-type]  # one that answers
+        self.session.register("after-call", self._follow)
 
-    def listen(self, client: Any) -> None:
-        """Let the world of the running test hear the client's calls, and answer those that moto cannot."""
-        client.meta.events.register("before-parameter-build", self._record, unique_id="record")
-        client.meta.events.register("before-call", self._intervene, unique_id="intervene")
-        client.meta.events.register("after-call", self._follow, unique_id="follow")
+    def client(self, service: str) -> Any:
+        return self.session.create_client(service)
 
     def _record(self, **call: Any) -> None:
         self.world.record(**call)
@@ -239,6 +240,7 @@ class World:
         self.gateway = FileShares(self.clock)
         self.access_points: list[dict[str, str]] = []  # one on each page
         self.calls: list[tuple[str, Mapping[str, Any]]] = []
+        account.session.asked_for.clear()
         self.queue_used = False
         self.written: set[str] = set()  # the buckets that may have an item
         self._before: defaultdict[str, list[Callable[[], object]]] = defaultdict(list)
@@ -249,49 +251,41 @@ class World:
 
     def aggregator(self, *, window_s: int = 30, include_gateway_writes: bool = False) -> Any:
         """A cold instance of the aggregator."""
-        return load("s3_aggregator").Aggregator(
+        return classes("s3_aggregator").Aggregator(
             table=TABLE,
             queue_url=self.queue_url,
             window_s=window_s,
             include_gateway_writes=include_gateway_writes,
-            dynamodb=self.account.clients["dynamodb"],
-            sqs=self.account.clients["sqs"],
+            dynamodb=self.account.client("dynamodb"),
+            sqs=partial(self.account.client, "sqs"),
             clock=self.clock,
         )
 
     def refresher(self, *, interval_s: int = 60) -> Any:
         """A cold instance of the refresh function."""
-        module = load("s3_sgw_refresh")
-        return module.Refresher(
+        return classes("s3_sgw_refresh").Refresher(
             table=TABLE,
             queue_url=self.queue_url,
             interval_s=interval_s,
             function_arn=FUNCTION_ARN,
-            dynamodb=self.account.clients["dynamodb"],
-            sqs=self.account.clients["sqs"],
-            shares=self.shares(module),
+            dynamodb=self.account.client("dynamodb"),
+            sqs=self.account.client("sqs"),
+            shares=self.shares(),
             clock=self.clock,
         )
 
-    def shares(self, module: Any = None) -> Any:
-        clients = self.account.clients
-        gateway = clients["storagegateway"]
-        return (module or load("s3_sgw_refresh")).Shares(gateway, gateway, clients["s3control"])
+    def shares(self) -> Any:
+        gateway = self.account.client("storagegateway")
+        s3control = partial(self.account.client, "s3control")
+        return classes("s3_sgw_refresh").Shares(gateway, gateway, s3control)
 
     def deployed(self, name: str, **environment: str) -> Any:
         """A handler's module as Lambda would start it, on this world's clock."""
         os.environ.update({"TABLE_NAME": TABLE, "QUEUE_URL": self.queue_url, **environment})
         module = load(name)
-        if name == "s3_aggregator":
-            instance = module.this_instance()
-        else:
-            instance = module.this_instance(FUNCTION_ARN)
-            self.account.listen(instance.shares.gateway)
-            self.account.listen(instance.shares.lookup)
-            self.account.listen(instance.shares.s3control)
+        module.session = self.account.session
+        instance = module.this_instance(*([FUNCTION_ARN] if name == "s3_sgw_refresh" else []))
         instance.clock = self.clock
-        self.account.listen(instance.dynamodb)
-        self.account.listen(instance.sqs)
         return module
 
     def run(self, message: Mapping[str, Any], *, refresher: Any = None, timeout_ms: int = TIMEOUT_MS) -> bool:

@@ -1,0 +1,33 @@
+"""A cold start pays for each import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.resources import files
+
+import pytest
+
+# What botocore needs is counted before, whichever packages its version has.
+SCRIPT = """
+import sys
+import botocore.session
+
+before = {name.split(".")[0] for name in sys.modules}
+sys.path.insert(0, sys.argv[1])
+__import__(sys.argv[2])
+print(*{name.split(".")[0] for name in sys.modules} - before - sys.stdlib_module_names)
+"""
+
+
+@pytest.mark.parametrize("name", ["s3_aggregator", "s3_sgw_refresh"])
+def test_the_import_of_a_handler_brings_in_no_package_but_botocore_and_its_dependencies(name: str) -> None:
+    done = subprocess.run(  # noqa: S603  # our own script
+        [sys.executable, "-c", SCRIPT, str(files("s3agg.handlers")), name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.split() == [name]
