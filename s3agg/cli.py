@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from s3agg.aws import Aws, Clock
-    from s3agg.render import Screen
+    from s3agg.render.screen import Screen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,7 +107,7 @@ class Where:
         return "".join(f" --{name.replace('_', '-')} {getattr(self, name)}" for name in names)
 
     def screen(self) -> Screen:
-        from s3agg.render import Screen
+        from s3agg.render.screen import Screen
 
         return Screen(as_json=self.output == "json")
 
@@ -545,7 +545,7 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
     """
     from s3agg import demo as demos
     from s3agg.aws import Aws
-    from s3agg.render import Screen
+    from s3agg.render.screen import Screen
 
     screen = Screen(as_json=output == "json")
     connect = partial(

@@ -15,7 +15,10 @@ from s3agg import engine, probe, redrive
 from s3agg.activity import BucketActivity, Invocations, QueueDepth, Window
 from s3agg.aws import Call
 from s3agg.errors import S3aggError
-from s3agg.render import Screen, redrive_view, status_view, to_json
+from s3agg.render.document import to_json
+from s3agg.render.redrive import redrive_view
+from s3agg.render.screen import Screen
+from s3agg.render.status import status_view
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Difference
 from s3agg.status import ResourceStatus, State, Status

@@ -1,0 +1,25 @@
+"""Results as JSON documents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+
+def to_json(value: object) -> str:
+    """One JSON document; times are ISO 8601 UTC, and it is ASCII, so that any console can print it."""
+    return json.dumps(_jsonable(value), indent=2)
+
+
+def _jsonable(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _jsonable(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value

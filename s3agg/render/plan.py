@@ -1,0 +1,49 @@
+"""What would be done to a stack, or was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from s3agg.deployment import Deployment
+from s3agg.engine import Change, Plan
+from s3agg.render.words import STYLES, difference_lines, new_table, place_of, plain
+
+BEFORE = {"create": "create", "update": "update", "delete": "remove", "keep": "keep", "foreign": "foreign"}
+AFTER = {"create": "created", "update": "updated", "delete": "removed"}
+
+
+def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableType:
+    """What would be done, or was, resource by resource; one line if that is nothing."""
+    place = deployment.place
+    where = place_of(deployment.stack.names.stack, place.region, place.account)
+    shown = [*plan.foreign, *plan.to_do]
+    if not plan.changes:
+        there_is = f"no such bucket is attached to {where}" if deployment.exists else f"there is no {where}"
+        return plain(f"Nothing to remove: {there_is}.")
+    if not shown:
+        return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
+    words = AFTER if done else BEFORE
+    table = new_table("", "resource", "name", "found -> declared")
+    for change in shown:
+        word = words.get(change.action, change.action)
+        resource = change.resource
+        row = [plain(word, STYLES.get(word, "")), plain(resource.kind), plain(resource.name)]
+        table.add_row(*row, difference_lines(change.differences, found_first=True))
+    if not any(change.differences for change in shown):
+        table.columns.pop()
+    kept = len(plan.changes) - len(shown)
+    verb = "Done" if done else "To do"
+    return Group(
+        plain(f"{verb}: {_summary(shown, words)}{f', {kept} unchanged' if kept else ''}; {where}", "bold"),
+        table,
+    )
+
+
+def _summary(changes: Sequence[Change], words: dict[str, str]) -> str:
+    counts: dict[str, int] = {}
+    for change in changes:
+        word = words.get(change.action, change.action)
+        counts[word] = counts.get(word, 0) + 1
+    return ", ".join(f"{count} {word}" for word, count in counts.items())

@@ -1,0 +1,53 @@
+"""What became of the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from s3agg import redrive
+from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain
+
+
+def redrive_view(report: redrive.Report, now: datetime) -> RenderableType:
+    """What became of the dead letters; those that share their fate share a row."""
+    where = place_of(report.stack, report.region, report.account)
+    notes = []
+    if report.in_flight:
+        notes.append(
+            plain(
+                f"{report.in_flight} more, about, are in flight: in the hands of another run, or of one that"
+                f" was killed. They are back within {redrive.HIDDEN_S} s: run this again then."
+            )
+        )
+    if not report.dead_letters:
+        return Group(plain(f"No dead letters: nothing waits to be put back to work; {where}."), *notes)
+    alike: dict[tuple[object, ...], list[redrive.DeadLetter]] = {}
+    for each in report.dead_letters:
+        alike.setdefault((each.outcome, each.kind, each.bucket, each.reason, each.error), []).append(each)
+    table = new_table("", "what failed, and why")
+    for letters in alike.values():
+        letter = letters[0]
+        lines = [plain(_about_all(letters, now)), plain(letter.reason, "dim")]
+        if letter.error:
+            lines.append(plain(letter.error, "red"))
+        table.add_row(plain(letter.outcome, STYLES[letter.outcome]), Text("\n").join(lines))
+    heading = f"{dead_letters(len(report.dead_letters))}: {counted(report.counts)}; {where}"
+    return Group(plain(heading, "bold"), table, *notes)
+
+
+def _about_all(letters: Sequence[redrive.DeadLetter], now: datetime) -> str:
+    """How many, of what, and since when."""
+    kind, bucket, count = letters[0].kind, letters[0].bucket, len(letters)
+    words = f"{count} {kind}" if count == 1 or kind == "not understood" else f"{count} {kind}s"
+    if bucket:
+        words += f" of bucket {bucket}"
+    if keys := sum(each.keys or 0 for each in letters):
+        words += f", {keys} key{'' if keys == 1 else 's'}"
+    since = min((each.since for each in letters if each.since is not None), default=None)
+    if since is not None:
+        words += f", {'' if count == 1 else 'the oldest '}{ago(now, since)}"
+    return words

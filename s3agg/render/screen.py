@@ -1,0 +1,180 @@
+"""Where a command shows its progress and its result."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TypeVar
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from s3agg import demo, probe, redrive
+from s3agg.aws import Call
+from s3agg.deployment import Deployment
+from s3agg.engine import Plan
+from s3agg.errors import S3aggError
+from s3agg.render.demo import demo_view
+from s3agg.render.document import to_json
+from s3agg.render.plan import plan_table
+from s3agg.render.probe import probe_view
+from s3agg.render.progress import Progress
+from s3agg.render.redrive import redrive_view
+from s3agg.render.status import status_view
+from s3agg.render.words import plain, utc_now
+from s3agg.status import Status
+
+T = TypeVar("T")
+
+WIDE = 200  # where nobody says how wide: a pipe must not break names in two
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for stdout or stderr; no colour where it is no terminal, or NO_COLOR is set."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in made._environ:  # noqa: SLF001  # rich's own view of it
+        made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False, width=WIDE)
+    return made
+
+
+class Screen:
+    """Where one command shows its progress and its result."""
+
+    def __init__(self, *, as_json: bool, out: Console | None = None, err: Console | None = None) -> None:
+        self.as_json = as_json
+        self.out = out or console()
+        self.err = err or console(stderr=True)
+        self.progress = Progress()
+        self._said: set[str] = set()
+
+    # Progress and warnings, to stderr.
+
+    def say(self, text: str, style: str = "") -> None:
+        self.err.print(plain(text, style))
+
+    def warn(self, text: str) -> None:
+        """Warn, once of each thing: what was foreseen may also come about."""
+        if text not in self._said:
+            self._said.add(text)
+            self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
+
+    def waiting(self, text: str) -> None:
+        """Show what is being waited for: in place on a terminal, elsewhere once, whatever the seconds."""
+        self.progress.waiting = text
+        what = re.sub(r"\d+ s", "... s", text)
+        if not self.err.is_terminal and what not in self._said:
+            self._said.add(what)
+            self.say(text)
+
+    def trace(self, call: Call) -> None:
+        """Show one AWS call, for -v."""
+        words = f"{call.milliseconds:6.0f} ms  {call.service} {call.operation} {call.resource}"
+        self.err.print(plain(f"{words}  {call.request_id}  {call.error}".rstrip(), "dim"))
+
+    def follow(self, events: Iterable[T]) -> Iterator[T]:
+        """Show the events as they come, live on a terminal and as lines elsewhere; pass them on."""
+        withheld: list[str] = []
+        try:
+            with closed_after(events), self._live():
+                for event in events:
+                    if line := self._tell(event):
+                        withheld.append(line)
+                    yield event
+        except (S3aggError, KeyboardInterrupt):
+            for line in withheld:  # the live view is gone, and what was done is worth knowing now
+                self.say(line)
+            raise
+
+    def _live(self) -> AbstractContextManager[object]:
+        if not self.err.is_terminal:
+            return nullcontext()
+        return Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
+
+    def _tell(self, event: object) -> str:
+        """Show an event; return the line about it that only the live view shows."""
+        line = self.progress.fold(event)
+        if isinstance(event, probe.Waiting):
+            self.waiting(f"Waiting for {event.what}")
+        elif isinstance(event, demo.Step):
+            self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
+        elif isinstance(event, Status):
+            self.err.print(status_view(event, utc_now()))
+        elif line and (isinstance(event, probe.Seen) or not self.err.is_terminal):
+            self.say(line)
+        else:
+            return line
+        return ""
+
+    def watch(self, events: Iterable[T]) -> T | None:
+        """Follow to the end; return the last event."""
+        last = deque(self.follow(events), maxlen=1)
+        return last[0] if last else None
+
+    # Results, to stdout.
+
+    def show(self, as_object: object, as_table: Callable[[], RenderableType]) -> None:
+        """Print a result, as one JSON document or as a table."""
+        if self.as_json:
+            self.document(as_object)
+        else:
+            self.out.print(as_table())
+
+    def document(self, content: object) -> None:
+        """Print a JSON document, for a program whatever --output says."""
+        self.out.file.write(to_json(content) + "\n")
+        self.out.file.flush()
+
+    def ask_about(self, deployment: Deployment, plan: Plan) -> None:
+        """Show on stderr what a question is about."""
+        self.err.print(plan_table(deployment, plan, done=False))
+
+    def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
+        """Show a plan: what would be done, or what was."""
+        place = deployment.place
+        report = {
+            "stack": deployment.stack.names.stack,
+            "region": place.region,
+            "account": place.account,
+            "changes": [
+                {
+                    "kind": change.resource.kind,
+                    "name": change.resource.name,
+                    "arn": change.arn,
+                    "action": change.action,
+                    "differences": change.differences,
+                }
+                for change in plan.changes
+            ],
+        }
+        self.show(report, lambda: plan_table(deployment, plan, done=done))
+
+    def status(self, status: Status) -> None:
+        self.show(status, lambda: status_view(status, utc_now()))
+
+    def probe(self, report: probe.Report) -> None:
+        self.show(report, lambda: probe_view(report))
+
+    def redrive(self, report: redrive.Report) -> None:
+        self.show(report, lambda: redrive_view(report, utc_now()))
+
+    def demo(self, report: demo.Report) -> None:
+        self.show(report, lambda: demo_view(report))
+
+    @contextmanager
+    def live_status(self) -> Iterator[Callable[[Status], None]]:
+        """Redraw a status in place, for --watch."""
+        with Live(console=self.out, auto_refresh=False, screen=True) as live:
+            yield lambda status: live.update(status_view(status, utc_now()), refresh=True)
+
+
+@contextmanager
+def closed_after(events: Iterable[object]) -> Iterator[None]:
+    """Let a generator clean up now, not when Python gets round to it: the demo's servers end with it."""
+    try:
+        yield
+    finally:
+        if isinstance(events, Generator):
+            events.close()

@@ -1,0 +1,84 @@
+"""What the views share: text from AWS as data, tables, moments, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from s3agg.errors import printable
+from s3agg.resources.resource import Difference
+
+LONGEST_VALUE = 60
+STYLES = {
+    "ok": "green",
+    "missing": "red",
+    "drifted": "yellow",
+    "foreign": "red",
+    "create": "green",
+    "created": "green",
+    "update": "yellow",
+    "updated": "yellow",
+    "remove": "red",
+    "removed": "red",
+    "would go back": "green",
+    "would stay": "yellow",
+    "done": "green",
+    "stays": "red",
+}
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def plain(value: object, style: str = "") -> Text:
+    return Text(printable(str(value)), style=style)
+
+
+def new_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def heading(title: str) -> Text:
+    return Text(f"\n{title}", style="bold")
+
+
+def difference_lines(differences: Sequence[Difference], *, found_first: bool = False) -> Text:
+    lines = []
+    for each in differences:
+        sides = [short(each.declared), short(each.found)]
+        if found_first:
+            sides.reverse()
+        lines.append(Text.assemble(plain(each.what), ": ", sides[0], " -> ", sides[1]))
+    return Text("\n").join(lines)
+
+
+def short(value: str) -> Text:
+    return plain(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
+
+
+def place_of(stack: str, region: str, account: str) -> str:
+    return f"stack {stack} in {region} of account {account}"
+
+
+def dead_letters(count: int) -> str:
+    return f"{count} dead letter{'' if count == 1 else 's'}"
+
+
+def ago(now: datetime, then: datetime) -> str:
+    seconds = (now - then).total_seconds()
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:.0f} {name} ago"
+    return f"{max(seconds, 0):.0f} s ago"
+
+
+def counted(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
