@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-SIDE_BY_SIDE = 16
+SIDE_BY_SIDE = 32  # as many as a stack with some buckets has to be asked for
+# What every command that asks who we are goes on to ask; the table first, as most follows from it.
+READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch")
 
 
 class Clock(Protocol):
@@ -153,8 +156,10 @@ class Aws:
         if not region:
             raise self._not_set_up()
         with doing("finding out whose credentials these are"):
+            sts = self.sts
+            self._make_clients_ahead()
             try:
-                arn = self.sts.get_caller_identity()["Arn"]
+                arn = sts.get_caller_identity()["Arn"]
             except KeyError as error:  # botocore's reader, of a document that is somebody else's
                 raise ResponseParserError from error
         _, partition, _, _, account, *_ = arn.split(":")
@@ -188,6 +193,17 @@ class Aws:
                     # Two threads at once would make two of each class, and one is not caught as the other.
                     _ = self._clients[service].exceptions
             return self._clients[service]
+
+    def _make_clients_ahead(self) -> None:
+        """Make what reading a stack takes while the answer to the first call is awaited."""
+
+        def make() -> None:
+            with suppress(S3aggError):  # which comes again for whoever uses it
+                for service in READING:
+                    self.client(service)
+
+        if self.workers > 1:
+            threading.Thread(target=make, daemon=True).start()
 
     def _make_client(self, service: str) -> Any:
         config = Config(
@@ -320,14 +336,14 @@ class Aws:
         patience_s: float = 60,
         at_most_s: float | None = None,
     ) -> T:
-        """Try until it gives something: first soon, then slower, once a second at most.
+        """Try until it gives something: first soon, then slower, down to once a second.
 
         Errors among `refusals` mean "not yet". When patience ends, the last of them is raised, or
         S3aggError if there was none. `what` completes the sentence "waiting for …"; where it is known how
         long it can take, `at_most_s`, that is counted down.
         """
         started = self.clock.monotonic()
-        pause = 0.05
+        pause = 0.1
         while True:
             refused = None
             try:
@@ -349,7 +365,7 @@ class Aws:
                 left = "" if at_most_s is None else f"at most {max(at_most_s - waited, 0):.0f} s more"
                 self.waiting(f"waiting for {what} ({left or f'{waited:.0f} s'})")
             self.clock.sleep(pause)
-            pause = min(pause * 1.2, 1)
+            pause = min(pause * 1.25, 1)
 
 
 def is_loopback(url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from s3agg import activity, adoption, engine
 from s3agg import stack as stacks
@@ -31,6 +31,8 @@ from s3agg.settings import (
     statement_id,
 )
 from s3agg.stack import Stack
+
+B = TypeVar("B", bound=Iterable[str])
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,12 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     place = aws.place
     bare = stacks.make(place, names, Settings(), {})
 
-    # Whatever names a bucket has its rule looked at, while the others are still being asked.
+    # Each of the three that name buckets looks at their rules at once, while the others are still asked.
     named, (items, table), others, _ = aws.at_once(
-        lambda aws: _named(aws, bare),
+        lambda aws: _look_ahead(aws, bare, _named(aws, bare)),
         lambda aws: _table(aws, bare, adopt=request.adopt),
         lambda aws: engine.find(aws, [each for each in bare.resources if each is not bare.table]),
-        lambda aws: _rules(aws, bare, request.buckets),
+        lambda aws: _look_ahead(aws, bare, request.buckets),
     )
     found: dict[Key, Found] = {**table, **others}
     if bare.table.key not in found and bare.aggregator.key in found:
@@ -159,9 +161,7 @@ def _named(aws: Aws, bare: Stack) -> set[str]:
     """The buckets that the function's policy names."""
     with doing(f"reading the policy of function {bare.aggregator.name}"):
         policy = statements(aws, bare.aggregator.name)
-    named = {bucket for statement in policy.values() if (bucket := _bucket(statement))}
-    _rules(aws, bare, named)
-    return named
+    return {bucket for statement in policy.values() if (bucket := _bucket(statement))}
 
 
 def _table(aws: Aws, bare: Stack, *, adopt: bool) -> tuple[Mapping[str, BucketActivity], Mapping[Key, Found]]:
@@ -172,37 +172,43 @@ def _table(aws: Aws, bare: Stack, *, adopt: bool) -> tuple[Mapping[str, BucketAc
         return {}, found
     with doing(f"reading table {bare.table.name}"):
         items = activity.buckets(aws, bare.table.name)
-    _rules(aws, bare, items)
-    return items, found
+    return _look_ahead(aws, bare, items), found
+
+
+def _look_ahead(aws: Aws, bare: Stack, buckets: B) -> B:
+    """Look at the rules of these buckets now, for `_rules` to tell; return the buckets."""
+    _looked_at(aws, bare, buckets)
+    return buckets
 
 
 def _rules(aws: Aws, bare: Stack, buckets: Iterable[str]) -> tuple[dict[Key, Found], dict[str, S3aggError]]:
     """Our rules that are in these buckets' notifications, and which of those cannot be looked at, and why.
 
-    A bucket is asked once, whoever names it first. One that we may no longer look at must not keep a stack
-    from being shown or removed: it may be somebody else's by now. Raises S3aggError for any other failure.
+    A bucket that we may no longer look at must not keep a stack from being shown or removed: it may be
+    somebody else's by now. Raises S3aggError for any other failure.
     """
+    looked_at = _looked_at(aws, bare, buckets)
+    errors = {bucket: rule for bucket, rule in looked_at.items() if isinstance(rule, S3aggError)}
+    if failed := [error for error in errors.values() if not is_denied(error)]:
+        raise together("Several things failed", failed)
+    found = [rule for rule in looked_at.values() if not isinstance(rule, S3aggError)]
+    return {key: rule for each in found for key, rule in each.items()}, errors
+
+
+def _looked_at(aws: Aws, bare: Stack, buckets: Iterable[str]) -> dict[str, dict[Key, Found] | S3aggError]:
+    """Our rule in each bucket, or why it cannot be told; a bucket is asked once, whoever names it first."""
     declared = stacks.make(bare.table.place, bare.names, bare.settings, dict.fromkeys(buckets, KeyFilter()))
 
     def look(notification: Notification) -> dict[Key, Found] | S3aggError:
         try:
             return engine.find(aws, [notification])
         except S3aggError as error:
-            if not is_denied(error):
-                raise
             return error
 
-    looked = aws.side_by_side(
+    rules = aws.side_by_side(
         lambda each: aws.once(("rule", each.bucket), lambda: look(each)), declared.notifications
     )
-    found: dict[Key, Found] = {}
-    unread: dict[str, S3aggError] = {}
-    for notification, rule in zip(declared.notifications, looked, strict=True):
-        if isinstance(rule, S3aggError):
-            unread[notification.bucket] = rule
-        else:
-            found.update(rule)
-    return found, unread
+    return {each.bucket: rule for each, rule in zip(declared.notifications, rules, strict=True)}
 
 
 def _bucket(statement: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity
-from s3agg.activity import BucketActivity, LogLine, from_ms
+from s3agg.activity import BucketActivity, LogLine, Window, from_ms
 from s3agg.aws import Aws
 from s3agg.deployment import Deployment
 from s3agg.refusals import doing
@@ -23,9 +23,9 @@ from s3agg.stack import REFRESH_TIMEOUT_S, Stack
 
 NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
 CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our lines from others
-SETTLE_S = 2  # the refresh function waits this long once a window is due (DESIGN 2)
-SOONEST_S = 0.05  # after the first look; then slower, by a fifth each time ...
-SLOWEST_S = 1.0  # ... up to this
+REFRESH_TAKES_S = 2.15  # at least, from a window's end: the function waits 2 s of it (DESIGN 2)
+SOONEST_S = 0.3  # after the first look: CloudWatch Logs takes five of them a second, of all of an account
+SLOWEST_S = 1.0
 HIDING_LEVELS = {"WARN", "ERROR"}
 
 SENT = "Sending refresh request for bucket: "
@@ -176,8 +176,7 @@ class _Probe:
                 " A new rule of a bucket can take minutes to work: try again."
             )
             return False
-        yield from self.wait_for_the_window(deadline)
-        # See the events again: an event that Lambda has had twice may have been handled after all others.
+        yield from self.wait_for_the_window(self.item().window, deadline)
         if not (yield from self.poll(self.see_refresh_of_all, lambda: "the refresh", deadline)):
             self.notes.append(f"No refresh came within {timeout:.0f} s; see what s3agg status says.")
             return False
@@ -195,7 +194,7 @@ class _Probe:
             if quiet and item.last_refresh is not None and item.last_refresh > uploaded_at:
                 self.refreshes.append(Refresh(item.last_refresh, item.shares))
                 return True
-            yield from self.wait_for_the_window(deadline)
+            yield from self.wait_for_the_window(item.window, deadline)
             return False
 
         found = yield from self.poll(see_item, lambda: "the refresh", deadline)
@@ -218,21 +217,20 @@ class _Probe:
                 return False
             yield Waiting(what(), left)
             self.aws.clock.sleep(min(pause, left))
-            pause = min(pause * 1.2, SLOWEST_S)
+            pause = min(pause * 1.25, SLOWEST_S)
 
-    def wait_for_the_window(self, deadline: float) -> Iterator[Event]:
-        """Wait until the refresh of the window that is open can have come; nobody is asked meanwhile."""
-        window = self.item().window
+    def wait_for_the_window(self, window: Window, deadline: float) -> Iterator[Event]:
+        """Wait until the refresh of the window can have come, if it is open; nobody is asked meanwhile."""
         if window.closes_at is None:
             return
-        closes_at = window.closes_at.timestamp()
-        while (still := closes_at + SETTLE_S - self.aws.clock.time()) > 0:
-            left = deadline - self.aws.clock.monotonic()
-            if left <= 0:
-                return
-            closing = still - SETTLE_S
+        clock = self.aws.clock
+        # No longer than a window lasts, however far the functions' clock is from ours.
+        closing = min(window.closes_at.timestamp() - clock.time(), self.stack.settings.window)
+        till = clock.monotonic() + closing + REFRESH_TAKES_S
+        while (still := till - clock.monotonic()) > 0 and (left := deadline - clock.monotonic()) > 0:
+            closing = still - REFRESH_TAKES_S
             yield Waiting(f"the window to close in {closing:.0f} s" if closing > 0 else "the refresh", left)
-            self.aws.clock.sleep(min(still, SLOWEST_S, left))
+            clock.sleep(min(still, SLOWEST_S, left))
 
     @property
     def missing(self) -> int:
@@ -242,7 +240,9 @@ class _Probe:
         return f"{self.missing} events to reach function {self.stack.aggregator.name}"
 
     def see_refresh_of_all(self) -> Generator[Event, None, bool]:
-        yield from self.see_events()
+        if not self.see_refreshes():
+            return False
+        yield from self.see_events()  # one that Lambda was given twice may have been handled after all others
         return self.see_refreshes()
 
     def see_events(self) -> Generator[Event, None, bool]:

@@ -308,7 +308,7 @@ def test_pauses_grow_from_a_moment_to_a_second() -> None:
 
     aws.wait_for("it", attempts(*[None] * 20, True))
 
-    assert clock.slept[0] < 0.1
+    assert clock.slept[0] <= 0.1
     assert clock.slept == sorted(clock.slept)
     assert clock.slept[-1] == 1
 

@@ -108,8 +108,9 @@ def test_help_tells_of_every_option_and_shows_two_examples(shell: Shell, command
 def test_help_and_version_import_neither_boto3_nor_rich(option: str) -> None:
     code = (
         "import sys\n"
-        "from s3agg.cli import main\n"
-        f"try: main(['{option}'])\n"
+        "from s3agg.__main__ import run\n"
+        f"sys.argv[1:] = ['{option}']\n"
+        "try: run()\n"
         "except SystemExit: pass\n"
         "print([name for name in ('boto3', 'botocore', 'rich') if name in sys.modules])"
     )

@@ -255,7 +255,7 @@ def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
 
 def test_while_a_window_is_open_aws_is_left_alone(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
-    closes_at = play.clock.time() + 60
+    closes_at = play.clock.time() + 30
     asked: list[float] = []
 
     def open_window(keys: list[str]) -> None:
@@ -267,9 +267,37 @@ def test_while_a_window_is_open_aws_is_left_alone(play: Play) -> None:
         asked.extend(play.clock.time() for _ in play.wire.calls)
         play.wire.calls.clear()
 
-    play.run(once(open_window, *[look] * 50), timeout_s=50)
+    play.run(once(open_window, *[look] * 30), timeout_s=30)
 
     assert len(asked) == 2  # for the events, and for the item: until when to wait
+
+
+def test_a_window_is_waited_for_no_longer_than_it_lasts_by_whatever_clock(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        put_item(play, timestamp=play.clock.time() + 200, opened_by="x")
+
+    started = play.clock.monotonic()
+    _, report = play.run(once(open_window, lambda _: play.refresh()), timeout_s=300)
+
+    assert report.ok
+    assert play.clock.monotonic() - started < 10
+
+
+def test_the_logs_are_read_no_more_than_five_times_a_second(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    reads: list[int] = []
+
+    def look(_: list[str]) -> None:
+        second = int(play.clock.monotonic() - play.clock.started)
+        reads.extend(second for call in play.wire.calls if call.operation == "logs:FilterLogEvents")
+        play.wire.calls.clear()
+
+    play.run(once(*[look] * 100), timeout_s=20)
+
+    assert max(reads.count(second) for second in reads) <= 5
 
 
 def test_where_the_log_level_hides_the_lines_the_table_is_the_judge(play: Play) -> None:

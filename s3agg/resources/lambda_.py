@@ -32,6 +32,7 @@ TAKEN = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
+ACTIVATION_S = 120  # a function that is new, or was changed, is active by then
 LEAST_RESERVED = 2
 UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
 POLICY_BYTES = 20 * 1024  # as much as a function's policy can hold (FACTS 15)
@@ -131,11 +132,8 @@ class Function(Resource):
             ),
             refusals=ROLE_SPREADING,
         )
-        aws.at_once(
-            self._wait_until_ready,
-            lambda aws: self._reserve(aws, None),
-            lambda aws: self._set_failure_destination(aws, {}),
-        )
+        # Whoever needs it active waits for that: meanwhile there is more to be made.
+        aws.at_once(lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {}))
 
     def update(self, aws: Aws, found: Found) -> None:
         if missing := self.missing_tags(found):
@@ -149,7 +147,7 @@ class Function(Resource):
                 lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
                 refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             )
-            self._wait_until_ready(aws)
+            self.wait_until_ready(aws)
         if self.differs(found, "code", "architecture"):
             aws.wait_for(
                 f"function {self.name} to take its new code",
@@ -160,7 +158,7 @@ class Function(Resource):
                 ),
                 refusals=UPDATING,
             )
-            self._wait_until_ready(aws)
+            self.wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
             self._reserve(aws, found.more["reserved"])
         if "failure destination" in self.properties and self.differs(found, "failure destination"):
@@ -221,7 +219,8 @@ class Function(Resource):
                 lambda: aws.lambda_.put_function_concurrency(
                     FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
                 ),
-                refusals=UPDATING,  # it may be new, made by a run that died
+                refusals=UPDATING,  # it may be new
+                patience_s=ACTIVATION_S,
             )
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
             if not NO_ROOM.matches(error):
@@ -250,9 +249,12 @@ class Function(Resource):
                 FunctionName=self.name, **{**config, "DestinationConfig": destinations}
             ),
             refusals=(*ROLE_SPREADING, *UPDATING),
+            patience_s=ACTIVATION_S,
         )
 
-    def _wait_until_ready(self, aws: Aws) -> None:
+    def wait_until_ready(self, aws: Aws) -> None:
+        """Wait until it can be called; raise S3aggError if Lambda says that it never will."""
+
         def ready() -> bool | None:
             configuration = aws.lambda_.get_function_configuration(FunctionName=self.name)
             pending = configuration.get("State") == "Pending"
@@ -262,7 +264,7 @@ class Function(Resource):
                 raise S3aggError(f"Lambda could not bring function {self.name} to life: {why}")
             return None if pending or updating else True
 
-        aws.wait_for(f"function {self.name} to become active", ready, patience_s=120)
+        aws.wait_for(f"function {self.name} to become active", ready, patience_s=ACTIVATION_S)
 
 
 def _is_too_little(reserved: int | None) -> bool:
@@ -495,7 +497,12 @@ class EventSourceMapping(Resource):
         return False
 
     def create(self, aws: Aws) -> None:
-        aws.wait_for("the old trigger to go", lambda: not self._is_going(aws) or None, patience_s=300)
+        aws.at_once(
+            self.function.wait_until_ready,
+            lambda aws: aws.wait_for(
+                "the old trigger to go", lambda: not self._is_going(aws) or None, patience_s=300
+            ),
+        )
         aws.wait_for(
             f"role {self.function.role.name} to be allowed to read {self.queue.name}",
             lambda: aws.lambda_.create_event_source_mapping(

@@ -137,6 +137,7 @@ class Notification(Resource):
         return f"whose rule {self.rule} calls {found.properties['function']}"
 
     def create(self, aws: Aws) -> None:
+        self.permission.function.wait_until_ready(aws)  # what comes sooner might be lost
         self._change(aws, self.document)
 
     def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import functions, provisioning, report, startup, upload
-from tests.benchmarks.figures import Figure, as_json, as_markdown
+from tests.benchmarks.figures import HEADINGS, Figure
 from tests.e2e import support
 
 
@@ -22,9 +22,10 @@ def main() -> None:
     about = {**report.machine(), "repeat": asked.repeat, "small": asked.small}
     figures = measure(asked.repeat, small=asked.small)
     if asked.json:
-        asked.json.write_text(as_json(figures, about) + "\n", encoding="utf-8")
-    told = ", ".join(f"{name}: {value}" for name, value in about.items())
-    sys.stdout.write(f"{told}\n\n{as_markdown(figures)}\n")
+        document = report.as_json(about, "figures", [figure.document for figure in figures])
+        asked.json.write_text(f"{document}\n", encoding="utf-8")
+    notes = [f"{figure.what}: {figure.note}" for figure in figures if figure.note]
+    sys.stdout.write(report.as_text(about, [HEADINGS, *(figure.cells for figure in figures)], notes) + "\n")
 
 
 def measure(repeat: int, *, small: bool) -> list[Figure]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from s3agg import assets
@@ -15,6 +14,7 @@ from s3agg.local import ACCOUNT, REGION
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import Settings
 from s3agg.stack import Stack
+from tests.benchmarks.timing import timed
 from tests.e2e.support import OwnStack
 
 SCRIPT = Path(__file__).with_name("create.sh")
@@ -37,15 +37,15 @@ def run(stack: OwnStack, bucket: str, folder: Path, *, pause_s: float) -> float:
         "PAUSE": str(pause_s),
         "AWS": str(AWS),
     }
-    started = time.monotonic()
-    subprocess.run(  # noqa: S603  # our own script
-        ["/usr/bin/env", "bash", str(SCRIPT)],
-        env=environment,
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE_S,
+    return timed(
+        lambda: subprocess.run(  # noqa: S603  # our own script
+            ["/usr/bin/env", "bash", str(SCRIPT)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE_S,
+        )
     )
-    return time.monotonic() - started
 
 
 def _write_documents(folder: Path, stack: Stack) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from s3agg.local.machine import PATIENCE
@@ -19,6 +20,8 @@ from tests.e2e import support
 from tests.e2e.bursts import counted
 
 HEADING = "concurrency"
+# Of one run, by the heading of their column; None: it did not come about.
+Figures = Mapping[str, float | None]
 (PAUSE,) = PATIENCE  # the variable of the emulator
 
 
@@ -32,21 +35,25 @@ def main() -> None:
         **report.machine(),
     }
 
-    def run(concurrency: int) -> report.Figures:
-        return figures(concurrency, asked.uploads, asked.threads, asked.window, asked.pause)
-
-    runs = report.repeated(
-        asked.concurrency, asked.repeat, run, lambda line: sys.stderr.write(f"{HEADING}, {line}\n")
-    )
+    runs: dict[int, list[Figures]] = {concurrency: [] for concurrency in asked.concurrency}
+    for time in range(1, asked.repeat + 1):
+        for concurrency, several in runs.items():  # in turn: what disturbs the machine disturbs them alike
+            sys.stderr.write(f"run {time} of {asked.repeat}: concurrency {concurrency}\n")
+            several.append(figures(concurrency, asked.uploads, asked.threads, asked.window, asked.pause))
     if asked.json:
-        text = report.as_json(HEADING, runs, about)
+        each = [{HEADING: concurrency, **run} for concurrency, several in runs.items() for run in several]
+        text = report.as_json(about, "runs", each)
     else:
-        told = ", ".join(f"{name}: {value}" for name, value in about.items())
-        text = f"{told}\n\n{report.as_text(HEADING, runs)}"
+        names = list(next(iter(runs.values()))[0])
+        rows = [
+            [str(concurrency), *(report.several([run[name] for run in several]) for name in names)]
+            for concurrency, several in runs.items()
+        ]
+        text = report.as_text(about, [[HEADING, *names], *rows])
     sys.stdout.write(f"{text}\n")
 
 
-def figures(concurrency: int, uploads: int, threads: int, window_s: int, pause_s: float) -> report.Figures:
+def figures(concurrency: int, uploads: int, threads: int, window_s: int, pause_s: float) -> Figures:
     """One burst, from an emulator without anything to the end of all that follows."""
     patience = {PAUSE: str(pause_s)}
     with tempfile.TemporaryDirectory() as home, support.world(Path(home), patience=patience) as world:

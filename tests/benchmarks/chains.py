@@ -1,7 +1,7 @@
-"""Which calls of a command really need each other: its time, where calls are slow, is that of this chain.
+"""Which calls of a command need each other: where calls are slow, its time is at least that of this chain.
 
-A call that could go beside another is in no chain with it; so each command's chain here is what no
-provisioning tool could do without. That it was gone through is looked up in the record of the run.
+A call that could go beside another is in no chain with it. That a chain was gone through is looked up in
+the record of the run.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ TABLE = (
     "dynamodb:ListTagsOfResource",
     "dynamodb:Scan",
 )  # there, ours, what is in it
-RULE = (  # nothing but all of a bucket's rules can be written
+RULE = (  # only all of a bucket's rules can be written: so they are read, written and read again
     "s3:GetBucketNotificationConfiguration",
     "s3:PutBucketNotificationConfiguration",
     "s3:GetBucketNotificationConfiguration",
 )
-STATUS = (WHO, *TABLE)
-UNCHANGED = (WHO, *TABLE)
+READ = (WHO, *TABLE)
 DELETE = (
-    WHO,
-    *TABLE,  # which buckets are attached
+    *READ,  # which buckets are attached
     *RULE,
     "lambda:DeleteFunction",  # once no bucket calls it
     "iam:DetachRolePolicy",  # once no function runs with it
@@ -36,11 +34,11 @@ DELETE = (
 )
 NEW = (
     WHO,
-    "sqs:GetQueueUrl",  # there is none
+    "sqs:GetQueueUrl",  # is there one, and whose?
     "sqs:CreateQueue",  # of the dead letters
     "sqs:CreateQueue",  # whose attributes name the dead letters'
     "lambda:CreateFunction",  # whose variables hold the queue's URL
-    "lambda:GetFunctionConfiguration",  # active
+    "lambda:AddPermission",  # without which S3 takes no rule
     *RULE,
 )
 
@@ -56,8 +54,8 @@ def found(chain: Chain, calls: Sequence[Call]) -> int:
     return len(chain)
 
 
-def rounds(calls: Sequence[Call]) -> list[str]:
-    """The longest row of calls of which each began after the one before had ended."""
+def in_a_row(calls: Sequence[Call]) -> list[str]:
+    """The longest row of calls of which each began after the one before had ended, by chance or by need."""
     row: list[str] = []
     at = 0.0
     for call in sorted(calls, key=lambda call: call.ended):

@@ -17,6 +17,8 @@ import botocore.session
 from s3agg.__main__ import run
 from s3agg.cli import Behind
 
+TREE = str(Path(__file__).parents[2])
+
 
 @dataclass(frozen=True)
 class Call:
@@ -48,6 +50,11 @@ class Recorder:
     def _ended(self, model: Any, context: dict[str, Any], **_: Any) -> None:
         operation = f"{model.service_model.service_name}:{model.name}"
         self.calls.append(Call(operation, context["began"], time.monotonic()))
+
+
+def command(delay_ms: int, record: Path) -> tuple[str, ...]:
+    """The words before the arguments of the command; TREE must be its PYTHONPATH."""
+    return sys.executable, "-m", "tests.benchmarks.delayed", str(delay_ms), str(record)
 
 
 def read(record: Path) -> list[Call]:

@@ -1,12 +1,13 @@
-"""The figures of the benchmarks: what was measured, against what, and whether that is what was asked for."""
+"""A figure of the benchmarks: what was measured, against what, and whether that is what was asked for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+from tests.benchmarks.report import number, several
 
 HEADINGS = ("figure", "s3agg", "compared with", "ratio", "asked for", "reached")
 
@@ -19,7 +20,7 @@ class Figure:
     """
 
     what: str
-    unit: str  # s, ms, µs, calls, writes
+    unit: str  # s, ms, µs, calls, writes, packages
     ours: Sequence[float]
     at_most: float | None = None
     against: str = ""
@@ -39,85 +40,49 @@ class Figure:
         return median(their / our for our, their in zip(self.ours, self.theirs, strict=True))
 
     @property
-    def reached(self) -> bool:
-        ratio = self.ratio
-        return (self.at_most is None or self.middle <= self.at_most) and (
-            self.ratio_of is None or (ratio is not None and ratio >= self.ratio_of)
-        )
+    def reached(self) -> bool | None:
+        """None where nothing was asked for."""
+        if self.at_most is None and self.ratio_of is None:
+            return None
+        enough = self.ratio_of is None or (self.ratio is not None and self.ratio >= self.ratio_of)
+        return enough and (self.at_most is None or self.middle <= self.at_most)
 
     @property
-    def asked(self) -> str:
+    def cells(self) -> tuple[str, ...]:
+        """As HEADINGS name them."""
+        theirs = f"{self.against}: {number(median(self.theirs))} {self.unit}" if self.theirs else self.against
+        ratio = "" if self.ratio is None else f"{number(self.ratio)} ×"
+        return self.what, f"{several(self.ours)} {self.unit}", theirs, ratio, self._asked, self._reached
+
+    @property
+    def _asked(self) -> str:
         parts = [] if self.at_most is None else [f"≤ {number(self.at_most)} {self.unit}"]
         parts += [] if self.ratio_of is None else [f"≥ {number(self.ratio_of)} ×"]
         return ", ".join(parts)
 
     @property
-    def missed_by(self) -> str:
-        """How far it is from what was asked for; "yes" where it is reached."""
-        if self.at_most is None and self.ratio_of is None:
+    def _reached(self) -> str:
+        """Or by how much it was missed."""
+        if self.reached is None:
             return ""
         if self.reached:
             return "yes"
         if self.at_most is not None and self.middle > self.at_most:
             return f"missed by {number(self.middle - self.at_most)} {self.unit}"
-        return f"missed, {number(self.ratio or 0)} ×"
+        return "missed"
 
     @property
-    def cells(self) -> tuple[str, ...]:
-        theirs = f"{self.against}: {number(median(self.theirs))} {self.unit}" if self.theirs else self.against
-        ratio = "" if self.ratio is None or self.ratio_of is None else f"{number(self.ratio)} ×"
-        return self.what, f"{several(self.ours)} {self.unit}", theirs, ratio, self.asked, self.missed_by
-
-
-def number(value: float) -> str:
-    """Three digits that count."""
-    if value == int(value) or abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
-
-
-def several(values: Sequence[float]) -> str:
-    """The median, with the lowest and the highest where they differ."""
-    low, high = min(values), max(values)
-    spread = "" if number(low) == number(high) else f" ({number(low)}-{number(high)})"
-    return number(median(values)) + spread
-
-
-def as_markdown(figures: Sequence[Figure]) -> str:
-    """One table, aligned, that a README can show as it is; the notes below it."""
-    rows = [HEADINGS, *(figure.cells for figure in figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = [f"- {figure.what}: {figure.note}" for figure in figures if figure.note]
-    return "\n".join([*lines, *(["", *notes] if notes else [])])
-
-
-def as_json(figures: Sequence[Figure], about: Mapping[str, Any]) -> str:
-    """Every run of every figure."""
-    return json.dumps(
-        {
-            **about,
-            "figures": [
-                {
-                    "figure": each.what,
-                    "unit": each.unit,
-                    "s3agg": list(each.ours),
-                    "median": each.middle,
-                    "compared with": each.against or None,
-                    "theirs": list(each.theirs),
-                    "ratio": each.ratio,
-                    "at most": each.at_most,
-                    "ratio asked for": each.ratio_of,
-                    "reached": each.reached,
-                    "note": each.note,
-                }
-                for each in figures
-            ],
-        },
-        indent=2,
-        ensure_ascii=False,
-    )
+    def document(self) -> dict[str, Any]:
+        return {
+            "figure": self.what,
+            "unit": self.unit,
+            "s3agg": list(self.ours),
+            "median": self.middle,
+            "compared with": self.against or None,
+            "theirs": list(self.theirs),
+            "ratio": self.ratio,
+            "at most": self.at_most,
+            "ratio asked for": self.ratio_of,
+            "reached": self.reached,
+            "note": self.note,
+        }

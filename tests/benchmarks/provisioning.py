@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -13,20 +12,23 @@ from statistics import median
 from tests.benchmarks import baseline, chains, delayed
 from tests.benchmarks.chains import Chain
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.report import number
+from tests.benchmarks.timing import timed
 from tests.e2e.support import OwnStack, World
 
 # The blog's script sleeps 10 s, twice; how many times as fast `create` is to be beside it, and without.
 PAUSES = {10: 20, 0: 6}
 DELAY_MS = 100
 MANY = 30
-TREE = Path(__file__).parents[2]
+POLLED = "lambda:GetFunctionConfiguration"  # as often as the function takes to become active
 
 
 @dataclass(frozen=True)
 class Run:
-    """One command: how long it took, and the calls that it made."""
+    """One command: how long it took, and until its first call; and its calls."""
 
     seconds: float
+    start_up: float
     calls: Sequence[delayed.Call]
 
 
@@ -43,15 +45,15 @@ def _against_the_script(world: World, repeat: int, pauses: Mapping[int, float | 
     ours: list[float] = []
     theirs: dict[int, list[float]] = {pause: [] for pause in pauses}
     for _ in range(repeat):
-        ours.append(timed(lambda: _create(world)))
+        ours.append(_create(world, 1))
         for pause, seconds in theirs.items():
             seconds.append(_script(world, pause))
     return [
         Figure(
-            "create, a new stack",
+            f"create, a new stack, beside a script {f'with two sleeps of {pause} s' if pause else 'without'}",
             "s",
             ours,
-            against=f"AWS CLI script, {f'two sleeps of {pause} s' if pause else 'no sleeps'}",
+            against="AWS CLI",
             theirs=theirs[pause],
             ratio_of=ratio,
         )
@@ -59,9 +61,10 @@ def _against_the_script(world: World, repeat: int, pauses: Mapping[int, float | 
     ]
 
 
-def _create(world: World) -> None:
+def _create(world: World, buckets: int) -> float:
     stack = world.stack()
-    stack.run.must("create", "--bucket", world.bucket())
+    words = [word for _ in range(buckets) for word in ("--bucket", world.bucket())]
+    return timed(lambda: stack.run.must("create", *words))
 
 
 def _script(world: World, pause_s: float) -> float:
@@ -69,90 +72,71 @@ def _script(world: World, pause_s: float) -> float:
         return baseline.run(world.stack(), world.bucket(), Path(folder), pause_s=pause_s)
 
 
-def _with_slow_calls(world: World, repeat: int) -> list[Figure]:
-    """Each command with and without 100 ms on every call, in turn."""
-    fast: dict[str, list[Run]] = {}
-    slow: dict[str, list[Run]] = {}
+def _many_buckets(world: World, repeat: int, number: int) -> Figure:
+    one, many = [], []
     for _ in range(repeat):
-        for runs, delay_ms in ((fast, 0), (slow, DELAY_MS)):
-            stack, bucket = world.stack(), world.bucket()
-            for name, arguments in {
-                "create, a new stack": ("create", "--bucket", bucket),
-                "create, nothing to change": ("create", "--bucket", bucket),
-                "status": ("status",),
-                "delete": ("delete", "--yes"),
-            }.items():
-                runs.setdefault(name, []).append(_recorded(stack, delay_ms, *arguments))
+        one.append(_create(world, 1))
+        many.append(_create(world, number))
+    return Figure(
+        f"create, {number} buckets", "s", many, at_most=3 * median(one), against="one bucket", theirs=one
+    )
+
+
+def _with_slow_calls(world: World, repeat: int) -> list[Figure]:
+    """Each command with 100 ms added to every call."""
+    runs: dict[str, list[Run]] = {}
+    for _ in range(repeat):
+        stack, bucket = world.stack(), world.bucket()
+        for name, arguments in {
+            "create, a new stack": ("create", "--bucket", bucket),
+            "create, nothing to change": ("create", "--bucket", bucket),
+            "status": ("status",),
+            "delete": ("delete", "--yes"),
+        }.items():
+            runs.setdefault(name, []).append(_recorded(stack, *arguments))
     limits = {
         "create, a new stack": (chains.NEW, 1.5 * len(chains.NEW)),
-        "create, nothing to change": (chains.UNCHANGED, 5),
-        "status": (chains.STATUS, 4),
+        "create, nothing to change": (chains.READ, 5),
+        "status": (chains.READ, 4),
         "delete": (chains.DELETE, None),
     }
     return [
-        figure
-        for name, (chain, most) in limits.items()
-        for figure in _slow(name, fast[name], slow[name], chain, most)
+        figure for name, (chain, most) in limits.items() for figure in _slow(name, runs[name], chain, most)
     ]
 
 
-def _slow(
-    name: str, fast: Sequence[Run], slow: Sequence[Run], chain: Chain, most_rounds: float | None
-) -> list[Figure]:
+def _slow(name: str, runs: Sequence[Run], chain: Chain, most_rounds: float | None) -> list[Figure]:
     """`most_rounds` of slow calls, on top of the start-up, is what the command may take."""
-    start_up = [run.seconds for run in fast]
-    for run in slow:
+    for run in runs:
         there = chains.found(chain, run.calls)
         assert there == len(chain), f"{name}: no {chain[there]} after {', '.join(chain[:there])}"
-    row = chains.rounds(slow[-1].calls)
+    start_up = median(run.start_up for run in runs)
     return [
         Figure(
             f"{name}, + {DELAY_MS} ms a call",
             "s",
-            [run.seconds for run in slow],
-            at_most=None if most_rounds is None else most_rounds * DELAY_MS / 1000 + median(start_up),
-            against="start-up: the same without",
-            theirs=start_up,
+            [run.seconds for run in runs],
+            at_most=None if most_rounds is None else most_rounds * DELAY_MS / 1000 + start_up,
+            against=f"its start-up, to the first call: {number(start_up)} s",
         ),
         Figure(
-            f"{name}, calls",
+            f"{name}, calls but for polls",
             "calls",
-            [len(run.calls) for run in slow],
-            note=f"{len(row)} go one after the other, of which {len(chain)} need each other:"
-            f" {', '.join(chain)}.",
+            [sum(call.operation != POLLED for call in run.calls) for run in runs],
+        ),
+        Figure(
+            f"{name}, calls in a row",
+            "calls",
+            [len(chains.in_a_row(run.calls)) for run in runs],
+            note=f"{len(chain)} of them need each other: {', '.join(chain)}",
         ),
     ]
 
 
-def _recorded(stack: OwnStack, delay_ms: int, *arguments: str) -> Run:
+def _recorded(stack: OwnStack, *arguments: str) -> Run:
     record = stack.run.folder / "calls.json"
-    slowed = replace(
-        stack.run.set(PYTHONPATH=str(TREE)),
-        command=(sys.executable, "-m", "tests.benchmarks.delayed", str(delay_ms), str(record)),
-    )
-    seconds = timed(lambda: slowed.must(*arguments))
-    return Run(seconds, delayed.read(record))
-
-
-def _many_buckets(world: World, repeat: int, number: int) -> Figure:
-    one, many = [], []
-    for _ in range(repeat):
-        one.append(timed(lambda: _create(world)))
-        buckets = [word for _ in range(number) for word in ("--bucket", world.bucket())]
-        stack = world.stack()
-        many.append(timed(lambda stack=stack, words=buckets: stack.run.must("create", *words)))  # type: ignore[misc]  # mypy sees no default arguments of a lambda
-    return Figure(
-        f"create, {number} buckets",
-        "s",
-        many,
-        at_most=3 * median(one),
-        against="one bucket",
-        theirs=one,
-    )
-
-
-def timed(act: Callable[[], object]) -> float:
-    """How long that takes, in s."""
-    started = time.monotonic()
-    act()
-    return time.monotonic() - started
+    slowed = replace(stack.run, command=delayed.command(DELAY_MS, record))
+    began = time.monotonic()  # of the machine: the record has the same clock
+    seconds = timed(lambda: slowed.set(PYTHONPATH=delayed.TREE).must(*arguments))
+    calls = delayed.read(record)
+    return Run(seconds, min(call.began for call in calls) - began, calls)

@@ -1,16 +1,13 @@
-"""What every benchmark tells: of which machine its figures are, and the figures, for people or as JSON."""
+"""How every benchmark tells: of which machine its figures are, and the figures, for people or as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
-
-# Of one run, by the heading of their column; None: it did not come about.
-Figures = Mapping[str, float | None]
 
 
 def machine() -> dict[str, Any]:
@@ -23,43 +20,37 @@ def machine() -> dict[str, Any]:
     }
 
 
-def repeated(
-    subjects: Sequence[int], times: int, run: Callable[[int], Figures], say: Callable[[str], object]
-) -> dict[int, list[Figures]]:
-    """Run each subject so many times, all in turn: what disturbs the machine disturbs them alike."""
-    runs: dict[int, list[Figures]] = {subject: [] for subject in subjects}
-    for time in range(1, times + 1):
-        for subject in subjects:
-            say(f"run {time} of {times}: {subject}")
-            runs[subject].append(run(subject))
-    return runs
-
-
-def as_text(heading: str, runs: Mapping[int, Sequence[Figures]]) -> str:
-    """A row for each subject; of several runs the median, with the lowest and the highest."""
-    rows = [
-        {heading: str(subject)} | {name: _several([run[name] for run in several]) for name in several[0]}
-        for subject, several in runs.items()
+def as_text(about: Mapping[str, Any], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
+    """A line about the machine, one table that a README can show as it is, and notes below it."""
+    told = ", ".join(f"{name}: {value}" for name, value in about.items())
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
     ]
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
-    lines = [dict(zip(widths, widths, strict=True)), *rows]
-    return "\n".join("  ".join(line[name].rjust(width) for name, width in widths.items()) for line in lines)
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    below = ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join([told, "", *lines, *below])
 
 
-def as_json(heading: str, runs: Mapping[int, Sequence[Figures]], about: Mapping[str, Any]) -> str:
-    each = [{heading: subject, **run} for subject, several in runs.items() for run in several]
-    return json.dumps({**about, "runs": each}, indent=2)
+def as_json(about: Mapping[str, Any], name: str, measured: Sequence[Mapping[str, Any]]) -> str:
+    """Every run of everything that was measured."""
+    return json.dumps({**about, name: measured}, indent=2, ensure_ascii=False)
 
 
-def _several(values: Sequence[float | None]) -> str:
+def number(value: float) -> str:
+    """Three digits that count."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
+
+
+def several(values: Sequence[float | None]) -> str:
+    """The median, with the lowest and the highest where they differ; None did not come about."""
     known = sorted(value for value in values if value is not None)
-    missing = sum(value is None for value in values)
     if not known:
         return "never"
-    middle = _one(median(known))
-    spread = f" ({_one(known[0])}-{_one(known[-1])})" if known[0] != known[-1] else ""
-    return middle + spread + (f", {missing} x never" if missing else "")
-
-
-def _one(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.1f}".removesuffix(".0")
+    low, high = number(known[0]), number(known[-1])
+    missing = len(values) - len(known)
+    spread = "" if low == high else f" ({low}-{high})"
+    return number(median(known)) + spread + (f", {missing} x never" if missing else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks.baseline import AWS
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.provisioning import timed
+from tests.benchmarks.timing import timed
 
 S3AGG = Path(sys.executable).with_name("s3agg")
 AT_MOST_MS = 100

@@ -13,7 +13,17 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 TREE = Path(__file__).parents[2]
-COUNTED = {"calls", "writes", "packages"}
+PROMISED = (
+    "network calls of such an event",
+    "table writes of 200 events in one window",
+    "packages that it imports and boto3 does not",
+    "25 file shares looked up",
+    "AWS calls around RefreshCache, of a known share",
+)
+# What is known of a stack is asked for once: another resource, or another of its properties, costs more.
+MOST_CALLS = {"create, a new stack": 61, "create, nothing to change": 39, "status": 40, "delete": 81}
+# Some more than it takes: on a busy machine calls come one after the other by chance, too.
+MOST_IN_A_ROW = {"create, a new stack": 22, "create, nothing to change": 8, "status": 8, "delete": 24}
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +42,16 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {each["figure"]: each for each in json.loads(record.read_text(encoding="utf-8"))["figures"]}
 
 
-def test_every_count_of_the_benchmarks_is_as_promised(figures: dict[str, Any]) -> None:
-    counted = [each for each in figures.values() if each["unit"] in COUNTED]
-
-    assert len(counted) >= 8
-    assert [each for each in counted if not each["reached"]] == []
+@pytest.mark.parametrize("figure", PROMISED)
+def test_what_the_benchmarks_count_is_as_promised(figures: dict[str, Any], figure: str) -> None:
+    assert figures[figure]["reached"] is True
 
 
-@pytest.mark.parametrize(
-    ("figure", "most"), [("create, nothing to change, calls", 39), ("status, calls", 40)]
-)
-def test_a_command_makes_so_many_calls_and_no_more(figures: dict[str, Any], figure: str, most: int) -> None:
-    assert figures[figure]["median"] <= most
+@pytest.mark.parametrize("command", MOST_CALLS)
+def test_a_command_makes_no_more_calls_than_it_needs(figures: dict[str, Any], command: str) -> None:
+    assert figures[f"{command}, calls but for polls"]["median"] <= MOST_CALLS[command]
+
+
+@pytest.mark.parametrize("command", MOST_IN_A_ROW)
+def test_what_need_not_wait_goes_side_by_side(figures: dict[str, Any], command: str) -> None:
+    assert figures[f"{command}, calls in a row"]["median"] <= MOST_IN_A_ROW[command]
