@@ -627,7 +627,7 @@ ROWS = [
                 INVOKE_CONFIG,
                 UPDATING,
                 changed_destination,
-                f"role {NAMES.aggregator_role} to be allowed to send failures to {NAMES.dead_letters}",
+                "function S3EventAggregator to take its failure destination",
             ),
         )
     ),

@@ -243,12 +243,20 @@ class Function(Resource):
         if queue is None:
             return
         destinations = {**config.get("DestinationConfig", {}), "OnFailure": {"Destination": queue.arn}}
+
+        def put() -> object:
+            return aws.wait_for(
+                f"role {self.role.name} to be allowed to send failures to {queue.name}",
+                lambda: aws.lambda_.put_function_event_invoke_config(
+                    FunctionName=self.name, **{**config, "DestinationConfig": destinations}
+                ),
+                refusals=ROLE_SPREADING,
+            )
+
         aws.wait_for(
-            f"role {self.role.name} to be allowed to send failures to {queue.name}",
-            lambda: aws.lambda_.put_function_event_invoke_config(
-                FunctionName=self.name, **{**config, "DestinationConfig": destinations}
-            ),
-            refusals=(*ROLE_SPREADING, *UPDATING),
+            f"function {self.name} to take its failure destination",
+            put,
+            refusals=UPDATING,  # it may be new
             patience_s=ACTIVATION_S,
         )
 

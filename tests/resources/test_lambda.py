@@ -280,6 +280,18 @@ def test_a_function_that_a_run_left_unfinished_is_waited_for(needed: World, oper
     assert needed.differences(FUNCTION) == {}
 
 
+@pytest.mark.parametrize(
+    "operation", ["lambda:PutFunctionConcurrency", "lambda:PutFunctionEventInvokeConfig"]
+)
+def test_a_new_function_may_take_longer_than_a_minute_to_become_active(needed: World, operation: str) -> None:
+    needed.wire.refuse(operation, "ResourceConflictException", "The function is Pending", times=90)
+
+    FUNCTION.create(needed.aws)
+
+    assert 80 < needed.clock.waited < 120
+    assert needed.differences(FUNCTION) == {}
+
+
 def test_a_failure_destination_changed_by_hand_is_named_and_mended(deployed: World) -> None:
     # moto keeps the first destination that was ever put.
     other = {"DestinationConfig": {"OnFailure": {"Destination": QUEUE.arn}}}
