@@ -575,7 +575,7 @@ def cost(
     from s3agg import prices as tables
 
     if measured == (objects_per_day is not None):
-        raise UsageProblem("What is it to be for", "Say either --objects-per-day or --measured")
+        raise UsageProblem("A cost is either estimated or measured", "Say --objects-per-day or --measured")
     if buckets and not measured:
         raise UsageProblem("--bucket names what is measured", "Say --measured")
     if measured and not buckets and refreshes_per_day is not None:

@@ -16,7 +16,7 @@ from s3agg.refusals import doing
 from s3agg.settings import Names, Settings, check_bucket_name
 from s3agg.stack import Stack
 
-UPLOADS = ("PutRequests", "DeleteRequests")  # of a bucket, as the blog advises to look at
+UPLOADS = ("PutRequests", "DeleteRequests")  # that the blog looks at; parts of an object are puts, too
 EVERYTHING = "EntireBucket"  # the filter that the console makes, and we advise to
 
 
