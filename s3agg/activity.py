@@ -79,6 +79,23 @@ class Invocations:
     throttles: int
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A metric of CloudWatch's; `of` are its dimensions."""
+
+    namespace: str
+    name: str
+    of: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Summed:
+    """The sums of some metrics, and how many hours ago the first of their values was; 0 if there is none."""
+
+    sums: Mapping[str, float]
+    hours: float
+
+
 def from_ms(milliseconds: float) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
@@ -226,29 +243,56 @@ def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterato
 
 def invocations(aws: Aws, functions: Sequence[str], hours: int) -> list[Invocations]:
     """What CloudWatch counted of the functions in the last hours."""
+    names = ("Invocations", "Errors", "Throttles")
+    metrics = {
+        f"q{number}_{name.lower()}": Metric("AWS/Lambda", name, {"FunctionName": function})
+        for number, function in enumerate(functions)
+        for name in names
+    }
+    sums = summed(aws, metrics, hours).sums
+    return [
+        Invocations(function, hours, *(round(sums[f"q{number}_{name.lower()}"]) for name in names))
+        for number, function in enumerate(functions)
+    ]
+
+
+def summed(aws: Aws, metrics: Mapping[str, Metric], hours: int) -> Summed:
+    """Sum metrics over the last hours; their keys are ids of ours, `[a-z][a-z0-9_]*`."""
     now = from_ms(aws.clock.time() * 1000)
-    metrics = ("Invocations", "Errors", "Throttles")
     queries: list[Any] = [
         {
-            "Id": f"q{number}_{metric.lower()}",
+            "Id": each,
             "MetricStat": {
                 "Metric": {
-                    "Namespace": "AWS/Lambda",
-                    "MetricName": metric,
-                    "Dimensions": [{"Name": "FunctionName", "Value": function}],
+                    "Namespace": metric.namespace,
+                    "MetricName": metric.name,
+                    "Dimensions": [{"Name": name, "Value": value} for name, value in metric.of.items()],
                 },
                 "Period": 3600,
                 "Stat": "Sum",
             },
         }
-        for number, function in enumerate(functions)
-        for metric in metrics
+        for each, metric in metrics.items()
     ]
-    answer = aws.cloudwatch.get_metric_data(
+    sums = dict.fromkeys(metrics, 0.0)
+    times = [now]
+    pages = aws.cloudwatch.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries, StartTime=now - timedelta(hours=hours), EndTime=now
     )
-    sums = {each["Id"]: round(sum(each["Values"])) for each in answer["MetricDataResults"]}
+    for page in pages:
+        for result in page["MetricDataResults"]:
+            sums[result["Id"]] += sum(result["Values"])
+            times += result.get("Timestamps", ())
+    return Summed(sums, (now - min(times)).total_seconds() / 3600)
+
+
+def metrics_of(aws: Aws, namespace: str, of: Mapping[str, str]) -> list[Metric]:
+    """The metrics that have had values of late (two weeks) and these among their dimensions."""
+    pages = aws.cloudwatch.get_paginator("list_metrics").paginate(
+        Namespace=namespace, Dimensions=[{"Name": name, "Value": value} for name, value in of.items()]
+    )
     return [
-        Invocations(function, hours, *(sums.get(f"q{number}_{metric.lower()}", 0) for metric in metrics))
-        for number, function in enumerate(functions)
+        Metric(namespace, each["MetricName"], {one["Name"]: one["Value"] for one in each["Dimensions"]})
+        for page in pages
+        for each in page["Metrics"]
     ]

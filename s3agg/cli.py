@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from s3agg.aws import Aws, Clock
+    from s3agg.render.page import Page
     from s3agg.render.screen import Screen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 WATCH_S = 2
+MOST_PER_DAY = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ class Where:
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ]
         return "".join(f" --{name.replace('_', '-')} {getattr(self, name)}" for name in names)
+
+    def page(self) -> Page:
+        from s3agg.render.page import Page
+
+        return Page(as_json=self.output == "json")
 
     def screen(self) -> Screen:
         from s3agg.render.screen import Screen
@@ -234,6 +241,36 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     return check
 
 
+def paid_for(command: F) -> F:
+    """Give a command the options of `create` that the month's cost depends on."""
+    for option in reversed(
+        [
+            setting(
+                "--log-retention",
+                "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
+                metavar="DAYS",
+            ),
+            setting("--read-capacity", "The table's read units per second", metavar="UNITS"),
+            setting("--write-capacity", "The table's write units per second", metavar="UNITS"),
+            click.option(
+                "--on-demand/--provisioned",
+                default=None,
+                help="Pay for each request to the table, or for its capacity. [default: provisioned]",
+            ),
+            setting("--memory", "Memory of each function", metavar="MB"),
+            setting("--architecture", "Processor of the functions; arm64 costs a fifth less"),
+            setting(
+                "--alarm-topic",
+                "SNS topic to tell of dead letters and of a message that waits too long, or none",
+                metavar="ARN",
+                callback=none_or("sns"),
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 @cli.command(
     epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage")
 )
@@ -253,29 +290,13 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     metavar="SECONDS",
 )
 @setting("--log-level", "What the functions log")
-@setting(
-    "--log-retention",
-    "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
-    metavar="DAYS",
-)
-@setting("--read-capacity", "The table's read units per second", metavar="UNITS")
-@setting("--write-capacity", "The table's write units per second", metavar="UNITS")
-@click.option(
-    "--on-demand/--provisioned",
-    default=None,
-    help="Pay for each request to the table, or for its capacity. [default: provisioned]",
-)
+@paid_for
 @setting(
     "--concurrency",
     "Executions reserved for the aggregator function",
     metavar="NUMBER",
 )
-@setting("--memory", "Memory of each function", metavar="MB")
 @setting("--runtime", "Python runtime of the functions", metavar="NAME")
-@setting(
-    "--architecture",
-    "Processor of the functions; arm64 costs a fifth less",
-)
 @click.option(
     "--include-gateway-writes/--ignore-gateway-writes",
     default=None,
@@ -294,12 +315,6 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     "Policy that bounds both roles, or none",
     metavar="ARN",
     callback=none_or("iam"),
-)
-@setting(
-    "--alarm-topic",
-    "SNS topic to tell of dead letters and of a message that waits too long, or none",
-    metavar="ARN",
-    callback=none_or("sns"),
 )
 @click.option(
     "--adopt",
@@ -505,6 +520,80 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
 
     screen = where.screen()
     screen.document(operator_policy.make(where.aws(screen), where.names, buckets, boundary))
+    return 0
+
+
+@cli.command(
+    epilog=examples("s3agg cost --objects-per-day 1000 --refreshes-per-day 50", "s3agg cost --measured")
+)
+@click.option(
+    "--objects-per-day",
+    type=click.IntRange(0, MOST_PER_DAY),
+    metavar="NUMBER",
+    help="Object events a day, of all buckets. [default: none, say this or --measured]",
+)
+@click.option(
+    "--refreshes-per-day",
+    type=click.IntRange(0, MOST_PER_DAY),
+    metavar="NUMBER",
+    help="Windows a day that these fall into, each with a refresh."
+    f" [default: as many, {settings.MOST_REFRESHES} at most: one in 62 s]",
+)
+@click.option(
+    "--measured",
+    is_flag=True,
+    help="Take what the stack used in the last 30 days; with --bucket, what was done to these buckets.",
+)
+@click.option(
+    "--bucket", "buckets", multiple=True, help="Bucket with request metrics, for --measured; repeatable."
+)
+@click.option(
+    "--prices",
+    "named",
+    metavar="NAME|FILE",
+    default=settings.PRICE_TABLES[-1],
+    show_default=True,
+    help=f"Prices of {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
+)
+@paid_for
+@aws_options
+def cost(
+    where: Where,
+    objects_per_day: int | None,
+    refreshes_per_day: int | None,
+    measured: bool,
+    buckets: tuple[str, ...],
+    named: str,
+    **options: Any,
+) -> int:
+    """Tell what a month costs, item by item, beside what it costs by the blog's rule.
+
+    An estimate from --objects-per-day asks AWS nothing. With --measured, an option that is not given is as
+    the stack has it.
+    """
+    from s3agg import bill
+    from s3agg import prices as tables
+
+    if measured == (objects_per_day is not None):
+        raise UsageProblem("A cost is either estimated or measured", "Say --objects-per-day or --measured")
+    if buckets and not measured:
+        raise UsageProblem("--bucket names what is measured", "Say --measured")
+    if measured and not buckets and refreshes_per_day is not None:
+        raise UsageProblem("The stack's refreshes are measured", "Leave --refreshes-per-day away")
+    prices = tables.read(named)
+    if objects_per_day is not None:
+        made = bill.estimate(objects_per_day, refreshes_per_day, Settings.declared(options, {}), prices)
+        where.page().cost(made)
+        return 0
+
+    from s3agg import cost as costs
+
+    screen = where.screen()
+    aws = where.aws(screen)
+    if buckets:
+        screen.cost(costs.of_buckets(aws, buckets, refreshes_per_day, options, prices))
+    else:
+        screen.cost(costs.of_stack(aws, where.names, options, prices))
     return 0
 
 

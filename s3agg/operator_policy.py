@@ -276,6 +276,7 @@ def _everywhere() -> Document:
         "Unscoped",
         ["*"],
         "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
         "lambda:GetAccountSettings",
         "lambda:ListEventSourceMappings",
         "logs:DescribeLogGroups",

@@ -122,6 +122,8 @@ class Settings:
             )
 
 
+MOST_REFRESHES = 24 * 3600 // (Settings.min_interval + 2)  # of a share in a day (DESIGN 2)
+PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, by when they held: the blog's, and the newest
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")

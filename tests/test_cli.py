@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +28,8 @@ from tests.support.aws import (
     make_world,
 )
 
-COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "local", "demo"]
+README = Path(__file__).parents[1] / "README.md"
+COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "cost", "local", "demo"]
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,34 @@ def test_help_and_version_import_neither_boto3_nor_rich(option: str) -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_an_estimate_needs_neither_boto3_nor_an_account_nor_a_region(output: str) -> None:
+    code = (
+        "import sys\n"
+        "from s3agg.cli import main\n"
+        f"try: main(['cost', '--objects-per-day', '1000', '--output', '{output}'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('boto3', 'botocore') if name in sys.modules])"
+    )
+    nothing = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(  # noqa: S603  # ours
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=nothing
+    )
+
+    assert "DynamoDB" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(
     "command",
-    ["create --bucket uploads", "status", "policy --bucket uploads", "redrive --dry-run", "delete --yes"],
+    [
+        "create --bucket uploads",
+        "status",
+        "policy --bucket uploads",
+        "cost --measured --bucket uploads",
+        "redrive --dry-run",
+        "delete --yes",
+    ],
 )
 def test_a_command_makes_only_the_clients_that_it_uses(aws_shell: Shell, command: str) -> None:
     aws_shell("create", "--bucket", "uploads")
@@ -161,6 +189,14 @@ WRONG = {
     "no bucket at all": ("create", "Name one with --bucket"),
     "a policy for no bucket": ("policy", "Name one with --bucket"),
     "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
+    "a cost of nothing": ("cost", "Say --objects-per-day or --measured"),
+    "a cost of both": ("cost --objects-per-day 1 --measured", "Say --objects-per-day or --measured"),
+    "objects below zero": ("cost --objects-per-day -1", "-1 is not in the range"),
+    "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
+    "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "are measured. Leave"),
+    "a bucket that is not measured": ("cost --objects-per-day 1 --bucket bbb", "Say --measured"),
+    "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "no table of prices 1999-12"),
+    "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "is no table of prices"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
 }
 
@@ -186,6 +222,11 @@ def test_a_profile_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
 FAILING = {
     "a bucket that does not exist": ("create --bucket nobodys", "There is no bucket nobodys"),
     "a bucket of another region": ("create --bucket far-away", "is in us-west-2"),
+    "the cost of what is not there": ("cost --measured", "Measure a bucket with --bucket"),
+    "the cost of a bucket that counts nothing": (
+        "cost --measured --bucket uploads",
+        "put-bucket-metrics-configuration --bucket uploads --id EntireBucket",
+    ),
     "testing what is not there": ("test-upload", "so there is nothing to test"),
     "putting back to work what is not there": ("redrive", "so there is nothing to put back to work"),
 }
@@ -331,6 +372,33 @@ def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, out
     assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.out
     assert "arn:aws:s3:::uploads" in ran.out
     assert ran.err.startswith("Warning: Who may write the roles' policies may as well do anything")
+
+
+def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
+    ran = shell("cost", "--objects-per-day", "1000", "--refreshes-per-day", "50", "--prices", "2018-08")
+
+    rows = {" ".join(line.split()) for line in ran.out.splitlines()}
+    assert ran.code == 0
+    assert ran.out.startswith("3.35 USD a month: 1 000 objects and 50 refreshes a day\n")
+    assert "Lambda requests 33 000 0.20 31 500 0.20" in rows
+    assert "DynamoDB write unit-hours 3 600 2.65 3 600 2.65" in rows
+    assert "total 3.35 3.36" in rows
+
+
+def test_the_readme_shows_the_cost_as_it_is(shell: Shell) -> None:
+    ran = shell("cost", "--objects-per-day", "1000", "--refreshes-per-day", "50")
+    table = "\n".join(line.rstrip() for line in ran.out.partition("\n\n")[0].splitlines())
+
+    assert table in README.read_text(encoding="utf-8")
+
+
+def test_the_prices_of_a_json_cost_are_a_table_to_be_changed(shell: Shell, tmp_path: Path) -> None:
+    estimate = ("cost", "--objects-per-day", "1000", "--output", "json")
+    before = shell(*estimate).document
+    table = tmp_path / "mine.json"
+    table.write_text(json.dumps(before["prices"]), encoding="utf-8")
+
+    assert shell(*estimate, "--prices", str(table)).document == before
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

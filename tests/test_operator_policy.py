@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import deployment, engine, operator_policy, preflight, probe, redrive, status
+from s3agg import cost, deployment, engine, operator_policy, preflight, prices, probe, redrive, status
 from s3agg import stack as stacks
 from s3agg.aws import Place
 from s3agg.deployment import Deployment, Request
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.iam import Policy
 from s3agg.resources.s3 import KeyFilter
-from s3agg.settings import Names, Settings
+from s3agg.settings import PRICE_TABLES, Names, Settings
 from s3agg.stack import Stack
 from tests.support import aws as support
 from tests.support import iam
@@ -77,6 +78,7 @@ class Life:
             Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "write_capacity": 6})
         )
         status.read(self.world.aws, NAMES)
+        self.measure()
         deployed = deployment.read(self.world.aws, NAMES)
         for bucket in BUCKETS:
             self.test_upload(deployed, bucket)
@@ -147,6 +149,14 @@ class Life:
         wire.answer("logs:FilterLogEvents", lines)
         rule = deployment.the_bucket(deployed, bucket)
         finish(probe.run(self.world.aws, deployed, rule, count=2, timeout_s=2, keep=False))
+
+    def measure(self) -> None:
+        """Ask what the stack and its buckets cost; nothing was counted yet."""
+        table = prices.read(PRICE_TABLES[-1])
+        with suppress(S3aggError):
+            cost.of_stack(self.world.aws, NAMES, {}, table)
+        with suppress(S3aggError):
+            cost.of_buckets(self.world.aws, BUCKETS, None, {}, table)
 
     def redrive(self, deployed: Deployment) -> None:
         """One event, one refresh message, and one message that nobody understands."""

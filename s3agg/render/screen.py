@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -18,7 +18,7 @@ from s3agg.deployment import Deployment
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
 from s3agg.render.demo import demo_view
-from s3agg.render.document import to_json
+from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_table
 from s3agg.render.probe import probe_view
 from s3agg.render.progress import Progress
@@ -29,23 +29,12 @@ from s3agg.status import Status
 
 T = TypeVar("T")
 
-WIDE = 200  # where nobody says how wide: a pipe must not break names in two
 
-
-def console(*, stderr: bool = False) -> Console:
-    """A console for stdout or stderr; no colour where it is no terminal, or NO_COLOR is set."""
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
-    if not made.is_terminal and "COLUMNS" not in made._environ:  # noqa: SLF001  # rich's own view of it
-        made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False, width=WIDE)
-    return made
-
-
-class Screen:
+class Screen(Page):
     """Where one command shows its progress and its result."""
 
     def __init__(self, *, as_json: bool, out: Console | None = None, err: Console | None = None) -> None:
-        self.as_json = as_json
-        self.out = out or console()
+        super().__init__(as_json=as_json, out=out)
         self.err = err or console(stderr=True)
         self.progress = Progress()
         self._said: set[str] = set()
@@ -114,18 +103,6 @@ class Screen:
         return last[0] if last else None
 
     # Results, to stdout.
-
-    def show(self, as_object: object, as_table: Callable[[], RenderableType]) -> None:
-        """Print a result, as one JSON document or as a table."""
-        if self.as_json:
-            self.document(as_object)
-        else:
-            self.out.print(as_table())
-
-    def document(self, content: object) -> None:
-        """Print a JSON document, for a program whatever --output says."""
-        self.out.file.write(to_json(content) + "\n")
-        self.out.file.flush()
 
     def ask_about(self, deployment: Deployment, plan: Plan) -> None:
         """Show on stderr what a question is about."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from s3agg.errors import printable
-from s3agg.resources.resource import Difference
+
+if TYPE_CHECKING:
+    from s3agg.resources.resource import Difference  # which imports boto3
 
 LONGEST_VALUE = 60
 STYLES = {

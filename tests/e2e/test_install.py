@@ -24,6 +24,8 @@ for handler in ("s3_aggregator", "s3_sgw_refresh"):
     assert "def lambda_handler" in assets.handler_source(handler)
 for policy in ("dynamo-writer", "lambda-trust", "sgw-refresh", "sqs-reader", "sqs-writer"):
     assert files("s3agg.policies").joinpath(policy + ".json").is_file()
+for prices in ("2018-08", "2025-07"):
+    assert files("s3agg.prices").joinpath(prices + ".json").is_file()
 print(files("s3agg.handlers").joinpath("s3_aggregator.py"))
 print(files("s3agg.policies").joinpath("sqs-writer.json"))
 """

@@ -37,6 +37,7 @@ EVERYWHERE = "*"  # what AWS has no narrower resource for
 NOWHERE = {"sts:GetCallerIdentity"}  # everybody may
 WIDE = {
     "cloudwatch:GetMetricData",
+    "cloudwatch:ListMetrics",
     "lambda:CreateEventSourceMapping",
     "lambda:GetAccountSettings",
     "lambda:ListEventSourceMappings",
