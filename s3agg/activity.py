@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -62,10 +62,11 @@ class QueueDepth:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One event of a log group; `time` in ms since 1970."""
+    """One event of a log group; `time` in ms since 1970. No other of the group has its `id`."""
 
     time: int
     message: str
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,12 @@ def queue_depth(aws: Aws, queue: Queue) -> QueueDepth | None:
     return QueueDepth.of(queue.name, counts)
 
 
+def has_log_group(aws: Aws, name: str) -> bool:
+    """Whether there is a log group of this name."""
+    pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+    return any(group.get("logGroupName") == name for page in pages for group in page["logGroups"])
+
+
 def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
     """The lines of a log group since then (ms since 1970), the oldest first; none if there is no group."""
     pattern: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
@@ -236,7 +243,9 @@ def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterato
             for event in page["events"]:
                 # The filter is CloudWatch's; emulators take it less literally.
                 if containing in event.get("message", ""):
-                    yield LogLine(event["timestamp"], event["message"].rstrip())
+                    # MiniStack gives no ids.
+                    known_by = event.get("eventId") or repr(event)
+                    yield LogLine(event["timestamp"], event["message"].rstrip(), known_by)
     except aws.logs.exceptions.ResourceNotFoundException:
         return
 

@@ -11,7 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -466,6 +466,41 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
         raise S3aggError("test-upload ended without a result")
     screen.probe(report)
     return 0 if report.ok else 1
+
+
+@cli.command(epilog=examples("s3agg logs --since 2h --bucket my-uploads", "s3agg logs --follow"))
+@click.option("--follow", is_flag=True, help="Go on with what comes, looking every 2 seconds, until Ctrl-C.")
+@click.option(
+    "--since",
+    "moment",
+    metavar="AGE|TIME",
+    default="10m",
+    show_default=True,
+    help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z.",
+)
+@click.option(
+    "--function",
+    type=click.Choice(["aggregator", "refresh"]),
+    help="Only this function's lines. [default: both]",
+)
+@click.option("--bucket", help="Only lines that name this bucket. [default: all]")
+@aws_options
+def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
+    """Show what both functions logged, merged by time.
+
+    With --output json each line is a JSON document of its own.
+    """
+    from s3agg import logs as log_pages
+    from s3agg.activity import from_ms
+
+    screen = where.screen()
+    aws = where.aws(screen)
+    functions = log_pages.BOTH if function is None else [each for each in log_pages.BOTH if each == function]
+    begin = log_pages.since(moment, from_ms(aws.clock.time() * 1000))
+    entries = log_pages.read(aws, where.names, since=begin, functions=functions, bucket=bucket, follow=follow)
+    with suppress(KeyboardInterrupt) if follow else nullcontext():
+        screen.logs(entries)
+    return 0
 
 
 @cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))

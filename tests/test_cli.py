@@ -29,7 +29,7 @@ from tests.support.aws import (
 )
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "cost", "local", "demo"]
+COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "logs", "policy", "cost", "local", "demo"]
 
 
 @dataclass(frozen=True)

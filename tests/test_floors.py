@@ -21,7 +21,7 @@ FLOORS = (
     {"stack", "engine"},
     {"adoption"},
     {"deployment"},
-    {"preflight", "status", "probe", "redrive", "operator_policy", "cost"},
+    {"preflight", "status", "probe", "redrive", "operator_policy", "logs", "cost"},
     {"demo"},
     {"render/*"},
     {"cli", "__main__"},

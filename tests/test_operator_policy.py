@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import cost, deployment, engine, operator_policy, preflight, prices, probe, redrive, status
+from s3agg import cost, deployment, engine, logs, operator_policy, preflight, prices, probe, redrive, status
 from s3agg import stack as stacks
+from s3agg.activity import from_ms
 from s3agg.aws import Place
 from s3agg.deployment import Deployment, Request
 from s3agg.errors import S3aggError, UsageProblem
@@ -78,6 +79,7 @@ class Life:
             Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "write_capacity": 6})
         )
         status.read(self.world.aws, NAMES)
+        finish(logs.read(self.world.aws, NAMES, since=from_ms(0)))
         self.measure()
         deployed = deployment.read(self.world.aws, NAMES)
         for bucket in BUCKETS:

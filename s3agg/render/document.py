@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 
-def to_json(value: object) -> str:
+def to_json(value: object, indent: int | None = 2) -> str:
     """One JSON document; times are ISO 8601 UTC, and it is ASCII, so that any console can print it."""
-    return json.dumps(_jsonable(value), indent=2)
+    return json.dumps(_jsonable(value), indent=indent)
 
 
 def _jsonable(value: Any) -> Any:

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from s3agg import demo, probe, redrive
+from s3agg import demo, logs, probe, redrive
 from s3agg.aws import Call
 from s3agg.deployment import Deployment
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
 from s3agg.render.demo import demo_view
+from s3agg.render.document import to_json
+from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_table
 from s3agg.render.probe import probe_view
@@ -139,6 +141,19 @@ class Screen(Page):
 
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))
+
+    def logs(self, entries: Iterable[logs.Entry]) -> None:
+        """Print each as it comes: a line, or a JSON document in a line."""
+        day = None
+        for entry in entries:
+            if self.as_json:
+                self.out.file.write(to_json(entry, indent=None) + "\n")
+            else:
+                if entry.time.date() != day:
+                    day = entry.time.date()
+                    self.out.print(day_line(entry.time))
+                self.out.print(log_line(entry), soft_wrap=True)
+            self.out.file.flush()
 
     @contextmanager
     def live_status(self) -> Iterator[Callable[[Status], None]]:

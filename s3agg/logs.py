@@ -1,0 +1,130 @@
+"""logs: the lines of both functions, merged by time; what comes later, too, if asked to follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Literal
+
+from s3agg import activity
+from s3agg.activity import LogLine, from_ms
+from s3agg.aws import Aws
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.refusals import doing
+from s3agg.settings import Names
+
+Function = Literal["aggregator", "refresh"]
+BOTH: tuple[Function, ...] = ("aggregator", "refresh")
+
+LOOK_S = 2.0  # between two looks, when following
+# CloudWatch Logs shows some lines later than younger ones: each look goes this far back beyond the last line.
+LATE_MS = 30_000
+
+AGE = re.compile(r"(\d+)([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# As the functions, and AWS's runtime, write them: [LEVEL], time, request id, message.
+LEVELLED = re.compile(r"\[(?P<level>[A-Z]+)\]\t\S+\t(?P<request>\S+)\t(?P<message>.*)", re.DOTALL)
+PLATFORM = re.compile(r"(?:START|END|REPORT) RequestId: (?P<request>\S+)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of a function's log; without a level it is the platform's, or Python's own."""
+
+    time: datetime
+    function: Function
+    level: str
+    request_id: str
+    message: str
+
+
+def read(
+    aws: Aws,
+    names: Names,
+    *,
+    since: datetime,
+    functions: Sequence[Function] = BOTH,
+    bucket: str | None = None,
+    follow: bool = False,
+) -> Iterator[Entry]:
+    """The functions' log events since then, in their order; only those that name the bucket, if one is given.
+
+    With `follow` this goes on until it is given up. Raises S3aggError where there is no log group.
+    """
+    logs = [
+        _Log(aws, function, _group(names, function), round(since.timestamp() * 1000))
+        for function in functions
+    ]
+    if not any(aws.side_by_side(lambda log: log.is_there(), logs)):
+        raise S3aggError(
+            f"There are no logs of a stack {names.stack}", "Check --stack, --region and --profile"
+        )
+    while True:
+        new = [entry for entries in aws.side_by_side(lambda log: log.look(), logs) for entry in entries]
+        yield from (
+            entry for entry in sorted(new, key=lambda each: each.time) if not bucket or _names(entry, bucket)
+        )
+        if not follow:
+            return
+        aws.clock.sleep(LOOK_S)
+
+
+def since(text: str, now: datetime) -> datetime:
+    """The moment that `10m`, `2h`, or a time in ISO 8601 (of UTC, if it names no zone) means.
+
+    Raises UsageProblem for anything else.
+    """
+    if age := AGE.fullmatch(text):
+        try:
+            return now - timedelta(**{UNITS[age[2]]: int(age[1])})
+        except OverflowError:
+            pass
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not read the Z
+    except ValueError as error:
+        raise UsageProblem(
+            f"{text!r} is no moment", "Say how long ago (30s, 10m, 2h, 7d), or when (2026-01-31T08:00:00Z)"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+@dataclass
+class _Log:
+    """One function's log group, and what of it has been told."""
+
+    aws: Aws
+    function: Function
+    group: str
+    since: int  # ms since 1970
+    told: dict[str, int] = field(default_factory=dict)  # when they were, by the ids of the last lines
+
+    def is_there(self) -> bool:
+        with doing(f"looking at log group {self.group}"):
+            return activity.has_log_group(self.aws, self.group)
+
+    def look(self) -> list[Entry]:
+        """What has not been told yet."""
+        with doing(f"reading log group {self.group}"):
+            lines = list(activity.log_lines(self.aws, self.group, self.since))
+        new = [line for line in lines if line.id not in self.told]
+        if lines:
+            self.since = max(self.since, max(line.time for line in lines) - LATE_MS)
+        self.told = {line.id: line.time for line in lines if line.time >= self.since}
+        return [self._entry(line) for line in new]
+
+    def _entry(self, line: LogLine) -> Entry:
+        time = from_ms(line.time)
+        if found := LEVELLED.fullmatch(line.message):
+            return Entry(time, self.function, found["level"], found["request"], found["message"])
+        platform = PLATFORM.match(line.message)
+        return Entry(time, self.function, "", platform["request"] if platform else "", line.message)
+
+
+def _group(names: Names, function: Function) -> str:
+    return f"/aws/lambda/{names.aggregator if function == 'aggregator' else names.refresher}"
+
+
+def _names(entry: Entry, bucket: str) -> bool:
+    return re.search(rf"[Bb]ucket: {re.escape(bucket)}(?![\w.-])", entry.message) is not None

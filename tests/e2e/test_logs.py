@@ -1,0 +1,28 @@
+"""logs: what the functions really write, as their user reads it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.support import World, eventually
+
+pytestmark = pytest.mark.e2e
+
+
+def test_logs_follow_both_functions_from_the_upload_to_the_refresh(world: World) -> None:
+    stack, bucket = world.stack(), world.bucket()
+    world.share(bucket)
+    stack.run.must("create", "--bucket", bucket, "--window", "2", "--min-interval", "1")
+    with stack.run.start("logs", "--follow", "--bucket", bucket) as following:
+        world.upload(bucket, "one", "two")
+        eventually(lambda: following.stdout.count("\n") >= 3)
+        ran = following.interrupt()
+    stack.end_functions()
+
+    entries = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert ran.code == 0
+    assert [entry["function"] for entry in entries] == ["aggregator", "aggregator", "refresh"]
+    assert {entry["level"] for entry in entries} == {"INFO"}
+    assert "Refresh complete" in entries[-1]["message"]
