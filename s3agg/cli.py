@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError
+from click.shell_completion import get_completion_class
 
 from s3agg import __version__, settings
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
@@ -135,6 +136,28 @@ class Where:
         )
 
 
+def completing(
+    what: Literal["buckets", "stacks"],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Have the shell ask AWS for the names; where that fails there are none."""
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        from s3agg import completion
+        from s3agg.aws import Aws
+
+        profile, region, url = (ctx.params.get(name) for name in ("profile", "region", "endpoint_url"))
+        with suppress(S3aggError):
+            aws = Aws(profile=profile, region=region, endpoint_url=url)
+            names = completion.buckets(aws) if what == "buckets" else completion.stacks(aws)
+            return [name for name in names if name.startswith(incomplete)]
+        return []
+
+    return complete
+
+
+bucket_option = partial(click.option, shell_complete=completing("buckets"))
+
+
 def aws_options(command: F) -> F:
     """Give a command the AWS options, as one `where`."""
 
@@ -155,6 +178,7 @@ def aws_options(command: F) -> F:
             click.option(
                 "--stack",
                 envvar="S3AGG_STACK",
+                shell_complete=completing("stacks"),
                 default=settings.BLOG_STACK,
                 show_default=True,
                 help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
@@ -274,7 +298,7 @@ def paid_for(command: F) -> F:
 @cli.command(
     epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage")
 )
-@click.option(
+@bucket_option(
     "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable, adds to those attached."
 )
 @click.option("--prefix", help="Only keys that begin so, for the buckets named now; '' for all.")
@@ -370,7 +394,7 @@ def ask(question: str) -> None:
 
 
 @cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
-@click.option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
+@bucket_option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
 @click.option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
 @click.option(
     "--adopt",
@@ -439,7 +463,7 @@ def status(where: Where, watch: bool) -> int:
         "s3agg test-upload --bucket my-uploads", "s3agg test-upload --bucket my-uploads --count 50 --keep"
     )
 )
-@click.option("--bucket", help="Bucket to upload to; needed if several are attached.")
+@bucket_option("--bucket", help="Bucket to upload to; needed if several are attached.")
 @click.option(
     "--count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Objects to upload."
 )
@@ -483,7 +507,7 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     type=click.Choice(["aggregator", "refresh"]),
     help="Only this function's lines. [default: both]",
 )
-@click.option("--bucket", help="Only lines that name this bucket. [default: all]")
+@bucket_option("--bucket", help="Only lines that name this bucket. [default: all]")
 @aws_options
 def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
     """Show what both functions logged, merged by time.
@@ -535,7 +559,7 @@ def redrive(where: Where, dry_run: bool) -> int:
         "s3agg policy --permissions-boundary arn:aws:iam::123456789012:policy/Boundary",
     )
 )
-@click.option(
+@bucket_option(
     "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable. [default: those attached]"
 )
 @click.option(
@@ -579,7 +603,7 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     is_flag=True,
     help="Take what the stack used in the last 30 days; with --bucket, what was done to these buckets.",
 )
-@click.option(
+@bucket_option(
     "--bucket", "buckets", multiple=True, help="Bucket with request metrics, for --measured; repeatable."
 )
 @click.option(
@@ -629,6 +653,24 @@ def cost(
         screen.cost(costs.of_buckets(aws, buckets, refreshes_per_day, options, prices))
     else:
         screen.cost(costs.of_stack(aws, where.names, options, prices))
+    return 0
+
+
+@cli.command(
+    epilog=examples(
+        'eval "$(s3agg completion bash)"', "s3agg completion fish > ~/.config/fish/completions/s3agg.fish"
+    )
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print what makes a shell complete s3agg's commands and options, and names of buckets and stacks.
+
+    Put its output where the shell reads it at its start: ~/.bashrc or ~/.zshrc, or the folder below.
+    """
+    script = get_completion_class(shell)
+    if script is None:
+        raise S3aggError(f"There is no completion for {shell}")
+    click.echo(script(cli, {}, "s3agg", "_S3AGG_COMPLETE").source())
     return 0
 
 

@@ -29,7 +29,19 @@ from tests.support.aws import (
 )
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "logs", "policy", "cost", "local", "demo"]
+COMMANDS = [
+    "create",
+    "delete",
+    "status",
+    "test-upload",
+    "redrive",
+    "logs",
+    "policy",
+    "cost",
+    "completion",
+    "local",
+    "demo",
+]
 
 
 @dataclass(frozen=True)
@@ -164,6 +176,11 @@ def test_a_command_makes_only_the_clients_that_it_uses(aws_shell: Shell, command
 
 def test_the_version_is_told(shell: Shell) -> None:
     assert shell("--version").out.startswith("s3agg, version ")
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_completes_s3agg(shell: Shell, name: str) -> None:
+    assert "_S3AGG_COMPLETE" in shell("completion", name).out
 
 
 WRONG = {
