@@ -46,13 +46,12 @@ def policy(name: str, values: Mapping[str, str]) -> dict[str, Any]:
 
 def render(name: str, text: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Render the text of policies/NAME.json, as `policy` does."""
+    if "$$" in text:
+        raise S3aggError(f"policies/{name}.json cannot be rendered: a $ is left over")
     try:
-        rendered = Template(text).substitute(values)
-        document: dict[str, Any] = json.loads(rendered)
+        document: dict[str, Any] = json.loads(Template(text).substitute(values))
     except KeyError as error:
         raise S3aggError(f"policies/{name}.json has the unknown placeholder ${error.args[0]}") from error
     except ValueError as error:
         raise S3aggError(f"policies/{name}.json cannot be rendered: {error}") from error
-    if "$" in rendered:
-        raise S3aggError(f"policies/{name}.json cannot be rendered: a $ is left over")
     return document

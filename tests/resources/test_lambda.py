@@ -42,8 +42,8 @@ FUNCTION = Function(
     table=TABLE,
     queue=QUEUE,
     failures_to=DEAD,
-    handler="s3_aggregator.lambda_handler",
-    code=assets.handler_zip("s3_aggregator"),
+    module="s3_aggregator",
+    source=assets.handler_source("s3_aggregator"),
     runtime="python3.13",
     architecture="arm64",
     timeout=10,
@@ -212,7 +212,7 @@ def test_another_architecture_takes_the_code_again(deployed: World) -> None:
 
 
 def test_the_configuration_goes_before_the_code(deployed: World) -> None:
-    new = replace(FUNCTION, runtime="python3.14", code=assets.handler_zip("s3_sgw_refresh"))
+    new = replace(FUNCTION, runtime="python3.14", source=assets.handler_source("s3_sgw_refresh"))
 
     changes = deployed.update(new)
 
@@ -406,7 +406,7 @@ def test_another_invalid_parameter_is_an_error_at_once(
 @pytest.mark.parametrize("operation", [CONFIGURATION, "lambda:UpdateFunctionCode"])
 def test_an_update_in_progress_is_waited_for(deployed: World, operation: str) -> None:
     deployed.wire.refuse(operation, "ResourceConflictException", "An update is in progress", times=2)
-    new = replace(FUNCTION, timeout=20, code=assets.handler_zip("s3_sgw_refresh"))
+    new = replace(FUNCTION, timeout=20, source=assets.handler_source("s3_sgw_refresh"))
 
     changes = deployed.update(new)
 
