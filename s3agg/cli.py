@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -145,13 +146,7 @@ def aws_options(command: F) -> F:
                 help="AWS region; else AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
             ),
             click.option("--endpoint-url", help="Where AWS is, if not at AWS; else AWS_ENDPOINT_URL."),
-            click.option(
-                "--stack",
-                envvar="S3AGG_STACK",
-                default=settings.BLOG_STACK,
-                show_default=True,
-                help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
-            ),
+            stack_option,
             output_option,
             verbose_option,
         ]
@@ -160,6 +155,13 @@ def aws_options(command: F) -> F:
     return with_where  # type: ignore[return-value]  # click's decorators keep the callable
 
 
+stack_option = click.option(
+    "--stack",
+    envvar="S3AGG_STACK",
+    default=settings.BLOG_STACK,
+    show_default=True,
+    help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
+)
 output_option = click.option(
     "--output",
     envvar="S3AGG_OUTPUT",
@@ -234,6 +236,76 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     return check
 
 
+def settings_options(command: F) -> F:
+    """Give a command the options that are Settings."""
+    for option in reversed(SETTINGS_OPTIONS):
+        command = option(command)
+    return command
+
+
+SETTINGS_OPTIONS = (
+    setting(
+        "--window",
+        "Seconds from a bucket's first event to its refresh",
+        metavar="SECONDS",
+    ),
+    setting(
+        "--min-interval",
+        "Seconds between two refreshes of a share; less than 60 only on this machine",
+        metavar="SECONDS",
+    ),
+    setting("--log-level", "What the functions log"),
+    setting(
+        "--log-retention",
+        "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
+        metavar="DAYS",
+    ),
+    setting("--read-capacity", "The table's read units per second", metavar="UNITS"),
+    setting("--write-capacity", "The table's write units per second", metavar="UNITS"),
+    click.option(
+        "--on-demand/--provisioned",
+        default=None,
+        help="Pay for each request to the table, or for its capacity. [default: provisioned]",
+    ),
+    setting(
+        "--concurrency",
+        "Executions reserved for the aggregator function",
+        metavar="NUMBER",
+    ),
+    setting("--memory", "Memory of each function", metavar="MB"),
+    setting("--runtime", "Python runtime of the functions", metavar="NAME"),
+    setting(
+        "--architecture",
+        "Processor of the functions; arm64 costs a fifth less",
+    ),
+    click.option(
+        "--include-gateway-writes/--ignore-gateway-writes",
+        default=None,
+        help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
+    ),
+    click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="K=V",
+        callback=key_value,
+        help="Tag for every resource; repeatable.",
+    ),
+    setting(
+        "--permissions-boundary",
+        "Policy that bounds both roles, or none",
+        metavar="ARN",
+        callback=none_or("iam"),
+    ),
+    setting(
+        "--alarm-topic",
+        "SNS topic to tell of dead letters and of a message that waits too long, or none",
+        metavar="ARN",
+        callback=none_or("sns"),
+    ),
+)
+
+
 @cli.command(
     epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage")
 )
@@ -242,65 +314,7 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
 )
 @click.option("--prefix", help="Only keys that begin so, for the buckets named now; '' for all.")
 @click.option("--suffix", help="Only keys that end so, for the buckets named now; '' for all.")
-@setting(
-    "--window",
-    "Seconds from a bucket's first event to its refresh",
-    metavar="SECONDS",
-)
-@setting(
-    "--min-interval",
-    "Seconds between two refreshes of a share; less than 60 only on this machine",
-    metavar="SECONDS",
-)
-@setting("--log-level", "What the functions log")
-@setting(
-    "--log-retention",
-    "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
-    metavar="DAYS",
-)
-@setting("--read-capacity", "The table's read units per second", metavar="UNITS")
-@setting("--write-capacity", "The table's write units per second", metavar="UNITS")
-@click.option(
-    "--on-demand/--provisioned",
-    default=None,
-    help="Pay for each request to the table, or for its capacity. [default: provisioned]",
-)
-@setting(
-    "--concurrency",
-    "Executions reserved for the aggregator function",
-    metavar="NUMBER",
-)
-@setting("--memory", "Memory of each function", metavar="MB")
-@setting("--runtime", "Python runtime of the functions", metavar="NAME")
-@setting(
-    "--architecture",
-    "Processor of the functions; arm64 costs a fifth less",
-)
-@click.option(
-    "--include-gateway-writes/--ignore-gateway-writes",
-    default=None,
-    help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
-)
-@click.option(
-    "--tag",
-    "tags",
-    multiple=True,
-    metavar="K=V",
-    callback=key_value,
-    help="Tag for every resource; repeatable.",
-)
-@setting(
-    "--permissions-boundary",
-    "Policy that bounds both roles, or none",
-    metavar="ARN",
-    callback=none_or("iam"),
-)
-@setting(
-    "--alarm-topic",
-    "SNS topic to tell of dead letters and of a message that waits too long, or none",
-    metavar="ARN",
-    callback=none_or("sns"),
-)
+@settings_options
 @click.option(
     "--adopt",
     is_flag=True,
@@ -506,6 +520,45 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     screen = where.screen()
     screen.document(operator_policy.make(where.aws(screen), where.names, buckets, boundary))
     return 0
+
+
+@cli.command(
+    epilog=examples(
+        "s3agg template --bucket my-uploads > template.yaml",
+        "s3agg template --window 300 --zips build > template.yaml",
+    )
+)
+@click.option("--bucket", metavar="BUCKET", help="Bucket to attach, as the default of its parameter.")
+@settings_options
+@click.option(
+    "--zips",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write the functions' zips there, to be put into the bucket that the parameter CodeBucket"
+    " names; else their code is inline.",
+)
+@stack_option
+def template(bucket: str | None, zips: Path | None, stack: str, **options: Any) -> None:
+    """Print the stack that create makes as a CloudFormation template, in YAML.
+
+    Its parameters are the bucket, the window and the log level. Deploy it with: aws cloudformation deploy
+    --template-file template.yaml --capabilities CAPABILITY_NAMED_IAM --stack-name NAME
+
+    It cannot attach the bucket: the command that does is told on stderr. AWS is not asked.
+    """
+    from s3agg import template as templates
+
+    made = templates.make(Names(stack), options, bucket, inline=zips is None)
+    click.echo(made.text, nl=False)
+    if zips is not None:
+        templates.write(made.zips, zips)
+        click.echo(f"First: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+    if made.is_long:
+        click.echo(
+            "It is too long for CloudFormation but by way of a bucket: deploy it with --s3-bucket", err=True
+        )
+    click.echo("CloudFormation cannot change the notifications of a bucket that it did not make.", err=True)
+    click.echo(f"Once the stack is there: {made.attach}", err=True)
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))

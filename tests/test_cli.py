@@ -26,7 +26,7 @@ from tests.support.aws import (
     make_world,
 )
 
-COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "local", "demo"]
+COMMANDS = ["create", "delete", "status", "test-upload", "redrive", "policy", "template", "local", "demo"]
 
 
 @dataclass(frozen=True)

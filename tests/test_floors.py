@@ -21,7 +21,7 @@ FLOORS = (
     {"stack", "engine"},
     {"adoption"},
     {"deployment"},
-    {"preflight", "status", "probe", "redrive", "operator_policy"},
+    {"preflight", "status", "probe", "redrive", "operator_policy", "template"},
     {"demo"},
     {"render/*"},
     {"cli", "__main__"},
