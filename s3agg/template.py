@@ -161,7 +161,7 @@ def _sums(stack: Stack) -> dict[str, Properties]:
 
 
 def _resources(stack: Stack) -> dict[str, Properties]:
-    """What CloudFormation makes, by logical ids; each after what it needs."""
+    """What CloudFormation makes, by logical ids."""
     ids = {each.key: _logical_ids(stack, each) for each in _wanted(stack)}
     # The first that has an ARN is what it is of: a permission has its function's.
     arns = {each.arn: _arn(each, ids[each.key][0]) for each in reversed(_wanted(stack))}

@@ -219,6 +219,24 @@ def test_the_configuration_goes_before_the_code(deployed: World) -> None:
     assert changes == [CONFIGURATION, "lambda:UpdateFunctionCode"]
 
 
+INLINE = replace(FUNCTION, inline=True)
+
+
+def test_inline_code_is_the_module_index(needed: World) -> None:
+    INLINE.create(needed.aws)
+
+    (made,) = needed.wire.made("lambda:CreateFunction")
+    assert made["Handler"] == "index.lambda_handler"
+    assert made["Code"] == {"ZipFile": assets.zipped("index", FUNCTION.source)}
+
+
+def test_code_that_cloudformation_zipped_is_left_to_it(needed: World) -> None:
+    needed.create(replace(INLINE, source="zipped = True\n"))
+
+    assert needed.differences(INLINE) == {}
+    assert needed.update(replace(INLINE, memory=256)) == [CONFIGURATION]
+
+
 def test_reserved_concurrency_changed_by_hand_is_named_and_mended(deployed: World) -> None:
     deployed.somebody.lambda_.put_function_concurrency(
         FunctionName="Function", ReservedConcurrentExecutions=1
