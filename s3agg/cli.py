@@ -549,16 +549,14 @@ def template(bucket: str | None, zips: Path | None, stack: str, **options: Any) 
     from s3agg import template as templates
 
     made = templates.make(Names(stack), options, bucket, inline=zips is None)
-    click.echo(made.text, nl=False)
     if zips is not None:
         templates.write(made.zips, zips)
-        click.echo(f"First: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+        click.echo(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+    click.echo(made.text, nl=False)
     if made.is_long:
-        click.echo(
-            "It is too long for CloudFormation but by way of a bucket: deploy it with --s3-bucket", err=True
-        )
-    click.echo("CloudFormation cannot change the notifications of a bucket that it did not make.", err=True)
-    click.echo(f"Once the stack is there: {made.attach}", err=True)
+        click.echo("It is too long to be passed directly: deploy it with --s3-bucket.", err=True)
+    click.echo("CloudFormation cannot change the notifications of a bucket that it has not made.", err=True)
+    click.echo(f"Once the stack is there, attach it: {made.attach}", err=True)
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))

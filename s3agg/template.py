@@ -19,6 +19,7 @@ from s3agg import __version__
 from s3agg import stack as stacks
 from s3agg.aws import Place
 from s3agg.engine import Key
+from s3agg.errors import UsageProblem
 from s3agg.resources.iam import Policy
 from s3agg.resources.resource import Resource
 from s3agg.resources.s3 import KeyFilter
@@ -110,10 +111,15 @@ def make(names: Names, options: Mapping[str, Any], bucket: str | None, *, inline
 
 
 def write(zips: Mapping[str, bytes], folder: Path) -> None:
-    """Put the zips of a template into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in zips.items():
-        (folder / name).write_bytes(content)
+    """Put the zips of a template into a folder; raise UsageProblem if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in zips.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UsageProblem(
+            f"{folder} cannot be written to: {error.strerror}", "Name another folder"
+        ) from error
 
 
 def _parameters(settings: Settings, bucket: str | None) -> dict[str, Properties]:

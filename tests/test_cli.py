@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from moto.core.models import MockAWS
 
 from s3agg.cli import Behind, cli, main
@@ -161,6 +163,9 @@ WRONG = {
     "a policy for no bucket": ("policy", "Name one with --bucket"),
     "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
+    "a template of hasty intervals": ("template --min-interval 5", "--min-interval 5 is too short"),
+    "a template for a malformed bucket": ("template --bucket Not_A_Bucket", "is no bucket name"),
+    "zips where nothing can be": ("template --zips /dev/null/zips", "/dev/null/zips cannot be written to"),
 }
 
 
@@ -330,6 +335,30 @@ def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, out
     assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.out
     assert "arn:aws:s3:::uploads" in ran.out
     assert ran.err.startswith("Warning: Who may write the roles' policies may as well do anything")
+
+
+def test_a_template_is_all_of_stdout_and_what_attaches_the_bucket_is_on_stderr(shell: Shell) -> None:
+    ran = shell("template", "--bucket", "uploads", "--stack", "Other")
+
+    assert ran.code == 0
+    assert yaml.compose(ran.out)
+    assert ran.err == (
+        "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
+        "Once the stack is there, attach it: s3agg create --adopt --stack Other --bucket uploads\n"
+    )
+
+
+def test_a_template_says_how_its_zips_and_its_own_length_are_to_be_dealt_with(
+    shell: Shell, tmp_path: Path
+) -> None:
+    zips = tmp_path / "zips"
+
+    zipped = shell("template", "--zips", str(zips))
+    long = shell("template", *(word for number in range(5) for word in ("--tag", f"{number}={'x' * 200}")))
+
+    assert zipped.err.startswith(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n")
+    assert len(list(zips.iterdir())) == 2
+    assert long.err.startswith("It is too long to be passed directly: deploy it with --s3-bucket.\n")
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
