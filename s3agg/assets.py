@@ -20,9 +20,9 @@ def handler_source(module: str) -> str:
     return files("s3agg.handlers").joinpath(f"{module}.py").read_text(encoding="utf-8")
 
 
-def handler_zip(module: str) -> bytes:
-    """Zip handlers/MODULE.py, and only that."""
-    return zipped(module, handler_source(module))
+def handler_zip(module: str, name: str | None = None) -> bytes:
+    """Zip handlers/MODULE.py, and only that, under this name or its own."""
+    return zipped(name or module, handler_source(module))
 
 
 def zipped(module: str, source: str) -> bytes:

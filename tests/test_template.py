@@ -138,7 +138,7 @@ def test_zips_are_those_of_create_by_names_that_change_with_them(tmp_path: Path)
     functions = {each["FunctionName"]: each for each in of_type(zipped, "AWS::Lambda::Function")}
 
     for name, module in ("S3EventAggregator", "s3_aggregator"), ("S3StorageGatewayRefresh", "s3_sgw_refresh"):
-        code = assets.zipped(module, assets.handler_source(module))
+        code = assets.handler_zip(module)
         key = f"{module}-{hashlib.sha256(code).hexdigest()}.zip"
         assert functions[name]["Handler"] == f"{module}.lambda_handler"
         assert functions[name]["Code"] == {"S3Bucket": {"Ref": "CodeBucket"}, "S3Key": key}
@@ -200,6 +200,14 @@ def test_the_parameters_are_kept_as_what_was_asked_for() -> None:
     }
 
 
+def test_nothing_but_their_defaults_depends_on_what_the_parameters_are_at_first() -> None:
+    one = read(made(window=45, log_level="DEBUG", alarm_topic=TOPIC).text)
+    other = read(made(window=5000, log_level="WARN", alarm_topic=TOPIC).text)
+
+    assert {**one, "Parameters": None} == {**other, "Parameters": None}
+    assert one["Parameters"] != other["Parameters"]
+
+
 def test_a_sum_with_the_window_is_a_parameter_that_says_so() -> None:
     alarming = made(window=45, alarm_topic=TOPIC)
 
@@ -223,7 +231,8 @@ def test_it_fits_any_partition_region_and_account() -> None:
     assert PLACE.account not in text
 
 
-def test_it_is_ascii_so_that_it_survives_any_console() -> None:
+def test_code_stands_in_it_to_be_read_and_survives_any_console() -> None:
+    assert made().text.count('        ZipFile: |\n          """') == 2
     assert all(made(**options).text.isascii() for options in OPTIONS.values())
 
 

@@ -62,8 +62,7 @@ class Function(Resource):
     table: Table
     queue: Queue
     failures_to: Queue | None
-    module: str
-    source: str
+    module: str  # of handlers/
     runtime: str
     architecture: str
     timeout: int
@@ -86,7 +85,7 @@ class Function(Resource):
 
     @property
     def code(self) -> bytes:
-        return assets.zipped(self._module, self.source)
+        return assets.handler_zip(self.module, self._module)
 
     @property
     def asset(self) -> str:
@@ -116,14 +115,15 @@ class Function(Resource):
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        code = {"ZipFile": self.source} if self.inline else {"S3Bucket": CODE_BUCKET, "S3Key": self.asset}
+        inline = {"ZipFile": assets.handler_source(self.module)}
+        zipped = {"S3Bucket": CODE_BUCKET, "S3Key": self.asset}
         function = {
             "FunctionName": self.name,
             "Architectures": [self.architecture],
             **self._configuration(self.queue, {}),
             "ReservedConcurrentExecutions": self.concurrency,
             "Tags": pairs(self.tags),
-            "Code": code,
+            "Code": inline if self.inline else zipped,
         }
         if self.failures_to is None:
             return {"AWS::Lambda::Function": function}
