@@ -66,6 +66,9 @@ class Number(int):
         return Number.called(f"{self.name}Plus{more}", int(self) + more)
 
 
+# CloudFormation's functions, each with its argument.
+
+
 class Ref(str):
     __slots__ = ()
 
