@@ -433,7 +433,7 @@ def batches(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 def place(location: str) -> str:
     """What a share's LocationARN names: a bucket, an access point's alias or an access point's ARN.
 
-    Forms: arn:…:s3:::bucket, arn:…:s3:::bucket/prefix/, alias/prefix/, arn:…:accesspoint/name/prefix/.
+    Forms: arn:...:s3:::bucket, arn:...:s3:::bucket/prefix/, alias/prefix/, arn:...:accesspoint/name/prefix/.
     A prefix may hold anything, colons too; a bucket may be called accesspoint.
     """
     folders = location.split("/")

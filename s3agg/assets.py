@@ -20,9 +20,9 @@ def handler_source(module: str) -> str:
     return files("s3agg.handlers").joinpath(f"{module}.py").read_text(encoding="utf-8")
 
 
-def handler_zip(module: str) -> bytes:
-    """Zip handlers/MODULE.py, and only that."""
-    return zipped(module, handler_source(module))
+def handler_zip(module: str, name: str | None = None) -> bytes:
+    """Zip handlers/MODULE.py, and only that, under this name or its own."""
+    return zipped(name or module, handler_source(module))
 
 
 def zipped(module: str, source: str) -> bytes:
@@ -46,13 +46,12 @@ def policy(name: str, values: Mapping[str, str]) -> dict[str, Any]:
 
 def render(name: str, text: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Render the text of policies/NAME.json, as `policy` does."""
+    if "$$" in text:
+        raise S3aggError(f"policies/{name}.json cannot be rendered: a $ is left over")
     try:
-        rendered = Template(text).substitute(values)
-        document: dict[str, Any] = json.loads(rendered)
+        document: dict[str, Any] = json.loads(Template(text).substitute(values))
     except KeyError as error:
         raise S3aggError(f"policies/{name}.json has the unknown placeholder ${error.args[0]}") from error
     except ValueError as error:
         raise S3aggError(f"policies/{name}.json cannot be rendered: {error}") from error
-    if "$" in rendered:
-        raise S3aggError(f"policies/{name}.json cannot be rendered: a $ is left over")
     return document

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import click
@@ -175,14 +176,7 @@ def aws_options(command: F) -> F:
                 help="AWS region; else AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
             ),
             click.option("--endpoint-url", help="Where AWS is, if not at AWS; else AWS_ENDPOINT_URL."),
-            click.option(
-                "--stack",
-                envvar="S3AGG_STACK",
-                shell_complete=completing("stacks"),
-                default=settings.BLOG_STACK,
-                show_default=True,
-                help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
-            ),
+            stack_option,
             output_option,
             verbose_option,
         ]
@@ -191,6 +185,14 @@ def aws_options(command: F) -> F:
     return with_where  # type: ignore[return-value]  # click's decorators keep the callable
 
 
+stack_option = click.option(
+    "--stack",
+    envvar="S3AGG_STACK",
+    shell_complete=completing("stacks"),
+    default=settings.BLOG_STACK,
+    show_default=True,
+    help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
+)
 output_option = click.option(
     "--output",
     envvar="S3AGG_OUTPUT",
@@ -265,34 +267,82 @@ def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None
     return check
 
 
-def paid_for(command: F) -> F:
-    """Give a command the options of `create` that the month's cost depends on."""
-    for option in reversed(
-        [
-            setting(
-                "--log-retention",
-                "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
-                metavar="DAYS",
-            ),
-            setting("--read-capacity", "The table's read units per second", metavar="UNITS"),
-            setting("--write-capacity", "The table's write units per second", metavar="UNITS"),
-            click.option(
-                "--on-demand/--provisioned",
-                default=None,
-                help="Pay for each request to the table, or for its capacity. [default: provisioned]",
-            ),
-            setting("--memory", "Memory of each function", metavar="MB"),
-            setting("--architecture", "Processor of the functions; arm64 costs a fifth less"),
-            setting(
-                "--alarm-topic",
-                "SNS topic to tell of dead letters and of a message that waits too long, or none",
-                metavar="ARN",
-                callback=none_or("sns"),
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
+def all_of(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Give a command several options at once."""
+
+    def give(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return give
+
+
+# Those of create that are Settings; and of them, those that a month's cost depends on.
+PAID_FOR = (
+    setting(
+        "--log-retention",
+        "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
+        metavar="DAYS",
+    ),
+    setting("--read-capacity", "The table's read units per second", metavar="UNITS"),
+    setting("--write-capacity", "The table's write units per second", metavar="UNITS"),
+    click.option(
+        "--on-demand/--provisioned",
+        default=None,
+        help="Pay for each request to the table, or for its capacity. [default: provisioned]",
+    ),
+    setting("--memory", "Memory of each function", metavar="MB"),
+    setting(
+        "--architecture",
+        "Processor of the functions; arm64 costs a fifth less",
+    ),
+    setting(
+        "--alarm-topic",
+        "SNS topic to tell of dead letters and of a message that waits too long, or none",
+        metavar="ARN",
+        callback=none_or("sns"),
+    ),
+)
+SETTINGS_OPTIONS = (
+    setting(
+        "--window",
+        "Seconds from a bucket's first event to its refresh",
+        metavar="SECONDS",
+    ),
+    setting(
+        "--min-interval",
+        "Seconds between two refreshes of a share; less than 60 only on this machine",
+        metavar="SECONDS",
+    ),
+    setting("--log-level", "What the functions log"),
+    *PAID_FOR,
+    setting(
+        "--concurrency",
+        "Executions reserved for the aggregator function",
+        metavar="NUMBER",
+    ),
+    setting("--runtime", "Python runtime of the functions", metavar="NAME"),
+    click.option(
+        "--include-gateway-writes/--ignore-gateway-writes",
+        default=None,
+        help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
+    ),
+    click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="K=V",
+        callback=key_value,
+        help="Tag for every resource; repeatable.",
+    ),
+    setting(
+        "--permissions-boundary",
+        "Policy that bounds both roles, or none",
+        metavar="ARN",
+        callback=none_or("iam"),
+    ),
+)
 
 
 @cli.command(
@@ -303,43 +353,7 @@ def paid_for(command: F) -> F:
 )
 @click.option("--prefix", help="Only keys that begin so, for the buckets named now; '' for all.")
 @click.option("--suffix", help="Only keys that end so, for the buckets named now; '' for all.")
-@setting(
-    "--window",
-    "Seconds from a bucket's first event to its refresh",
-    metavar="SECONDS",
-)
-@setting(
-    "--min-interval",
-    "Seconds between two refreshes of a share; less than 60 only on this machine",
-    metavar="SECONDS",
-)
-@setting("--log-level", "What the functions log")
-@paid_for
-@setting(
-    "--concurrency",
-    "Executions reserved for the aggregator function",
-    metavar="NUMBER",
-)
-@setting("--runtime", "Python runtime of the functions", metavar="NAME")
-@click.option(
-    "--include-gateway-writes/--ignore-gateway-writes",
-    default=None,
-    help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
-)
-@click.option(
-    "--tag",
-    "tags",
-    multiple=True,
-    metavar="K=V",
-    callback=key_value,
-    help="Tag for every resource; repeatable.",
-)
-@setting(
-    "--permissions-boundary",
-    "Policy that bounds both roles, or none",
-    metavar="ARN",
-    callback=none_or("iam"),
-)
+@all_of(SETTINGS_OPTIONS)
 @click.option(
     "--adopt",
     is_flag=True,
@@ -614,7 +628,7 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     show_default=True,
     help=f"Prices of {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
 )
-@paid_for
+@all_of(PAID_FOR)
 @aws_options
 def cost(
     where: Where,
@@ -672,6 +686,43 @@ def completion(shell: str) -> int:
         raise S3aggError(f"There is no completion for {shell}")
     click.echo(script(cli, {}, "s3agg", "_S3AGG_COMPLETE").source())
     return 0
+
+
+@cli.command(
+    epilog=examples(
+        "s3agg template --bucket my-uploads > template.yaml",
+        "s3agg template --window 300 --zips build > template.yaml",
+    )
+)
+@bucket_option("--bucket", metavar="BUCKET", help="Bucket to attach, as the default of its parameter.")
+@all_of(SETTINGS_OPTIONS)
+@click.option(
+    "--zips",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write the functions' zips there, to be put into the bucket that the parameter CodeBucket"
+    " names; else their code is inline.",
+)
+@stack_option
+def template(bucket: str | None, zips: Path | None, stack: str, **options: Any) -> None:
+    """Print the stack that create makes as a CloudFormation template, in YAML.
+
+    Its parameters are the bucket, the window and the log level. Deploy it with: aws cloudformation deploy
+    --template-file template.yaml --capabilities CAPABILITY_NAMED_IAM --stack-name NAME
+
+    It cannot attach the bucket: the command that does is told on stderr. AWS is not asked.
+    """
+    from s3agg import template as templates
+
+    made = templates.make(Names(stack), options, bucket, inline=zips is None)
+    if zips is not None:
+        templates.write(made.zips, zips)
+        click.echo(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+    click.echo(made.text, nl=False)
+    if made.is_long:
+        click.echo("It is too long to be passed directly: deploy it with --s3-bucket.", err=True)
+    click.echo("CloudFormation cannot change the notifications of a bucket that it has not made.", err=True)
+    click.echo(f"Once the stack is there, attach it: {made.attach}", err=True)
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))

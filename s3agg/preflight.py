@@ -18,8 +18,6 @@ from s3agg.resources.logs import LogGroup
 from s3agg.resources.s3 import Notification, check_bucket
 from s3agg.settings import STACK_TAG, Names, flag
 
-SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
-
 Check = Callable[[], object]  # raises S3aggError for what it finds
 
 
@@ -128,12 +126,8 @@ def _check_kept(deployed: Deployment) -> None:
 
 
 def _check_interval(aws: Aws, deployed: Deployment) -> None:
-    interval = deployed.stack.settings.min_interval
-    if interval < SHORTEST_INTERVAL_S and not aws.lambda_is_local:
-        raise UsageProblem(
-            f"--min-interval {interval} is too short",
-            f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
-        )
+    if not aws.lambda_is_local:
+        deployed.stack.settings.check_interval()
 
 
 def _check_buckets(deployed: Deployment) -> None:

@@ -61,6 +61,7 @@ class Settings:
     permissions_boundary: str | None = None
     alarm_topic: str | None = None
     storage_gateway_endpoint: str | None = None  # only where the Lambda endpoint is loopback
+    inline: bool = False  # the functions' code is inline in a CloudFormation template
     tags: Mapping[str, str] = field(default_factory=dict)  # the user's own
     asked: frozenset[str] = frozenset()  # the options that were ever asked for, to be kept as tags
     unusable: Mapping[str, str] = field(default_factory=dict)  # what was kept of options, and cannot be
@@ -107,6 +108,14 @@ class Settings:
             kept[USER_TAGS_TAG] = "=".join(sorted(self.tags))
         return kept
 
+    def check_interval(self) -> None:
+        """Raise UsageProblem if the interval is shorter than a real Storage Gateway takes."""
+        if self.min_interval < SHORTEST_INTERVAL_S:
+            raise UsageProblem(
+                f"--min-interval {self.min_interval} is too short",
+                f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
+            )
+
     def _check_tags(self) -> None:
         for key, value in self.tags.items():
             if key.lower().startswith(("aws:", TAG_PREFIX)):
@@ -125,6 +134,7 @@ class Settings:
 MOST_REFRESHES = 24 * 3600 // (Settings.min_interval + 2)  # of a share in a day (DESIGN 2)
 PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, by when they held: the blog's, and the newest
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
+SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
 TAG_RULE = "Letters, digits, blanks and . : / + - @ _ only, keys up to 128 and values up to 256 characters"

@@ -122,8 +122,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         table=table,
         queue=queue,
         failures_to=dead_letters,
-        handler="s3_aggregator.lambda_handler",
-        code=assets.handler_zip("s3_aggregator"),
+        module="s3_aggregator",
         runtime=settings.runtime,
         architecture=settings.architecture,
         timeout=AGGREGATOR_TIMEOUT_S,
@@ -134,6 +133,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             "INCLUDE_GATEWAY_WRITES": "true" if settings.include_gateway_writes else None,
         },
         concurrency=settings.concurrency,
+        inline=settings.inline,
     )
     refresher = Function(
         place,
@@ -144,8 +144,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         table=table,
         queue=queue,
         failures_to=None,
-        handler="s3_sgw_refresh.lambda_handler",
-        code=assets.handler_zip("s3_sgw_refresh"),
+        module="s3_sgw_refresh",
         runtime=settings.runtime,
         architecture=settings.architecture,
         timeout=REFRESH_TIMEOUT_S,
@@ -156,6 +155,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             "AWS_ENDPOINT_URL_STORAGE_GATEWAY": settings.storage_gateway_endpoint,
         },
         concurrency=REFRESHES_AT_ONCE,
+        inline=settings.inline,
     )
     return Stack(
         names,

@@ -86,5 +86,11 @@ def test_a_malformed_policy_is_an_error(text: str) -> None:
         assets.render("any", text, VALUES)
 
 
+def test_a_value_may_be_a_variable_of_somebody_elses() -> None:
+    rendered = assets.render("any", '{"Resource": "$table"}', {"table": "${AWS::Region}"})
+
+    assert rendered == {"Resource": "${AWS::Region}"}
+
+
 def test_a_value_that_no_placeholder_uses_is_fine() -> None:
     assert assets.render("any", '{"Resource": "$table"}', VALUES) == {"Resource": "Table"}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from moto.core.models import MockAWS
 
 from s3agg.cli import Behind, cli, main
@@ -39,6 +40,7 @@ COMMANDS = [
     "policy",
     "cost",
     "completion",
+    "template",
     "local",
     "demo",
 ]
@@ -215,6 +217,9 @@ WRONG = {
     "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "no table of prices 1999-12"),
     "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "is no table of prices"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
+    "a template of hasty intervals": ("template --min-interval 5", "--min-interval 5 is too short"),
+    "a template for a malformed bucket": ("template --bucket Not_A_Bucket", "is no bucket name"),
+    "zips where nothing can be": ("template --zips /dev/null/zips", "/dev/null/zips cannot be written to"),
 }
 
 
@@ -416,6 +421,30 @@ def test_the_prices_of_a_json_cost_are_a_table_to_be_changed(shell: Shell, tmp_p
     table.write_text(json.dumps(before["prices"]), encoding="utf-8")
 
     assert shell(*estimate, "--prices", str(table)).document == before
+
+
+def test_a_template_is_all_of_stdout_and_what_attaches_the_bucket_is_on_stderr(shell: Shell) -> None:
+    ran = shell("template", "--bucket", "uploads", "--stack", "Other")
+
+    assert ran.code == 0
+    assert yaml.compose(ran.out)
+    assert ran.err == (
+        "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
+        "Once the stack is there, attach it: s3agg create --adopt --stack Other --bucket uploads\n"
+    )
+
+
+def test_a_template_says_how_its_zips_and_its_own_length_are_to_be_dealt_with(
+    shell: Shell, tmp_path: Path
+) -> None:
+    zips = tmp_path / "zips"
+
+    zipped = shell("template", "--zips", str(zips))
+    long = shell("template", *(word for number in range(5) for word in ("--tag", f"{number}={'x' * 200}")))
+
+    assert zipped.err.startswith(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n")
+    assert len(list(zips.iterdir())) == 2
+    assert long.err.startswith("It is too long to be passed directly: deploy it with --s3-bucket.\n")
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

@@ -562,14 +562,14 @@ def test_what_was_asked_for_is_what_is_deployed_where_somebody_removed_the_table
     boundary = world.somebody.iam.create_policy(PolicyName="Boundary", PolicyDocument=BOUNDARY)["Policy"][
         "Arn"
     ]
-    create(world, "photos", window=300, permissions_boundary=boundary)
+    create(world, "photos", window=300, permissions_boundary=boundary, inline=True)
     world.somebody.dynamodb.delete_table(TableName=NAMES.table)
 
     done = create(world)
 
     assert done == [f"create table {NAMES.table}"]
     settings = now(world).stack.settings
-    assert (settings.window, settings.permissions_boundary) == (300, boundary)
+    assert (settings.window, settings.permissions_boundary, settings.inline) == (300, boundary, True)
 
 
 def test_every_create_wakes_the_buckets_for_which_something_is_to_come(photos: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError
@@ -50,6 +50,10 @@ class Thing(Resource):
     @property
     def properties(self) -> Mapping[str, str]:
         return {"size": "1"}
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        return {}
 
     def find(self, aws: Aws) -> Found | None:  # noqa: ARG002  # a Resource's
         self.act()

@@ -21,7 +21,7 @@ FLOORS = (
     {"stack", "engine"},
     {"adoption"},
     {"deployment"},
-    {"preflight", "status", "probe", "redrive", "operator_policy", "logs", "cost", "completion"},
+    {"preflight", "status", "probe", "redrive", "operator_policy", "logs", "cost", "completion", "template"},
     {"demo"},
     {"render/*"},
     {"cli", "__main__"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from s3agg.aws import Aws
 from s3agg.resources.resource import ABSENT, Found, Resource, pairs, unpaired
@@ -46,6 +46,29 @@ class QueueAlarm(Resource):
             "description": self.description,
         }
 
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"AWS::CloudWatch::Alarm": self._definition}
+
+    @property
+    def _definition(self) -> dict[str, Any]:
+        return {
+            "AlarmName": self.name,
+            "AlarmDescription": self.description,
+            "Namespace": NAMESPACE,
+            "MetricName": self.metric,
+            "Dimensions": [{"Name": "QueueName", "Value": self.queue.name}],
+            "Statistic": "Maximum",
+            "Period": PERIOD_S,
+            "EvaluationPeriods": 1,
+            "Threshold": self.threshold,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": MISSING_DATA,
+            "ActionsEnabled": True,
+            "AlarmActions": [str(self.topic)],
+            "Tags": pairs(self.tags),
+        }
+
     def find(self, aws: Aws) -> Found | None:
         alarms = aws.cloudwatch.describe_alarms(AlarmNames=[self.name])["MetricAlarms"]
         if not alarms:
@@ -65,22 +88,7 @@ class QueueAlarm(Resource):
         return Found(properties, unpaired(tags))
 
     def create(self, aws: Aws) -> None:
-        aws.cloudwatch.put_metric_alarm(
-            AlarmName=self.name,
-            AlarmDescription=self.description,
-            Namespace=NAMESPACE,
-            MetricName=self.metric,
-            Dimensions=[{"Name": "QueueName", "Value": self.queue.name}],
-            Statistic="Maximum",
-            Period=PERIOD_S,
-            EvaluationPeriods=1,
-            Threshold=self.threshold,
-            ComparisonOperator="GreaterThanThreshold",
-            TreatMissingData=MISSING_DATA,
-            ActionsEnabled=True,
-            AlarmActions=[str(self.topic)],
-            Tags=pairs(self.tags),
-        )
+        aws.cloudwatch.put_metric_alarm(**self._definition)
 
     def update(self, aws: Aws, found: Found) -> None:
         if missing := self.missing_tags(found):

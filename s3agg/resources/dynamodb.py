@@ -40,6 +40,20 @@ class Table(Resource):
             "capacity": _capacity(self.read_capacity, self.write_capacity, on_demand=self.on_demand),
         }
 
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"AWS::DynamoDB::Table": self._definition}
+
+    @property
+    def _definition(self) -> dict[str, Any]:
+        return {
+            "TableName": self.name,
+            "AttributeDefinitions": [{"AttributeName": "BucketName", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "BucketName", "KeyType": "HASH"}],
+            **self._billing(),
+            "Tags": pairs(self.tags),
+        }
+
     def find(self, aws: Aws) -> Found | None:
         table = self._describe(aws)
         if table is None or table.get("TableStatus") == "DELETING":
@@ -72,13 +86,7 @@ class Table(Resource):
         def create() -> object | None:
             if not self._is_gone(aws):
                 return None
-            return aws.dynamodb.create_table(
-                TableName=self.name,
-                AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
-                Tags=pairs(self.tags),
-                **self._billing(),
-            )
+            return aws.dynamodb.create_table(**self._definition)
 
         # DescribeTable may say that it is gone before CreateTable does.
         aws.wait_for(f"the old table {self.name} to go", create, refusals=(GOING,), patience_s=300)

@@ -47,6 +47,11 @@ class Policy(Resource):
     def properties(self) -> Mapping[str, str]:
         return {"document": canonical(self.document)}
 
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        """Without tags, which CloudFormation knows for roles, but not for policies."""
+        return {"AWS::IAM::ManagedPolicy": {"ManagedPolicyName": self.name, "PolicyDocument": self.document}}
+
     def find(self, aws: Aws) -> Found | None:
         try:
             policy = aws.iam.get_policy(PolicyArn=self.arn)["Policy"]
@@ -167,6 +172,21 @@ class Role(Resource):
     def _policy_arns(self) -> list[str]:
         return [*(policy.arn for policy in self.policies), *self.managed_policies]
 
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        properties = {
+            "RoleName": self.name,
+            "AssumeRolePolicyDocument": self.trust,
+            "ManagedPolicyArns": self._policy_arns,
+            **self._bounds,
+            "Tags": pairs(self.tags),
+        }
+        return {"AWS::IAM::Role": properties}
+
+    @property
+    def _bounds(self) -> dict[str, Any]:
+        return {"PermissionsBoundary": self.boundary} if self.boundary else {}
+
     def find(self, aws: Aws) -> Found | None:
         try:
             role, attached = aws.at_once(self._role, self._attached)
@@ -180,12 +200,11 @@ class Role(Resource):
         return Found(properties, unpaired(role.get("Tags", [])), {"attached": attached})
 
     def create(self, aws: Aws) -> None:
-        boundary: dict[str, Any] = {"PermissionsBoundary": self.boundary} if self.boundary else {}
         aws.iam.create_role(
             RoleName=self.name,
             AssumeRolePolicyDocument=json.dumps(self.trust),
             Tags=pairs(self.tags),
-            **boundary,
+            **self._bounds,
         )
         self._attach(aws, self._policy_arns)
 

@@ -10,13 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from s3agg import assets
 from s3agg.aws import Aws
 from s3agg.errors import S3aggError
 from s3agg.refusals import Refusal, said
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.iam import Role
 from s3agg.resources.logs import LogGroup
-from s3agg.resources.resource import ABSENT, Found, Resource
+from s3agg.resources.resource import ABSENT, Found, Resource, pairs
 from s3agg.resources.sqs import Queue
 
 # A new role, or a change of its policies, takes seconds to spread, seldom a minute (FACTS 1 to 3).
@@ -38,6 +39,8 @@ UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least thi
 POLICY_BYTES = 20 * 1024  # as much as a function's policy can hold (FACTS 15)
 STAND_IN = "meanwhile_"  # begins the id of a statement that is there while the bucket's own is replaced
 SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
+INLINE_MODULE = "index"  # what CloudFormation calls the module of inline code
+CODE_BUCKET = "${CodeBucket}"  # the template's parameter
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -47,6 +50,9 @@ class Function(Resource):
 
     `environment` holds every variable that we may set, None where it is to be absent; others that
     somebody set stay. `TABLE_NAME` and `QUEUE_URL` follow from the table and the queue.
+
+    Code that stands `inline` in a CloudFormation template is zipped by CloudFormation, in a way of its own
+    and as the module `index`: what AWS has of it is not compared.
     """
 
     kind: ClassVar[str] = "function"
@@ -57,18 +63,39 @@ class Function(Resource):
     table: Table
     queue: Queue
     failures_to: Queue | None
-    handler: str
-    code: bytes
+    module: str  # of handlers/
     runtime: str
     architecture: str
     timeout: int
     memory: int
     environment: Mapping[str, str | None]
     concurrency: int
+    inline: bool = False
 
     @property
     def arn(self) -> str:
         return self.place.arn("lambda", f"function:{self.name}")
+
+    @property
+    def _module(self) -> str:
+        return INLINE_MODULE if self.inline else self.module
+
+    @property
+    def handler(self) -> str:
+        return f"{self._module}.lambda_handler"
+
+    @property
+    def code(self) -> bytes:
+        return assets.handler_zip(self.module, self._module)
+
+    @property
+    def asset(self) -> str:
+        """What its code is called where CloudFormation is to find it, which takes no look inside."""
+        return f"{self.module}-{self._digest.hex()}.zip"
+
+    @property
+    def _digest(self) -> bytes:
+        return hashlib.sha256(self.code).digest()
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -79,13 +106,34 @@ class Function(Resource):
             "architecture": self.architecture,
             "timeout": f"{self.timeout} s",
             "memory": f"{self.memory} MB",
-            "code": base64.b64encode(hashlib.sha256(self.code).digest()).decode(),
+            **({} if self.inline else {"code": base64.b64encode(self._digest).decode()}),
             **{f"variable {name}": value or ABSENT for name, value in self.environment.items()},
             "variable TABLE_NAME": self.table.name,
             "variable QUEUE_URL": self.queue.name,
             "reserved concurrency": str(self.concurrency),
             **({"failure destination": self.failures_to.arn} if self.failures_to else {}),
         }
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        inline = {"ZipFile": assets.handler_source(self.module)}
+        zipped = {"S3Bucket": CODE_BUCKET, "S3Key": self.asset}
+        function = {
+            "FunctionName": self.name,
+            "Architectures": [self.architecture],
+            **self._configuration(self.queue, {}),
+            "ReservedConcurrentExecutions": self.concurrency,
+            "Tags": pairs(self.tags),
+            "Code": inline if self.inline else zipped,
+        }
+        if self.failures_to is None:
+            return {"AWS::Lambda::Function": function}
+        failures = {
+            "FunctionName": self,
+            "Qualifier": "$LATEST",
+            "DestinationConfig": {"OnFailure": {"Destination": self.failures_to.arn}},
+        }
+        return {"AWS::Lambda::Function": function, "AWS::Lambda::EventInvokeConfig": failures}
 
     def find(self, aws: Aws) -> Found | None:
         function, invoke_config, queue_url, unreserved = aws.at_once(
@@ -128,7 +176,7 @@ class Function(Resource):
                 Code={"ZipFile": self.code},
                 Architectures=[self.architecture],  # type: ignore[list-item]  # AWS judges
                 Tags=dict(self.tags),
-                **self._configuration(aws, {}),
+                **self._configuration(self._queue_url(aws), {}),
             ),
             refusals=ROLE_SPREADING,
         )
@@ -141,14 +189,14 @@ class Function(Resource):
         # The configuration first: AWS takes no code for a runtime that it has retired (FACTS 20).
         variables = [name for name in self.properties if name.startswith("variable ")]
         if self.differs(found, "role", "handler", "runtime", "timeout", "memory", *variables):
-            configuration = self._configuration(aws, found.more["variables"])
+            configuration = self._configuration(self._queue_url(aws), found.more["variables"])
             aws.wait_for(
                 f"function {self.name} to take its new configuration",
                 lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
                 refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             )
             self.wait_until_ready(aws)
-        if self.differs(found, "code", "architecture"):
+        if self.differs(found, *({"code", "architecture"} & self.properties.keys())):
             aws.wait_for(
                 f"function {self.name} to take its new code",
                 lambda: aws.lambda_.update_function_code(
@@ -194,11 +242,13 @@ class Function(Resource):
             return {}
         return {name: config[name] for name in INVOKE_CONFIG if name in config}
 
-    def _configuration(self, aws: Aws, variables: Mapping[str, str]) -> dict[str, Any]:
-        queue_url = aws.wait_for(
+    def _queue_url(self, aws: Aws) -> str:
+        return aws.wait_for(
             f"queue {self.queue.name} to be listed",
             lambda: self.queue.url(aws) or self.queue.ask_url(aws),
         )
+
+    def _configuration(self, queue_url: str | Queue, variables: Mapping[str, str]) -> dict[str, Any]:
         ours = {**self.environment, "TABLE_NAME": self.table.name, "QUEUE_URL": queue_url}
         others = {name: value for name, value in variables.items() if name not in ours}
         return {
@@ -358,6 +408,20 @@ class Permission(Resource):
         }
 
     @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        """Its statement has an id of CloudFormation's choice."""
+        return {"AWS::Lambda::Permission": {"FunctionName": self.function, **self._definition}}
+
+    @property
+    def _definition(self) -> dict[str, Any]:
+        return {
+            "Action": "lambda:InvokeFunction",
+            "Principal": "s3.amazonaws.com",
+            "SourceAccount": self.place.account,
+            "SourceArn": self.place.bucket(self.bucket),
+        }
+
+    @property
     def statement(self) -> Mapping[str, Any]:
         """As Lambda writes it into the policy."""
         return {
@@ -410,10 +474,7 @@ class Permission(Resource):
                 return aws.lambda_.add_permission(
                     FunctionName=self.function.name,
                     StatementId=sid,
-                    Action="lambda:InvokeFunction",
-                    Principal="s3.amazonaws.com",
-                    SourceAccount=self.place.account,
-                    SourceArn=self.place.bucket(self.bucket),
+                    **self._definition,
                 )
             except aws.lambda_.exceptions.ResourceConflictException as error:
                 if "already exists" in said(error):  # a call whose answer was lost had succeeded
@@ -472,6 +533,16 @@ class EventSourceMapping(Resource):
     def arn(self) -> str:
         """AWS chooses it, so it is known once the trigger is found."""
         return ""
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        properties = {
+            "FunctionName": self.function,
+            "EventSourceArn": self.queue.arn,
+            **self._configuration,
+            "Tags": pairs(self.tags),
+        }
+        return {"AWS::Lambda::EventSourceMapping": properties}
 
     @property
     def properties(self) -> Mapping[str, str]:

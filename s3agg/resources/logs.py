@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from s3agg.aws import Aws
-from s3agg.resources.resource import Found, Resource
+from s3agg.resources.resource import Found, Resource, pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,15 @@ class LogGroup(Resource):
     @property
     def properties(self) -> Mapping[str, str]:
         return {"retention": f"{self.retention} days"}
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        properties = {
+            "LogGroupName": self.name,
+            "RetentionInDays": self.retention,
+            "Tags": pairs(self.tags),
+        }
+        return {"AWS::Logs::LogGroup": properties}
 
     def find(self, aws: Aws) -> Found | None:
         pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self.name)

@@ -69,6 +69,14 @@ class Resource(ABC):
     def properties(self) -> Mapping[str, str]:
         """Each property that we set, as declared, in words that a person can compare."""
 
+    @property
+    @abstractmethod
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        """The same as CloudFormation takes it: the types that make it, each with its properties.
+
+        A Resource among the values stands for what `!Ref` gives of it. Empty if CloudFormation cannot.
+        """
+
     @abstractmethod
     def find(self, aws: Aws) -> Found | None:
         """What AWS has now; None only if the service says that there is no such resource."""

@@ -110,6 +110,11 @@ class Notification(Resource):
             "function": self.permission.function.arn,
         }
 
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        """Nothing: it is a property of the bucket, which CloudFormation only sets on buckets that it made."""
+        return {}
+
     def find(self, aws: Aws) -> Found | None:
         try:
             configuration = self.look(aws)

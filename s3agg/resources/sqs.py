@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from s3agg.aws import Aws
 from s3agg.refusals import Refusal, is_error
-from s3agg.resources.resource import ABSENT, Found, Resource
+from s3agg.resources.resource import ABSENT, Found, Resource, pairs
 
 GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 JUST_DELETED = (
@@ -46,17 +46,25 @@ class Queue(Resource):
         }
 
     @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"AWS::SQS::Queue": {"QueueName": self.name, **self._definition, "Tags": pairs(self.tags)}}
+
+    @property
+    def _definition(self) -> dict[Any, Any]:
+        redrive = self.dead_letters and {
+            "deadLetterTargetArn": self.dead_letters.arn,
+            "maxReceiveCount": self.max_receives,
+        }
+        return {
+            "VisibilityTimeout": self.visibility,
+            "MessageRetentionPeriod": self.retention,
+            **({"RedrivePolicy": redrive} if redrive else {}),
+        }
+
+    @property
     def attributes(self) -> dict[Any, str]:
         """As SQS takes them."""
-        attributes: dict[Any, str] = {
-            "VisibilityTimeout": str(self.visibility),
-            "MessageRetentionPeriod": str(self.retention),
-        }
-        if self.dead_letters:
-            attributes["RedrivePolicy"] = json.dumps(
-                {"deadLetterTargetArn": self.dead_letters.arn, "maxReceiveCount": self.max_receives}
-            )
-        return attributes
+        return {name: json.dumps(value) for name, value in self._definition.items()}
 
     def url(self, aws: Aws) -> str | None:
         """The queue's URL as AWS gives it, which is not always what its name and our endpoint make.

@@ -1,0 +1,108 @@
+"""What CloudFormation makes of the template is the stack, and works as one of create's."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.support import OwnStack, World, eventually
+
+pytestmark = pytest.mark.e2e
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:ops"
+BOUNDARY = "arn:aws:iam::000000000000:policy/Boundary"
+# What CloudFormation does not give to policies ...
+TAGS = {("policy", tag) for tag in ("tag s3agg:stack", "tag s3agg:region", "tag team")}
+# ... what the emulator's leaves out besides; tests/test_template.py says that the template has it ...
+LEFT_OUT = {
+    ("function", "failure destination"),
+    ("function", "reserved concurrency"),
+    ("role", "permissions boundary"),
+    ("trigger", "tag s3agg:stack"),
+    ("trigger", "tag team"),
+}
+# ... and what create adds where functions run on this machine.
+HERE = {
+    ("function", "variable AWS_ENDPOINT_URL_STORAGE_GATEWAY"),
+    ("table", "tag s3agg:storage-gateway-endpoint"),
+}
+
+
+def put(world: World, bucket: str, name: str, content: bytes) -> str:
+    world.client("s3").put_object(Bucket=bucket, Key=name, Body=content)
+    return f"https://s3.amazonaws.com/{bucket}/{name}"
+
+
+def deploy(world: World, stack: OwnStack, text: str, **parameters: str) -> list[str]:
+    """Let CloudFormation make the stack; the arguments of the command that it says attaches the bucket."""
+    client, name = world.client("cloudformation"), stack.names.stack
+    client.create_stack(
+        StackName=name,
+        TemplateURL=put(world, world.bucket(), "template.yaml", text.encode()),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    (made,) = client.describe_stacks(StackName=name)["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in made["Outputs"]}
+    return shlex.split(outputs["Attach"])[1:]
+
+
+def undeploy(world: World, stack: OwnStack) -> None:
+    client, name = world.client("cloudformation"), stack.names.stack
+    client.delete_stack(StackName=name)
+    client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["inline", "zipped"])
+def test_twenty_uploads_take_one_refresh_and_nothing_is_left(
+    world: World, stack: OwnStack, tmp_path: Path, zipped: bool
+) -> None:
+    bucket, code = world.bucket(), world.bucket()
+    share = world.share(bucket)
+    before = world.inventory()
+
+    zips = ("--zips", str(tmp_path / "zips")) if zipped else ()
+    printed = stack.run.must("template", "--concurrency", "5", *zips)
+    for path in tmp_path.glob("zips/*"):
+        put(world, code, path.name, path.read_bytes())
+    parameters = {"Bucket": bucket, "Window": "6", **({"CodeBucket": code} if zipped else {})}
+    stack.run.must(*deploy(world, stack, printed.stdout, **parameters))
+    status = stack.run.must("status").json
+    world.upload(bucket, *(f"file-{number}" for number in range(20)))
+    eventually(lambda: len(world.files(share)) == 20)
+    eventually(stack.is_quiet)
+    refreshes = world.refreshes(share)
+    stack.run.must("delete", "--bucket", bucket, "--yes")
+    undeploy(world, stack)
+    after = world.inventory()
+
+    assert status["healthy"]
+    assert refreshes == 1
+    assert without_buckets(after) == without_buckets(before)
+    assert world.notifications(bucket) == {}
+
+
+def without_buckets(inventory: dict[str, Any]) -> dict[str, Any]:
+    return {kind: there for kind, there in inventory.items() if kind not in {"objects", "rules"}}
+
+
+def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, stack: OwnStack) -> None:
+    bucket = world.bucket()
+    options = ("--alarm-topic", TOPIC, "--permissions-boundary", BOUNDARY, "--tag", "team=a", "--on-demand")
+    printed = stack.run.must("template", "--bucket", bucket, *options)
+    attach = deploy(world, stack, printed.stdout)
+
+    changes = stack.run(*attach, "--dry-run").json["changes"]
+    stack.run.must(*attach)
+    again = stack.run.must(*attach)
+    undeploy(world, stack)
+
+    assert {each["kind"] for each in changes if each["action"] == "create"} == {"permission", "notification"}
+    assert {
+        (each["kind"], difference["what"]) for each in changes for difference in each["differences"]
+    } == TAGS | LEFT_OUT | HERE
+    assert set(again.actions.values()) == {"keep"}
