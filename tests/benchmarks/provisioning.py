@@ -20,6 +20,15 @@ from tests.e2e.support import OwnStack, World
 PAUSES = {10: 20, 0: 6}
 DELAY_MS = 100
 MANY = 30
+# What else than the added time there is, where it takes longer than asked for.
+OF_ITS_OWN = "making clients and some forty requests takes some 0.3 s of a processor, beside the waiting"
+WHY = {
+    "create, a new stack": "the emulator keeps a new function from being active for 0.5 s; and some calls go"
+    " one after the other that need not, as a resource is made after all that its role or function needs",
+    "create, nothing to change": OF_ITS_OWN,
+    "status": OF_ITS_OWN,
+    "delete": "",
+}
 POLLED = "lambda:GetFunctionConfiguration"  # as often as the function takes to become active
 
 
@@ -118,6 +127,7 @@ def _slow(name: str, runs: Sequence[Run], chain: Chain, most_rounds: float | Non
             [run.seconds for run in runs],
             at_most=None if most_rounds is None else most_rounds * DELAY_MS / 1000 + start_up,
             against=f"its start-up, to the first call: {number(start_up)} s",
+            note=WHY[name],
         ),
         Figure(
             f"{name}, calls but for polls",
