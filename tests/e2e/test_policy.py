@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from s3agg import deployment, engine, preflight, probe, redrive, status
+from s3agg import cost, deployment, engine, preflight, prices, probe, redrive, status
 from s3agg.assets import handler_zip
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
 from s3agg.local.session import of_nobody
+from s3agg.settings import PRICE_TABLES
 from tests.e2e import support
 from tests.e2e.support import Cli, OwnStack, World, eventually
 from tests.support import iam
@@ -209,6 +211,7 @@ class Life:
         self.open_window_of_the_blogs()
         self.insist(lambda aws: self.create(aws, Request(adopt=True)))
         self.insist(lambda aws: status.read(aws, names))
+        self.insist(self.measure)
         self.insist(self.test_upload)
         self.insist(self.redrive)
         self.insist(self.detach)
@@ -279,6 +282,10 @@ class Life:
         deployed = deployment.read(aws, self.own.names)
         rule = deployment.the_bucket(deployed, self.bucket)
         finish(probe.run(aws, deployed, rule, count=1, timeout_s=20, keep=False))
+
+    def measure(self, aws: Aws) -> None:
+        with suppress(S3aggError):  # nothing has been counted yet
+            cost.of_buckets(aws, [self.bucket], None, {}, prices.read(PRICE_TABLES[-1]))
 
     def redrive(self, aws: Aws) -> None:
         self.fail()  # again: what could not be given back is hidden for a minute
