@@ -28,13 +28,13 @@ import botocore.session
 from botocore.config import Config
 
 logger = logging.getLogger("s3_aggregator")
-session = botocore.session.get_session()  # boto3 only adds to what each cold start has to import
+session = botocore.session.get_session()  # boto3 would only slow a cold start
 
 EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refresh: open a new one
 CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
 TRUSTED_S = 1.0  # ... except this soon after the table told of it
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; s3_sgw_refresh waits for the rest
-BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have capitals and underscores
+BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as S3 once allowed
 
 
 def lambda_handler(event: Any, context: Any) -> None:
@@ -72,7 +72,7 @@ class Aggregator:
         self.window_ms = window_s * 1000
         self.include_gateway_writes = include_gateway_writes
         self.dynamodb = dynamodb
-        self.sqs = sqs  # gives the client, which an instance that only skips never needs
+        self.sqs = sqs  # makes the client, which many never need
         self.clock = clock
         self.windows: dict[str, Window] = {}
 
@@ -165,7 +165,7 @@ class Aggregator:
 
     def send(self, bucket: str, timestamp: int, due: int) -> None:
         """Send the window's message, to arrive when the window closes."""
-        sqs = self.sqs()  # making it takes its time, which is not to delay the message
+        sqs = self.sqs()  # first: making it takes its time
         left_s = math.ceil((due - self.now()) / 1000)
         sqs.send_message(
             QueueUrl=self.queue_url,

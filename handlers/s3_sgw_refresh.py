@@ -31,7 +31,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 logger = logging.getLogger("s3_sgw_refresh")
-session = botocore.session.get_session()  # boto3 only adds to what each cold start has to import
+session = botocore.session.get_session()  # boto3 would only slow a cold start
 
 SETTLE_S = 2  # every event that an aggregator skipped from memory is older than this
 LOST_RACE_S = 5  # somebody else wrote the item: look again soon
@@ -39,11 +39,11 @@ SPARE_MS = 2000  # on top of the interval, for clocks that differ
 LONGEST_PAUSE_MS = 15 * 60 * 1000
 MOST_TRIES = 10  # more make no longer pause
 SHARES_FRESH_MS = 60 * 60 * 1000
-LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours since the message was received
+LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # Storage Gateway takes no more ARNs in one call
-TIME_TO_FINISH_MS = 8000  # a refresh may take 6 s, and what came of it is written after
-BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have capitals and underscores
+TIME_TO_FINISH_MS = 8000  # a refresh takes 6 s at most; then it is written
+BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as S3 once allowed
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
@@ -162,7 +162,7 @@ class Refresher:
         not_before = self.now() + self.pause_ms
         if not self.finish(bucket, token, outcome, not_before, tries):
             return self.now() + LOST_RACE_S * 1000
-        own = item.due if waiting and not closing else None  # this message's window, if it is still open
+        own = item.due if waiting and not closing else None  # its window, if that is still open
         if outcome.complete:
             return own
         if closing and not waiting:
@@ -328,7 +328,7 @@ class Shares:
     ) -> None:
         self.gateway = gateway  # refreshes, and tries each once: a second one would come too soon
         self.lookup = lookup  # finds shares
-        self.s3control = s3control  # gives the client, which is slow to make and seldom needed
+        self.s3control = s3control  # makes the client, which is seldom needed
         self.pool = pool
 
     def refresh(

@@ -252,6 +252,10 @@ def test_it_names_the_command_that_attaches_the_bucket(stack: str, command: str)
     }
 
 
+def test_as_it_is_by_default_it_can_be_passed_directly_whatever_the_bucket() -> None:
+    assert not template.make(Names(), {}, "b" * 63, inline=True).is_long
+
+
 def test_it_knows_when_it_is_too_long_to_be_passed_directly() -> None:
     long = {f"tag-{number}": "x" * 100 for number in range(5)}
 
