@@ -226,12 +226,6 @@ def queue_depth(aws: Aws, queue: Queue) -> QueueDepth | None:
     return QueueDepth.of(queue.name, counts)
 
 
-def has_log_group(aws: Aws, name: str) -> bool:
-    """Whether there is a log group of this name."""
-    pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
-    return any(group.get("logGroupName") == name for page in pages for group in page["logGroups"])
-
-
 def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
     """The lines of a log group since then (ms since 1970), the oldest first; none if there is no group."""
     pattern: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -343,7 +343,7 @@ class Aws:
         long it can take, `at_most_s`, that is counted down.
         """
         started = self.clock.monotonic()
-        pause = 0.1
+        growing = pauses(0.1)
         while True:
             refused = None
             try:
@@ -364,8 +364,15 @@ class Aws:
             if waited > 1:
                 left = "" if at_most_s is None else f"at most {max(at_most_s - waited, 0):.0f} s more"
                 self.waiting(f"waiting for {what} ({left or f'{waited:.0f} s'})")
-            self.clock.sleep(pause)
-            pause = min(pause * 1.25, 1)
+            self.clock.sleep(next(growing))
+
+
+def pauses(soonest: float) -> Iterator[float]:
+    """What to wait between looks, in s: first soon, then slower, down to once a second; they do not end."""
+    pause = soonest
+    while True:
+        yield pause
+        pause = min(pause * 1.25, 1)
 
 
 def is_loopback(url: str) -> bool:

@@ -468,7 +468,7 @@ def status(where: Where, watch: bool) -> int:
     with screen.live_status() as redraw, suppress(KeyboardInterrupt):
         while True:
             redraw(statuses.read(aws, where.names))
-            time.sleep(WATCH_S)
+            aws.clock.sleep(WATCH_S)
     return 0
 
 

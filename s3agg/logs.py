@@ -13,6 +13,7 @@ from s3agg.activity import LogLine, from_ms
 from s3agg.aws import Aws
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.refusals import doing
+from s3agg.resources import logs as log_groups
 from s3agg.settings import Names
 
 Function = Literal["aggregator", "refresh"]
@@ -102,7 +103,7 @@ class _Log:
 
     def is_there(self) -> bool:
         with doing(f"looking at log group {self.group}"):
-            return activity.has_log_group(self.aws, self.group)
+            return log_groups.described(self.aws, self.group) is not None
 
     def look(self) -> list[Entry]:
         """What has not been told yet."""

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity
 from s3agg.activity import BucketActivity, LogLine, Window, from_ms
-from s3agg.aws import Aws
+from s3agg.aws import Aws, pauses
 from s3agg.deployment import Deployment
 from s3agg.refusals import doing
 from s3agg.resources.lambda_ import Function
@@ -25,7 +25,7 @@ NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
 CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our lines from others
 REFRESH_TAKES_S = 2.15  # at least, from a window's end: the function waits 2 s of it (DESIGN 2)
 SOONEST_S = 0.3  # after the first look: CloudWatch Logs takes five of them a second, of all of an account
-SLOWEST_S = 1.0
+TICK_S = 1.0  # of the countdown to a window's end
 HIDING_LEVELS = {"WARN", "ERROR"}
 
 SENT = "Sending refresh request for bucket: "
@@ -208,7 +208,7 @@ class _Probe:
         self, look: Callable[[], Generator[Event, None, bool]], what: Callable[[], str], deadline: float
     ) -> Generator[Event, None, bool]:
         """Look until it is so, first soon, then slower; False if it is not by the deadline."""
-        pause = SOONEST_S
+        growing = pauses(SOONEST_S)
         while True:
             if (yield from look()):
                 return True
@@ -216,8 +216,7 @@ class _Probe:
             if left <= 0:
                 return False
             yield Waiting(what(), left)
-            self.aws.clock.sleep(min(pause, left))
-            pause = min(pause * 1.25, SLOWEST_S)
+            self.aws.clock.sleep(min(next(growing), left))
 
     def wait_for_the_window(self, window: Window, deadline: float) -> Iterator[Event]:
         """Wait until the refresh of the window can have come, if it is open; nobody is asked meanwhile."""
@@ -230,7 +229,7 @@ class _Probe:
         while (still := till - clock.monotonic()) > 0 and (left := deadline - clock.monotonic()) > 0:
             closing = still - REFRESH_TAKES_S
             yield Waiting(f"the window to close in {closing:.0f} s" if closing > 0 else "the refresh", left)
-            clock.sleep(min(still, SLOWEST_S, left))
+            clock.sleep(min(still, TICK_S, left))
 
     @property
     def missing(self) -> int:

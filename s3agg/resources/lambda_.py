@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from s3agg import assets
@@ -84,7 +85,7 @@ class Function(Resource):
     def handler(self) -> str:
         return f"{self._module}.lambda_handler"
 
-    @property
+    @cached_property
     def code(self) -> bytes:
         return assets.handler_zip(self.module, self._module)
 

@@ -36,14 +36,12 @@ class LogGroup(Resource):
         return {"AWS::Logs::LogGroup": properties}
 
     def find(self, aws: Aws) -> Found | None:
-        pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self.name)
-        for page in pages:
-            for group in page["logGroups"]:
-                if group.get("logGroupName") == self.name:
-                    days = group.get("retentionInDays")
-                    tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
-                    return Found({"retention": f"{days} days" if days else "forever"}, tags)
-        return None
+        group = described(aws, self.name)
+        if group is None:
+            return None
+        days = group.get("retentionInDays")
+        tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
+        return Found({"retention": f"{days} days" if days else "forever"}, tags)
 
     def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # whatever is found
         return False
@@ -67,3 +65,10 @@ class LogGroup(Resource):
             aws.logs.delete_log_group(logGroupName=self.name)
         except aws.logs.exceptions.ResourceNotFoundException:
             return
+
+
+def described(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """What AWS says of the log group of this name; None if there is none."""
+    pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+    groups = (group for page in pages for group in page["logGroups"])
+    return next((dict(group) for group in groups if group.get("logGroupName") == name), None)
