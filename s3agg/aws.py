@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_storagegateway import StorageGatewayClient
     from mypy_boto3_sts import STSClient
 
 T = TypeVar("T")
@@ -250,6 +251,10 @@ class Aws:
     @property
     def sqs(self) -> SQSClient:
         return self.client("sqs")  # type: ignore[no-any-return]
+
+    @property
+    def storage_gateway(self) -> StorageGatewayClient:
+        return self.client("storagegateway")  # type: ignore[no-any-return]
 
     @property
     def sts(self) -> STSClient:

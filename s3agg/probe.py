@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity
-from s3agg.activity import BucketActivity, LogLine, Window, from_ms
+from s3agg.activity import COMPLETE, HIDING_LEVELS, SENT, SKIPPED, BucketActivity, LogLine, Window, from_ms
 from s3agg.aws import Aws, pauses
 from s3agg.deployment import Deployment
 from s3agg.refusals import doing
@@ -26,11 +26,8 @@ CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our 
 REFRESH_TAKES_S = 2.15  # at least, from a window's end: the function waits 2 s of it (DESIGN 2)
 SOONEST_S = 0.3  # after the first look: CloudWatch Logs takes five of them a second, of all of an account
 TICK_S = 1.0  # of the countdown to a window's end
-HIDING_LEVELS = {"WARN", "ERROR"}
 
-SENT = "Sending refresh request for bucket: "
-SKIPPED = "Refresh for bucket: "
-COMPLETE = re.compile(r"Refresh complete for bucket: (\S+), started: (\d+), shares: (\S+)")
+COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (\S+)")
 
 Became = Literal["uploaded", "opened the window", "in the window"]
 
@@ -96,7 +93,7 @@ def run(
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
     try:
         yield from probe.upload(count)
-        level = _log_level(deployment)
+        level = deployment.log_level
         if level in HIDING_LEVELS:
             found = yield from probe.watch_table(timeout)
             probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
@@ -108,13 +105,6 @@ def run(
     if not keep and found:
         probe.notes.append("Removing the objects again is an event too: one more refresh follows.")
     yield probe.report(ok=found)
-
-
-def _log_level(deployment: Deployment) -> str:
-    """What the aggregator really logs, whatever was asked for."""
-    found = deployment.found.get(deployment.stack.aggregator.key)
-    asked = deployment.stack.settings.log_level
-    return found.properties.get("variable LOG_LEVEL", asked) if found else asked
 
 
 @dataclass
@@ -264,13 +254,13 @@ class _Probe:
 
     def see_refreshes(self) -> bool:
         """Collect the bucket's refreshes since the upload; whether one started after the last event."""
-        lines = self.lines(self.stack.refresher, f"Refresh complete for bucket: {self.bucket},")
+        lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.bucket},")
         found = [self.refresh_of(line) for line in lines]
         self.refreshes = [each for each in found if each and each.start >= from_ms(self.first_handled_at)]
         return any(refresh.start >= from_ms(self.handled_at) for refresh in self.refreshes)
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
-        match = COMPLETE.search(line.message)
+        match = COMPLETED.search(line.message)
         if match is None or match[1] != self.bucket:
             return None
         shares = () if match[3] == "none" else tuple(match[3].split(","))
