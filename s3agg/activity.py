@@ -45,6 +45,7 @@ class BucketActivity:
     last_refresh: datetime | None = None  # start of the last complete one
     shares: tuple[str, ...] = ()
     pending: bool = False  # a window was closed and its refresh is not finished
+    not_before: datetime | None = None  # no refresh before this; of a pending one, when it is given up
     keys: KeyFilter | None = None  # what its rule was asked to be for; None if it is not known to be attached
 
 
@@ -119,6 +120,7 @@ def _activity(aws: Aws, item: Mapping[str, Any]) -> BucketActivity:
             for share in sorted(item.get("shares", {}).get("SS", ()))
         ),
         pending="pending" in item,
+        not_before=moment("not_before"),
         keys=_keys(item.get("attached", {}).get("M")),
     )
 

@@ -372,6 +372,11 @@ class Aws:
             self.clock.sleep(next(growing))
 
 
+def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """The items in their order, `size` at a time."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def pauses(soonest: float) -> Iterator[float]:
     """What to wait between looks, in s: first soon, then slower, down to once a second; they do not end."""
     pause = soonest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import chain
 
-from s3agg.aws import Aws
+from s3agg.aws import Aws, batches
 from s3agg.refusals import doing
 
 PER_DESCRIBE = 10
@@ -23,13 +23,11 @@ def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
         asked = [
             (kind, batch)
             for kind in ("NFS", "SMB")
-            for batch in _batches([each["FileShareARN"] for each in there if each["FileShareType"] == kind])
+            for batch in batches(
+                [each["FileShareARN"] for each in there if each["FileShareType"] == kind], PER_DESCRIBE
+            )
         ]
     return dict(chain.from_iterable(aws.side_by_side(lambda each: _described(aws, *each), asked)))
-
-
-def _batches(shares: Sequence[str]) -> list[Sequence[str]]:
-    return [shares[start : start + PER_DESCRIBE] for start in range(0, len(shares), PER_DESCRIBE)]
 
 
 def _described(aws: Aws, kind: str, shares: Sequence[str]) -> list[tuple[str, int]]:

@@ -94,9 +94,9 @@ class Screen(Page):
             self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
         elif isinstance(event, Status):
             self.err.print(status_view(event, utc_now()))
-        elif line and (isinstance(event, probe.Seen) or not self.err.is_terminal):
+        elif line and not self.err.is_terminal:
             self.say(line)
-        else:
+        elif not isinstance(event, probe.Seen):  # these are told again at the end
             return line
         return ""
 

@@ -110,7 +110,10 @@ def _buckets(status: Status, now: datetime) -> Table:
 def _window(now: datetime, bucket: BucketActivity) -> Text:
     if bucket.window.open and bucket.window.closes_at is not None:
         left = (bucket.window.closes_at - now).total_seconds()
-        return Text(f"open, closes in {left:.0f} s" if left > 0 else f"open, due for {-left:.0f} s")
+        words = f"open, closes in {left:.0f} s" if left > 0 else f"open, due for {-left:.0f} s"
+        if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
+            words += f", refresh in {(bucket.not_before - now).total_seconds():.0f} s"
+        return Text(words)
     return Text("closed, refresh under way" if bucket.pending else "closed")
 
 

@@ -111,9 +111,9 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
 def test_the_last_event_is_the_result() -> None:
     screen = make_screen()
 
-    assert screen.watch([probe.Seen("a", "uploaded"), probe.Seen("a", "in the window")]) == probe.Seen(
-        "a", "in the window"
-    )
+    last = probe.Seen("a", "in the window", 1)
+
+    assert screen.watch([probe.Seen("a", "uploaded", 0), last]) == last
     assert screen.watch([]) is None
 
 
@@ -122,41 +122,6 @@ def test_a_traced_call_tells_what_was_called_and_how_long_it_took() -> None:
     screen.trace(Call("sqs", "CreateQueue", "Q", 12.4, "request-1", ""))
 
     assert text_of(screen.err) == "    12 ms  sqs CreateQueue Q  request-1\n"
-
-
-def make_report(**differing: object) -> probe.Report:
-    values: dict[str, object] = {
-        "bucket": "b",
-        "uploaded": 5,
-        "opened_windows": 1,
-        "within_window": 4,
-        "refreshes": (
-            probe.Refresh(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc), ("arn:x:share/share-1",)),
-        ),
-        "seconds": 9.0,
-        "ok": True,
-        "notes": (),
-    }
-    return probe.Report(**{**values, **differing})  # type: ignore[arg-type]  # by name
-
-
-def test_a_report_tells_counts_refreshes_and_notes() -> None:
-    screen = make_screen()
-    screen.probe(make_report(notes=("One thing.",)))
-    words = text_of(screen.out).split()
-
-    assert " ".join(words) == (
-        "It works: bucket b, 9 s objects uploaded 5 opened a window 1 fell into a window 4"
-        " refresh 03:04:05 UTC, share-1 One thing."
-    )
-
-
-def test_counts_that_the_log_level_hides_are_left_out() -> None:
-    screen = make_screen()
-    screen.probe(make_report(opened_windows=None, within_window=None, ok=False))
-
-    assert "window" not in text_of(screen.out)
-    assert text_of(screen.out).startswith("It does not work: bucket b")
 
 
 def make_letter(**differing: object) -> redrive.DeadLetter:
