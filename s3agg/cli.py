@@ -63,7 +63,8 @@ def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoRetu
         sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
-        fail(2, f"{command}: {error.format_message().rstrip('.')}. See {command} --help.")
+        said = error.format_message()
+        fail(2, f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} See {command} --help.")
     except click.Abort:
         fail(1, "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.")
     except click.ClickException as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from s3agg.deployment import Deployment
 from s3agg.engine import Change, Plan
@@ -14,8 +15,8 @@ BEFORE = {"create": "create", "update": "update", "delete": "remove", "keep": "k
 AFTER = {"create": "created", "update": "updated", "delete": "removed"}
 
 
-def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableType:
-    """What would be done, or was, resource by resource; one line if that is nothing."""
+def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = False) -> RenderableType:
+    """What would be done, or was, resource by resource; one line if that is nothing, or is known already."""
     place = deployment.place
     where = place_of(deployment.stack.names.stack, place.region, place.account)
     shown = [*plan.foreign, *plan.to_do]
@@ -25,20 +26,16 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableT
     if not shown:
         return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
     words = AFTER if done else BEFORE
-    table = new_table("", "resource", "name", "found -> declared")
+    table = new_table("", "resource", "name")
     for change in shown:
         word = words.get(change.action, change.action)
         resource = change.resource
-        row = [plain(word, STYLES.get(word, "")), plain(resource.kind), plain(resource.name)]
-        table.add_row(*row, difference_lines(change.differences, found_first=True))
-    if not any(change.differences for change in shown):
-        table.columns.pop()
+        lines = Text("\n").join([plain(resource.name), *difference_lines(change.differences)])
+        table.add_row(plain(word, STYLES.get(word, "")), plain(resource.kind), lines)
     kept = len(plan.changes) - len(shown)
     verb = "Done" if done else "To do"
-    return Group(
-        plain(f"{verb}: {_summary(shown, words)}{f', {kept} unchanged' if kept else ''}; {where}", "bold"),
-        table,
-    )
+    first = plain(f"{verb}: {_summary(shown, words)}{f', {kept} unchanged' if kept else ''}; {where}", "bold")
+    return first if brief else Group(first, table)
 
 
 def _summary(changes: Sequence[Change], words: dict[str, str]) -> str:

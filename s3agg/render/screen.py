@@ -41,6 +41,7 @@ class Screen(Page):
         self.err = err or console(stderr=True)
         self.progress = Progress()
         self._said: set[str] = set()
+        self._asked = False
 
     # Progress and warnings, to stderr.
 
@@ -110,9 +111,11 @@ class Screen(Page):
     def ask_about(self, deployment: Deployment, plan: Plan) -> None:
         """Show on stderr what a question is about."""
         self.err.print(plan_table(deployment, plan, done=False))
+        self._asked = True
 
     def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
-        """Show a plan: what would be done, or what was."""
+        """Show a plan: what would be done, or what was; in brief where the question has just shown it."""
+        brief = self._asked and self.out.is_terminal
         place = deployment.place
         report = {
             "stack": deployment.stack.names.stack,
@@ -129,7 +132,7 @@ class Screen(Page):
                 for change in plan.changes
             ],
         }
-        self.show(report, lambda: plan_table(deployment, plan, done=done))
+        self.show(report, lambda: plan_table(deployment, plan, done=done, brief=brief))
 
     def status(self, status: Status) -> None:
         self.show(status, lambda: status_view(status, utc_now()))

@@ -53,14 +53,12 @@ def heading(title: str) -> Text:
     return Text(f"\n{title}", style="bold")
 
 
-def difference_lines(differences: Sequence[Difference], *, found_first: bool = False) -> Text:
-    lines = []
-    for each in differences:
-        sides = [short(each.declared), short(each.found)]
-        if found_first:
-            sides.reverse()
-        lines.append(Text.assemble(plain(each.what), ": ", sides[0], " -> ", sides[1]))
-    return Text("\n").join(lines)
+def difference_lines(differences: Sequence[Difference]) -> list[Text]:
+    """What would change, or has: what is found becomes what is declared."""
+    return [
+        Text.assemble(plain(each.what), ": ", short(each.found), " -> ", short(each.declared))
+        for each in differences
+    ]
 
 
 def drift_lines(differences: Sequence[Difference]) -> list[Text]:

@@ -15,10 +15,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyte
 
 PATIENCE_S = 120
+FAINT, GREY = 2, 90  # as terminals are told
+
+
+class Screen(pyte.Screen):
+    """A screen that shows faint text in grey; pyte's own does not know of it."""
+
+    def select_graphic_rendition(self, *attrs: int, **kwargs: Any) -> None:
+        plain = 38 not in attrs and 48 not in attrs  # then a 2 is no part of a colour
+        super().select_graphic_rendition(
+            *(GREY if each == FAINT and plain else each for each in attrs), **kwargs
+        )
 
 
 @dataclass
@@ -51,6 +63,9 @@ class Terminal:
         while self._take_in():
             assert time.monotonic() < deadline, f"it goes on:\n{self.text}"
         return self.process.wait(PATIENCE_S)
+
+    def type(self, keys: str) -> None:
+        os.write(self.keyboard, keys.encode())
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
@@ -92,7 +107,7 @@ def running(
     )
     os.close(its_end)
     try:
-        yield Terminal(process, keyboard, pyte.Screen(columns, rows))
+        yield Terminal(process, keyboard, Screen(columns, rows))
     finally:
         process.kill()
         process.wait()

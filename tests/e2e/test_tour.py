@@ -1,0 +1,45 @@
+"""The README's pictures show what the commands print today."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from s3agg.cli import cli
+from tests.tour import readme
+from tests.tour.picture import text, text_in
+from tests.tour.scenes import forms, scenes
+
+pytestmark = pytest.mark.e2e
+
+PICTURES = Path(readme.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each scene shows today."""
+    home = tmp_path_factory.mktemp("tour")
+    return {scene.name: text(scene.line, scene.screen).plain for scene in scenes(home)}
+
+
+def test_every_picture_shows_what_its_command_prints(seen: dict[str, str]) -> None:
+    drawn = {picture.stem: text_in(picture) for picture in PICTURES.glob("*.svg")}
+
+    assert set(drawn) == set(seen)
+    assert {name: forms(text) for name, text in drawn.items()} == {
+        name: forms(text) for name, text in seen.items()
+    }
+
+
+def test_every_command_has_a_picture(seen: dict[str, str]) -> None:
+    shown = {words[1] for text in seen.values() if (words := text.splitlines()[0].removeprefix("$ ").split())}
+
+    assert set(cli.commands) <= shown
+
+
+def test_the_readme_shows_every_picture_and_no_other() -> None:
+    named = re.findall(r"\]\((tests/tour/[\w-]+\.svg)\)", readme.README.read_text(encoding="utf-8"))
+
+    assert sorted(named) == sorted(f"tests/tour/{picture.name}" for picture in PICTURES.glob("*.svg"))

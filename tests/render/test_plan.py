@@ -1,0 +1,76 @@
+"""What is shown of a plan, before it is carried out and after."""
+
+from __future__ import annotations
+
+import pytest
+
+from s3agg import stack as stacks
+from s3agg.deployment import Deployment
+from s3agg.engine import Action, Change, Plan
+from s3agg.render.plan import plan_table
+from s3agg.resources.logs import LogGroup
+from s3agg.resources.resource import Difference, Found
+from s3agg.settings import Names, Settings
+from tests.support.aws import PLACE
+from tests.support.screens import make_screen, text_of
+
+STACK = stacks.make(PLACE, Names(), Settings(), {})
+GROUP = LogGroup(PLACE, "/aws/lambda/S3EventAggregator", {}, retention=30)
+DRIFT = Difference("retention", "30 days", "forever")
+
+
+def make_deployment() -> Deployment:
+    return Deployment(PLACE, STACK, {STACK.table.key: Found({}, {})}, {}, {})
+
+
+def make_plan(*actions: Action) -> Plan:
+    return Plan([Change(GROUP, action, [DRIFT] if action == "update" else []) for action in actions])
+
+
+def shown(plan: Plan, *, done: bool = False, width: int = 80) -> list[str]:
+    screen = make_screen(width=width)
+    screen.out.print(plan_table(make_deployment(), plan, done=done))
+    return [line.rstrip() for line in text_of(screen.out).splitlines()]
+
+
+def test_what_would_change_is_told_below_the_name_from_found_to_declared() -> None:
+    assert shown(make_plan("update", "keep"))[2:] == [
+        "        resource   name",
+        "update  log group  /aws/lambda/S3EventAggregator",
+        "                   retention: forever -> 30 days",
+    ]
+
+
+def test_what_was_done_is_counted_first() -> None:
+    first = " ".join(shown(make_plan("create", "update", "keep", "keep"), done=True, width=200)[:1])
+
+    assert first.startswith("Done: 1 created, 1 updated, 2 unchanged; stack S3EventAggregator in eu-west-1")
+
+
+def test_nothing_to_change_is_one_line() -> None:
+    (line,) = shown(make_plan("keep"), width=200)
+
+    assert line.startswith("Nothing to change: stack S3EventAggregator")
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_plan_fits_the_terminal(width: int) -> None:
+    assert max(len(line) for line in shown(make_plan("update", "create", "delete"), width=width)) <= width
+
+
+def test_on_a_terminal_what_the_question_has_shown_is_not_shown_again() -> None:
+    screen = make_screen(terminal=True, width=200)
+    screen.ask_about(make_deployment(), make_plan("delete"))
+    screen.plan(make_deployment(), make_plan("delete"), done=True)
+
+    assert "log group" in text_of(screen.err)
+    assert "1 removed" in text_of(screen.out)
+    assert "log group" not in text_of(screen.out)
+
+
+def test_in_a_file_all_that_was_done_stands_whatever_was_asked() -> None:
+    screen = make_screen()
+    screen.ask_about(make_deployment(), make_plan("delete"))
+    screen.plan(make_deployment(), make_plan("delete"), done=True)
+
+    assert "removed  log group" in text_of(screen.out)
