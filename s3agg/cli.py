@@ -514,7 +514,7 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     metavar="AGE|TIME",
     default="10m",
     show_default=True,
-    help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z.",
+    help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z; UTC if it names no zone.",
 )
 @click.option(
     "--function",
