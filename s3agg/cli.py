@@ -144,14 +144,9 @@ def completing(
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         from s3agg import completion
-        from s3agg.aws import Aws
 
-        profile, region, url = (ctx.params.get(name) for name in ("profile", "region", "endpoint_url"))
-        with suppress(S3aggError):
-            aws = Aws(profile=profile, region=region, endpoint_url=url)
-            names = completion.buckets(aws) if what == "buckets" else completion.stacks(aws)
-            return [name for name in names if name.startswith(incomplete)]
-        return []
+        where = {name: ctx.params.get(name) for name in ("profile", "region", "endpoint_url")}
+        return completion.names(what, incomplete, **where, session=ctx.obj.session)
 
     return complete
 
