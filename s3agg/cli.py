@@ -605,7 +605,7 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     type=click.IntRange(0, MOST_PER_DAY),
     metavar="NUMBER",
     help="Windows a day that these fall into, each with a refresh."
-    f" [default: as many, {settings.MOST_REFRESHES} at most: one in 62 s]",
+    f" [default: as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket]",
 )
 @click.option(
     "--measured",
