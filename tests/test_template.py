@@ -115,6 +115,12 @@ def told(value: Any, aws: Aws, what: str = "") -> Iterator[tuple[str, str]]:
         yield what, str(value)
 
 
+def test_failures_are_kept_of_the_version_that_runs() -> None:
+    (failures,) = of_type(made(), "AWS::Lambda::EventInvokeConfig")
+
+    assert failures["Qualifier"] == "$LATEST"
+
+
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_template_has_every_resource_but_the_rule(options: dict[str, Any]) -> None:
     stack = stacks.make(PLACE, Names(), Settings.declared(options, {}), {"my-uploads": KeyFilter()})
