@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from importlib.resources import files
@@ -55,3 +56,8 @@ def render(name: str, text: str, values: Mapping[str, str]) -> dict[str, Any]:
     except ValueError as error:
         raise S3aggError(f"policies/{name}.json cannot be rendered: {error}") from error
     return document
+
+
+def runs_handlers(runtime: str) -> bool:
+    """Whether our handlers run on it: from Python 3.10 on."""
+    return re.fullmatch(r"python3\.[1-9]\d", runtime) is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.parsers import ResponseParserError
 
+from s3agg.assets import runs_handlers
 from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.local import REGION
 from s3agg.local.session import of_nobody
@@ -269,7 +269,7 @@ class Aws:
     def runtimes(self) -> list[str]:
         """The Python runtimes that botocore's model of Lambda knows and that our handlers run on."""
         known = self.lambda_.meta.service_model.shape_for("Runtime").enum  # type: ignore[attr-defined]
-        return [name for name in known if re.fullmatch(r"python3\.[1-9]\d", name)]
+        return [name for name in known if runs_handlers(name)]
 
     @property
     def storage_gateway_override(self) -> str | None:

@@ -109,12 +109,12 @@ def estimate(
     prices: Prices,
     whose: str = "",
 ) -> Bill:
-    """The bill for so many object events a day, in so many windows, or in as many as there can be.
+    """The bill for so many object events a day, in so many windows, or in as many as one bucket can have.
 
     Raises UsageProblem for more windows than events.
     """
     if refreshes_per_day is None:
-        refreshes_per_day = min(objects_per_day, MOST_REFRESHES)
+        refreshes_per_day = most_refreshes(objects_per_day)
     if refreshes_per_day > objects_per_day:
         raise UsageProblem(
             f"{number(refreshes_per_day)} refreshes a day are more than {number(objects_per_day)} objects",
@@ -127,6 +127,11 @@ def estimate(
         f" and its message is put off once ({PUT_OFF_S} s)."
     )
     return make(whose, load, by_our_rule(load), settings, prices, note)
+
+
+def most_refreshes(objects_per_day: float) -> float:
+    """How many windows a day the events of a bucket can fall into."""
+    return min(objects_per_day, MOST_REFRESHES)
 
 
 def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Prices, note: str) -> Bill:

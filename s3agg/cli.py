@@ -144,14 +144,9 @@ def completing(
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         from s3agg import completion
-        from s3agg.aws import Aws
 
-        profile, region, url = (ctx.params.get(name) for name in ("profile", "region", "endpoint_url"))
-        with suppress(S3aggError):
-            aws = Aws(profile=profile, region=region, endpoint_url=url)
-            names = completion.buckets(aws) if what == "buckets" else completion.stacks(aws)
-            return [name for name in names if name.startswith(incomplete)]
-        return []
+        where = {name: ctx.params.get(name) for name in ("profile", "region", "endpoint_url")}
+        return completion.names(what, incomplete, **where, session=ctx.obj.session)
 
     return complete
 
@@ -512,7 +507,7 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     metavar="AGE|TIME",
     default="10m",
     show_default=True,
-    help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z.",
+    help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z; UTC if it names no zone.",
 )
 @click.option(
     "--function",
@@ -608,7 +603,7 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     type=click.IntRange(0, MOST_PER_DAY),
     metavar="NUMBER",
     help="Windows a day that these fall into, each with a refresh."
-    f" [default: as many, {settings.MOST_REFRESHES} at most: one in 62 s]",
+    f" [default: as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket]",
 )
 @click.option(
     "--measured",

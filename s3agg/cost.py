@@ -88,6 +88,8 @@ def of_buckets(
     """
     settings = Settings.declared(options, {})
     measured = aws.side_by_side(lambda bucket: _uploads(aws, check_bucket_name(bucket)), buckets)
+    if refreshes_per_day is None:
+        refreshes_per_day = sum(bill.most_refreshes(per_day) for per_day, _ in measured)
     return bill.estimate(
         sum(per_day for per_day, _ in measured),
         refreshes_per_day,
@@ -104,8 +106,9 @@ def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
         wanted = {f"m{number}": each for number, each in enumerate(of_bucket) if each.name in UPLOADS}
         summed = metrics.summed(aws, wanted, bill.HOURS) if wanted else None
     if summed is None or not summed.hours:
+        region = aws.cloudwatch.meta.region_name  # a bucket's metrics are where the bucket is
         raise S3aggError(
-            f"Bucket {bucket} has no request metrics of the last two weeks",
+            f"Bucket {bucket} has no request metrics of the last two weeks in {region}",
             "Turn them on, at CloudWatch's price for metrics, and wait some days: aws s3api"
             f" put-bucket-metrics-configuration --bucket {bucket} --id {EVERYTHING}"
             f" --metrics-configuration Id={EVERYTHING}. Or say --objects-per-day",

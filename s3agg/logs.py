@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from s3agg.aws import Aws
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.refusals import doing
 from s3agg.resources import logs as log_groups
-from s3agg.settings import Names
+from s3agg.settings import Names, check_bucket_name
 
 Function = Literal["aggregator", "refresh"]
 BOTH: tuple[Function, ...] = ("aggregator", "refresh")
@@ -52,21 +53,20 @@ def read(
 ) -> Iterator[Entry]:
     """The functions' log events since then, in their order; only those that name the bucket, if one is given.
 
-    With `follow` this goes on until it is given up. Raises S3aggError where there is no log group.
+    Page by page: there may be more of them than memory. With `follow` this goes on until it is given up.
+    Raises S3aggError where there is no log group, UsageProblem for what cannot name a bucket.
     """
-    logs = [
-        _Log(aws, function, _group(names, function), round(since.timestamp() * 1000))
-        for function in functions
-    ]
+    if bucket is not None:
+        check_bucket_name(bucket)
+    begin = max(round(since.timestamp() * 1000), 0)  # CloudWatch Logs takes no earlier one
+    logs = [_Log(aws, function, _group(names, function), begin) for function in functions]
     if not any(aws.side_by_side(lambda log: log.is_there(), logs)):
         raise S3aggError(
             f"There are no logs of a stack {names.stack}", "Check --stack, --region and --profile"
         )
     while True:
-        new = [entry for entries in aws.side_by_side(lambda log: log.look(), logs) for entry in entries]
-        yield from (
-            entry for entry in sorted(new, key=lambda each: each.time) if not bucket or _names(entry, bucket)
-        )
+        entries = heapq.merge(*(log.look() for log in logs), key=lambda each: each.time)
+        yield from (entry for entry in entries if bucket is None or _names(entry, bucket))
         if not follow:
             return
         aws.clock.sleep(LOOK_S)
@@ -105,15 +105,21 @@ class _Log:
         with doing(f"looking at log group {self.group}"):
             return log_groups.described(self.aws, self.group) is not None
 
-    def look(self) -> list[Entry]:
-        """What has not been told yet."""
+    def look(self) -> Iterator[Entry]:
+        """What has not been told yet, as the pages come, the oldest first."""
         with doing(f"reading log group {self.group}"):
-            lines = list(activity.log_lines(self.aws, self.group, self.since))
-        new = [line for line in lines if line.id not in self.told]
-        if lines:
-            self.since = max(self.since, max(line.time for line in lines) - LATE_MS)
-        self.told = {line.id: line.time for line in lines if line.time >= self.since}
-        return [self._entry(line) for line in new]
+            for line in activity.log_lines(self.aws, self.group, self.since):
+                if line.id not in self.told:
+                    self.told[line.id] = line.time
+                    yield self._entry(line)
+                if line.time > self.since + 2 * LATE_MS:  # not each time, as it goes through all that is told
+                    self._move_on(line.time)
+        self._move_on(max(self.told.values(), default=0))
+
+    def _move_on(self, youngest: int) -> None:
+        """Look no further back, and remember no more, than lines that come late need."""
+        self.since = max(self.since, youngest - LATE_MS)
+        self.told = {known: time for known, time in self.told.items() if time >= self.since}
 
     def _entry(self, line: LogLine) -> Entry:
         time = from_ms(line.time)

@@ -16,7 +16,7 @@ from s3agg.resources import lambda_
 from s3agg.resources.lambda_ import Permission
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.s3 import Notification, check_bucket
-from s3agg.settings import STACK_TAG, Names, flag
+from s3agg.settings import STACK_TAG, Names, check_runtime, flag
 
 Check = Callable[[], object]  # raises S3aggError for what it finds
 
@@ -113,8 +113,8 @@ def _check_endpoint(aws: Aws) -> None:
 
 def _check_runtime(aws: Aws, request: Request) -> None:
     runtime = request.options.get("runtime")
-    if runtime and runtime not in aws.runtimes:
-        raise UsageProblem(f"Lambda has no runtime {runtime}", f"There are {', '.join(aws.runtimes)}")
+    if runtime:
+        check_runtime(runtime, aws.runtimes)
 
 
 def _check_kept(deployed: Deployment) -> None:

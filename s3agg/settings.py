@@ -6,7 +6,7 @@ There is no state file: what was asked for is kept as tags `s3agg:<option>` on t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -19,6 +19,7 @@ STACK_TAG = "s3agg:stack"
 REGION_TAG = "s3agg:region"  # on what IAM keeps: its names are global to the account
 USER_TAGS_TAG = "s3agg:tags"  # the keys of the user's own tags, joined by "=", which no key can hold
 
+BUCKET_NAME = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"  # as CloudFormation can check it, too
 SAFE_IN_KEYS = "/!_.'()-"
 LONGEST_WINDOW_S = 42_600  # 11 h 50 min: SQS keeps a message hidden for 12 hours at most
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
@@ -272,10 +273,16 @@ def check_key_part(what: str, value: str) -> str:
     return value
 
 
+def check_runtime(name: str, known: Sequence[str]) -> None:
+    """Raise UsageProblem if Lambda does not know the runtime, which would fail when all else is made."""
+    if name not in known:
+        raise UsageProblem(f"Lambda has no runtime {name}", f"There are {', '.join(known)}")
+
+
 def check_bucket_name(name: str) -> str:
     """Return the name; raise UsageProblem if no bucket can have it."""
-    bare = re.fullmatch(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name)
-    if bare is None or ".." in name:
+    is_address = re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name)
+    if not re.fullmatch(BUCKET_NAME, name) or is_address or ".." in name:
         raise UsageProblem(
             f"{name!r} is no bucket name",
             "3 to 63 lower-case letters, digits, dots and hyphens; no s3:// or ARN",

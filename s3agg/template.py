@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.loaders import create_loader
 
-from s3agg import __version__
+from s3agg import __version__, assets
 from s3agg import stack as stacks
 from s3agg.aws import Place
 from s3agg.engine import Key
@@ -23,7 +24,15 @@ from s3agg.errors import UsageProblem
 from s3agg.resources.iam import Policy
 from s3agg.resources.resource import Resource
 from s3agg.resources.s3 import KeyFilter
-from s3agg.settings import LOG_LEVELS, RANGES, Names, Settings, check_bucket_name
+from s3agg.settings import (
+    BUCKET_NAME,
+    LOG_LEVELS,
+    RANGES,
+    Names,
+    Settings,
+    check_bucket_name,
+    check_runtime,
+)
 from s3agg.stack import Stack
 
 PLACE = Place("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
@@ -89,6 +98,7 @@ def make(names: Names, options: Mapping[str, Any], bucket: str | None, *, inline
     """
     settings = Settings.declared({**options, "inline": inline or None}, {})
     settings.check_interval()
+    check_runtime(settings.runtime, _runtimes())
     parameters = _parameters(settings, bucket and check_bucket_name(bucket))
     parametrised = replace(
         settings,
@@ -125,12 +135,19 @@ def write(zips: Mapping[str, bytes], folder: Path) -> None:
         ) from error
 
 
+def _runtimes() -> list[str]:
+    """As `Aws.runtimes`, without a session: nothing of the user's configuration matters here."""
+    shapes = create_loader().load_service_model("lambda", "service-2")["shapes"]
+    return [name for name in shapes["Runtime"]["enum"] if assets.runs_handlers(name)]
+
+
 def _parameters(settings: Settings, bucket: str | None) -> dict[str, Properties]:
     shortest, longest = RANGES["window"]
     parameters: dict[str, Properties] = {
         "Bucket": {
             "Type": "String",
-            "Description": "The bucket whose events are aggregated",
+            "Description": "Whose events are aggregated",
+            "AllowedPattern": BUCKET_NAME,
             **({"Default": bucket} if bucket else {}),
         },
         "Window": {
@@ -151,6 +168,7 @@ def _parameters(settings: Settings, bucket: str | None) -> dict[str, Properties]
         parameters["CodeBucket"] = {
             "Type": "String",
             "Description": "The bucket, of the same region, that holds the functions' zips",
+            "AllowedPattern": BUCKET_NAME,
         }
     return parameters
 

@@ -58,6 +58,27 @@ def test_the_blogs_example_costs_what_the_blog_says_at_its_prices() -> None:
 # Ours beside it
 
 
+def test_the_blogs_example_uses_by_our_rule_what_the_protocol_takes() -> None:
+    used = bill.by_our_rule(Load(*EXAMPLE, polls=0))
+
+    assert used.requests == 30 * (1000 + 50 + 50)  # each message comes twice
+    assert used.seconds == pytest.approx(30 * (500 * 0.005 + 450 * 0.1 + 50 * (0.5 + 0.7 + 2 + 0.1)))
+    assert used.writes == 30 * (500 + 2 * 50)
+    assert used.reads == 30 * 2 * 50
+    assert used.sqs_requests == 30 * 5 * 50
+    assert used.log_bytes == used.requests * 600
+
+
+def test_logs_are_kept_compressed_for_as_long_as_was_asked() -> None:
+    made = estimated(log_retention=60)
+
+    assert line_of(made, "CloudWatch Logs", "GB ingested").quantity == 0.0198
+    assert line_of(made, "CloudWatch Logs", "GB-months stored").quantity == round(0.0198 * 0.15 * 2, 6)
+    assert line_of(made, "CloudWatch Logs", "GB-months stored").blog_quantity == round(
+        0.0189 * 0.15 * 365 / 30, 6
+    )
+
+
 def test_events_within_a_window_cost_us_neither_writes_nor_their_duration() -> None:
     few, many = (bill.by_our_rule(Load(objects, 50, polls=0)) for objects in (1000, 100_000))
 

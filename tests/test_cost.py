@@ -158,11 +158,19 @@ def test_without_a_stack_it_is_said_what_can_be_measured(world: World) -> None:
         of_stack(world)
 
 
-def upload(world: World, filter_id: str, puts: float, deletes: float, bucket: str = "uploads") -> None:
+def upload(
+    world: World,
+    filter_id: str,
+    puts: float,
+    deletes: float,
+    bucket: str = "uploads",
+    *,
+    days_ago: float = 10,
+) -> None:
     """Let a bucket's request metrics have counted these, by a filter."""
     for name, value in (("PutRequests", puts), ("DeleteRequests", deletes), ("GetRequests", 1e9)):
         of = {"BucketName": bucket, "FilterId": filter_id}
-        counted(world, "AWS/S3", name, of, value, days_ago=10)
+        counted(world, "AWS/S3", name, of, value, days_ago=days_ago)
 
 
 def test_before_there_is_a_stack_a_bucket_tells_its_objects(world: World) -> None:
@@ -189,11 +197,35 @@ def test_several_buckets_make_one_stack(world: World) -> None:
     assert of_buckets(world, "uploads", "second").objects_per_day == 400
 
 
+def test_of_several_buckets_it_is_said_how_long_the_shortest_was_measured(world: World) -> None:
+    upload(world, "EntireBucket", 1000, 0)
+    upload(world, "EntireBucket", 400, 0, bucket="second", days_ago=4)
+
+    made = of_buckets(world, "uploads", "second")
+
+    assert made.of.startswith("uploads, second, measured over 4.0 days: 200 objects")
+
+
+def test_each_bucket_can_have_as_many_refreshes_as_fit_into_a_day(world: World) -> None:
+    upload(world, "EntireBucket", 1_000_000, 0)
+    upload(world, "EntireBucket", 1_000_000, 0, bucket="second")
+    upload(world, "EntireBucket", 100, 0, bucket="quiet")
+
+    assert of_buckets(world, "uploads", "second", "quiet").refreshes_per_day == 1393 + 1393 + 10
+
+
+def test_more_refreshes_than_were_measured_objects_are_refused(world: World) -> None:
+    upload(world, "EntireBucket", 100, 0)
+
+    with pytest.raises(UsageProblem, match="50 refreshes a day are more than 10 objects"):
+        of_buckets(world, "uploads", refreshes=50)
+
+
 def test_a_bucket_without_request_metrics_is_told_how_to_turn_them_on(world: World) -> None:
     with pytest.raises(S3aggError) as refused:
         of_buckets(world, "uploads")
 
-    assert "Bucket uploads has no request metrics of the last two weeks" in str(refused.value)
+    assert "Bucket uploads has no request metrics of the last two weeks in eu-west-1" in str(refused.value)
     assert "aws s3api put-bucket-metrics-configuration --bucket uploads" in str(refused.value)
 
 

@@ -48,6 +48,7 @@ class CloudWatch:
 
     def _answer(self) -> dict[str, Any]:
         asked = self.world.wire.made("logs:FilterLogEvents")[-1]
+        assert len(self.world.wire.made("logs:FilterLogEvents")) < 200, "a line that is missed is waited for"
         found = [
             event
             for group, event in self.events
@@ -156,6 +157,73 @@ def test_a_line_that_cloudwatch_shows_later_than_younger_ones_is_not_missed(
     assert (first, next(following).message) == ("young", "older, and late")
 
 
+def test_lines_of_one_millisecond_are_told_once_each_and_in_their_order(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for number in range(5):
+        cloudwatch.write("refresh", f"line {number}")
+    following = read(account, follow=True)
+    told = [next(following).message for _ in range(5)]
+    cloudwatch.write("refresh", "line 5")
+    told.append(next(following).message)
+
+    assert told == [f"line {number}" for number in range(6)]
+
+
+def test_following_what_goes_far_back_tells_each_line_once(account: World, cloudwatch: CloudWatch) -> None:
+    for age_s in range(600, -1, -10):
+        cloudwatch.write("aggregator", f"{age_s} s ago", age_s)
+    following = read(account, follow=True)
+    told = [next(following).message for _ in range(61)]
+    cloudwatch.write("aggregator", "the last")
+
+    assert [*told, next(following).message] == [
+        *(f"{age_s} s ago" for age_s in range(600, -1, -10)),
+        "the last",
+    ]
+
+
+def test_a_look_that_finds_nothing_for_once_does_not_have_all_told_again(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    cloudwatch.write("aggregator", "first")
+    following = read(account, follow=True)
+    told = [next(following).message]
+    account.wire.answer(
+        "logs:FilterLogEvents", {"events": []}, times=3
+    )  # the rest of this look, and one more
+    account.wire.before("logs:FilterLogEvents", lambda: cloudwatch.write("aggregator", "second"), after=4)
+
+    assert [*told, next(following).message] == ["first", "second"]
+
+
+def test_a_log_group_that_is_made_later_is_followed_from_then_on(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    account.wire.refuse(
+        "logs:FilterLogEvents",
+        "ResourceNotFoundException",
+        times=2,
+        when=lambda call: call.params["logGroupName"] == GROUPS["refresh"],
+    )
+    cloudwatch.write("aggregator", "an event")
+    cloudwatch.write("refresh", "a message")
+    following = read(account, follow=True)
+
+    assert [next(following).message for _ in range(2)] == ["an event", "a message"]
+
+
+def test_what_has_come_is_told_before_further_pages_are_asked_for(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for number in range(20):
+        cloudwatch.write("aggregator", f"line {number}")
+
+    next(read(account))
+
+    assert len(account.wire.made("logs:FilterLogEvents")) == len(GROUPS)
+
+
 def test_following_looks_every_two_seconds(account: World, cloudwatch: CloudWatch) -> None:
     cloudwatch.write("aggregator", "first")
     following = read(account, follow=True)
@@ -164,6 +232,20 @@ def test_following_looks_every_two_seconds(account: World, cloudwatch: CloudWatc
     next(following)
 
     assert account.clock.waited == LOOK_S
+
+
+def test_cloudwatch_is_not_asked_for_what_was_before_1970(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "a line")
+
+    entries = list(logs.read(account.aws, NAMES, since=logs.since("1960-01-01", NOW)))
+
+    assert len(entries) == 1
+    assert {call["startTime"] for call in account.wire.made("logs:FilterLogEvents")} == {0}
+
+
+def test_what_cannot_be_a_bucket_is_in_no_line(account: World) -> None:
+    with pytest.raises(UsageProblem, match="is no bucket name"):
+        list(read(account, bucket="s3://photos"))
 
 
 def test_a_stack_without_log_groups_is_an_error(world: World) -> None:

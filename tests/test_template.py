@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ def told(value: Any, aws: Aws, what: str = "") -> Iterator[tuple[str, str]]:
         yield what, str(value)
 
 
+def test_failures_are_kept_of_the_version_that_runs() -> None:
+    (failures,) = of_type(made(), "AWS::Lambda::EventInvokeConfig")
+
+    assert failures["Qualifier"] == "$LATEST"
+
+
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_template_has_every_resource_but_the_rule(options: dict[str, Any]) -> None:
     stack = stacks.make(PLACE, Names(), Settings.declared(options, {}), {"my-uploads": KeyFilter()})
@@ -188,6 +195,16 @@ def test_without_a_bucket_its_parameter_has_no_default() -> None:
     assert "Default" not in read(template.make(Names(), {}, None, inline=True).text)["Parameters"]["Bucket"]
 
 
+def test_a_parameter_takes_no_more_than_its_option() -> None:
+    for parameters in (read(made().text)["Parameters"], read(made(inline=False).text)["Parameters"]):
+        assert (parameters["Window"]["MinValue"], parameters["Window"]["MaxValue"]) == (1, 42_600)
+        assert parameters["LogLevel"]["AllowedValues"] == ["DEBUG", "INFO", "WARN", "ERROR"]
+        for bucket in {"Bucket", "CodeBucket"} & parameters.keys():
+            pattern = parameters[bucket]["AllowedPattern"]
+            assert re.fullmatch(pattern, "my.up-loads2")
+            assert not any(re.fullmatch(pattern, wrong) for wrong in ("", "s3://x", "Uploads", "a_b", "ab"))
+
+
 def test_the_parameters_are_kept_as_what_was_asked_for() -> None:
     (table,) = of_type(made(memory=256), "AWS::DynamoDB::Table")
 
@@ -253,17 +270,23 @@ def test_it_names_the_command_that_attaches_the_bucket(stack: str, command: str)
 
 
 def test_as_it_is_by_default_it_can_be_passed_directly_whatever_the_bucket() -> None:
-    assert not template.make(Names(), {}, "b" * 63, inline=True).is_long
+    text = template.make(Names(), {}, "b" * 63, inline=True).text
+
+    assert len(text.encode()) <= 51_200
 
 
 def test_it_knows_when_it_is_too_long_to_be_passed_directly() -> None:
-    long = {f"tag-{number}": "x" * 100 for number in range(5)}
+    long = made(tags={f"tag-{number}": "x" * 100 for number in range(5)})
 
-    assert made(tags=long).is_long
+    assert long.is_long
+    assert not replace(long, text="x" * 51_200).is_long
+    assert replace(long, text="x" * 51_201).is_long
     assert not made(inline=False).is_long
 
 
-@pytest.mark.parametrize("wrong", [{"window": 0}, {"min_interval": 59}, {"tags": {"aws:a": "b"}}])
+@pytest.mark.parametrize(
+    "wrong", [{"window": 0}, {"min_interval": 59}, {"runtime": "python2.7"}, {"tags": {"aws:a": "b"}}]
+)
 def test_what_cannot_be_asked_of_create_in_aws_cannot_be_in_a_template(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageProblem):
         made(**wrong)

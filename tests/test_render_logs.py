@@ -1,0 +1,100 @@
+"""A log's lines as a person sees them: what matters in colour, and text of others as data."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timezone
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from s3agg.logs import Entry, Function
+from s3agg.render.logs import day_line, log_line
+from s3agg.render.screen import Screen
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 67_000, tzinfo=timezone.utc)
+
+
+def entry(
+    message: str, level: str = "INFO", request_id: str = "", *, function: Function = "aggregator"
+) -> Entry:
+    return Entry(MOMENT, function, level, request_id, message)
+
+
+def style_of(line: Text, words: str) -> str:
+    """How these words of the line are styled."""
+    at = line.plain.index(words)
+    return " ".join(str(span.style) for span in line.spans if span.start <= at < span.end)
+
+
+def printed(*entries: Entry, width: int = 80, as_json: bool = False) -> list[str]:
+    out = io.StringIO()
+    Screen(as_json=as_json, out=Console(file=out, width=width)).logs(entries)
+    return out.getvalue().splitlines()
+
+
+def test_a_line_tells_time_function_level_message_and_request() -> None:
+    line = log_line(entry("Refreshing", request_id="abc-1", function="refresh"))
+
+    assert line.plain == "03:04:05.067 refresh    INFO    Refreshing  abc-1"
+
+
+def test_a_request_that_the_message_names_is_not_told_twice() -> None:
+    assert log_line(entry("START RequestId: abc-1", "", "abc-1")).plain.count("abc-1") == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "style"), [("DEBUG", "dim"), ("INFO", ""), ("WARNING", "yellow"), ("ERROR", "bold red")]
+)
+def test_a_level_has_its_colour(level: str, style: str) -> None:
+    line = log_line(entry("something", level))
+
+    assert (style_of(line, level), style_of(line, "something")) == (style, style)
+
+
+def test_requests_and_what_the_platform_writes_are_dimmed() -> None:
+    assert style_of(log_line(entry("something", request_id="abc-1")), "abc-1") == "dim"
+    assert style_of(log_line(entry("END RequestId: abc-1", "", "abc-1")), "END") == "dim"
+
+
+def test_a_traceback_stands_below_its_line() -> None:
+    line = log_line(entry("Failed\nTraceback:\n  here", "ERROR", "abc-1"))
+
+    assert line.plain.splitlines()[0].endswith("Failed  abc-1")
+    assert line.plain.splitlines()[1:] == ["    Traceback:", "      here"]
+
+
+def test_markup_and_control_characters_are_shown_and_do_nothing() -> None:
+    lines = printed(entry("[red]a\x1b[2J\n[/]b\x07", "INFO", "id\x1b"))
+
+    assert lines[1:] == [
+        "03:04:05.067 aggregator INFO    [red]a\\x1b[2J  id\\x1b",
+        "    [/]b\\x07",
+    ]
+
+
+def test_an_empty_message_is_a_line() -> None:
+    assert log_line(entry("")).plain.startswith("03:04:05.067 aggregator INFO")
+
+
+def test_a_line_is_never_broken_however_narrow_the_terminal_is() -> None:
+    assert len(printed(entry("x" * 200), width=40)) == 2
+
+
+def test_each_day_is_told_once_and_that_it_is_of_utc() -> None:
+    later = Entry(MOMENT.replace(day=3), "refresh", "INFO", "", "next day")
+
+    lines = printed(entry("one"), entry("two"), later)
+
+    assert [line for line in lines if "UTC" in line] == [str(day_line(each)) for each in (MOMENT, later.time)]
+    assert len(lines) == 5
+
+
+def test_json_is_a_document_a_line_with_nothing_but_ascii() -> None:
+    (line,) = printed(entry("café\nx", request_id="abc-1"), as_json=True)
+
+    assert line == (
+        '{"time": "2026-01-02T03:04:05.067Z", "function": "aggregator", "level": "INFO",'
+        ' "request_id": "abc-1", "message": "caf\\u00e9\\nx"}'
+    )
