@@ -7,48 +7,39 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 from click.exceptions import NoArgsIsHelpError
 from click.shell_completion import get_completion_class
 
 from s3agg import __version__, settings
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
+from s3agg.options import (
+    AS_USUAL,
+    PAID_FOR,
+    SETTINGS_OPTIONS,
+    Behind,
+    Where,
+    all_of,
+    aws_options,
+    bucket_option,
+    examples,
+    none_or,
+    option,
+    output_option,
+    stack_option,
+    verbose_option,
+)
 from s3agg.settings import Names, Settings
-
-if TYPE_CHECKING:
-    from botocore.session import Session
-
-    from s3agg.aws import Aws, Clock
-    from s3agg.render.page import Page
-    from s3agg.render.screen import Screen
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 MOST_PER_DAY = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class Behind:
-    """What is behind the commands, if not the AWS of the options and the environment, and time itself."""
-
-    session: Session | None = None
-    clock: Clock = time
-    workers: int | None = None  # how many calls go side by side; one, where a clock is not to be shared
-
-
-AS_USUAL = Behind()
 
 
 def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoReturn:
@@ -84,123 +75,6 @@ def fail(code: int, *lines: str) -> NoReturn:
     sys.exit(code)
 
 
-@dataclass(frozen=True)
-class Where:
-    """The AWS options of a command."""
-
-    profile: str | None
-    region: str | None
-    endpoint_url: str | None
-    stack: str
-    output: str
-    verbose: bool
-
-    @property
-    def names(self) -> Names:
-        return Names(self.stack)
-
-    @property
-    def again(self) -> str:
-        """The options that were given, as they would have to be given again."""
-        context = click.get_current_context()
-        names = [
-            name
-            for name in ("profile", "region", "endpoint_url", "stack")
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        ]
-        return "".join(f" --{name.replace('_', '-')} {getattr(self, name)}" for name in names)
-
-    def page(self) -> Page:
-        from s3agg.render.page import Page
-
-        return Page(as_json=self.output == "json")
-
-    def screen(self) -> Screen:
-        from s3agg.render.screen import Screen
-
-        return Screen(as_json=self.output == "json")
-
-    def aws(self, screen: Screen) -> Aws:
-        from s3agg.aws import SIDE_BY_SIDE, Aws
-
-        behind: Behind = click.get_current_context().obj
-        return Aws(
-            profile=self.profile,
-            region=self.region,
-            endpoint_url=self.endpoint_url,
-            session=behind.session,
-            workers=behind.workers or SIDE_BY_SIDE,
-            clock=behind.clock,
-            trace=screen.trace if self.verbose else None,
-            waiting=screen.waiting,
-            warn=screen.warn,
-        )
-
-
-def completing(
-    what: Literal["buckets", "stacks"],
-) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Have the shell ask AWS for the names; where that fails there are none."""
-
-    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-        from s3agg import completion
-
-        where = {name: ctx.params.get(name) for name in ("profile", "region", "endpoint_url")}
-        return completion.names(what, incomplete, **where, session=ctx.obj.session)
-
-    return complete
-
-
-bucket_option = partial(click.option, shell_complete=completing("buckets"))
-
-
-def aws_options(command: F) -> F:
-    """Give a command the AWS options, as one `where`."""
-
-    @wraps(command)
-    def with_where(**options: Any) -> Any:
-        given = {name: options.pop(name) for name in Where.__dataclass_fields__}
-        return command(where=Where(**given), **options)
-
-    for option in reversed(
-        [
-            click.option("--profile", help="Profile of the AWS configuration; else AWS_PROFILE."),
-            click.option(
-                "--region",
-                envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
-                help="AWS region; else AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
-            ),
-            click.option("--endpoint-url", help="Where AWS is, if not at AWS; else AWS_ENDPOINT_URL."),
-            stack_option,
-            output_option,
-            verbose_option,
-        ]
-    ):
-        with_where = option(with_where)
-    return with_where  # type: ignore[return-value]  # click's decorators keep the callable
-
-
-stack_option = click.option(
-    "--stack",
-    envvar="S3AGG_STACK",
-    shell_complete=completing("stacks"),
-    default=settings.BLOG_STACK,
-    show_default=True,
-    help="Name of the stack; several live side by side in one account. [env: S3AGG_STACK]",
-)
-output_option = click.option(
-    "--output",
-    envvar="S3AGG_OUTPUT",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Tables, or one JSON document on stdout. [env: S3AGG_OUTPUT]",
-)
-verbose_option = click.option(
-    "-v", "--verbose", is_flag=True, help="Show each AWS call on stderr: what, how long, request id."
-)
-
-
 class Commands(click.Group):
     """The group of commands; click itself would make of Ctrl-C what it makes of a "no"."""
 
@@ -210,21 +84,9 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             raise Interrupted from None
 
-
-def examples(*commands: str) -> str:
-    """The end of a command's help; click leaves lines after a backspace as they are."""
-    return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
-
-
-def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
-    """An option of `create` that is one of the Settings, whose default it tells."""
-    name = flag.lstrip("-").replace("-", "_")
-    default = Settings.__dataclass_fields__[name].default or settings.NONE
-    if name in settings.RANGES:
-        how["type"] = click.IntRange(*settings.RANGES[name])
-    elif name in settings.CHOICES:
-        how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
-    return click.option(flag, default=None, help=f"{help_text}. [default: {default}]", **how)
+    def list_commands(self, _: click.Context) -> list[str]:
+        """In the order in which they stand here, which is that in which they are met."""
+        return list(self.commands)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -240,121 +102,35 @@ def cli() -> None:
     """
 
 
-def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Read the K=V of --tag."""
-    tags = {}
-    for value in values:
-        key, equals, rest = value.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"{value!r} is not of the form KEY=VALUE.")
-        tags[key] = rest
-    return tags
-
-
-def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """Let an option be an ARN of that service, or `none` to take it back."""
-
-    def check(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        if value in {None, settings.NONE} or re.fullmatch(rf"arn:[^:]+:{prefix}:[^:]*:[^:]*:.+", value or ""):
-            return value
-        raise click.BadParameter(f"{value!r} is neither an ARN of {prefix} nor {settings.NONE}.")
-
-    return check
-
-
-def all_of(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
-    """Give a command several options at once."""
-
-    def give(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return give
-
-
-# Those of create that are Settings; and of them, those that a month's cost depends on.
-PAID_FOR = (
-    setting(
-        "--log-retention",
-        "Days that the functions' logs are kept: 1, 3, 5, 7, 14, 30, 60, 90 and more",
-        metavar="DAYS",
-    ),
-    setting("--read-capacity", "The table's read units per second", metavar="UNITS"),
-    setting("--write-capacity", "The table's write units per second", metavar="UNITS"),
-    click.option(
-        "--on-demand/--provisioned",
-        default=None,
-        help="Pay for each request to the table, or for its capacity. [default: provisioned]",
-    ),
-    setting("--memory", "Memory of each function", metavar="MB"),
-    setting(
-        "--architecture",
-        "Processor of the functions; arm64 costs a fifth less",
-    ),
-    setting(
-        "--alarm-topic",
-        "SNS topic to tell of dead letters and of a message that waits too long, or none",
-        metavar="ARN",
-        callback=none_or("sns"),
-    ),
-)
-SETTINGS_OPTIONS = (
-    setting(
-        "--window",
-        "Seconds from a bucket's first event to its refresh",
-        metavar="SECONDS",
-    ),
-    setting(
-        "--min-interval",
-        "Seconds between two refreshes of a share; less than 60 only on this machine",
-        metavar="SECONDS",
-    ),
-    setting("--log-level", "What the functions log"),
-    *PAID_FOR,
-    setting(
-        "--concurrency",
-        "Executions reserved for the aggregator function",
-        metavar="NUMBER",
-    ),
-    setting("--runtime", "Python runtime of the functions", metavar="NAME"),
-    click.option(
-        "--include-gateway-writes/--ignore-gateway-writes",
-        default=None,
-        help="Whether what a Storage Gateway itself writes causes a refresh. [default: ignore]",
-    ),
-    click.option(
-        "--tag",
-        "tags",
-        multiple=True,
-        metavar="K=V",
-        callback=key_value,
-        help="Tag for every resource; repeatable.",
-    ),
-    setting(
-        "--permissions-boundary",
-        "Policy that bounds both roles, or none",
-        metavar="ARN",
-        callback=none_or("iam"),
-    ),
-)
-
-
 @cli.command(
     epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage")
 )
 @bucket_option(
-    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable, adds to those attached."
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Bucket to attach; repeatable, adds to those attached.",
+    told="those attached",
 )
-@click.option("--prefix", help="Only keys that begin so, for the buckets named now; '' for all.")
-@click.option("--suffix", help="Only keys that end so, for the buckets named now; '' for all.")
+@option(
+    "--prefix",
+    metavar="KEY",
+    help="Only keys that begin so, for the buckets named now; '' for all.",
+    told="as before, or all",
+)
+@option(
+    "--suffix",
+    metavar="KEY",
+    help="Only keys that end so, for the buckets named now; '' for all.",
+    told="as before, or all",
+)
 @all_of(SETTINGS_OPTIONS)
-@click.option(
+@option(
     "--adopt",
     is_flag=True,
     help="Take over what has the stack's names but no tags of s3agg, as the blog's scripts made it.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
+@option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
 @aws_options
 def create(
     where: Where,
@@ -365,7 +141,7 @@ def create(
     dry_run: bool,
     **options: Any,
 ) -> int:
-    """Bring the stack to what is asked: make, update, keep.
+    """Make the stack, or bring it to what is asked.
 
     An option that is not given keeps what was asked for before; of a stack that is taken over with --adopt,
     what is deployed.
@@ -403,15 +179,21 @@ def ask(question: str) -> None:
 
 
 @cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
-@bucket_option("--bucket", "buckets", multiple=True, help="Detach only this bucket; repeatable.")
-@click.option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
-@click.option(
+@bucket_option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Detach only this bucket; repeatable.",
+    told="remove the whole stack",
+)
+@option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
+@option(
     "--adopt",
     is_flag=True,
     help="Remove what has the stack's names but no tags of s3agg too, as the blog's scripts made it.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@option("--dry-run", is_flag=True, help="Show what would be removed.")
+@option("--yes", is_flag=True, help="Do not ask.")
 @aws_options
 def delete(
     where: Where, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
@@ -446,10 +228,13 @@ def delete(
 
 
 @cli.command(epilog=examples("s3agg status", "s3agg status --output json"))
-@click.option("--watch", is_flag=True, help="Redraw it every 2 seconds, until Ctrl-C.")
+@option("--watch", is_flag=True, help="Redraw it every 2 seconds, until Ctrl-C.")
 @aws_options
 def status(where: Where, watch: bool) -> int:
-    """Show every resource, window, queue and function; exit 3 if anything is not as declared."""
+    """Show on one screen whether it works.
+
+    Every resource, window and queue, and what happened lately. Exits 3 if anything is not as declared.
+    """
     from s3agg import status as statuses
 
     screen = where.screen()
@@ -470,19 +255,25 @@ def status(where: Where, watch: bool) -> int:
         "s3agg test-upload --bucket my-uploads", "s3agg test-upload --bucket my-uploads --count 50 --keep"
     )
 )
-@bucket_option("--bucket", help="Bucket to upload to; needed if several are attached.")
-@click.option(
-    "--count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Objects to upload."
+@bucket_option(
+    "--bucket", help="Bucket to upload to; needed if several are attached.", told="the one attached"
 )
-@click.option(
+@option("--count", type=click.IntRange(1, 10_000), metavar="NUMBER", default=5, help="Objects to upload.")
+@option(
     "--timeout",
     type=click.IntRange(1),
-    help="Seconds to wait for the refresh. [default: window + --min-interval + 210]",
+    metavar="SECONDS",
+    help="Seconds to wait for the refresh.",
+    told="window + --min-interval + 210",
 )
-@click.option("--keep", is_flag=True, help="Leave the objects in the bucket.")
+@option("--keep", is_flag=True, help="Leave the objects in the bucket.")
 @aws_options
 def test_upload(where: Where, bucket: str | None, count: int, timeout: int | None, keep: bool) -> int:
-    """Upload objects and follow their events through both functions; fail if the refresh does not come."""
+    """Upload objects and follow them to the refresh.
+
+    Their events are followed through both functions; it fails if the refresh does not come. The objects are
+    removed again.
+    """
     from s3agg import deployment, probe
 
     screen = where.screen()
@@ -500,21 +291,21 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
 
 
 @cli.command(epilog=examples("s3agg logs --since 2h --bucket my-uploads", "s3agg logs --follow"))
-@click.option("--follow", is_flag=True, help="Go on with what comes, looking every 2 seconds, until Ctrl-C.")
-@click.option(
+@option("--follow", is_flag=True, help="Go on with what comes, looking every 2 seconds, until Ctrl-C.")
+@option(
     "--since",
     "moment",
     metavar="AGE|TIME",
     default="10m",
-    show_default=True,
     help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z; UTC if it names no zone.",
 )
-@click.option(
+@option(
     "--function",
     type=click.Choice(["aggregator", "refresh"]),
-    help="Only this function's lines. [default: both]",
+    help="Only this function's lines.",
+    told="both",
 )
-@bucket_option("--bucket", help="Only lines that name this bucket. [default: all]")
+@bucket_option("--bucket", help="Only lines that name this bucket.", told="all")
 @aws_options
 def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
     """Show what both functions logged, merged by time.
@@ -535,13 +326,14 @@ def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: 
 
 
 @cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
-@click.option("--dry-run", is_flag=True, help="Show what failed, and why; do nothing about it.")
+@option("--dry-run", is_flag=True, help="Show what failed, and why; do nothing about it.")
 @aws_options
 def redrive(where: Where, dry_run: bool) -> int:
-    """Put what failed after all retries back to work: the messages of the dead-letter queue.
+    """Put what failed after all retries back to work.
 
-    An object event is given to the aggregator function again, a refresh message goes back to its queue. Each
-    leaves the dead-letter queue once that has worked; what is not understood stays there.
+    These are the messages of the dead-letter queue. An object event is given to the aggregator function
+    again, a refresh message goes back to its queue. Each leaves the dead-letter queue once that has worked;
+    what is not understood stays there.
     """
     from s3agg import deployment
     from s3agg import redrive as redrives
@@ -567,20 +359,22 @@ def redrive(where: Where, dry_run: bool) -> int:
     )
 )
 @bucket_option(
-    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable. [default: those attached]"
+    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable.", told="those attached"
 )
-@click.option(
+@option(
     "--permissions-boundary",
     "boundary",
     metavar="ARN",
     callback=none_or("iam"),
-    help="Policy that must bound both roles, or none. [default: as create was asked]",
+    help="Policy that must bound both roles.",
+    told="as create was asked",
+    values="its ARN, or none",
 )
 @aws_options
 def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
-    """Print the IAM policy that whoever runs s3agg needs, for this stack, region and account.
+    """Print the IAM policy that whoever runs s3agg needs.
 
-    It is always JSON, for: aws iam create-policy --policy-document file://operator.json
+    It is for this stack, region and account, and always JSON, for: aws iam create-policy --policy-document file://operator.json
     """
     from s3agg import operator_policy
 
@@ -592,33 +386,37 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
 @cli.command(
     epilog=examples("s3agg cost --objects-per-day 1000 --refreshes-per-day 50", "s3agg cost --measured")
 )
-@click.option(
+@option(
     "--objects-per-day",
     type=click.IntRange(0, MOST_PER_DAY),
     metavar="NUMBER",
-    help="Object events a day, of all buckets. [default: none, say this or --measured]",
+    help="Object events a day, of all buckets; say this or --measured.",
+    told="none",
 )
-@click.option(
+@option(
     "--refreshes-per-day",
     type=click.IntRange(0, MOST_PER_DAY),
     metavar="NUMBER",
-    help="Windows a day that these fall into, each with a refresh."
-    f" [default: as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket]",
+    help="Windows a day that these fall into, each with a refresh.",
+    told=f"as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket",
 )
-@click.option(
+@option(
     "--measured",
     is_flag=True,
     help="Take what the stack used in the last 30 days; with --bucket, what was done to these buckets.",
 )
 @bucket_option(
-    "--bucket", "buckets", multiple=True, help="Bucket with request metrics, for --measured; repeatable."
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Bucket with request metrics, for --measured; repeatable.",
+    told="what the stack used",
 )
-@click.option(
+@option(
     "--prices",
     "named",
     metavar="NAME|FILE",
     default=settings.PRICE_TABLES[-1],
-    show_default=True,
     help=f"Prices of {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
 )
 @all_of(PAID_FOR)
@@ -632,7 +430,9 @@ def cost(
     named: str,
     **options: Any,
 ) -> int:
-    """Tell what a month costs, item by item, beside what it costs by the blog's rule.
+    """Tell what a month costs, item by item.
+
+    Beside it stands what it costs by the blog's rule.
 
     An estimate from --objects-per-day asks AWS nothing. With --measured, an option that is not given is as
     the stack has it.
@@ -670,7 +470,9 @@ def cost(
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print what makes a shell complete s3agg's commands and options, and names of buckets and stacks.
+    """Print what makes a shell complete s3agg.
+
+    It completes commands and options, and the names of buckets and stacks.
 
     Put its output where the shell reads it at its start: ~/.bashrc or ~/.zshrc, or the folder below.
     """
@@ -687,21 +489,22 @@ def completion(shell: str) -> int:
         "s3agg template --window 300 --zips build > template.yaml",
     )
 )
-@bucket_option("--bucket", metavar="BUCKET", help="Bucket to attach, as the default of its parameter.")
+@bucket_option("--bucket", help="Bucket to attach, as the default of its parameter.", told="no default")
 @all_of(SETTINGS_OPTIONS)
-@click.option(
+@option(
     "--zips",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the functions' zips there, to be put into the bucket that the parameter CodeBucket"
-    " names; else their code is inline.",
+    help="Write the functions' zips there, to be put into the bucket that the parameter CodeBucket names.",
+    told="code inline",
 )
 @stack_option
 def template(bucket: str | None, zips: Path | None, stack: str, **options: Any) -> None:
-    """Print the stack that create makes as a CloudFormation template, in YAML.
+    """Print the stack as a CloudFormation template.
 
-    Its parameters are the bucket, the window and the log level. Deploy it with: aws cloudformation deploy
-    --template-file template.yaml --capabilities CAPABILITY_NAMED_IAM --stack-name NAME
+    It is what create makes, in YAML. Its parameters are the bucket, the window and the log level. Deploy it
+    with: aws cloudformation deploy --template-file template.yaml --stack-name NAME --capabilities
+    CAPABILITY_NAMED_IAM
 
     It cannot attach the bucket: the command that does is told on stderr. AWS is not asked.
     """
@@ -719,11 +522,13 @@ def template(bucket: str | None, zips: Path | None, stack: str, **options: Any) 
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), default=4566, show_default=True, help="Port; 0 for a free one."
+@option(
+    "--port", type=click.IntRange(0, 65_535), default=4566, metavar="PORT", help="Port; 0 for a free one."
 )
 def local(port: int) -> int:
-    """Run AWS on this machine, in the foreground and on loopback only, until Ctrl-C.
+    """Run AWS on this machine, until Ctrl-C.
+
+    It runs in the foreground, and on loopback only.
 
     Needs the extra: pip install 's3agg[local]'
     """
@@ -740,16 +545,14 @@ def local(port: int) -> int:
 
 
 @cli.command(epilog=examples("s3agg demo", "s3agg demo --count 200 --window 10"))
-@click.option(
-    "--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Objects to upload."
-)
-@click.option(
-    "--window", type=click.IntRange(1, 600), default=5, show_default=True, help="Window in seconds."
-)
+@option("--count", type=click.IntRange(1, 1000), metavar="NUMBER", default=20, help="Objects to upload.")
+@option("--window", type=click.IntRange(1, 600), metavar="SECONDS", default=5, help="Window in seconds.")
 @output_option
 @verbose_option
 def demo(count: int, window: int, output: str, verbose: bool) -> int:
-    """Show all of it on this machine: create, upload, refresh, status, delete. No AWS account needed.
+    """Show all of it on this machine; needs no AWS account.
+
+    It makes a stack, uploads, waits for the refresh, shows the status, and removes all of it again.
 
     Needs the extra: pip install 's3agg[local]'
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from moto.core.models import MockAWS
 
-from s3agg.cli import Behind, cli, main
+from s3agg.cli import cli, main
+from s3agg.options import Behind
 from tests.support import blog
 from tests.support.aws import (
     REGION,
@@ -119,6 +123,43 @@ def test_help_tells_of_every_option_and_shows_two_examples(shell: Shell, command
     assert ran.code == 0
     assert all(option.opts[0] in ran.out for option in cli.commands[command].params)
     assert ran.out.partition("Examples:")[2].count(f"s3agg {command}") == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_example_in_the_help_is_a_right_use_of_the_command(command: str) -> None:
+    lines = re.findall(r"s3agg ([^\n>)]+)", str(cli.commands[command].epilog))
+
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        context = cli.commands[name].make_context(name, arguments, obj=Behind())
+        assert context.params
+
+
+OPTIONS = [
+    (command, option)
+    for command in COMMANDS
+    for option in cli.commands[command].params
+    if isinstance(option, click.Option)
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), OPTIONS, ids=[f"{each[0]} {each[1].opts[0]}" for each in OPTIONS]
+)
+def test_every_option_tells_its_unit_its_default_and_its_range(command: str, option: click.Option) -> None:
+    context = click.Context(cli.commands[command])
+    words, told = option.get_help_record(context) or ("", "")
+
+    assert "default: " in told
+    assert words.split()[-1] not in {"TEXT", "INTEGER", "RANGE", "DIRECTORY"}
+    if isinstance(option.type, click.IntRange):
+        assert re.search(r"; \d+ (to \d+|or more)\]", told)
+
+
+def test_no_commands_first_line_is_cut_off_in_the_list_of_commands(shell: Shell) -> None:
+    ran = shell("--help")
+
+    assert "..." not in ran.out.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

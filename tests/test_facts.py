@@ -23,7 +23,8 @@ from moto.core.models import MockAWS
 from s3agg import assets
 from s3agg import stack as stacks
 from s3agg.aws import Aws
-from s3agg.cli import Behind, main
+from s3agg.cli import main
+from s3agg.options import Behind
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import Names, Settings
 from tests.support.aws import (

@@ -24,6 +24,7 @@ FLOORS = (
     {"preflight", "status", "probe", "redrive", "operator_policy", "logs", "cost", "completion", "template"},
     {"demo"},
     {"render/*"},
+    {"options"},
     {"cli", "__main__"},
 )
 MAY_IMPORT_ITS_OWN_FLOOR = {"demo", "__main__"}
