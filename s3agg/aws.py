@@ -346,7 +346,7 @@ class Aws:
         """Try until it gives something: first soon, then slower, down to once a second.
 
         Errors among `refusals` mean "not yet". When patience ends, the last of them is raised, or
-        S3aggError if there was none. `what` completes the sentence "waiting for …"; where it is known how
+        S3aggError if there was none. `what` completes the sentence "waiting for ..."; where it is known how
         long it can take, `at_most_s`, that is counted down.
         """
         started = self.clock.monotonic()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.e2e.support import PATIENCE_S, Cli
+from tests.e2e.support import Cli
+
+MINUTE_S = 60
 
 # A process of its own: it takes the new terminal for its controlling one, where codes are asked for.
 ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
@@ -35,7 +38,7 @@ class Terminal:
         """Wait for the end; the exit code and all that was shown."""
         while self._read():
             pass
-        return self.process.wait(PATIENCE_S), self.screen.decode()
+        return self.process.wait(MINUTE_S), self.screen.decode()
 
     def _read(self) -> bool:
         assert self.process.stdout is not None
@@ -56,9 +59,12 @@ def terminal(cli: Cli, *arguments: str) -> Iterator[Terminal]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    patience = threading.Timer(MINUTE_S, process.kill)  # what is waited for may never be shown
+    patience.start()
     try:
         yield Terminal(process)
     finally:
+        patience.cancel()
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):

@@ -135,7 +135,7 @@ def test_colour_that_is_not_wanted_is_not_forced(place: Place, variables: Mappin
 
 def test_a_status_is_watched_without_colour(place: Place) -> None:
     with terminal(place.cli.set(NO_COLOR="1"), "status", "--watch") as watched:
-        watched.read_until("Functions")
+        watched.read_until("resource")
         watched.type("\x03")
         code, screen = watched.end()
 
