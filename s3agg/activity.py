@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 from s3agg.aws import Aws
@@ -19,6 +19,13 @@ COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
     "ApproximateNumberOfMessagesNotVisible",
 )
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; the refresh function waits for the rest
+
+# What the functions' lines say, at level INFO; these levels hide them.
+HIDING_LEVELS = {"WARN", "ERROR"}
+EVENT = "for bucket: "  # of an event that the aggregator has heeded; it is one of these two
+SENT = "Sending refresh request for bucket: "
+SKIPPED = "Refresh for bucket: "
+COMPLETE = "Refresh complete for bucket: "
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class BucketActivity:
     last_refresh: datetime | None = None  # start of the last complete one
     shares: tuple[str, ...] = ()
     pending: bool = False  # a window was closed and its refresh is not finished
+    not_before: datetime | None = None  # no refresh before this; of a pending one, when it is given up
     keys: KeyFilter | None = None  # what its rule was asked to be for; None if it is not known to be attached
 
 
@@ -69,36 +77,12 @@ class LogLine:
     id: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True)
-class Invocations:
-    """How often a function ran, failed and was held back, within `hours` until now."""
-
-    function: str
-    hours: int
-    invocations: int
-    errors: int
-    throttles: int
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric of CloudWatch's; `of` are its dimensions."""
-
-    namespace: str
-    name: str
-    of: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Summed:
-    """The sums of some metrics, and how many hours ago the first of their values was; 0 if there is none."""
-
-    sums: Mapping[str, float]
-    hours: float
-
-
 def from_ms(milliseconds: float) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+
+
+def to_ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 def items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
@@ -136,6 +120,7 @@ def _activity(aws: Aws, item: Mapping[str, Any]) -> BucketActivity:
             for share in sorted(item.get("shares", {}).get("SS", ()))
         ),
         pending="pending" in item,
+        not_before=moment("not_before"),
         keys=_keys(item.get("attached", {}).get("M")),
     )
 
@@ -228,74 +213,25 @@ def queue_depth(aws: Aws, queue: Queue) -> QueueDepth | None:
 
 def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
     """The lines of a log group since then (ms since 1970), the oldest first; none if there is no group."""
-    pattern: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
-    pages = aws.logs.get_paginator("filter_log_events").paginate(
-        logGroupName=group, startTime=since, **pattern
-    )
+    for page in log_pages(aws, group, since, containing=containing):
+        yield from page
+
+
+def log_pages(
+    aws: Aws, group: str, since: int, *, until: int | None = None, containing: str = ""
+) -> Iterator[list[LogLine]]:
+    """The lines of a log group since then, and before `until`, as CloudWatch Logs pages them."""
+    more: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
+    if until is not None:
+        more["endTime"] = until - 1  # CloudWatch's includes it
+    pages = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **more)
     try:
         for page in pages:
-            for event in page["events"]:
-                # The filter is CloudWatch's; emulators take it less literally.
-                if containing in event.get("message", ""):
-                    # MiniStack gives no ids.
-                    known_by = event.get("eventId") or repr(event)
-                    yield LogLine(event["timestamp"], event["message"].rstrip(), known_by)
+            # The filter is CloudWatch's; emulators take it less literally. And MiniStack gives no ids.
+            yield [
+                LogLine(event["timestamp"], event["message"].rstrip(), event.get("eventId") or repr(event))
+                for event in page["events"]
+                if containing in event.get("message", "")
+            ]
     except aws.logs.exceptions.ResourceNotFoundException:
         return
-
-
-def invocations(aws: Aws, functions: Sequence[str], hours: int) -> list[Invocations]:
-    """What CloudWatch counted of the functions in the last hours."""
-    names = ("Invocations", "Errors", "Throttles")
-    metrics = {
-        f"q{number}_{name.lower()}": Metric("AWS/Lambda", name, {"FunctionName": function})
-        for number, function in enumerate(functions)
-        for name in names
-    }
-    sums = summed(aws, metrics, hours).sums
-    return [
-        Invocations(function, hours, *(round(sums[f"q{number}_{name.lower()}"]) for name in names))
-        for number, function in enumerate(functions)
-    ]
-
-
-def summed(aws: Aws, metrics: Mapping[str, Metric], hours: int) -> Summed:
-    """Sum metrics over the last hours; their keys are ids of ours, `[a-z][a-z0-9_]*`."""
-    now = from_ms(aws.clock.time() * 1000)
-    queries: list[Any] = [
-        {
-            "Id": each,
-            "MetricStat": {
-                "Metric": {
-                    "Namespace": metric.namespace,
-                    "MetricName": metric.name,
-                    "Dimensions": [{"Name": name, "Value": value} for name, value in metric.of.items()],
-                },
-                "Period": 3600,
-                "Stat": "Sum",
-            },
-        }
-        for each, metric in metrics.items()
-    ]
-    sums = dict.fromkeys(metrics, 0.0)
-    times = [now]
-    pages = aws.cloudwatch.get_paginator("get_metric_data").paginate(
-        MetricDataQueries=queries, StartTime=now - timedelta(hours=hours), EndTime=now
-    )
-    for page in pages:
-        for result in page["MetricDataResults"]:
-            sums[result["Id"]] += sum(result["Values"])
-            times += result.get("Timestamps", ())
-    return Summed(sums, (now - min(times)).total_seconds() / 3600)
-
-
-def metrics_of(aws: Aws, namespace: str, of: Mapping[str, str]) -> list[Metric]:
-    """The metrics that have had values of late (two weeks) and these among their dimensions."""
-    pages = aws.cloudwatch.get_paginator("list_metrics").paginate(
-        Namespace=namespace, Dimensions=[{"Name": name, "Value": value} for name, value in of.items()]
-    )
-    return [
-        Metric(namespace, each["MetricName"], {one["Name"]: one["Value"] for one in each["Dimensions"]})
-        for page in pages
-        for each in page["Metrics"]
-    ]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_storagegateway import StorageGatewayClient
     from mypy_boto3_sts import STSClient
 
 T = TypeVar("T")
@@ -259,6 +260,10 @@ class Aws:
         return self.client("sqs")  # type: ignore[no-any-return]
 
     @property
+    def storage_gateway(self) -> StorageGatewayClient:
+        return self.client("storagegateway")  # type: ignore[no-any-return]
+
+    @property
     def sts(self) -> STSClient:
         return self.client("sts")  # type: ignore[no-any-return]
 
@@ -372,6 +377,11 @@ class Aws:
                 left = "" if at_most_s is None else f"at most {max(at_most_s - waited, 0):.0f} s more"
                 self.waiting(f"waiting for {what} ({left or f'{waited:.0f} s'})")
             self.clock.sleep(next(growing))
+
+
+def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """The items in their order, `size` at a time."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def pauses(soonest: float) -> Iterator[float]:

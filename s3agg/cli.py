@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
-WATCH_S = 2
 MOST_PER_DAY = 1_000_000_000
 
 
@@ -465,10 +464,8 @@ def status(where: Where, watch: bool) -> int:
         return 0 if read.as_declared else NOT_AS_DECLARED
     if where.output == "json" or not screen.out.is_terminal:
         raise UsageProblem("--watch redraws a terminal, which this is not", "Leave it away")
-    with screen.live_status() as redraw, suppress(KeyboardInterrupt):
-        while True:
-            redraw(statuses.read(aws, where.names))
-            aws.clock.sleep(WATCH_S)
+    with suppress(KeyboardInterrupt):
+        screen.watch_status(statuses.watch(aws, where.names))
     return 0
 
 

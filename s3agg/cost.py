@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from s3agg import activity, bill, deployment
-from s3agg.activity import Metric
+from s3agg import bill, deployment, metrics
 from s3agg.aws import Aws
 from s3agg.bill import Bill, Usage
 from s3agg.deployment import Request
 from s3agg.errors import S3aggError
+from s3agg.metrics import Metric
 from s3agg.prices import Prices
 from s3agg.refusals import doing
 from s3agg.settings import Names, Settings, check_bucket_name
@@ -31,7 +31,7 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
         raise S3aggError(nothing.problem, "Measure a bucket with --bucket, or say --objects-per-day")
     stack = deployed.stack
     with doing(f"reading the metrics of stack {names.stack}"):
-        summed = activity.summed(aws, _metrics(stack), bill.HOURS)
+        summed = metrics.summed(aws, _metrics(stack), bill.HOURS)
     if not summed.hours:
         raise S3aggError(
             f"CloudWatch has no metrics of the stack {names.stack} yet",
@@ -100,9 +100,9 @@ def of_buckets(
 def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
     """How many objects are written and removed in a day, and over how many hours that was measured."""
     with doing(f"reading the request metrics of bucket {bucket}"):
-        of_bucket = activity.metrics_of(aws, "AWS/S3", {"BucketName": bucket})
-        metrics = {f"m{number}": each for number, each in enumerate(of_bucket) if each.name in UPLOADS}
-        summed = activity.summed(aws, metrics, bill.HOURS) if metrics else None
+        of_bucket = metrics.metrics_of(aws, "AWS/S3", {"BucketName": bucket})
+        wanted = {f"m{number}": each for number, each in enumerate(of_bucket) if each.name in UPLOADS}
+        summed = metrics.summed(aws, wanted, bill.HOURS) if wanted else None
     if summed is None or not summed.hours:
         raise S3aggError(
             f"Bucket {bucket} has no request metrics of the last two weeks",
@@ -110,8 +110,8 @@ def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
             f" put-bucket-metrics-configuration --bucket {bucket} --id {EVERYTHING}"
             f" --metrics-configuration Id={EVERYTHING}. Or say --objects-per-day",
         )
-    by_filter = dict.fromkeys((each.of["FilterId"] for each in metrics.values()), 0.0)
-    for each, metric in metrics.items():
+    by_filter = dict.fromkeys((each.of["FilterId"] for each in wanted.values()), 0.0)
+    for each, metric in wanted.items():
         by_filter[metric.of["FilterId"]] += summed.sums[each]
     most = max(by_filter.values())  # filters may overlap, and one for the whole bucket has all
     return most * _to_a_month(summed.hours) / bill.DAYS, summed.hours

@@ -85,6 +85,13 @@ class Deployment:
         """Which keys the bucket is known to be attached with, whatever its rule says."""
         return self.activity.get(bucket, BucketActivity(bucket)).keys
 
+    @property
+    def log_level(self) -> str:
+        """What the aggregator really logs, whatever was asked for."""
+        found = self.found.get(self.stack.aggregator.key)
+        asked = self.stack.settings.log_level
+        return found.properties.get("variable LOG_LEVEL", asked) if found else asked
+
     def plan(self) -> Plan:
         """What brings AWS to what is declared."""
         return engine.plan(self.stack.resources, self.found, adopt=self.adopt)

@@ -124,7 +124,7 @@ class _Log:
 
 
 def _group(names: Names, function: Function) -> str:
-    return f"/aws/lambda/{names.aggregator if function == 'aggregator' else names.refresher}"
+    return log_groups.log_group_of(names.aggregator if function == "aggregator" else names.refresher)
 
 
 def _names(entry: Entry, bucket: str) -> bool:

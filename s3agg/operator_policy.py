@@ -87,8 +87,12 @@ def document(stack: Stack) -> Document:
     Whoever attaches other policies to our roles, or ours to others, detaches them before `s3agg delete`.
     """
     parts = (_iam, _table_and_queues, _functions, _watching, _buckets)
-    statements = [statement for part in parts for statement in part(stack)]
-    return {"Version": "2012-10-17", "Statement": [*statements, _everywhere()]}
+    statements = [*(statement for part in parts for statement in part(stack)), _everywhere()]
+    made: Document = {"Version": "2012-10-17", "Statement": statements}
+    if length(made) > LONGEST_MANAGED:
+        for statement in statements:
+            del statement["Sid"]  # which only people need
+    return made
 
 
 def _allow(sid: str, resources: Sequence[str], *actions: str, **condition: dict[str, Any]) -> Document:
@@ -251,6 +255,12 @@ def _watching(stack: Stack) -> Iterator[Document]:
         "cloudwatch:PutMetricAlarm",
         "cloudwatch:TagResource",
     )
+    yield _allow(
+        "FileShares",
+        [stack.table.place.arn("storagegateway", "share/*")],
+        "storagegateway:DescribeNFSFileShares",
+        "storagegateway:DescribeSMBFileShares",
+    )
     # By names too, it is judged as of all alarms.
     yield _allow("FindAlarms", [stack.table.place.arn("cloudwatch", "alarm:*")], "cloudwatch:DescribeAlarms")
 
@@ -270,7 +280,8 @@ def _buckets(stack: Stack) -> Iterator[Document]:
 def _everywhere() -> Document:
     """What reads only, and what AWS knows no narrower resource for.
 
-    Metrics, an account's quotas and a list of triggers have no ARNs; log groups have, but not to be found by.
+    Metrics, an account's quotas, lists of triggers and of file shares have no ARNs; log groups have, but not
+    to be found by.
     """
     return _allow(
         "Unscoped",
@@ -280,4 +291,5 @@ def _everywhere() -> Document:
         "lambda:GetAccountSettings",
         "lambda:ListEventSourceMappings",
         "logs:DescribeLogGroups",
+        "storagegateway:ListFileShares",
     )

@@ -13,8 +13,17 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity
-from s3agg.activity import BucketActivity, LogLine, Window, from_ms
-from s3agg.aws import Aws, pauses
+from s3agg.activity import (
+    COMPLETE,
+    HIDING_LEVELS,
+    SENT,
+    SKIPPED,
+    BucketActivity,
+    LogLine,
+    from_ms,
+    to_ms,
+)
+from s3agg.aws import Aws, batches, pauses
 from s3agg.deployment import Deployment
 from s3agg.refusals import doing
 from s3agg.resources.lambda_ import Function
@@ -23,40 +32,56 @@ from s3agg.stack import REFRESH_TIMEOUT_S, Stack
 
 NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
 CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our lines from others
+SETTLING_S = 2.0  # that --min-interval is exceeded by
 REFRESH_TAKES_S = 2.15  # at least, from a window's end: the function waits 2 s of it (DESIGN 2)
 SOONEST_S = 0.3  # after the first look: CloudWatch Logs takes five of them a second, of all of an account
 TICK_S = 1.0  # of the countdown to a window's end
-HIDING_LEVELS = {"WARN", "ERROR"}
 
-SENT = "Sending refresh request for bucket: "
-SKIPPED = "Refresh for bucket: "
-COMPLETE = re.compile(r"Refresh complete for bucket: (\S+), started: (\d+), shares: (\S+)")
+COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (\S+)")
 
 Became = Literal["uploaded", "opened the window", "in the window"]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What became of one uploaded object."""
+    """What became of one uploaded object, so many s after the upload began."""
 
     key: str
     became: Became
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What the probe waits for now, and for how long it has, in s."""
-
-    what: str
     seconds: float
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What the probe waits for now, and for how long it has, in s; of a window, how much of it has passed."""
+
+    what: str
+    seconds: float
+    passed: float | None = None  # 0 to 1
+
+
+@dataclass(frozen=True)
 class Refresh:
-    """One complete refresh; no shares means that none is mapped to the bucket."""
+    """One complete refresh; no shares means that none is mapped to the bucket.
+
+    Where the log level hides the functions' lines, nothing tells when it was complete.
+    """
 
     start: datetime
     shares: tuple[str, ...]
+    complete: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A step on the way from the upload to the refresh, and how many s after the upload began it was taken.
+
+    Uploads are told by the clock here, what the functions do by theirs.
+    """
+
+    what: str
+    time: datetime
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -68,12 +93,14 @@ class Report:
     opened_windows: int | None
     within_window: int | None
     refreshes: tuple[Refresh, ...]
+    hops: tuple[Hop, ...]
+    objects: tuple[Seen, ...]
     seconds: float
     ok: bool
     notes: tuple[str, ...]
 
 
-Event = Seen | Waiting | Report
+Event = Seen | Waiting | Refresh | Report
 
 
 def default_timeout(stack: Stack) -> int:
@@ -96,7 +123,7 @@ def run(
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
     try:
         yield from probe.upload(count)
-        level = _log_level(deployment)
+        level = deployment.log_level
         if level in HIDING_LEVELS:
             found = yield from probe.watch_table(timeout)
             probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
@@ -110,11 +137,17 @@ def run(
     yield probe.report(ok=found)
 
 
-def _log_level(deployment: Deployment) -> str:
-    """What the aggregator really logs, whatever was asked for."""
-    found = deployment.found.get(deployment.stack.aggregator.key)
-    asked = deployment.stack.settings.log_level
-    return found.properties.get("variable LOG_LEVEL", asked) if found else asked
+@dataclass(frozen=True)
+class _Span:
+    """Something to wait for, until `end` on the monotonic clock; it lasts `longest` s at most."""
+
+    what: str
+    end: float
+    longest: float
+
+    def waiting(self, now: float, left: float) -> Waiting:
+        still = self.end - now
+        return Waiting(f"{self.what} in {still:.0f} s", left, max(1 - still / self.longest, 0))
 
 
 @dataclass
@@ -127,9 +160,12 @@ class _Probe:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     started: float = 0
     uploaded: dict[str, str | None] = field(default_factory=dict)  # version ids by key
-    became: dict[str, Became] = field(default_factory=dict)
-    first_handled_at: int = 0  # when the first event was handled, ms since 1970
-    handled_at: int = 0  # when the last one was
+    objects: dict[str, Seen] = field(default_factory=dict)
+    became: dict[str, Became] = field(default_factory=dict)  # of those whose events were handled
+    uploaded_at: list[int] = field(default_factory=list)  # ms since 1970, as what follows
+    handled_at: list[int] = field(default_factory=list)  # when events were
+    opened_at: int | None = None  # when the first of them opened a window
+    due: datetime | None = None  # when that window was to close
     refreshes: list[Refresh] = field(default_factory=list)
     hidden: bool = False
     notes: list[str] = field(default_factory=list)
@@ -153,7 +189,7 @@ class _Probe:
         prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
         names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
 
-        def put(key: str) -> None:
+        def put(key: str) -> Seen:
             answer = self.aws.s3.put_object(
                 Bucket=self.bucket,
                 Key=key,
@@ -161,11 +197,18 @@ class _Probe:
                 ExpectedBucketOwner=self.notification.place.account,
             )
             self.uploaded[key] = answer.get("VersionId")
+            self.uploaded_at.append(self.now_ms)
+            return Seen(key, "uploaded", self.after(self.now_ms))
 
-        with doing(f"uploading to bucket {self.bucket}"):
-            self.aws.side_by_side(put, names)
-        for key in names:
-            yield Seen(key, "uploaded")
+        for some in batches(names, self.aws.workers):
+            with doing(f"uploading to bucket {self.bucket}"):
+                put_now = self.aws.side_by_side(put, some)
+            self.objects.update({each.key: each for each in put_now})
+            yield from put_now
+
+    def after(self, at: int) -> float:
+        """How many s after the upload began that was, ms since 1970."""
+        return round(at / 1000 - self.started, 1) + 0.0  # -0.0 is for nobody
 
     def follow_logs(self, timeout: float) -> Generator[Event, None, bool]:
         """Follow each event by the functions' log lines; whether a refresh came after the last of them."""
@@ -176,10 +219,11 @@ class _Probe:
                 " A new rule of a bucket can take minutes to work: try again."
             )
             return False
-        yield from self.wait_for_the_window(self.item().window, deadline)
+        yield from self.wait_while_there_is_nothing_to_see(self.item(), deadline)
         if not (yield from self.poll(self.see_refresh_of_all, lambda: "the refresh", deadline)):
             self.notes.append(f"No refresh came within {timeout:.0f} s; see what s3agg status says.")
             return False
+        yield self.refreshes[-1]
         return True
 
     def watch_table(self, timeout: float) -> Generator[Event, None, bool]:
@@ -194,7 +238,7 @@ class _Probe:
             if quiet and item.last_refresh is not None and item.last_refresh > uploaded_at:
                 self.refreshes.append(Refresh(item.last_refresh, item.shares))
                 return True
-            yield from self.wait_for_the_window(item.window, deadline)
+            yield from self.wait_while_there_is_nothing_to_see(item, deadline)
             return False
 
         found = yield from self.poll(see_item, lambda: "the refresh", deadline)
@@ -218,18 +262,27 @@ class _Probe:
             yield Waiting(what(), left)
             self.aws.clock.sleep(min(next(growing), left))
 
-    def wait_for_the_window(self, window: Window, deadline: float) -> Iterator[Event]:
-        """Wait until the refresh of the window can have come, if it is open; nobody is asked meanwhile."""
-        if window.closes_at is None:
+    def wait_while_there_is_nothing_to_see(self, item: BucketActivity, deadline: float) -> Iterator[Event]:
+        """Wait until the refresh of an open window can have come; nobody is asked meanwhile."""
+        if item.window.closes_at is None:
             return
-        clock = self.aws.clock
-        # No longer than a window lasts, however far the functions' clock is from ours.
-        closing = min(window.closes_at.timestamp() - clock.time(), self.stack.settings.window)
-        till = clock.monotonic() + closing + REFRESH_TAKES_S
-        while (still := till - clock.monotonic()) > 0 and (left := deadline - clock.monotonic()) > 0:
-            closing = still - REFRESH_TAKES_S
-            yield Waiting(f"the window to close in {closing:.0f} s" if closing > 0 else "the refresh", left)
-            clock.sleep(min(still, TICK_S, left))
+        self.due = item.window.closes_at
+        clock, settings = self.aws.clock, self.stack.settings
+        now = clock.monotonic()
+
+        def span(what: str, end: datetime, longest: float) -> _Span:
+            # No longer than it may last, however far the functions' clock is from ours.
+            return _Span(what, now + min(end.timestamp() - clock.time(), longest), longest)
+
+        spans = [span("the window to close", item.window.closes_at, settings.window)]
+        if item.not_before is not None and not item.pending:
+            what = "the last refresh to be long enough ago"
+            spans.append(span(what, item.not_before, settings.min_interval + SETTLING_S))
+        till = max(each.end for each in spans) + REFRESH_TAKES_S
+        while (now := clock.monotonic()) < till and (left := deadline - now) > 0:
+            ahead = [each.waiting(now, left) for each in spans if each.end > now]
+            yield ahead[0] if ahead else Waiting("the refresh", left)
+            clock.sleep(min(till - now, TICK_S, left))
 
     @property
     def missing(self) -> int:
@@ -253,28 +306,29 @@ class _Probe:
                 continue
             if SENT in message:
                 self.became[key] = "opened the window"
+                self.opened_at = min(self.opened_at or line.time, line.time)
             elif SKIPPED in message and key not in self.became:
                 self.became[key] = "in the window"
             else:
                 continue
-            self.first_handled_at = min(self.first_handled_at or line.time, line.time)
-            self.handled_at = max(self.handled_at, line.time)
-            yield Seen(key, self.became[key])
+            self.handled_at.append(line.time)
+            self.objects[key] = Seen(key, self.became[key], self.after(line.time))
+            yield self.objects[key]
         return not self.missing
 
     def see_refreshes(self) -> bool:
         """Collect the bucket's refreshes since the upload; whether one started after the last event."""
-        lines = self.lines(self.stack.refresher, f"Refresh complete for bucket: {self.bucket},")
+        lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.bucket},")
         found = [self.refresh_of(line) for line in lines]
-        self.refreshes = [each for each in found if each and each.start >= from_ms(self.first_handled_at)]
-        return any(refresh.start >= from_ms(self.handled_at) for refresh in self.refreshes)
+        self.refreshes = [each for each in found if each and each.start >= from_ms(min(self.handled_at))]
+        return any(refresh.start >= from_ms(max(self.handled_at)) for refresh in self.refreshes)
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
-        match = COMPLETE.search(line.message)
+        match = COMPLETED.search(line.message)
         if match is None or match[1] != self.bucket:
             return None
         shares = () if match[3] == "none" else tuple(match[3].split(","))
-        return Refresh(from_ms(int(match[2])), shares)
+        return Refresh(from_ms(int(match[2])), shares, from_ms(line.time))
 
     def lines(self, function: Function, containing: str) -> list[LogLine]:
         with doing(f"reading the log of function {function.name}"):
@@ -299,6 +353,25 @@ class _Probe:
 
         self.aws.side_by_side(remove, list(self.uploaded))
 
+    def hops(self) -> Iterator[Hop]:
+        def hop(what: str, at: datetime) -> Hop:
+            return Hop(what, at, self.after(to_ms(at)))
+
+        yield hop("upload began", from_ms(int(self.started * 1000)))
+        yield hop("last object uploaded", from_ms(max(self.uploaded_at)))
+        if self.handled_at:
+            yield hop("first event handled", from_ms(min(self.handled_at)))
+        if self.opened_at is not None:
+            yield hop("window opened", from_ms(self.opened_at))
+        if len(self.handled_at) > 1:
+            yield hop("last event handled", from_ms(max(self.handled_at)))
+        if self.due is not None:
+            yield hop("window due", self.due)
+        for refresh in self.refreshes:
+            yield hop("refresh began", refresh.start)
+            if refresh.complete is not None:
+                yield hop("refresh complete", refresh.complete)
+
     def report(self, *, ok: bool) -> Report:
         if ok and not any(refresh.shares for refresh in self.refreshes):
             self.notes.append(
@@ -311,6 +384,8 @@ class _Probe:
             opened_windows=None if self.hidden else became.count("opened the window"),
             within_window=None if self.hidden else became.count("in the window"),
             refreshes=tuple(self.refreshes),
+            hops=tuple(sorted(self.hops(), key=lambda hop: hop.time)),
+            objects=tuple(self.objects.values()),
             seconds=round(self.aws.clock.time() - self.started, 1),
             ok=ok,
             notes=tuple(self.notes),

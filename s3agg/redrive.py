@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import activity, engine
 from s3agg.activity import from_ms
-from s3agg.aws import Aws
+from s3agg.aws import Aws, batches
 from s3agg.deployment import Deployment
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
@@ -289,8 +289,7 @@ class _Redrive:
                 return len(batch)
             return len(answer.get("Failed", []))
 
-        batches = [handles[start : start + BATCH] for start in range(0, len(handles), BATCH)]
-        if hidden := sum(self.aws.side_by_side(give, batches)):
+        if hidden := sum(self.aws.side_by_side(give, batches(handles, BATCH))):
             self.aws.warn(
                 f"Not all was given back to queue {self.stack.dead_letters.name}:"
                 f" {hidden} more will be back by themselves, within {HIDDEN_S} s"

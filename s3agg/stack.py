@@ -11,7 +11,7 @@ from s3agg.resources.cloudwatch import QueueAlarm
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.iam import Policy, Role
 from s3agg.resources.lambda_ import EventSourceMapping, Function, Permission
-from s3agg.resources.logs import LogGroup
+from s3agg.resources.logs import LogGroup, log_group_of
 from s3agg.resources.resource import Resource
 from s3agg.resources.s3 import KeyFilter, Notification
 from s3agg.resources.sqs import Queue
@@ -111,7 +111,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
     gateway = policy(names.gateway_policy, "sgw-refresh")
 
     def log_group(function: str) -> LogGroup:
-        return LogGroup(place, f"/aws/lambda/{function}", tags, retention=settings.log_retention)
+        return LogGroup(place, log_group_of(function), tags, retention=settings.log_retention)
 
     aggregator = Function(
         place,

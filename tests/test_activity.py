@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3agg import activity
-from s3agg.activity import BucketActivity, Invocations, LogLine, QueueDepth, Window
+from s3agg.activity import BucketActivity, LogLine, QueueDepth, Window
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.sqs import Queue
 from s3agg.settings import STACK_TAG
@@ -149,31 +149,13 @@ def test_log_lines_can_be_those_that_contain_a_text(world: World) -> None:
     assert list(activity.log_lines(world.aws, GROUP, 0, "refresh [a]")) == lines[:1]
 
 
+def test_log_lines_can_end_before_a_moment(world: World) -> None:
+    now = int(datetime.now(timezone.utc).timestamp() * 1000)
+    lines = [LogLine(now - 2, "one"), LogLine(now - 1, "two")]
+    write_log(world, *lines)
+
+    assert list(activity.log_pages(world.aws, GROUP, 0, until=now - 1)) == [lines[:1]]
+
+
 def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
     assert list(activity.log_lines(world.aws, GROUP, 0)) == []
-
-
-def test_invocations_are_summed_for_each_function(world: World) -> None:
-    answer = {
-        "MetricDataResults": [
-            {"Id": "q0_invocations", "Values": [5.0, 7.0]},
-            {"Id": "q0_errors", "Values": [1.0]},
-            {"Id": "q1_throttles", "Values": [2.0]},
-        ]
-    }
-    world.wire.answer("cloudwatch:GetMetricData", answer)
-
-    counted = activity.invocations(world.aws, ["One", "Two"], hours=3)
-
-    assert counted == [
-        Invocations("One", 3, invocations=12, errors=1, throttles=0),
-        Invocations("Two", 3, invocations=0, errors=0, throttles=2),
-    ]
-
-
-def test_invocations_are_asked_for_by_the_clock_at_hand(world: World) -> None:
-    activity.invocations(world.aws, ["One"], hours=3)
-
-    (asked,) = world.wire.made("cloudwatch:GetMetricData")
-    assert asked["EndTime"] == activity.from_ms(world.clock.time() * 1000)
-    assert (asked["EndTime"] - asked["StartTime"]).total_seconds() == 3 * 3600

@@ -357,7 +357,7 @@ def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_
     status, dry = aws_shell("status"), aws_shell("create", "--dry-run")
 
     assert (status.code, dry.code) == (3, 3)
-    assert "memory: 128 MB -> 256 MB" in status.out
+    assert "memory is 256 MB, not 128 MB" in status.out
     assert "memory: 256 MB -> 128 MB" in dry.out
 
 

@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import cost, deployment, engine, logs, operator_policy, preflight, prices, probe, redrive, status
+from s3agg import (
+    activity,
+    cost,
+    deployment,
+    engine,
+    logs,
+    operator_policy,
+    preflight,
+    prices,
+    probe,
+    redrive,
+    status,
+)
 from s3agg import stack as stacks
 from s3agg.activity import from_ms
 from s3agg.aws import Place
@@ -78,7 +90,7 @@ class Life:
         self.create(
             Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "write_capacity": 6})
         )
-        status.read(self.world.aws, NAMES)
+        self.look()
         finish(logs.read(self.world.aws, NAMES, since=from_ms(0)))
         self.measure()
         deployed = deployment.read(self.world.aws, NAMES)
@@ -136,6 +148,23 @@ class Life:
         (trigger,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
         aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], BatchSize=5)
 
+    def look(self) -> None:
+        """See a bucket that has a file share of each kind."""
+        shares = [PLACE.arn("storagegateway", f"share/share-{kind}") for kind in ("NFS", "SMB")]
+        self.world.somebody.dynamodb.put_item(
+            TableName=NAMES.table,
+            Item={
+                "BucketName": {"S": BUCKETS[0]},
+                "shares": {"SS": [each.rpartition("/")[2] for each in shares]},
+            },
+        )
+        listed = [{"FileShareARN": each, "FileShareType": each[-3:]} for each in shares]
+        self.world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": listed})
+        for kind in ("NFS", "SMB"):
+            answer: dict[str, Any] = {f"{kind}FileShareInfoList": []}
+            self.world.wire.answer(f"storagegateway:Describe{kind}FileShares", answer)
+        status.read(self.world.aws, NAMES)
+
     def test_upload(self, deployed: Deployment, bucket: str) -> None:
         """Of two objects, one versioned; their events show, their refresh does not."""
         wire = self.world.wire
@@ -145,7 +174,7 @@ class Life:
 
         def lines() -> dict[str, Any]:
             keys = [params["Key"] for params in wire.made("s3:PutObject")]
-            sent = [f"{probe.SENT}{bucket}, timestamp: 1 key={key}" for key in keys]
+            sent = [f"{activity.SENT}{bucket}, timestamp: 1 key={key}" for key in keys]
             return {"events": [{"timestamp": 1, "message": line} for line in sent]}
 
         wire.answer("logs:FilterLogEvents", lines)
@@ -315,7 +344,7 @@ def test_no_action_is_a_pattern_and_only_what_aws_cannot_narrow_is_everywhere() 
 
 
 def test_every_statement_says_what_it_is_for_and_lists_in_order() -> None:
-    statements = printed(BOUNDARY)["Statement"]
+    statements = printed(BOUNDARY, buckets=["any"], names=Names("Abc"))["Statement"]
     sids = [each["Sid"] for each in statements]
     actions = [iam.listed(each["Action"]) for each in statements]
 
@@ -403,10 +432,18 @@ def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
 
 
 def test_it_fits_into_a_managed_policy_with_several_buckets() -> None:
-    buckets = [f"bucket-{number}" for number in range(7)]  # as the README says
+    buckets = [f"bucket-{number}" for number in range(9)]  # as the README says
 
     assert operator_policy.length(printed(buckets=buckets)) <= operator_policy.LONGEST_MANAGED
-    assert operator_policy.length(printed(BOUNDARY, buckets=buckets[:2])) <= operator_policy.LONGEST_MANAGED
+    assert operator_policy.length(printed(BOUNDARY, buckets=buckets[:4])) <= operator_policy.LONGEST_MANAGED
+
+
+def test_what_statements_are_for_is_left_out_where_there_is_no_room_for_it() -> None:
+    few, many = printed(buckets=["any"]), printed(buckets=[f"bucket-{number}" for number in range(9)])
+
+    assert all("Sid" in each for each in few["Statement"])
+    assert not any("Sid" in each for each in many["Statement"])
+    assert [each["Action"] for each in few["Statement"]] == [each["Action"] for each in many["Statement"]]
 
 
 def test_it_warns_when_it_is_too_long_for_a_managed_policy(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from moto.core.models import MockAWS
 
 from s3agg import deployment, engine, preflight, probe
+from s3agg.activity import from_ms
 from s3agg.aws import Aws
 from s3agg.deployment import Request
 from s3agg.probe import Report, Seen
@@ -251,6 +252,71 @@ def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
     waiting = [event.what for event in events if isinstance(event, probe.Waiting)]
     assert waiting[0] == "3 events to reach function S3EventAggregator"
     assert waiting[1:3] == ["the window to close in 10 s", "the window to close in 9 s"]
+
+
+def test_a_refresh_that_may_not_come_yet_is_counted_down_to(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        now = play.clock.time()
+        put_item(play, timestamp=now + 2, opened_by="x", not_before=now + 4)
+
+    events, report = play.run(
+        once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60
+    )
+
+    waiting = [event for event in events if isinstance(event, probe.Waiting)]
+    assert report.ok
+    assert [event.what for event in waiting[1:6]] == [
+        "the window to close in 2 s",
+        "the window to close in 1 s",
+        "the last refresh to be long enough ago in 2 s",
+        "the last refresh to be long enough ago in 1 s",
+        "the refresh",
+    ]
+    assert [event.passed for event in waiting[1:3]] == [
+        pytest.approx(0.6, abs=0.1),
+        pytest.approx(0.8, abs=0.1),
+    ]
+
+
+def test_the_end_of_a_refresh_under_way_is_not_counted_down_to(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        now = play.clock.time()
+        put_item(play, timestamp=now + 1, opened_by="x", pending="token", not_before=now + 90)
+
+    events, _ = play.run(once(open_window, lambda _: None, lambda _: play.refresh()), timeout_s=60)
+
+    assert not [event for event in events if isinstance(event, probe.Waiting) and "long enough" in event.what]
+
+
+def test_each_hop_is_told_with_its_time(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    began = play.clock.time()
+
+    def open_window(keys: list[str]) -> None:
+        play.clock.sleep(1)
+        play.handle(keys)
+        put_item(play, timestamp=began + 3, opened_by="x")
+
+    _, report = play.run(once(open_window, *[lambda _: None] * 4, lambda _: play.refresh()), timeout_s=60)
+
+    hops = {hop.what: hop.seconds for hop in report.hops}
+    assert list(hops) == [
+        *("upload began", "last object uploaded", "first event handled", "window opened"),
+        *("last event handled", "window due", "refresh began", "refresh complete"),
+    ]
+    assert (hops["upload began"], hops["window opened"], hops["window due"]) == (0, 1, 3)
+    assert hops["refresh began"] >= 3
+    assert report.hops[0].time == from_ms(int(began * 1000))
+    assert {(seen.became, seen.seconds) for seen in report.objects} == {
+        ("opened the window", 1),
+        ("in the window", 1),
+    }
 
 
 def test_while_a_window_is_open_aws_is_left_alone(play: Play) -> None:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from itertools import islice
+from typing import Any
 
-from s3agg import engine, preflight, status
+import pytest
+
+from s3agg import status
 from s3agg.activity import QueueDepth
-from s3agg.deployment import Request
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
 from tests.support import aws as support
-from tests.support.aws import World
+from tests.support import deploying
+from tests.support.aws import PLACE, World
 
 world = support.world
 
 NAMES = Names()
 
 
-def make_stack(world: World) -> None:
+def make_stack(world: World, **options: Any) -> None:
     world.bucket("uploads")
-    for _ in engine.apply(
-        world.aws, preflight.check(world.aws, NAMES, Request(("uploads",))).passed().plan()
-    ):
-        pass
+    deploying.create(world, "uploads", **options)
     world.wire.calls.clear()
 
 
@@ -100,6 +101,71 @@ def test_a_buckets_item_tells_of_its_window_shares_and_last_refresh(world: World
     assert bucket.window.closes_at == datetime(2025, 6, 15, 15, 7, 10, tzinfo=timezone.utc)
     assert bucket.last_refresh == datetime(2025, 6, 15, 14, 50, tzinfo=timezone.utc)
     assert [share.rpartition(":")[2] for share in bucket.shares] == ["share/a", "share/b"]
+
+
+def know_a_share(world: World) -> str:
+    """Have a bucket's item name a file share; its ARN."""
+    world.somebody.dynamodb.put_item(
+        TableName="S3EventAggregator", Item={"BucketName": {"S": "uploads"}, "shares": {"SS": ["share-1"]}}
+    )
+    return PLACE.arn("storagegateway", "share/share-1")
+
+
+def test_a_share_that_refreshes_itself_is_told(world: World) -> None:
+    make_stack(world)
+    share = know_a_share(world)
+    listed = {"FileShareInfoList": [{"FileShareARN": share, "FileShareType": "SMB"}]}
+    described = {"FileShareARN": share, "CacheAttributes": {"CacheStaleTimeoutInSeconds": 300}}
+    world.wire.answer("storagegateway:ListFileShares", listed)
+    world.wire.answer("storagegateway:DescribeSMBFileShares", {"SMBFileShareInfoList": [described]})
+
+    assert status.read(world.aws, NAMES).timers == {share: 300}
+
+
+def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(world: World) -> None:
+    make_stack(world)
+    know_a_share(world)
+    world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
+
+    read = status.read(world.aws, NAMES)
+
+    assert (read.healthy, read.timers) == (True, {})
+    assert world.warnings[0].startswith("Whether file shares refresh themselves is not known. While looking")
+
+
+def test_nobody_asks_storage_gateway_where_no_share_is_known(world: World) -> None:
+    make_stack(world)
+    status.read(world.aws, NAMES)
+
+    assert [call for call in world.wire.calls if call.operation.startswith("storagegateway:")] == []
+
+
+def test_watching_sees_the_windows_every_2_s_and_counts_every_30(world: World) -> None:
+    make_stack(world)
+    begun = world.clock.waited
+    seen = list(islice(status.watch(world.aws, NAMES), 17))
+
+    assert {each.healthy for each in seen} == {True}
+    assert world.clock.waited - begun == pytest.approx(16 * 2)
+    assert len(world.wire.made("dynamodb:Scan")) == 17
+    assert len(world.wire.made("cloudwatch:GetMetricData")) == 2
+    assert {each.functions[0].function for each in seen} == {"S3EventAggregator"}
+
+
+def test_a_change_is_seen_at_the_next_look(world: World) -> None:
+    make_stack(world)
+    looks = status.watch(world.aws, NAMES)
+    before = next(looks)
+    world.somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    assert (before.healthy, next(looks).healthy) == (True, False)
+
+
+def test_where_the_log_level_hides_the_lines_nothing_is_told_of_them(world: World) -> None:
+    make_stack(world, log_level="WARN")
+    read = status.read(world.aws, NAMES)
+
+    assert (read.log_level, list(read.aggregated)) == ("WARN", [])
 
 
 def test_an_attached_bucket_without_events_is_there_and_quiet(world: World) -> None:

@@ -57,7 +57,18 @@ class Page:
         if self.as_json:
             self.document(as_object)
         else:
-            self.out.print(as_table())
+            self.print(as_table())
+
+    def print(self, content: RenderableType) -> None:
+        """Print for people; where nobody looks on, without the blanks that fill up rich's lines."""
+        if self.out.is_terminal:
+            self.out.print(content)
+            return
+        with self.out.capture() as printed:
+            self.out.print(content)
+        for line in printed.get().splitlines():
+            self.out.file.write(line.rstrip() + "\n")
+        self.out.file.flush()
 
     def document(self, content: object) -> None:
         """Print a JSON document, for a program whatever --output says."""

@@ -1,29 +1,57 @@
-"""What became of the objects that test-upload uploaded."""
+"""What becomes of the objects that test-upload uploads, and what became of them."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg import probe
-from s3agg.render.words import new_table, plain
+from s3agg.render.words import counted, new_table, plain, share_names
+
+MOST_OBJECTS = 10  # that have a row of their own
+STYLES = {"uploaded": "dim", "opened the window": "bold green", "in the window": "cyan"}
 
 
 def probe_view(report: probe.Report) -> RenderableType:
-    """What became of the uploaded objects."""
-    lines = [
+    """The answer, what became of the objects, and how long each hop took."""
+    parts: list[RenderableType] = [
         Text.assemble(
             ("It works", "bold green") if report.ok else ("It does not work", "bold red"),
-            plain(f": bucket {report.bucket}, {report.seconds:.0f} s"),
+            plain(f": {_summary(report)}, in {report.seconds:.1f} s"),
         )
     ]
-    table = new_table("", "")
-    table.show_header = False
-    table.add_row("objects uploaded", str(report.uploaded))
     if report.opened_windows is not None:
-        table.add_row("opened a window", str(report.opened_windows))
-        table.add_row("fell into a window", str(report.within_window))
-    for refresh in report.refreshes:
-        shares = ", ".join(share.rpartition("/")[2] for share in refresh.shares) or "no file share"
-        table.add_row("refresh", plain(f"{refresh.start:%H:%M:%S} UTC, {shares}"))
-    return Group(*lines, table, *(plain(note) for note in report.notes))
+        parts += ["", objects_table(report.objects)]
+    hops = new_table("after", "", "UTC")
+    hops.columns[0].justify = "right"
+    for hop in report.hops:
+        time = f"{hop.time:%H:%M:%S}.{hop.time.microsecond // 100_000}"
+        hops.add_row(f"{hop.seconds:.1f} s", plain(hop.what), time)
+    parts += ["", hops, *(plain(refreshed(each)) for each in report.refreshes)]
+    return Group(*parts, *(plain(note) for note in report.notes))
+
+
+def _summary(report: probe.Report) -> str:
+    uploads = f"{report.uploaded} upload{'' if report.uploaded == 1 else 's'}"
+    refreshes = f"{len(report.refreshes)} refresh{'' if len(report.refreshes) == 1 else 'es'}"
+    return f"{uploads} to {report.bucket}, {refreshes}"
+
+
+def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:
+    """Some of the objects, a row each; and how many became what, if there are more."""
+    table = new_table("object", "became", "after")
+    table.columns[-1].justify = "right"
+    for each in objects[:MOST_OBJECTS]:
+        table.add_row(plain(each.key), plain(each.became, STYLES[each.became]), f"{each.seconds:.1f} s")
+    if len(objects) > MOST_OBJECTS:
+        became = Counter(each.became for each in objects)
+        return Group(table, plain(f"{len(objects)} in all: {counted(became)}"))
+    return table
+
+
+def refreshed(refresh: probe.Refresh) -> str:
+    """What a refresh has refreshed."""
+    return f"Refreshed: {share_names(refresh.shares) or 'no file share'}"

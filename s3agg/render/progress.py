@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 
 from rich.console import RenderableType
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
 from s3agg import demo, engine, probe, redrive
 from s3agg.render.plan import AFTER
+from s3agg.render.probe import objects_table, refreshed
 from s3agg.render.words import counted, plain
 
+COUNTDOWN_WIDTH = 40
 DURING = {"create": "creating", "update": "updating", "delete": "removing"}
 
 
@@ -22,7 +25,8 @@ class Progress:
         self.waiting = ""
         self.running: dict[tuple[str, str], str] = {}
         self.finished = 0
-        self.objects: dict[str, probe.Became] = {}
+        self.objects: dict[str, probe.Seen] = {}
+        self.passed: float | None = None  # of the window that is waited for, 0 to 1
         self.letters: list[redrive.Outcome] = []
         self.spinner = Spinner("line")
 
@@ -32,15 +36,20 @@ class Progress:
         if isinstance(event, engine.Started | engine.Finished | engine.Failed):
             line = self._fold_change(event)
         elif isinstance(event, probe.Seen):
-            self.objects[event.key] = event.became
+            self.objects[event.key] = event
             line = "" if event.became == "uploaded" else f"{event.key}: {event.became}"
+        elif isinstance(event, probe.Waiting):
+            self.passed = event.passed
+        elif isinstance(event, probe.Refresh):
+            self.waiting, self.passed = "", None
+            line = refreshed(event)
         elif isinstance(event, redrive.DeadLetter):
             self.letters.append(event.outcome)
             if event.outcome in {"done", "stays"}:
                 bucket = f" of bucket {event.bucket}" if event.bucket else ""
                 line = f"{event.kind}{bucket}: {event.outcome}"
         elif isinstance(event, demo.Step):
-            self.running, self.finished, self.objects, self.waiting = {}, 0, {}, ""
+            self.running, self.finished, self.objects, self.waiting, self.passed = {}, 0, {}, "", None
         return line
 
     def _fold_change(self, event: engine.Event) -> str:
@@ -63,11 +72,11 @@ class Progress:
         if self.running:
             rows.add_row("", plain(f"{self.finished} done", "dim"))
         if self.objects:
-            became = list(self.objects.values())
-            counts = [f"{became.count(kind)} {kind}" for kind in dict.fromkeys(became)]
-            rows.add_row(self.spinner, plain(", ".join(counts)))
+            rows.add_row("", objects_table(list(self.objects.values())))
         if self.letters:
             rows.add_row(self.spinner, plain(counted(Counter(self.letters))))
         if self.waiting:
-            rows.add_row("", plain(self.waiting, "dim"))
+            rows.add_row(self.spinner if self.objects else "", plain(self.waiting, "dim"))
+        if self.passed is not None:
+            rows.add_row("", ProgressBar(total=1, completed=self.passed, width=COUNTDOWN_WIDTH))
         return rows

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from typing import TypeVar
 
 from rich.console import Console
@@ -93,9 +94,9 @@ class Screen(Page):
             self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
         elif isinstance(event, Status):
             self.err.print(status_view(event, utc_now()))
-        elif line and (isinstance(event, probe.Seen) or not self.err.is_terminal):
+        elif line and not self.err.is_terminal:
             self.say(line)
-        else:
+        elif not isinstance(event, probe.Seen):  # these are told again at the end
             return line
         return ""
 
@@ -155,11 +156,13 @@ class Screen(Page):
                 self.out.print(log_line(entry), soft_wrap=True)
             self.out.file.flush()
 
-    @contextmanager
-    def live_status(self) -> Iterator[Callable[[Status], None]]:
-        """Redraw a status in place, for --watch."""
+    def watch_status(self, statuses: Iterable[Status]) -> None:
+        """Redraw a status in place, for --watch; the first is read before the screen is taken."""
+        each = iter(statuses)
+        first = next(each)
         with Live(console=self.out, auto_refresh=False, screen=True) as live:
-            yield lambda status: live.update(status_view(status, utc_now()), refresh=True)
+            for status in chain([first], each):
+                live.update(status_view(status, utc_now()), refresh=True)
 
 
 @contextmanager

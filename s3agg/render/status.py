@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from s3agg.activity import BucketActivity
+from s3agg.counts import Counted
+from s3agg.render.chart import Chart
 from s3agg.render.words import (
     STYLES,
     ago,
     dead_letters,
-    difference_lines,
+    drift_lines,
     heading,
+    lasting,
     new_table,
+    number,
     place_of,
     plain,
+    share_names,
 )
 from s3agg.settings import Names
 from s3agg.status import Status
@@ -26,38 +33,15 @@ def status_view(status: Status, now: datetime) -> RenderableType:
     """One screen that answers in its first line whether it is working."""
     if not status.exists:
         return _verdict(status)
-    first: list[RenderableType] = [_verdict(status)]
-    if status.dead_letters:
-        option = Names(status.stack).option
-        first.append(
-            Text(
-                f"{dead_letters(status.dead_letters)}, which failed after all retries:"
-                f" s3agg redrive --dry-run{option} shows what, s3agg redrive{option} puts it back to work."
-            )
-        )
-    resources = new_table("state", "resource", "name", "declared -> found")
-    kinds = list(dict.fromkeys(each.kind for each in status.resources))
-    for each in sorted(status.resources, key=lambda each: kinds.index(each.kind)):
-        row = [plain(each.state, STYLES[each.state]), plain(each.kind), plain(each.name)]
-        resources.add_row(*row, difference_lines(each.differences))
-    if not any(each.differences for each in status.resources):
-        resources.columns.pop()
-    buckets = new_table("bucket", "window", "last refresh", "file shares")
-    for bucket in status.buckets:
-        shares = ", ".join(share.rpartition("/")[2] for share in bucket.shares) or "none known yet"
-        last = f"{ago(now, bucket.last_refresh)}" if bucket.last_refresh else "never"
-        buckets.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
-    queues = new_table("queue", "waiting", "delayed", "in flight")
-    for queue in status.queues:
-        queues.add_row(plain(queue.name), str(queue.visible), str(queue.delayed), str(queue.in_flight))
-    functions = new_table("function", "last", "invocations", "errors", "throttles")
-    for ran in status.functions:
-        counts = (str(ran.invocations), str(ran.errors), str(ran.throttles))
-        functions.add_row(plain(ran.function), f"{ran.hours} h", *counts)
-    parts: list[RenderableType] = [*first, heading("Resources"), resources]
-    for title, table in (("Buckets", buckets), ("Queues", queues), ("Functions", functions)):
-        if table.row_count:
-            parts += [heading(title), table]
+    parts: list[RenderableType] = [_verdict(status), *_advice(status)]
+    parts += [heading("Resources"), _resources(status)]
+    if status.buckets:
+        parts += [heading("Buckets"), _buckets(status, now), *_timers(status)]
+    if status.queues:
+        parts += [heading("Queues"), _queues(status)]
+    parts += [heading("Lately"), _lately(status)]
+    if not status.aggregated:
+        parts.append(plain(f"The log level {status.log_level} hides events and refreshes.", "dim"))
     return Group(*parts)
 
 
@@ -77,8 +61,122 @@ def _verdict(status: Status) -> Text:
     return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
 
 
+def _advice(status: Status) -> list[Text]:
+    """What to do about what is not as it should be."""
+    option = Names(status.stack).option
+    states = {resource.state for resource in status.resources}
+    lines = []
+    if status.dead_letters:
+        lines.append(
+            f"{dead_letters(status.dead_letters)}, which failed after all retries:"
+            f" s3agg redrive --dry-run{option} shows what, s3agg redrive{option} puts it back to work."
+        )
+    if states & {"missing", "drifted"}:
+        lines.append(f"s3agg create{option} makes what is missing, and brings back what has drifted.")
+    if "foreign" in states:
+        lines.append(
+            f"What is foreign has our name and not our tag: s3agg create --adopt --dry-run{option} shows what"
+            " taking it over would change."
+        )
+    return [plain(line) for line in lines]
+
+
+def _resources(status: Status) -> Table:
+    """What is as declared, a row for each kind; what is not, a row for each, with what it has drifted to."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for each in status.resources:
+        if each.state != "ok":
+            words = Text("\n").join([plain(each.name), *drift_lines(each.differences)])
+            table.add_row(plain(each.state, STYLES[each.state]), plain(each.kind), words)
+    fine: dict[str, list[str]] = {}
+    for each in status.resources:
+        if each.state == "ok":
+            fine.setdefault(each.kind, []).append(each.name)
+    for kind, names in fine.items():
+        table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))
+    table.columns[-1].overflow = "fold"
+    return table
+
+
+def _buckets(status: Status, now: datetime) -> Table:
+    table = new_table("bucket", "window", "last refresh", "file shares")
+    for bucket in status.buckets:
+        last = ago(now, bucket.last_refresh) if bucket.last_refresh else "never"
+        shares = share_names(bucket.shares) or "none known yet"
+        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
+    return table
+
+
 def _window(now: datetime, bucket: BucketActivity) -> Text:
     if bucket.window.open and bucket.window.closes_at is not None:
         left = (bucket.window.closes_at - now).total_seconds()
-        return Text(f"open, closes in {left:.0f} s" if left > 0 else f"open, due for {-left:.0f} s")
+        words = f"open, closes in {left:.0f} s" if left > 0 else f"open, due for {-left:.0f} s"
+        if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
+            words += f", refresh in {(bucket.not_before - now).total_seconds():.0f} s"
+        return Text(words)
     return Text("closed, refresh under way" if bucket.pending else "closed")
+
+
+def _timers(status: Status) -> list[Text]:
+    """Who may not need this at all."""
+    by_seconds: dict[int, list[str]] = {}
+    for share, seconds in status.timers.items():
+        by_seconds.setdefault(seconds, []).append(share)
+    return [
+        Text.assemble(
+            (
+                f"{share_names(shares)} {'refreshes itself' if len(shares) == 1 else 'refresh themselves'}",
+                "yellow",
+            ),
+            f" when a folder is opened that was listed more than {lasting(seconds)} ago"
+            " (CacheStaleTimeoutInSeconds). Where that is fresh enough, you may not need this stack.",
+        )
+        for seconds, shares in by_seconds.items()
+    ]
+
+
+def _queues(status: Status) -> Table:
+    table = new_table("queue", "waiting", "delayed", "in flight")
+    for queue in status.queues:
+        table.add_row(plain(queue.name), *map(number, (queue.visible, queue.delayed, queue.in_flight)))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def _lately(status: Status) -> Table:
+    """The last hour beside the last day: what went on, how much, and when."""
+    table = new_table("", "last hour", "to now", "last day", "to now")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for column in (table.columns[0], table.columns[1], table.columns[3]):
+        column.no_wrap = True
+    names = Names(status.stack)
+    if status.aggregated:
+        more = ["" if each.complete else "+" for each in status.aggregated]
+        _add(table, "events", [each.events for each in status.aggregated], more=more)
+        _add(table, "refreshes", [each.refreshes for each in status.aggregated], more=more)
+        hour, day = ([_ratio(each.events_per_refresh), ""] for each in status.aggregated)
+        table.add_row("events per refresh", *hour, *day)
+    for function in dict.fromkeys(each.function for each in status.functions):
+        ran = [each for each in status.functions if each.function == function]
+        table.add_row("aggregator function" if function == names.aggregator else "refresh function")
+        _add(table, "  invocations", [each.invocations for each in ran])
+        _add(table, "  errors", [each.errors for each in ran], "red")
+        _add(table, "  throttles", [each.throttles for each in ran], "yellow")
+    return table
+
+
+def _add(
+    table: Table, what: str, counted: Sequence[Counted], style: str = "cyan", more: Sequence[str] = ("", "")
+) -> None:
+    """A row of totals, each with its chart; in colour if there is anything."""
+    cells: list[RenderableType] = []
+    for each, plus in zip(counted, more, strict=True):
+        shade = style if each.total else "dim"
+        cells += [plain(f"{number(each.total)}{plus}", shade), Chart(each.over_time, shade)]
+    table.add_row(what, *cells)
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}".removesuffix(".0")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from s3agg.resources.resource import Difference  # which imports boto3
 
 LONGEST_VALUE = 60
+MOST_SHARES = 3  # named of a bucket
 STYLES = {
     "ok": "green",
     "missing": "red",
@@ -62,6 +63,14 @@ def difference_lines(differences: Sequence[Difference], *, found_first: bool = F
     return Text("\n").join(lines)
 
 
+def drift_lines(differences: Sequence[Difference]) -> list[Text]:
+    """What has drifted, a sentence each."""
+    return [
+        Text.assemble(plain(each.what), " is ", short(each.found), ", not ", short(each.declared))
+        for each in differences
+    ]
+
+
 def short(value: str) -> Text:
     return plain(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
 
@@ -80,6 +89,24 @@ def ago(now: datetime, then: datetime) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.0f} {name} ago"
     return f"{max(seconds, 0):.0f} s ago"
+
+
+def lasting(seconds: float) -> str:
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{seconds:.0f} s"
+
+
+def number(count: int) -> str:
+    return f"{count:,}".replace(",", " ")
+
+
+def share_names(shares: Sequence[str]) -> str:
+    """The ids of file shares; of many, the first, and how many more."""
+    ids = [share.rpartition("/")[2] for share in shares]
+    more = len(ids) - MOST_SHARES
+    return ", ".join(ids) if more <= 1 else f"{', '.join(ids[:MOST_SHARES])} and {more} more"
 
 
 def counted(counts: Mapping[Any, int]) -> str:

@@ -10,6 +10,11 @@ from s3agg.aws import Aws
 from s3agg.resources.resource import Found, Resource, pairs
 
 
+def log_group_of(function: str) -> str:
+    """Name of the log group that Lambda writes a function's lines to."""
+    return f"/aws/lambda/{function}"
+
+
 @dataclass(frozen=True, eq=False)
 class LogGroup(Resource):
     """A log group; retention in days. Never foreign: a late line makes AWS recreate it untagged."""

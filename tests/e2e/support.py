@@ -202,7 +202,7 @@ class World:
         self.client("s3").create_bucket(Bucket=name)
         return name
 
-    def share(self, bucket: str, *, at: str = "", kind: str = "nfs", gateway: int = 0) -> str:
+    def share(self, bucket: str, *, at: str = "", kind: str = "nfs", gateway: int = 0, **more: Any) -> str:
         """The ARN of a new file share of the bucket, or of the location `at`."""
         create = getattr(self.client("storagegateway"), f"create_{kind}_file_share")
         answer = create(
@@ -210,6 +210,7 @@ class World:
             GatewayARN=f"arn:aws:storagegateway:{REGION}:{ACCOUNT}:gateway/sgw-{gateway:08X}",
             Role=f"arn:aws:iam::{ACCOUNT}:role/StorageGateway",
             LocationARN=at or f"arn:aws:s3:::{bucket}",
+            **more,
         )
         return str(answer["FileShareARN"])
 

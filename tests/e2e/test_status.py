@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from tests.e2e.support import OwnStack, World, eventually
+from tests.support import terminal
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +26,7 @@ def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
     assert ran.code == 0
     assert list(status) == [
         *("stack", "region", "account", "healthy"),
-        *("resources", "buckets", "queues", "functions"),
+        *("resources", "buckets", "queues", "log_level", "functions", "aggregated", "timers"),
     ]
     assert status["stack"] == stack.names.stack
     assert (status["region"], status["account"]) == ("us-east-1", "000000000000")
@@ -33,13 +34,56 @@ def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
     assert {tuple(each) for each in status["resources"]} == {("kind", "name", "arn", "state", "differences")}
     assert {each["state"] for each in status["resources"]} == {"ok"}
     assert all(each["arn"].startswith("arn:aws:") for each in status["resources"])
-    assert set(seen) == {"name", "window", "last_refresh", "shares", "pending", "keys"}
+    assert set(seen) == {
+        *("name", "window", "last_refresh", "shares"),
+        *("pending", "not_before", "keys"),
+    }
     assert (seen["name"], seen["window"]["open"], seen["last_refresh"]) == (bucket, True, None)
     assert closes_at.endswith("Z")
     left = datetime.fromisoformat(closes_at.replace("Z", "+00:00")) - datetime.now(timezone.utc)
     assert timedelta(minutes=8) < left < timedelta(minutes=10)
     assert queue == {"name": stack.names.queue, "visible": 0, "delayed": 1, "in_flight": 0}
+    assert [each["hours"] for each in status["aggregated"]] == [1, 24]
+    assert status["timers"] == {}
     assert dead_letters == {"name": stack.names.dead_letters, "visible": 0, "delayed": 0, "in_flight": 0}
+
+
+def test_status_counts_events_and_refreshes_and_finds_who_may_not_need_it(
+    world: World, stack: OwnStack
+) -> None:
+    bucket = world.bucket()
+    timer = world.share(bucket, CacheAttributes={"CacheStaleTimeoutInSeconds": 300})
+    world.share(bucket)
+    stack.run.must("create", "--bucket", bucket, "--window", "2", "--concurrency", "5")
+    stack.run.must("test-upload", "--count", "3", "--keep")
+
+    status = stack.run.must("status").json
+
+    hour, day = ({**each, "hours": 0} for each in status["aggregated"])
+    assert (hour["events"]["total"], hour["refreshes"]["total"], hour["events_per_refresh"]) == (3, 1, 3)
+    assert sum(hour["events"]["over_time"]) == 3
+    assert (day["events"]["total"], day["refreshes"]["total"]) == (3, 1)
+    assert status["timers"] == {timer: 300}
+
+
+def test_watching_redraws_in_place_and_ends_cleanly_on_ctrl_c(world: World, stack: OwnStack) -> None:
+    bucket = world.bucket()
+    stack.run.must("create", "--bucket", bucket, "--window", "600")
+    cli = stack.run.set(S3AGG_OUTPUT=None)
+    with terminal.running([*cli.command, "status", "--watch"], cli.environment, cli.folder) as watched:
+        watched.look_until(lambda seen: "Healthy" in seen.text)
+        assert "closes in" not in watched.text
+        world.upload(bucket, "file")
+        watched.look_until(lambda seen: "open, closes in" in seen.text)
+        watched.interrupt()
+        code = watched.wait()
+
+    drawn, _, after = watched.written.partition(b"\x1b[?1049l")
+    assert code == 0
+    assert drawn.startswith(b"\x1b[?1049h")
+    assert drawn.count(b"\x1b[2J") <= 1  # wiping the screen is what flickers
+    assert b"\x1b[?25h" in watched.written[watched.written.rindex(b"\x1b[?25l") :]  # the cursor is back
+    assert after.replace(b"\x1b[?25h", b"").strip() == b""
 
 
 def test_status_says_what_is_missing_until_create_mends_it(world: World, stack: OwnStack) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 FIELDS = {
     *("bucket", "uploaded", "opened_windows", "within_window"),
-    *("refreshes", "seconds", "ok", "notes"),
+    *("refreshes", "hops", "objects", "seconds", "ok", "notes"),
 }
 
 
@@ -69,6 +69,13 @@ def test_it_reports_what_became_of_each_object(
     assert refresh["shares"] == [share]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", refresh["start"])
     assert report["seconds"] > 2
+    assert sorted(each["became"] for each in report["objects"]) == ["in the window"] * 4 + [
+        "opened the window"
+    ]
+    assert [hop["seconds"] for hop in report["hops"]] == sorted(hop["seconds"] for hop in report["hops"])
+    assert {"upload began", "window opened", "window due", "refresh complete"} <= {
+        hop["what"] for hop in report["hops"]
+    }
     assert told.stderr.count(": in the window") == 4
     assert world.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 

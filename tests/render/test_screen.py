@@ -2,148 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from rich.console import Console
 
 from s3agg import engine, probe, redrive
-from s3agg.activity import BucketActivity, Invocations, QueueDepth, Window
+from s3agg.activity import BucketActivity, Window
 from s3agg.aws import Call
 from s3agg.errors import S3aggError
 from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
-from s3agg.render.screen import Screen
-from s3agg.render.status import status_view
 from s3agg.resources.logs import LogGroup
-from s3agg.resources.resource import Difference
-from s3agg.status import ResourceStatus, State, Status
 from tests.support.aws import PLACE
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-
-
-def make_screen(*, width: int = 80, terminal: bool = False, as_json: bool = False) -> Screen:
-    """A screen whose two consoles write into memory."""
-
-    def console() -> Console:
-        return Console(file=io.StringIO(), width=width, force_terminal=terminal, highlight=False)
-
-    return Screen(as_json=as_json, out=console(), err=console())
-
-
-def text_of(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def make_status(
-    *resources: ResourceStatus, dead: int = 0, buckets: tuple[BucketActivity, ...] = ()
-) -> Status:
-    return Status(
-        stack="S3EventAggregator",
-        region="eu-west-1",
-        account="123456789012",
-        healthy=not dead and all(resource.state == "ok" for resource in resources),
-        resources=resources,
-        buckets=buckets,
-        queues=(QueueDepth("S3EventAggregatorDeadLetters", dead, 0, 0),),
-        functions=(Invocations("S3EventAggregator", 1, 12, 1, 0),),
-    )
-
-
-def make_resource(
-    state: State = "ok", name: str = "S3EventAggregator", *differences: Difference
-) -> ResourceStatus:
-    return ResourceStatus("table", name, "arn:aws:dynamodb:…", state, differences)
-
-
-def shown(status: Status, width: int = 80) -> str:
-    screen = make_screen(width=width)
-    screen.out.print(status_view(status, NOW))
-    return text_of(screen.out)
-
-
-def test_the_first_line_of_a_status_answers_whether_it_is_working() -> None:
-    first = shown(make_status(make_resource())).splitlines()[0]
-
-    assert first == "Healthy: stack S3EventAggregator in eu-west-1 of account 123456789012"
-
-
-def test_a_status_that_is_not_healthy_says_why_in_its_first_line() -> None:
-    status = make_status(make_resource("missing"), make_resource("drifted"), make_resource("missing"), dead=3)
-
-    first = shown(status, width=120).splitlines()[0]
-
-    assert first.startswith("Not healthy: 2 missing, 1 drifted, 3 dead letters; ")
-
-
-def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
-    status = make_status(make_resource(), dead=2)
-
-    first, second, *_ = shown(status, width=200).splitlines()
-    other = shown(
-        replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)), width=200
-    )
-
-    assert first.startswith("Not healthy: 2 dead letters; ")
-    assert second == (
-        "2 dead letters, which failed after all retries: s3agg redrive --dry-run shows what,"
-        " s3agg redrive puts it back to work."
-    )
-    assert "1 dead letter, which" in other
-    assert "s3agg redrive --stack Other puts" in other
-
-
-def test_drift_is_shown_as_declared_and_found() -> None:
-    drift = Difference("retention", "30 days", "forever")
-
-    assert "retention: 30 days -> forever" in shown(make_status(make_resource("drifted", "x", drift)))
-
-
-def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -> None:
-    lines = shown(make_status(make_resource("missing")), width=200).splitlines()
-
-    assert len(lines) == 1
-    assert lines[0].endswith("make it with s3agg create --bucket BUCKET")
-
-
-@pytest.mark.parametrize(
-    ("bucket", "words"),
-    [
-        (
-            BucketActivity("b", Window(open=True, closes_at=NOW + timedelta(seconds=90))),
-            "open, closes in 90 s",
-        ),
-        (BucketActivity("b", Window(open=True, closes_at=NOW - timedelta(seconds=90))), "open, due for 90 s"),
-        (BucketActivity("b", pending=True), "closed, refresh under way"),
-        (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
-        (BucketActivity("b", last_refresh=NOW - timedelta(hours=5)), "5 h ago"),
-        (BucketActivity("b", last_refresh=NOW - timedelta(days=2)), "2 d ago"),
-        (BucketActivity("b"), "never"),
-        (BucketActivity("b", shares=("arn:aws:storagegateway:eu-west-1:1:share/share-1",)), "share-1"),
-    ],
-)
-def test_a_buckets_window_refresh_and_shares_are_told_in_words(bucket: BucketActivity, words: str) -> None:
-    assert words in shown(make_status(make_resource(), buckets=(bucket,)))
-
-
-@pytest.mark.parametrize("width", [60, 80, 200])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    drift = Difference("document", "x" * 500, "y" * 500)
-    status = make_status(make_resource("drifted", "N" * 150, drift), buckets=(BucketActivity("b" * 63),))
-
-    assert max(len(line) for line in shown(status, width).splitlines()) <= width
-
-
-def test_names_are_never_taken_for_markup_and_control_characters_are_shown_escaped() -> None:
-    text = shown(make_status(make_resource(name="[red]x[/red]\x1b[31m\nend")))
-
-    assert "[red]x[/red]\\x1b[31m\\nend" in text
+from tests.support.screens import NOW, make_screen, text_of
+from tests.support.statuses import make_resource, make_status
 
 
 def test_without_a_terminal_there_are_no_escape_sequences() -> None:
@@ -237,9 +111,9 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
 def test_the_last_event_is_the_result() -> None:
     screen = make_screen()
 
-    assert screen.watch([probe.Seen("a", "uploaded"), probe.Seen("a", "in the window")]) == probe.Seen(
-        "a", "in the window"
-    )
+    last = probe.Seen("a", "in the window", 1)
+
+    assert screen.watch([probe.Seen("a", "uploaded", 0), last]) == last
     assert screen.watch([]) is None
 
 
@@ -248,41 +122,6 @@ def test_a_traced_call_tells_what_was_called_and_how_long_it_took() -> None:
     screen.trace(Call("sqs", "CreateQueue", "Q", 12.4, "request-1", ""))
 
     assert text_of(screen.err) == "    12 ms  sqs CreateQueue Q  request-1\n"
-
-
-def make_report(**differing: object) -> probe.Report:
-    values: dict[str, object] = {
-        "bucket": "b",
-        "uploaded": 5,
-        "opened_windows": 1,
-        "within_window": 4,
-        "refreshes": (
-            probe.Refresh(datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc), ("arn:x:share/share-1",)),
-        ),
-        "seconds": 9.0,
-        "ok": True,
-        "notes": (),
-    }
-    return probe.Report(**{**values, **differing})  # type: ignore[arg-type]  # by name
-
-
-def test_a_report_tells_counts_refreshes_and_notes() -> None:
-    screen = make_screen()
-    screen.probe(make_report(notes=("One thing.",)))
-    words = text_of(screen.out).split()
-
-    assert " ".join(words) == (
-        "It works: bucket b, 9 s objects uploaded 5 opened a window 1 fell into a window 4"
-        " refresh 03:04:05 UTC, share-1 One thing."
-    )
-
-
-def test_counts_that_the_log_level_hides_are_left_out() -> None:
-    screen = make_screen()
-    screen.probe(make_report(opened_windows=None, within_window=None, ok=False))
-
-    assert "window" not in text_of(screen.out)
-    assert text_of(screen.out).startswith("It does not work: bucket b")
 
 
 def make_letter(**differing: object) -> redrive.DeadLetter:

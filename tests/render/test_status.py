@@ -1,0 +1,212 @@
+"""What `status` shows of a stack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from s3agg.activity import BucketActivity, QueueDepth, Window
+from s3agg.counts import Aggregated
+from s3agg.render.status import status_view
+from s3agg.resources.resource import Difference
+from s3agg.status import Status
+from tests.support.screens import NOW, make_screen, text_of
+from tests.support.statuses import counted, make_resource, make_status
+
+SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-"
+
+
+def shown(status: Status, width: int = 80) -> str:
+    screen = make_screen(width=width)
+    screen.out.print(status_view(status, NOW))
+    return text_of(screen.out)
+
+
+def words(status: Status, width: int = 200) -> str:
+    return " ".join(shown(status, width).split())
+
+
+def test_the_first_line_answers_whether_it_is_working() -> None:
+    first = shown(make_status(make_resource())).splitlines()[0]
+
+    assert first == "Healthy: stack S3EventAggregator in eu-west-1 of account 123456789012"
+
+
+def test_what_is_not_healthy_is_told_in_the_first_line() -> None:
+    status = make_status(make_resource("missing"), make_resource("drifted"), make_resource("missing"), dead=3)
+
+    first = shown(status, width=120).splitlines()[0]
+
+    assert first.startswith("Not healthy: 2 missing, 1 drifted, 3 dead letters; ")
+
+
+def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
+    status = make_status(make_resource(), dead=2)
+
+    first, second, *_ = shown(status, width=200).splitlines()
+    other = shown(
+        replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)), width=200
+    )
+
+    assert first.startswith("Not healthy: 2 dead letters; ")
+    assert second == (
+        "2 dead letters, which failed after all retries: s3agg redrive --dry-run shows what,"
+        " s3agg redrive puts it back to work."
+    )
+    assert "1 dead letter, which" in other
+    assert "s3agg redrive --stack Other puts" in other
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        ("missing", "s3agg create --stack Other makes what is missing"),
+        ("drifted", "s3agg create --stack Other makes what is missing, and brings back"),
+        ("foreign", "s3agg create --adopt --dry-run --stack Other shows"),
+    ],
+)
+def test_what_is_not_as_declared_is_followed_by_the_command_that_mends_it(state: str, command: str) -> None:
+    status = make_status(make_resource(), make_resource(state))  # type: ignore[arg-type]  # a State
+
+    assert command in words(replace(status, stack="Other"))
+
+
+def test_what_is_as_declared_needs_no_advice() -> None:
+    assert "s3agg " not in shown(make_status(make_resource()))
+
+
+def test_resources_that_are_as_declared_share_a_row_with_their_kind() -> None:
+    queues = [make_resource("ok", name, kind="queue") for name in ("One", "Two")]
+    lines = shown(make_status(make_resource(), *queues)).splitlines()
+
+    assert [line.split() for line in lines[3:5]] == [
+        ["ok", "table", "S3EventAggregator"],
+        ["ok", "queue", "One,", "Two"],
+    ]
+
+
+def test_what_has_drifted_comes_first_and_is_told_in_words() -> None:
+    drift = Difference("retention", "30 days", "forever")
+    status = make_status(make_resource(), make_resource("drifted", "x", drift, kind="log group"))
+    lines = shown(status).splitlines()
+    begin = lines.index("Resources") + 1
+
+    assert lines[begin].split() == ["drifted", "log", "group", "x"]
+    assert lines[begin + 1].strip() == "retention is forever, not 30 days"
+    assert lines[begin + 2].split() == ["ok", "table", "S3EventAggregator"]
+
+
+def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -> None:
+    lines = shown(make_status(make_resource("missing")), width=200).splitlines()
+
+    assert len(lines) == 1
+    assert lines[0].endswith("make it with s3agg create --bucket BUCKET")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "told"),
+    [
+        (
+            BucketActivity("b", Window(open=True, closes_at=NOW + timedelta(seconds=90))),
+            "open, closes in 90 s",
+        ),
+        (BucketActivity("b", Window(open=True, closes_at=NOW - timedelta(seconds=90))), "open, due for 90 s"),
+        (BucketActivity("b", pending=True), "closed, refresh under way"),
+        (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
+        (BucketActivity("b", last_refresh=NOW - timedelta(hours=5)), "5 h ago"),
+        (BucketActivity("b", last_refresh=NOW - timedelta(days=2)), "2 d ago"),
+        (BucketActivity("b"), "never"),
+        (BucketActivity("b", shares=(f"{SHARE}1",)), "share-1"),
+        (
+            BucketActivity("b", shares=tuple(f"{SHARE}{n}" for n in range(4))),
+            "share-0, share-1, share-2, share-3",
+        ),
+        (
+            BucketActivity("b", shares=tuple(f"{SHARE}{n}" for n in range(250))),
+            "share-0, share-1, share-2 and 247 more",
+        ),
+    ],
+)
+def test_a_buckets_window_refresh_and_shares_are_told_in_words(bucket: BucketActivity, told: str) -> None:
+    assert told in words(make_status(make_resource(), buckets=(bucket,)))
+
+
+def test_who_has_file_shares_that_refresh_themselves_is_told_that_this_may_do() -> None:
+    timers = {f"{SHARE}1": 300, f"{SHARE}2": 86400, f"{SHARE}3": 300}
+    text = words(make_status(make_resource(), buckets=(BucketActivity("b"),), timers=timers))
+
+    assert (
+        "share-1, share-3 refresh themselves when a folder is opened that was listed more than 5 min ago"
+        in text
+    )
+    assert "share-2 refreshes itself when a folder is opened that was listed more than 1 d ago" in text
+
+
+def test_the_last_hour_and_day_tell_of_events_refreshes_and_events_per_refresh() -> None:
+    hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
+    day = Aggregated(24, counted(24, 12000), counted(24, 12), events_per_refresh=1000, complete=True)
+    lines = [
+        line.split() for line in shown(make_status(make_resource(), aggregated=(hour, day))).splitlines()
+    ]
+
+    assert ["events", "30", "▁" * 11 + "█", "12", "000", "▁" * 23 + "█"] in lines
+    assert ["refreshes", "4", "▁" * 11 + "█", "12", "▁" * 23 + "█"] in lines
+    assert ["events", "per", "refresh", "7.5", "1000"] in lines
+
+
+def test_what_is_counted_in_part_only_is_told_to_be_more() -> None:
+    hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
+    day = Aggregated(24, counted(24, 50000), counted(24, 12), events_per_refresh=None, complete=False)
+    text = words(make_status(make_resource(), aggregated=(hour, day)), width=80)
+
+    assert "50 000+" in text
+    assert "events per refresh 7.5 - " in text
+
+
+def test_a_log_level_that_hides_events_is_told_instead() -> None:
+    text = words(make_status(make_resource()))
+
+    assert "The log level WARN hides events and refreshes." in text
+    assert "events per refresh" not in text
+
+
+def test_functions_are_told_of_with_their_errors_and_throttles() -> None:
+    lines = [line.split()[:3] for line in shown(make_status(make_resource())).splitlines()]
+    begin = lines.index(["aggregator", "function"])
+
+    assert [line[:2] for line in lines[begin + 1 : begin + 4]] == [
+        ["invocations", "1"],
+        ["errors", "1"],
+        ["throttles", "0"],
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    drift = Difference("document", "x" * 500, "y" * 500)
+    hour = Aggregated(1, counted(1, 1_000_000), counted(1, 60), events_per_refresh=16666.7, complete=True)
+    day = Aggregated(24, counted(24, 24_000_000), counted(24, 1440), None, complete=False)
+    status = make_status(
+        make_resource("drifted", "N" * 150, drift),
+        buckets=(BucketActivity("b" * 63),),
+        aggregated=(hour, day),
+        timers={f"{SHARE}{'1' * 90}": 300},
+    )
+
+    assert max(len(line) for line in shown(status, width).splitlines()) <= width
+
+
+def test_a_console_that_has_no_bars_gets_ascii() -> None:
+    screen = make_screen(encoding="cp1252")
+    screen.out.print(status_view(make_status(make_resource()), NOW))
+
+    assert text_of(screen.out).isascii()
+    assert "___________#" in text_of(screen.out)
+
+
+def test_names_are_never_taken_for_markup_and_control_characters_are_shown_escaped() -> None:
+    text = shown(make_status(make_resource(name="[red]x[/red]\x1b[31m\nend")))
+
+    assert "[red]x[/red]\\x1b[31m\\nend" in text

@@ -1,0 +1,49 @@
+"""Made-up statuses of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from s3agg.activity import BucketActivity, QueueDepth
+from s3agg.counts import Aggregated, Counted, Invocations
+from s3agg.resources.resource import Difference
+from s3agg.status import ResourceStatus, State, Status
+
+
+def make_status(
+    *resources: ResourceStatus,
+    dead: int = 0,
+    buckets: tuple[BucketActivity, ...] = (),
+    aggregated: tuple[Aggregated, ...] = (),
+    timers: Mapping[str, int] | None = None,
+) -> Status:
+    return Status(
+        stack="S3EventAggregator",
+        region="eu-west-1",
+        account="123456789012",
+        healthy=not dead and all(resource.state == "ok" for resource in resources),
+        resources=resources,
+        buckets=buckets,
+        queues=(QueueDepth("S3EventAggregatorDeadLetters", dead, 0, 0),),
+        log_level="INFO" if aggregated else "WARN",
+        functions=tuple(
+            Invocations(
+                "S3EventAggregator", hours, counted(hours, 1204), counted(hours, 1), counted(hours, 0)
+            )
+            for hours in (1, 24)
+        ),
+        aggregated=aggregated,
+        timers=timers or {},
+    )
+
+
+def make_resource(
+    state: State = "ok", name: str = "S3EventAggregator", *differences: Difference, kind: str = "table"
+) -> ResourceStatus:
+    return ResourceStatus(kind, name, "arn:aws:dynamodb:…", state, differences)
+
+
+def counted(hours: int, total: int) -> Counted:
+    """So many, all of them now."""
+    parts = {1: 12, 24: 24}[hours]
+    return Counted(total, (*[0] * (parts - 1), total))
