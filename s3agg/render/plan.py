@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from s3agg.deployment import Deployment
 from s3agg.engine import Change, Plan
@@ -25,14 +26,15 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool) -> RenderableT
     if not shown:
         return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
     words = AFTER if done else BEFORE
-    table = new_table("", "resource", "name", "found -> declared")
+    table = new_table("", "resource", "name")
     for change in shown:
         word = words.get(change.action, change.action)
         resource = change.resource
-        row = [plain(word, STYLES.get(word, "")), plain(resource.kind), plain(resource.name)]
-        table.add_row(*row, difference_lines(change.differences, found_first=True))
-    if not any(change.differences for change in shown):
-        table.columns.pop()
+        # What differs stands below the name: beside it there would be too little room for either.
+        words_below = difference_lines(change.differences, found_first=True)
+        words_below.stylize("dim")
+        name = Text("\n").join([plain(resource.name), *([words_below] if change.differences else [])])
+        table.add_row(plain(word, STYLES.get(word, "")), plain(resource.kind), name)
     kept = len(plan.changes) - len(shown)
     verb = "Done" if done else "To do"
     return Group(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import pytest
 
 from s3agg.local import ACCOUNT
 from tests.e2e.support import Cli, Ran, World, user
-from tests.e2e.terminal import terminal
+from tests.support.terminal import running
 
 pytestmark = pytest.mark.e2e
 
@@ -289,12 +290,14 @@ def test_no_code_is_asked_for_where_there_is_no_terminal(with_mfa: Home) -> None
 
 
 def test_a_code_is_asked_for_on_a_terminal_and_once_for_several_commands(with_mfa: Home) -> None:
-    with terminal(with_mfa.cli, "status", "--profile", "work") as asked:
-        asked.read_until("MFA code for")
-        asked.type("123456\n")
-        code, screen = asked.end()
+    cli = with_mfa.cli
+    command = [*cli.command, "status", "--profile", "work"]
+    with running(command, cli.environment, cli.folder) as terminal:
+        terminal.look_until(lambda terminal: "MFA code for" in terminal.text)
+        os.write(terminal.keyboard, b"123456\n")
+        code = terminal.wait()
     again = with_mfa.cli("status", "--profile", "work")
 
     assert code == NOT_THERE
-    assert "123456" not in screen
+    assert b"123456" not in terminal.written
     assert (again.code, again.stderr) == (NOT_THERE, "")
