@@ -24,6 +24,7 @@ from s3agg.assets import runs_handlers
 from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.local import REGION
 from s3agg.local.session import of_nobody
+from s3agg.profiles import obtaining, remember_codes, unlock
 from s3agg.refusals import Refusal, doing
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Aws:
         self._endpoints = dict(endpoints or {})
         with doing("setting up"):
             self._session = session or botocore.session.Session(profile=profile)
+            if session is None:
+                remember_codes(self._session)
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -156,9 +159,12 @@ class Aws:
         region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
         if not region:
             raise self._not_set_up()
-        with doing("finding out whose credentials these are"):
+        with obtaining(self._session, "finding out whose credentials these are"):
+            credentials = self._session.get_credentials()
             sts = self.sts
             self._make_clients_ahead()
+            if credentials is not None:
+                unlock(credentials)
             try:
                 arn = sts.get_caller_identity()["Arn"]
             except KeyError as error:  # botocore's reader, of a document that is somebody else's
@@ -189,7 +195,8 @@ class Aws:
         """The service's client, made at its first use (boto3 does not make two at once safely)."""
         with self._lock:
             if service not in self._clients:
-                with doing("setting up"):
+                with obtaining(self._session, "setting up"):
+                    self._session.get_credentials()  # whose ValueErrors are not about the endpoint
                     self._clients[service] = self._make_client(service)
                     # Two threads at once would make two of each class, and one is not caught as the other.
                     _ = self._clients[service].exceptions
@@ -344,7 +351,7 @@ class Aws:
         """Try until it gives something: first soon, then slower, down to once a second.
 
         Errors among `refusals` mean "not yet". When patience ends, the last of them is raised, or
-        S3aggError if there was none. `what` completes the sentence "waiting for …"; where it is known how
+        S3aggError if there was none. `what` completes the sentence "waiting for ..."; where it is known how
         long it can take, `at_most_s`, that is counted down.
         """
         started = self.clock.monotonic()

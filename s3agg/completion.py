@@ -15,6 +15,7 @@ from typing import Literal
 import botocore.session
 
 from s3agg.aws import Aws
+from s3agg.profiles import wants_codes
 from s3agg.settings import STACK_TAG
 
 PATIENCE_S = 2.0  # that a shell is kept waiting
@@ -35,7 +36,7 @@ def names(
 
     def ask() -> list[str]:
         asking = session or botocore.session.Session(profile=profile)
-        if _would_ask_for_a_code(asking):
+        if wants_codes(asking):
             return []
         aws = Aws(session=asking, region=region, endpoint_url=endpoint_url)
         found = _buckets(aws) if of == "buckets" else _stacks(aws)
@@ -59,18 +60,6 @@ def in_time(ask: Callable[[], list[str]], patience_s: float = PATIENCE_S) -> lis
     with suppress(queue.Empty):
         return answers.get(timeout=patience_s)
     return []
-
-
-def _would_ask_for_a_code(session: botocore.session.Session) -> bool:
-    """Whether botocore would ask on the terminal for a code of MFA, for the profile or what it builds on."""
-    profiles = session.full_config["profiles"]
-    seen, name = set[str](), session.get_config_variable("profile") or "default"
-    while name in profiles and name not in seen:
-        if "mfa_serial" in profiles[name]:
-            return True
-        seen.add(name)
-        name = profiles[name].get("source_profile")
-    return False
 
 
 def _buckets(aws: Aws) -> list[str]:

@@ -12,6 +12,8 @@ from botocore.parsers import ResponseParserError
 
 from s3agg.errors import S3aggError, UsageProblem
 
+SSO_LOGIN = "aws sso login"
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -42,12 +44,15 @@ def said(error: exceptions.ClientError) -> str:
 
 
 @contextmanager
-def doing(what: str) -> Iterator[None]:
-    """Turn whatever AWS or botocore refuses in here into one line about `what` was being done."""
+def doing(what: str, log_in: str = SSO_LOGIN) -> Iterator[None]:
+    """Turn whatever AWS or botocore refuses in here into one line about `what` was being done.
+
+    `log_in` is the command that starts an SSO session for whoever does it.
+    """
     try:
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
-        raise explain(error, what) from error
+        raise explain(error, what, log_in) from error
     except ResponseParserError as error:
         raise S3aggError(
             f"While {what}: what answers there is not AWS", "Check the network, --region and --endpoint-url"
@@ -58,10 +63,8 @@ NO_CREDENTIALS = (
     exceptions.NoCredentialsError,
     exceptions.PartialCredentialsError,
     exceptions.CredentialRetrievalError,
-    exceptions.TokenRetrievalError,
-    exceptions.SSOError,
-    exceptions.UnauthorizedSSOTokenError,
 )
+LOGGED_OUT = (exceptions.TokenRetrievalError, exceptions.SSOError)
 UNREACHABLE = (
     exceptions.EndpointConnectionError,
     exceptions.ConnectTimeoutError,
@@ -70,7 +73,7 @@ UNREACHABLE = (
     exceptions.ProxyConnectionError,
     exceptions.SSLError,
 )
-LOG_IN = "Log in again (aws sso login), or name another --profile"
+LOG_IN = "Log in again (aws sso login), set a new session's keys and token, or name another --profile"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 UNKNOWN_KEY = {
     "AuthFailure",
@@ -130,8 +133,12 @@ def next_step(error: exceptions.ClientError) -> str:
     return next((step for refusal, step in NEXT if refusal.matches(error)), "")
 
 
-def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str) -> S3aggError:
+def explain(
+    error: exceptions.BotoCoreError | exceptions.ClientError, what: str, log_in: str = SSO_LOGIN
+) -> S3aggError:
     """Say in plain words what was being done, what AWS said and what to do next."""
+    if isinstance(error, exceptions.ClientError):
+        return _explain_refusal(error, what)
     told = " ".join(str(error).split())
     problem = f"While {what}: {told}"
     if isinstance(error, exceptions.ProfileNotFound):
@@ -140,12 +147,18 @@ def explain(error: exceptions.BotoCoreError | exceptions.ClientError, what: str)
         return UsageProblem(str(error), "Check --region")
     if isinstance(error, exceptions.NoRegionError):
         return UsageProblem("No region is set", "Name one: --region, AWS_REGION, or the profile's")
+    if isinstance(error, LOGGED_OUT):
+        return S3aggError(f"You are not logged in: {told}", f"Log in: {log_in}")
     if isinstance(error, NO_CREDENTIALS):
         return S3aggError(f"No AWS credentials: {told}", "Run aws configure, or name a --profile")
+    if isinstance(error, exceptions.InvalidConfigError):
+        return S3aggError(told, "Mend that in the AWS configuration, or name another --profile")
     if isinstance(error, UNREACHABLE):
         return S3aggError(problem, "Check the network, --region and --endpoint-url")
-    if not isinstance(error, exceptions.ClientError):
-        return S3aggError(problem)
+    return S3aggError(problem)
+
+
+def _explain_refusal(error: exceptions.ClientError, what: str) -> S3aggError:
     code = error.response.get("Error", {}).get("Code", "")
     words = " ".join(said(error).split()).rstrip(".")
     if code in EXPIRED:

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "s3agg"
 FLOORS = (
     {"errors"},
     {"assets", "refusals", "local/*"},
+    {"profiles"},
     {"aws", "settings"},
     {"resources/*", "prices/*"},
     {"activity", "bill", "metrics", "file_shares"},

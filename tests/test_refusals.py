@@ -28,6 +28,25 @@ from tests.support.aws import HOSTILE, refusal
             "aws configure",
             1,
         ),
+        (
+            exceptions.SSOTokenLoadError(error_msg="Token for corp does not exist"),
+            "You are not logged in: Error loading SSO Token: Token for corp",
+            "Log in: aws sso login",
+            1,
+        ),
+        (exceptions.UnauthorizedSSOTokenError(), "You are not logged in", "Log in: aws sso login", 1),
+        (
+            exceptions.TokenRetrievalError(provider="sso", error_msg=HOSTILE),
+            "You are not logged in",
+            "Log in: aws sso login",
+            1,
+        ),
+        (
+            exceptions.InvalidConfigError(error_msg=HOSTILE),
+            "a message of several lines",
+            "Mend that in the AWS configuration",
+            1,
+        ),
         (exceptions.NoRegionError(), "No region is set", "--region", 2),
         (exceptions.ProfileNotFound(profile="nope"), "(nope)", "aws configure list-profiles", 2),
         (
@@ -38,7 +57,7 @@ from tests.support.aws import HOSTILE, refusal
         ),
         (exceptions.ReadTimeoutError(endpoint_url="https://sts"), "While looking", "network", 1),
         (refusal("ExpiredToken"), "The AWS credentials have expired: a message of several lines", "sso", 1),
-        (refusal("RequestExpired"), "have expired", "sso", 1),
+        (refusal("RequestExpired"), "have expired", "a new session's keys and token", 1),
         (refusal("InvalidClientTokenId"), "AWS does not accept these credentials", "--profile", 1),
         (refusal("SignatureDoesNotMatch"), "AWS does not accept these credentials", "--profile", 1),
         (

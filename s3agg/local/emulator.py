@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
-from s3agg.local.loopback import ADDRESS, listen
+from s3agg.local.loopback import ADDRESS, listen, needs_posix
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -85,6 +85,8 @@ class Emulator:
 
     def __enter__(self) -> Self:
         """Start, and return once it answers. Raises `S3aggError` if it does not."""
+        if sys.platform == "win32":  # where nothing that is installed helps
+            raise needs_posix()
         if not self._installed("ministack"):
             raise S3aggError("AWS on this machine needs MiniStack", "Install it: pip install 's3agg[local]'")
         with contextlib.ExitStack() as undo:
@@ -174,7 +176,7 @@ class Emulator:
     def _end(self) -> None:
         """End the process group. It ends by itself, too, once its standard input is closed."""
         process, self._process = self._process, None
-        if process is None:
+        if process is None or sys.platform == "win32":
             return
         try:
             if process.stdin is not None:
@@ -187,7 +189,7 @@ class Emulator:
             process.wait()
 
     def _log_end(self) -> str:
-        if self._log is None:
+        if self._log is None or sys.platform == "win32":
             return ""
         size = os.fstat(self._log.fileno()).st_size
         # pread: a seek would move the server's place in the file too.
@@ -208,6 +210,7 @@ def _answers(port: int) -> bool:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # macOS answers EPERM for a group of the dead.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+    if sys.platform != "win32":
+        # macOS answers EPERM for a group of the dead.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)

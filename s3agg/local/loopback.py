@@ -11,10 +11,15 @@ from s3agg.errors import S3aggError
 ADDRESS = "127.0.0.1"
 
 
+def needs_posix() -> S3aggError:
+    """What a user of Windows is told."""
+    return S3aggError("AWS on this machine needs Linux or macOS", "On Windows, use WSL")
+
+
 def listen(port: int) -> socket.socket:
     """A socket listening on loopback; port 0 is a free one. Raises `S3aggError` when it cannot be had."""
     if os.name != "posix":
-        raise S3aggError("AWS on this machine needs Linux or macOS", "On Windows, use WSL")
+        raise needs_posix()
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         # Without it a port stays taken for a minute after its last connection.

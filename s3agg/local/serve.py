@@ -22,6 +22,9 @@ from typing import Any
 
 from s3agg.local.guard import Guard
 
+if sys.platform == "win32":
+    raise SystemExit("AWS on this machine needs Linux or macOS.")
+
 
 class Ending:
     """Ends the whole process group, functions included, and removes the folder. Called on any thread."""

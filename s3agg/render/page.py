@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping
 
 from rich.console import Console, RenderableType
 
@@ -11,14 +13,36 @@ from s3agg.render.cost import cost_view
 from s3agg.render.document import to_json
 
 WIDE = 200  # where nobody says how wide: a pipe must not break names in two
+# What of the environment rich goes by itself; the rest is decided on here.
+LEFT_TO_RICH = ("TERM", "COLORTERM", "LINES")
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console for stdout or stderr; no colour where it is no terminal, or NO_COLOR is set."""
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
-    if not made.is_terminal and "COLUMNS" not in made._environ:  # noqa: SLF001  # rich's own view of it
-        made = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False, width=WIDE)
-    return made
+def console(*, stderr: bool = False, environment: Mapping[str, str] = os.environ) -> Console:
+    """A console for stdout or stderr; nothing but text where it is no terminal, or a dumb one.
+
+    NO_COLOR takes the escape codes from a terminal too, so that progress on stderr comes as lines;
+    FORCE_COLOR gives colour, but nothing that moves a cursor, to a log that can show it.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    terminal = stream is not None and stream.isatty()
+    able = terminal and environment.get("TERM", "").lower() not in {"dumb", "unknown"}
+    plain = bool(environment.get("NO_COLOR"))
+    forced = environment.get("FORCE_COLOR", "0") not in {"", "0"}
+    known = {name: environment[name] for name in LEFT_TO_RICH if name in environment}
+    columns = environment.get("COLUMNS", "")
+    if columns.isdigit() and int(columns):
+        known["COLUMNS"] = columns
+    elif not terminal:
+        known["COLUMNS"] = str(WIDE)
+    return Console(
+        stderr=stderr,
+        force_terminal=able and not (plain and stderr),
+        color_system=None if plain else "standard" if forced and not able else "auto",
+        highlight=False,
+        soft_wrap=False,
+        emoji=False,
+        _environ=known,
+    )
 
 
 class Page:

@@ -30,6 +30,7 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = 
     for change in shown:
         word = words.get(change.action, change.action)
         resource = change.resource
+        # What differs stands below the name: beside it there would be too little room for either.
         lines = Text("\n").join([plain(resource.name), *difference_lines(change.differences)])
         table.add_row(plain(word, STYLES.get(word, "")), plain(resource.kind), lines)
     kept = len(plan.changes) - len(shown)

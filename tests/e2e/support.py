@@ -91,7 +91,7 @@ class Cli:
             cwd=self.folder,
             input=input,
             capture_output=True,
-            text=True,
+            encoding=self.environment.get("PYTHONIOENCODING", "utf-8").partition(":")[0],
             timeout=PATIENCE_S,
             check=False,
         )
