@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Where:
             for name in ("profile", "region", "endpoint_url", "stack")
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ]
-        return "".join(f" --{name.replace('_', '-')} {getattr(self, name)}" for name in names)
+        return "".join(f" --{name.replace('_', '-')} {shlex.quote(getattr(self, name))}" for name in names)
 
     def page(self) -> Page:
         from s3agg.render.page import Page

@@ -32,6 +32,8 @@ from s3agg.status import Status
 
 T = TypeVar("T")
 
+FULL_HEIGHT = 45  # rows that a status with a bucket or two takes, in full
+
 
 class Screen(Page):
     """Where one command shows its progress and its result."""
@@ -46,7 +48,8 @@ class Screen(Page):
     # Progress and warnings, to stderr.
 
     def say(self, text: str, style: str = "") -> None:
-        self.err.print(plain(text, style))
+        """Say one line; the terminal folds it, so that a command in it can be copied."""
+        self.err.print(plain(text, style), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Warn, once of each thing: what was foreseen may also come about."""
@@ -165,7 +168,8 @@ class Screen(Page):
         first = next(each)
         with Live(console=self.out, auto_refresh=False, screen=True) as live:
             for status in chain([first], each):
-                live.update(status_view(status, utc_now()), refresh=True)
+                view = status_view(status, utc_now(), brief=self.out.height < FULL_HEIGHT)
+                live.update(view, refresh=True)
 
 
 @contextmanager

@@ -29,12 +29,12 @@ from s3agg.settings import Names
 from s3agg.status import Status
 
 
-def status_view(status: Status, now: datetime) -> RenderableType:
-    """One screen that answers in its first line whether it is working."""
+def status_view(status: Status, now: datetime, *, brief: bool = False) -> RenderableType:
+    """One screen whose first line answers whether it is working; in brief, what is well has one line."""
     if not status.exists:
         return _verdict(status)
     parts: list[RenderableType] = [_verdict(status), *_advice(status)]
-    parts += [heading("Resources"), _resources(status)]
+    parts += [heading("Resources"), _resources(status, brief=brief)]
     if status.buckets:
         parts += [heading("Buckets"), _buckets(status, now), *_timers(status)]
     if status.queues:
@@ -81,7 +81,7 @@ def _advice(status: Status) -> list[Text]:
     return [plain(line) for line in lines]
 
 
-def _resources(status: Status) -> Table:
+def _resources(status: Status, *, brief: bool) -> Table:
     """What is as declared, a row for each kind; what is not, a row for each, with what it has drifted to."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in status.resources:
@@ -92,6 +92,10 @@ def _resources(status: Status) -> Table:
     for each in status.resources:
         if each.state == "ok":
             fine.setdefault(each.kind, []).append(each.name)
+    if brief:
+        count = sum(map(len, fine.values()))
+        table.add_row(plain("ok", STYLES["ok"]), plain(f"{count} resources"))
+        return table
     for kind, names in fine.items():
         table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))
     table.columns[-1].overflow = "fold"

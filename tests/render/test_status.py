@@ -98,6 +98,17 @@ def test_what_has_drifted_comes_first_and_is_told_in_words() -> None:
     assert lines[begin + 2].split() == ["ok", "table", "S3EventAggregator"]
 
 
+def test_in_brief_what_is_as_declared_is_one_line() -> None:
+    screen = make_screen()
+    status = make_status(make_resource(), make_resource(name="Two"), make_resource("missing", "Three"))
+    screen.out.print(status_view(status, NOW, brief=True))
+    lines = [line.split() for line in text_of(screen.out).splitlines()]
+
+    assert ["missing", "table", "Three"] in lines
+    assert ["ok", "2", "resources"] in lines
+    assert not [line for line in lines if "Two" in line]
+
+
 def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -> None:
     lines = shown(make_status(make_resource("missing")), width=200).splitlines()
 
