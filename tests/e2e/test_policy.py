@@ -169,6 +169,9 @@ NOT_ASKED_FOR = {
     "lambda:PutFunctionEventInvokeConfig",  # to it an UpdateFunctionCode
     "lambda:UpdateEventSourceMapping",
     "s3:DeleteObjectVersion",  # to it a DeleteObject
+    "storagegateway:DescribeNFSFileShares",  # there is no Storage Gateway in it
+    "storagegateway:DescribeSMBFileShares",
+    "storagegateway:ListFileShares",
 }
 
 

@@ -20,7 +20,8 @@ from tests.support.terminal import Terminal
 BUCKET = "my-uploads"
 NAMES = Names()
 COLUMNS, ROWS = 80, 100
-QUICK = "--window 4 --min-interval 1"
+WIDE = 216  # for the longest line of a log
+QUICK = "--window 8 --min-interval 1"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,6 @@ def walk(tour: Tour) -> Iterator[Scene]:
     """Every command in an order in which somebody might meet them."""
     world = tour.world
     world.client("s3").create_bucket(Bucket=BUCKET)
-    world.share(BUCKET)
     world.share(BUCKET, CacheAttributes={"CacheStaleTimeoutInSeconds": 300})
     yield tour.run("help", "s3agg --help")
     yield tour.run("dry-run", f"s3agg create --bucket {BUCKET} {QUICK} --dry-run", code=3)
@@ -76,7 +76,7 @@ def walk(tour: Tour) -> Iterator[Scene]:
         yield Scene("test-upload-live", line, seen.screen)
         assert seen.wait() == 0, seen.text
         yield Scene("test-upload", line, seen.screen)
-    yield tour.run("logs", f"s3agg logs --bucket {BUCKET}", columns=160)
+    yield tour.run("logs", f"s3agg logs --bucket {BUCKET}", columns=WIDE)
     eventually(lambda: not world_is_busy(world))
     yield tour.run("status", "s3agg status")
     spoil(world)
