@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +21,7 @@ COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
 )
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; the refresh function waits for the rest
 
-# What the functions' lines say, at level INFO; these levels hide them.
-HIDING_LEVELS = {"WARN", "ERROR"}
+# What the functions' lines say, at level INFO.
 EVENT = "for bucket: "  # of an event that the aggregator has heeded; it is one of these two
 SENT = "Sending refresh request for bucket: "
 SKIPPED = "Refresh for bucket: "
@@ -75,6 +75,12 @@ class LogLine:
     time: int
     message: str
     id: str = field(default="", compare=False)
+
+
+def hides_lines(level: str) -> bool:
+    """Whether a function with this LOG_LEVEL keeps these to itself; it takes any that `logging` knows."""
+    number = int(level) if level.isdigit() else getattr(logging, level.upper(), None)
+    return isinstance(number, int) and number > logging.INFO
 
 
 def from_ms(milliseconds: float) -> datetime:

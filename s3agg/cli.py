@@ -115,13 +115,13 @@ def cli() -> None:
 @option(
     "--prefix",
     metavar="KEY",
-    help="Only keys that begin so, for the buckets named now; '' for all.",
+    help="Only keys that begin so, for the buckets named now; '' for all. URL-encoded, as S3 wants it.",
     told="as before, or all",
 )
 @option(
     "--suffix",
     metavar="KEY",
-    help="Only keys that end so, for the buckets named now; '' for all.",
+    help="Only keys that end so, for the buckets named now; '' for all. URL-encoded, as S3 wants it.",
     told="as before, or all",
 )
 @all_of(SETTINGS_OPTIONS)
@@ -161,7 +161,7 @@ def create(
     screen.watch(deployment.bring(aws, deployed, plan))
     screen.plan(deployed, plan, done=True)
     bucket = (*buckets, deployed.stack.notifications[0].bucket)[0]
-    screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.again}")
+    screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.names.option}")
     return 0
 
 
@@ -245,6 +245,10 @@ def status(where: Where, watch: bool) -> int:
         return 0 if read.as_declared else NOT_AS_DECLARED
     if where.output == "json" or not screen.out.is_terminal:
         raise UsageProblem("--watch redraws a terminal, which this is not", "Leave it away")
+    if where.verbose and screen.err.is_terminal:
+        raise UsageProblem(
+            "--watch redraws the terminal that -v writes to", "Leave one away, or send stderr to a file"
+        )
     with suppress(KeyboardInterrupt):
         screen.watch_status(statuses.watch(aws, where.names))
     return 0
@@ -348,7 +352,7 @@ def redrive(where: Where, dry_run: bool) -> int:
         raise S3aggError("redrive ended without a result")
     screen.redrive(report)
     if report.counts.get("would go back"):
-        screen.say(f"Next: s3agg redrive{where.again}")
+        screen.say(f"Next: s3agg redrive{where.names.option}")
     return 0 if report.ok else 1
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from s3agg import activity, metrics
 from s3agg.activity import COMPLETE, EVENT, from_ms, to_ms
@@ -16,12 +15,17 @@ from s3agg.settings import Names
 
 PARTS = {1: 12, 24: 24}  # into how many equal parts these last hours are divided, to be drawn
 PERIOD_S = 300  # of the metrics: a twelfth of an hour
-MOST_PAGES = 5  # of a log's lines, 10 000 each: a busy stack has more in a day than anybody wants to wait for
+# A busy stack has more lines in a day than anybody wants to wait for; a page may also be an empty one.
+MOST_PAGES = 20
+PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How often something happened in some last hours: in all, and in equal parts, the oldest first."""
+    """How often something happened in some last hours: in all, and in equal parts, the oldest first.
+
+    Where it is not known when, or nothing at all, there are no parts.
+    """
 
     total: int
     over_time: tuple[int, ...]
@@ -42,7 +46,7 @@ class Invocations:
 class Aggregated:
     """What the functions' log lines of the last `hours` tell: events heeded, refreshes completed.
 
-    `complete` is False where there are more lines than were read, and so more of both.
+    `complete` is False where there are more lines than were read, so more of both, and nobody knows when.
     """
 
     hours: int
@@ -66,7 +70,7 @@ def invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
         Invocations(
             function,
             hours,
-            *(_counted(values[f"q{number}_{name.lower()}"], now, hours) for name in names),
+            *(_of_metric(values[f"q{number}_{name.lower()}"], now, hours) for name in names),
         )
         for hours in PARTS
         for number, function in enumerate(functions)
@@ -103,21 +107,31 @@ def _read(aws: Aws, function: str, containing: str, since: datetime, until: date
     found = activity.log_pages(
         aws, log_group_of(function), to_ms(since), until=to_ms(until), containing=containing
     )
-    pages = list(islice(found, MOST_PAGES + 1))
-    lines = [line for page in pages[:MOST_PAGES] for line in page]
-    return _Lines([from_ms(line.time) for line in lines], complete=len(pages) <= MOST_PAGES)
+    till = aws.clock.monotonic() + PATIENCE_S
+    moments: list[datetime] = []
+    for number, page in enumerate(found):
+        if number == MOST_PAGES or aws.clock.monotonic() > till:
+            return _Lines(moments, complete=False)
+        moments += [from_ms(line.time) for line in page]
+    return _Lines(moments, complete=True)
 
 
 def _aggregated(
     hours: int, now: datetime, events: Sequence[_Lines], refreshes: Sequence[_Lines]
 ) -> Aggregated:
-    handled, made = (
-        _counted([(moment, 1) for each in lines for moment in each.moments], now, hours)
-        for lines in (events, refreshes)
-    )
+    handled, made = (_of_lines(lines, now, hours) for lines in (events, refreshes))
     complete = all(each.complete for each in (*events, *refreshes))
     ratio = handled.total / made.total if complete and made.total else None
     return Aggregated(hours, handled, made, ratio, complete)
+
+
+def _of_lines(lines: Sequence[_Lines], now: datetime, hours: int) -> Counted:
+    counted = _counted([(moment, 1) for each in lines for moment in each.moments], now, hours)
+    return counted if all(each.complete for each in lines) else Counted(counted.total, ())
+
+
+def _of_metric(values: Sequence[tuple[datetime, float]], now: datetime, hours: int) -> Counted:
+    return _counted(values, now, hours) if values else Counted(0, ())
 
 
 def _counted(values: Iterable[tuple[datetime, float]], now: datetime, hours: int) -> Counted:

@@ -70,6 +70,11 @@ class Interrupted(S3aggError):
         super().__init__("Interrupted", "It is safe to run the same command again")
 
 
+def several(count: int, what: str, ending: str = "s") -> str:
+    """So many of them, in words."""
+    return f"{count} {what}{'' if count == 1 else ending}"
+
+
 def printable(text: str) -> str:
     """Text of AWS's or of a user's on its way out: on one line, control characters shown escaped."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]", _escape, text)

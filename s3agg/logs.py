@@ -66,7 +66,12 @@ def read(
         )
     while True:
         entries = heapq.merge(*(log.look() for log in logs), key=lambda each: each.time)
-        yield from (entry for entry in entries if bucket is None or _names(entry, bucket))
+        try:
+            yield from (entry for entry in entries if bucket is None or _names(entry, bucket))
+        except S3aggError as error:
+            if not follow:
+                raise
+            aws.warn(f"{error} Looking on.")  # what was told is known, and nothing is told twice
         if not follow:
             return
         aws.clock.sleep(LOOK_S)
@@ -110,8 +115,8 @@ class _Log:
         with doing(f"reading log group {self.group}"):
             for line in activity.log_lines(self.aws, self.group, self.since):
                 if line.id not in self.told:
-                    self.told[line.id] = line.time
                     yield self._entry(line)
+                    self.told[line.id] = line.time  # not before it is: the other log may fail meanwhile
                 if line.time > self.since + 2 * LATE_MS:  # not each time, as it goes through all that is told
                     self._move_on(line.time)
         self._move_on(max(self.told.values(), default=0))

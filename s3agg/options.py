@@ -52,18 +52,20 @@ class Where:
 
     @property
     def names(self) -> Names:
-        return Names(self.stack)
-
-    @property
-    def again(self) -> str:
-        """The options that were given, as they would have to be given again."""
+        """The stack's, with the options that were given as they have to be given again."""
         context = click.get_current_context()
-        names = [
+        given = [
             name
-            for name in ("profile", "region", "endpoint_url", "stack")
+            for name in ("profile", "region", "endpoint_url")
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ]
-        return "".join(f" --{name.replace('_', '-')} {shlex.quote(getattr(self, name))}" for name in names)
+        options = [f" --{name.replace('_', '-')} {shlex.quote(getattr(self, name))}" for name in given]
+        if (
+            self.stack == settings.BLOG_STACK
+            and context.get_parameter_source("stack") is ParameterSource.COMMANDLINE
+        ):
+            options.append(f" --stack {self.stack}")  # S3AGG_STACK may say otherwise
+        return Names(self.stack, "".join(options))
 
     def page(self) -> Page:
         from s3agg.render.page import Page
@@ -73,7 +75,7 @@ class Where:
     def screen(self) -> Screen:
         from s3agg.render.screen import Screen
 
-        return Screen(as_json=self.output == "json")
+        return Screen(as_json=self.output == "json", option=self.names.option)
 
     def aws(self, screen: Screen) -> Aws:
         from s3agg.aws import SIDE_BY_SIDE, Aws
@@ -198,6 +200,8 @@ def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
         how["type"] = click.IntRange(*settings.RANGES[name])
     elif name in settings.CHOICES:
         how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
+        if "metavar" in how:  # which hides them
+            how["values"] = ", ".join(map(str, settings.CHOICES[name]))
     return option(flag, default=None, help=f"{help_text}.", told=str(default), **how)
 
 

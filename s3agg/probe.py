@@ -15,16 +15,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3agg import activity
 from s3agg.activity import (
     COMPLETE,
-    HIDING_LEVELS,
     SENT,
     SKIPPED,
     BucketActivity,
     LogLine,
     from_ms,
+    hides_lines,
     to_ms,
 )
 from s3agg.aws import Aws, batches, pauses
 from s3agg.deployment import Deployment
+from s3agg.errors import several
 from s3agg.refusals import doing
 from s3agg.resources.lambda_ import Function
 from s3agg.resources.s3 import TEST_OBJECT, Notification
@@ -124,7 +125,7 @@ def run(
     try:
         yield from probe.upload(count)
         level = deployment.log_level
-        if level in HIDING_LEVELS:
+        if hides_lines(level):
             found = yield from probe.watch_table(timeout)
             probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
         else:
@@ -132,7 +133,7 @@ def run(
     finally:
         if not keep:
             probe.clean_up()
-    if not keep and found:
+    if not keep:
         probe.notes.append("Removing the objects again is an event too: one more refresh follows.")
     yield probe.report(ok=found)
 
@@ -190,12 +191,16 @@ class _Probe:
         names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
 
         def put(key: str) -> Seen:
-            answer = self.aws.s3.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=b"Uploaded by s3agg test-upload; can be removed.\n",
-                ExpectedBucketOwner=self.notification.place.account,
-            )
+            try:
+                answer = self.aws.s3.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=b"Uploaded by s3agg test-upload; can be removed.\n",
+                    ExpectedBucketOwner=self.notification.place.account,
+                )
+            except BotoCoreError:  # no answer: it may be there
+                self.uploaded[key] = None
+                raise
             self.uploaded[key] = answer.get("VersionId")
             self.uploaded_at.append(self.now_ms)
             return Seen(key, "uploaded", self.after(self.now_ms))
@@ -215,7 +220,7 @@ class _Probe:
         deadline = self.aws.clock.monotonic() + timeout
         if not (yield from self.poll(self.see_events, self.events_to_come, deadline)):
             self.notes.append(
-                f"{self.missing} of {len(self.uploaded)} events were not seen within {timeout:.0f} s."
+                f"{self.missing} of {several(len(self.uploaded), 'event')} not seen within {timeout:.0f} s."
                 " A new rule of a bucket can take minutes to work: try again."
             )
             return False
@@ -289,7 +294,7 @@ class _Probe:
         return len(self.uploaded) - len(self.became)
 
     def events_to_come(self) -> str:
-        return f"{self.missing} events to reach function {self.stack.aggregator.name}"
+        return f"{several(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
 
     def see_refresh_of_all(self) -> Generator[Event, None, bool]:
         if not self.see_refreshes():

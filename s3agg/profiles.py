@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def log_in(session: Session) -> str:
     name = next((name for name, profile in lineage(session) if SSO & profile.keys()), session.profile)
     if not name or name == "default":
         return "aws sso login"
-    return f'aws sso login --profile "{name}"' if " " in name else f"aws sso login --profile {name}"
+    return f"aws sso login --profile {shlex.quote(name)}"
 
 
 def wants_codes(session: Session) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Literal, TypeVar
 
-from s3agg import counts, deployment, file_shares
-from s3agg.activity import HIDING_LEVELS, BucketActivity, QueueDepth
+from s3agg import activity, counts, deployment, file_shares
+from s3agg.activity import BucketActivity, QueueDepth, from_ms, hides_lines
 from s3agg.aws import Aws
 from s3agg.counts import Aggregated, Invocations
 from s3agg.deployment import Deployment
@@ -15,6 +17,7 @@ from s3agg.engine import Change
 from s3agg.errors import S3aggError
 from s3agg.refusals import doing
 from s3agg.resources.resource import Difference
+from s3agg.resources.sqs import Queue
 from s3agg.settings import Names
 
 State = Literal["ok", "missing", "drifted", "foreign"]
@@ -25,8 +28,14 @@ STATES: dict[str, State] = {
     "delete": "drifted",  # there, although no longer asked for
     "foreign": "foreign",
 }
-LOOK_S = 2.0  # between two looks, when watching
-RECOUNT_S = 30.0  # between two counts: CloudWatch is paid for by the metric, and has them minutes later
+LOOK_S = 2.0  # between two looks at windows and queues, when watching
+FULL_LOOK_S = 30.0  # between two at everything: some 40 calls, of which CloudWatch's are paid for
+# A refresh that is later than that has no message any more, or nobody who takes it (DESIGN 2): after 5 min
+# another event opens the window anew; a message for the shares that were left waits for 15 min at most.
+LATE_S = 300
+LATEST_S = 20 * 60
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class ResourceStatus:
 
 
 @dataclass(frozen=True)
-class Counts:
+class _Counts:
     """How much happened of late, and which file shares refresh themselves after how many s, by their ARNs."""
 
     functions: Sequence[Invocations]
@@ -53,8 +62,9 @@ class Counts:
 class Status:
     """A stack as `status` shows it; the fields are those of its JSON.
 
-    `aggregated` is empty where the log level hides the functions' lines; the seconds of `timers` are after
-    which a file share refreshes a folder by itself.
+    `late` are the buckets whose refresh should have come by now. `functions` is empty where CloudWatch could
+    not be asked, `aggregated` where the logs could not, or their level hides the lines. `timers` are the
+    seconds after which a file share refreshes a folder by itself, by its ARN.
     """
 
     stack: str
@@ -63,6 +73,7 @@ class Status:
     healthy: bool
     resources: Sequence[ResourceStatus]
     buckets: Sequence[BucketActivity]
+    late: Sequence[str]
     queues: Sequence[QueueDepth]
     log_level: str
     functions: Sequence[Invocations]
@@ -85,74 +96,131 @@ class Status:
 
 def read(aws: Aws, names: Names) -> Status:
     """Ask AWS for all of it; changes nothing."""
-    return next(watch(aws, names))
-
-
-def watch(aws: Aws, names: Names) -> Iterator[Status]:
-    """The stack as it is now, and every 2 s from then on; what is counted is counted every 30 s."""
     _ = aws.place  # who we are, before anything else is asked
-    counted, till = None, 0.0
+    return _all_of_it(aws, names)[0]
+
+
+def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
+    """The stack as it is now, and every 2 s from then on; or why that could not be read this time.
+
+    Windows and queues are looked at each time, everything else every 30 s. Raises S3aggError if the first
+    look fails.
+    """
+    _ = aws.place
+    last, again = _all_of_it(aws, names)
+    till = aws.clock.monotonic() + FULL_LOOK_S
+    yield last
     while True:
-        if counted is None or aws.clock.monotonic() >= till:
-            till = aws.clock.monotonic() + RECOUNT_S
-            deployed, functions, aggregated = aws.at_once(
-                lambda aws: deployment.read(aws, names),
-                lambda aws: _functions(aws, names),
-                lambda aws: _aggregated(aws, names),
-            )
-            counted = Counts(functions, aggregated, _timers(aws, deployed))
-        else:
-            deployed = deployment.read(aws, names)
-        yield _status(aws, deployed, counted)
         aws.clock.sleep(LOOK_S)
+        try:
+            if aws.clock.monotonic() >= till:
+                last, again = _all_of_it(aws, names)
+                till = aws.clock.monotonic() + FULL_LOOK_S
+            else:
+                last = again()
+        except S3aggError as error:
+            yield error
+        else:
+            yield last
 
 
-def _status(aws: Aws, deployed: Deployment, counted: Counts) -> Status:
+def _all_of_it(aws: Aws, names: Names) -> tuple[Status, Callable[[], Status]]:
+    """The stack as it is now, and how to bring just its windows and queues up to date."""
+    deployed, functions, aggregated = aws.at_once(
+        lambda aws: deployment.read(aws, names),
+        lambda aws: _functions(aws, names),
+        lambda aws: _aggregated(aws, names),
+    )
+    counted = _Counts(functions, aggregated, _timers(aws, deployed))
     for bucket, error in deployed.unread.items():
         aws.warn(f"Bucket {bucket} cannot be looked at, it may be somebody else's by now. {error}")
     stack = deployed.stack
+    found = [(queue, deployed.found.get(queue.key)) for queue in (stack.queue, stack.dead_letters)]
+    queues = [QueueDepth.of(queue.name, each.more["attributes"]) for queue, each in found if each is not None]
+
+    def again() -> Status:
+        items, *depths = aws.at_once(
+            lambda aws: _items(aws, deployed),
+            *(partial(_depth, queue) for queue, each in found if each is not None),
+        )
+        known = replace(deployed, activity=items)
+        return _status(aws, known, counted, [each for each in depths if each is not None])
+
+    return _status(aws, deployed, counted, queues), again
+
+
+def _items(aws: Aws, deployed: Deployment) -> Mapping[str, BucketActivity]:
+    table = deployed.stack.table
+    with doing(f"reading table {table.name}"):
+        return activity.buckets(aws, table.name) if table.key in deployed.found else {}
+
+
+def _depth(queue: Queue, aws: Aws) -> QueueDepth | None:
+    with doing(f"looking at queue {queue.name}"):
+        return activity.queue_depth(aws, queue)
+
+
+def _status(aws: Aws, deployed: Deployment, counted: _Counts, queues: Sequence[QueueDepth]) -> Status:
+    names = deployed.stack.names
     resources = [_resource(change) for change in deployed.plan().changes]
-    queues = [
-        QueueDepth.of(queue.name, found.more["attributes"])
-        for queue in (stack.queue, stack.dead_letters)
-        if (found := deployed.found.get(queue.key)) is not None
-    ]
-    names = stack.names
+    buckets = [deployed.activity.get(bucket) or BucketActivity(bucket) for bucket in deployed.buckets]
+    late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
+    well = all(each.state == "ok" for each in resources) and not late and not _dead_letters(queues, names)
     return Status(
         stack=names.stack,
         region=deployed.place.region,
         account=deployed.place.account,
-        healthy=all(each.state == "ok" for each in resources) and not _dead_letters(queues, names),
+        healthy=well,
         resources=resources,
-        buckets=[deployed.activity.get(bucket) or BucketActivity(bucket) for bucket in deployed.buckets],
+        buckets=buckets,
+        late=late,
         queues=queues,
         log_level=deployed.log_level,
         functions=counted.functions,
-        aggregated=[] if deployed.log_level in HIDING_LEVELS else counted.aggregated,
+        aggregated=[] if hides_lines(deployed.log_level) else counted.aggregated,
         timers=counted.timers,
     )
 
 
+def _is_late(bucket: BucketActivity, now: datetime) -> bool:
+    """Whether a refresh should have come by now: of a window that is due, or one that was not finished."""
+    due = [moment for moment in (bucket.window.closes_at, bucket.not_before) if moment is not None]
+    if not due or not (bucket.window.open or bucket.pending):
+        return False
+    return (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S)
+
+
 def _functions(aws: Aws, names: Names) -> list[Invocations]:
-    with doing("reading the functions' metrics"):
-        return counts.invocations(aws, [names.aggregator, names.refresher])
+    def ask() -> list[Invocations]:
+        with doing("reading the functions' metrics"):
+            return counts.invocations(aws, [names.aggregator, names.refresher])
+
+    return _if_possible(aws, ask, [], "How often the functions ran is not known.")
 
 
 def _aggregated(aws: Aws, names: Names) -> list[Aggregated]:
-    with doing("reading the functions' logs"):
-        return counts.aggregated(aws, names)
+    def ask() -> list[Aggregated]:
+        with doing("reading the functions' logs"):
+            return counts.aggregated(aws, names)
+
+    return _if_possible(aws, ask, [], "How many events and refreshes there were is not known.")
 
 
 def _timers(aws: Aws, deployed: Deployment) -> dict[str, int]:
-    """Nothing, and a warning, where they cannot be looked at: only `status` asks for this."""
     shares = {share for bucket in deployed.buckets for share in _shares(deployed, bucket)}
     if not shares:
         return {}
+    otherwise = "Whether file shares refresh themselves is not known."
+    return _if_possible(aws, lambda: file_shares.timers(aws, shares), {}, otherwise)
+
+
+def _if_possible(aws: Aws, ask: Callable[[], T], nothing: T, otherwise: str) -> T:
+    """What is answered; where that is refused a warning, as the rest is to be seen all the same."""
     try:
-        return file_shares.timers(aws, shares)
+        return ask()
     except S3aggError as error:
-        aws.warn(f"Whether file shares refresh themselves is not known. {error}")
-        return {}
+        aws.warn(f"{otherwise} {error}")
+        return nothing
 
 
 def _shares(deployed: Deployment, bucket: str) -> Sequence[str]:

@@ -157,5 +157,15 @@ def test_log_lines_can_end_before_a_moment(world: World) -> None:
     assert list(activity.log_pages(world.aws, GROUP, 0, until=now - 1)) == [lines[:1]]
 
 
+@pytest.mark.parametrize("level", ["WARN", "warning", "Error", "CRITICAL", "30"])
+def test_levels_above_info_hide_the_lines(level: str) -> None:
+    assert activity.hides_lines(level)
+
+
+@pytest.mark.parametrize("level", ["INFO", "debug", "NOTSET", "10", "nonsense", ""])
+def test_other_levels_show_the_lines(level: str) -> None:
+    assert not activity.hides_lines(level)
+
+
 def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
     assert list(activity.log_lines(world.aws, GROUP, 0)) == []

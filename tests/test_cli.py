@@ -152,6 +152,8 @@ def test_every_option_tells_its_unit_its_default_and_its_range(command: str, opt
 
     assert "default: " in told
     assert words.split()[-1] not in {"TEXT", "INTEGER", "RANGE", "DIRECTORY"}
+    if isinstance(option.type, click.Choice):
+        assert all(str(choice).lower() in f"{words} {told}".lower() for choice in option.type.choices)
     if isinstance(option.type, click.IntRange):
         assert re.search(r"; \d+ (to \d+|or more)\]", told)
 
@@ -366,6 +368,22 @@ def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
 
     assert ran.code == 2
     assert ran.err == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("status", "--region", REGION), f"make it with s3agg create --bucket BUCKET --region {REGION}"),
+        (("status", "--stack", "Other"), "make it with s3agg create --bucket BUCKET --stack Other"),
+        (("create", "--bucket", "uploads", "--region", REGION), f"--bucket uploads --region {REGION}"),
+    ],
+)
+def test_advice_is_for_the_aws_and_the_stack_at_hand(
+    aws_shell: Shell, arguments: tuple[str, ...], advice: str
+) -> None:
+    ran = aws_shell(*arguments)
+
+    assert advice in " ".join((ran.out + ran.err).split())
 
 
 def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: Shell) -> None:

@@ -64,7 +64,7 @@ def test_invocations_are_counted_of_the_last_hour_and_day_by_one_call(world: Wor
     assert found["One", 1].invocations == Counted(5, (0,) * 9 + (0, 5, 0))
     assert found["One", 24].invocations == Counted(13, (0, 1) + (0,) * 20 + (7, 5))
     assert found["Two", 1].throttles.total == 2
-    assert found["Two", 24].errors == Counted(0, (0,) * 24)
+    assert found["Two", 24].errors == Counted(0, ())  # of which CloudWatch knows nothing
     assert len(world.wire.made("cloudwatch:GetMetricData")) == 1
 
 
@@ -132,7 +132,34 @@ def test_a_log_that_is_too_long_is_read_in_part_and_the_last_hour_all_the_same(w
 
     assert (hour.events.total, hour.complete) == (1, True)
     assert (day.events.total, day.complete) == (10 * counts.MOST_PAGES + 1, False)
+    assert day.events.over_time == ()  # nobody knows when the others were
     assert day.events_per_refresh is None
+
+
+def test_pages_without_lines_are_not_the_end_of_a_log(world: World) -> None:
+    line = {"timestamp": now_ms(world) - MIN_MS, "message": SKIPPED, "eventId": "1"}
+    for number in reversed(range(7)):
+        more = {"nextToken": f"{number}"} if number < 6 else {}
+        page = {"events": [] if more else [line], **more}
+        world.wire.answer("logs:FilterLogEvents", page, times=1)
+
+    hour, _ = counts.aggregated(world.aws, NAMES)
+
+    assert (hour.events.total, hour.complete) == (1, True)
+
+
+def test_a_log_that_is_slow_is_read_for_3_s(world: World) -> None:
+    def slow() -> dict[str, Any]:
+        world.clock.sleep(1)
+        return {"events": [], "nextToken": str(world.clock.time())}
+
+    world.wire.answer("logs:FilterLogEvents", slow)
+    begun = world.clock.waited
+
+    hour, day = counts.aggregated(world.aws, NAMES)
+
+    assert (hour.complete, day.complete) == (False, False)
+    assert world.clock.waited - begun <= 4 * (counts.PATIENCE_S + 2)
 
 
 def test_without_log_groups_nothing_was_counted(world: World) -> None:

@@ -146,6 +146,28 @@ def test_following_tells_each_line_once_however_many_pages_there_are(
     assert told == [f"line {number}" for number in range(12)] + ["the last"]
 
 
+def test_following_goes_on_after_a_failure_and_misses_nothing(account: World, cloudwatch: CloudWatch) -> None:
+    following = read(account, follow=True)
+    cloudwatch.write("aggregator", "before")
+    told = [next(following).message]
+    for number in range(4):
+        cloudwatch.write("aggregator" if number % 2 else "refresh", f"line {number}", age_s=-number)
+    # The next look reads of both logs; its third call, a page further on, fails.
+    account.wire.refuse("logs:FilterLogEvents", "ServiceUnavailableException", after=2, times=1)
+    told += [next(following).message for _ in range(4)]
+
+    assert sorted(told) == ["before", *(f"line {number}" for number in range(4))]
+    assert account.warnings[0].endswith("Looking on.")
+
+
+def test_without_following_a_failure_is_an_error(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "before")
+    account.wire.refuse("logs:FilterLogEvents", "ServiceUnavailableException")
+
+    with pytest.raises(S3aggError, match="While reading log group"):
+        messages(account)
+
+
 def test_a_line_that_cloudwatch_shows_later_than_younger_ones_is_not_missed(
     account: World, cloudwatch: CloudWatch
 ) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto.core.models import MockAWS
 
 from s3agg import deployment, engine, preflight, probe
 from s3agg.activity import from_ms
 from s3agg.aws import Aws
 from s3agg.deployment import Request
+from s3agg.errors import S3aggError
 from s3agg.probe import Report, Seen
 from s3agg.settings import Names
 from tests.support.aws import REGION, Clock, Session, Wire, account_settings, empty, make_bucket
@@ -219,7 +221,7 @@ def test_events_that_do_not_arrive_are_counted_and_explained(play: Play) -> None
     _, report = play.run(once(lambda keys: play.handle(keys[:1])))
 
     assert not report.ok
-    assert report.notes[0].startswith("2 of 3 events were not seen within 8 s. A new rule of a bucket can")
+    assert report.notes[0].startswith("2 of 3 events not seen within 8 s. A new rule of a bucket can")
 
 
 def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
@@ -227,7 +229,7 @@ def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
     _, report = play.run(once(play.handle))
 
     assert (report.ok, report.refreshes) == (False, ())
-    assert report.notes == ("No refresh came within 8 s; see what s3agg status says.",)
+    assert report.notes[0] == "No refresh came within 8 s; see what s3agg status says."
     assert play.stored() == []
 
 
@@ -388,6 +390,24 @@ def test_a_refresh_from_before_the_upload_is_not_taken_from_the_table(play: Play
     _, report = play.run(once())
 
     assert not report.ok
+
+
+def test_an_object_whose_upload_was_not_answered_is_removed_too(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.fail("s3:PutObject", EndpointConnectionError(endpoint_url="https://s3"))
+
+    with pytest.raises(S3aggError, match=f"While uploading to bucket {BUCKET}"):
+        play.run(once(), count=1)
+
+    assert len(play.wire.made("s3:DeleteObject")) == 1
+
+
+def test_where_the_refresh_does_not_come_the_removal_is_told_of_too(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle))
+
+    assert not report.ok
+    assert "Removing the objects again is an event too: one more refresh follows." in report.notes
 
 
 def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) -> None:

@@ -18,7 +18,7 @@ from tests.support import deploying
 from tests.support.aws import REGION, Clock, Session, Wire, World, empty, make_bucket
 
 BUCKET = "uploads"
-SERVICES = ("cloudwatch", "dynamodb", "iam", "lambda", "logs", "s3", "sqs", "sts")
+SERVICES = ("cloudwatch", "dynamodb", "iam", "lambda", "logs", "s3", "sqs", "storagegateway", "sts")
 QUIET_S = 0.15  # nobody has called for so long: all that are under way wait for each other
 
 
@@ -113,6 +113,21 @@ def test_status_takes_4_rounds_of_calls(counted: Counted) -> None:
     taken = counted.rounds.of(lambda: status.read(counted.world.aws, Names()))
 
     assert len(taken) <= 4, taken
+
+
+def test_status_takes_6_rounds_of_calls_where_file_shares_are_known(counted: Counted) -> None:
+    counted.create()
+    world = counted.world
+    item: Any = {"BucketName": {"S": BUCKET}, "shares": {"SS": ["share-1"]}}
+    world.somebody.dynamodb.put_item(TableName=Names().table, Item=item)
+    share = world.aws.place.arn("storagegateway", "share/share-1")
+    listed = {"FileShareInfoList": [{"FileShareARN": share, "FileShareType": "NFS"}]}
+    counted.wire.answer("storagegateway:ListFileShares", listed)
+    counted.wire.answer("storagegateway:DescribeNFSFileShares", {"NFSFileShareInfoList": []})
+    taken = counted.rounds.of(lambda: status.read(counted.world.aws, Names()))
+
+    assert taken[-1] == "DescribeNFSFileShares"
+    assert len(taken) <= 6, taken
 
 
 def test_delete_takes_15_rounds_of_calls(counted: Counted) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from s3agg import status
 from s3agg.activity import QueueDepth
+from s3agg.errors import S3aggError
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
+from s3agg.status import Status
 from tests.support import aws as support
 from tests.support import deploying
 from tests.support.aws import PLACE, World
@@ -140,25 +142,107 @@ def test_nobody_asks_storage_gateway_where_no_share_is_known(world: World) -> No
     assert [call for call in world.wire.calls if call.operation.startswith("storagegateway:")] == []
 
 
-def test_watching_sees_the_windows_every_2_s_and_counts_every_30(world: World) -> None:
+def put_item(world: World, **attributes: float) -> None:
+    """Have a window that is due so many s from now, or other moments."""
+    now = world.clock.time()
+    numbers = {name: {"N": str(int((now + after) * 1000))} for name, after in attributes.items()}
+    item: Any = {"BucketName": {"S": "uploads"}, "opened_by": {"S": "x"}, **numbers}
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+
+def test_watching_looks_at_windows_and_queues_every_2_s_and_at_the_rest_every_30(world: World) -> None:
     make_stack(world)
     begun = world.clock.waited
-    seen = list(islice(status.watch(world.aws, NAMES), 17))
+    seen = [look for look in islice(status.watch(world.aws, NAMES), 17) if isinstance(look, Status)]
 
-    assert {each.healthy for each in seen} == {True}
+    assert [each.healthy for each in seen] == [True] * 17
     assert world.clock.waited - begun == pytest.approx(16 * 2)
     assert len(world.wire.made("dynamodb:Scan")) == 17
     assert len(world.wire.made("cloudwatch:GetMetricData")) == 2
-    assert {each.functions[0].function for each in seen} == {"S3EventAggregator"}
+    assert len(world.wire.made("lambda:GetPolicy")) <= 2
 
 
-def test_a_change_is_seen_at_the_next_look(world: World) -> None:
+def test_a_window_is_seen_at_the_next_look(world: World) -> None:
     make_stack(world)
     looks = status.watch(world.aws, NAMES)
     before = next(looks)
+    put_item(world, timestamp=30)
+    after = next(looks)
+
+    assert isinstance(before, Status)
+    assert isinstance(after, Status)
+    assert (before.buckets[0].window.open, after.buckets[0].window.open) == (False, True)
+
+
+def test_what_goes_is_seen_within_30_s(world: World) -> None:
+    make_stack(world)
+    looks = status.watch(world.aws, NAMES)
+    next(looks)
     world.somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
 
-    assert (before.healthy, next(looks).healthy) == (True, False)
+    assert [each.healthy for each in islice(looks, 16) if isinstance(each, Status)][-1] is False
+
+
+def test_a_look_that_fails_is_told_and_the_next_goes_on(world: World) -> None:
+    make_stack(world)
+    looks = status.watch(world.aws, NAMES)
+    next(looks)
+    world.wire.refuse("dynamodb:Scan", "InternalServerError", times=1)
+    failed, mended = islice(looks, 2)
+
+    assert isinstance(failed, S3aggError)
+    assert "While reading table S3EventAggregator" in str(failed)
+    assert isinstance(mended, Status)
+
+
+def test_a_first_look_that_fails_is_an_error(world: World) -> None:
+    make_stack(world)
+    world.wire.refuse("dynamodb:Scan", "InternalServerError")
+
+    with pytest.raises(S3aggError, match="While reading table"):
+        next(status.watch(world.aws, NAMES))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "late"),
+    [
+        ({"timestamp": -200}, False),
+        ({"timestamp": -400}, True),
+        ({"timestamp": -400, "not_before": -10}, False),
+        ({"timestamp": 400}, False),
+    ],
+)
+def test_a_refresh_that_should_have_come_is_not_healthy(
+    world: World, attributes: dict[str, float], late: bool
+) -> None:
+    make_stack(world)
+    put_item(world, **attributes)
+
+    read = status.read(world.aws, NAMES)
+
+    assert (list(read.late), read.healthy, read.as_declared) == (["uploads"] if late else [], not late, True)
+
+
+@pytest.mark.parametrize(("since_s", "late"), [(1000, False), (1300, True)])
+def test_a_refresh_that_was_not_finished_may_take_longer(world: World, since_s: float, late: bool) -> None:
+    make_stack(world)
+    at = str(int((world.clock.time() - since_s) * 1000))
+    item: Any = {"BucketName": {"S": "uploads"}, "pending": {"S": "token"}, "not_before": {"N": at}}
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+    assert bool(status.read(world.aws, NAMES).late) is late
+
+
+@pytest.mark.parametrize("operation", ["cloudwatch:GetMetricData", "logs:FilterLogEvents"])
+def test_what_cannot_be_counted_hides_nothing_else(world: World, operation: str) -> None:
+    make_stack(world)
+    world.wire.refuse(operation, "AccessDeniedException")
+
+    read = status.read(world.aws, NAMES)
+
+    assert read.healthy
+    assert [] in (list(read.functions), list(read.aggregated))
+    assert "is not known. While reading the functions'" in world.warnings[0]
 
 
 def test_where_the_log_level_hides_the_lines_nothing_is_told_of_them(world: World) -> None:

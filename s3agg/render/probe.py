@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg import probe
+from s3agg.errors import several
 from s3agg.render.words import counted, new_table, plain, share_names
 
 MOST_OBJECTS = 10  # that have a row of their own
@@ -35,9 +36,8 @@ def probe_view(report: probe.Report) -> RenderableType:
 
 
 def _summary(report: probe.Report) -> str:
-    uploads = f"{report.uploaded} upload{'' if report.uploaded == 1 else 's'}"
-    refreshes = f"{len(report.refreshes)} refresh{'' if len(report.refreshes) == 1 else 'es'}"
-    return f"{uploads} to {report.bucket}, {refreshes}"
+    refreshes = several(len(report.refreshes), "refresh", "es")
+    return f"{several(report.uploaded, 'upload')} to {report.bucket}, {refreshes}"
 
 
 def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from s3agg import demo, logs, probe, redrive
@@ -32,18 +33,20 @@ from s3agg.status import Status
 
 T = TypeVar("T")
 
-FULL_HEIGHT = 45  # rows that a status with a bucket or two takes, in full
-
 
 class Screen(Page):
     """Where one command shows its progress and its result."""
 
-    def __init__(self, *, as_json: bool, out: Console | None = None, err: Console | None = None) -> None:
+    def __init__(
+        self, *, as_json: bool, option: str = "", out: Console | None = None, err: Console | None = None
+    ) -> None:
         super().__init__(as_json=as_json, out=out)
         self.err = err or console(stderr=True)
+        self.option = option  # how a command that is advised has to name the stack, and where it is
         self.progress = Progress()
         self._said: set[str] = set()
         self._asked = False
+        self._beside: list[str] | None = None  # warnings, while the screen is taken by a view that is redrawn
 
     # Progress and warnings, to stderr.
 
@@ -53,14 +56,18 @@ class Screen(Page):
 
     def warn(self, text: str) -> None:
         """Warn, once of each thing: what was foreseen may also come about."""
-        if text not in self._said:
-            self._said.add(text)
+        if text in self._said:
+            return
+        self._said.add(text)
+        if self._beside is None:
             self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
+        else:
+            self._beside.append(f"Warning: {text}")
 
     def waiting(self, text: str) -> None:
-        """Show what is being waited for: in place on a terminal, elsewhere once, whatever the seconds."""
+        """Show what is being waited for: in place on a terminal, elsewhere once, whatever the numbers."""
         self.progress.waiting = text
-        what = re.sub(r"\d+ s", "... s", text)
+        what = re.sub(r"\d+", "...", text)
         if not self.err.is_terminal and what not in self._said:
             self._said.add(what)
             self.say(text)
@@ -97,7 +104,7 @@ class Screen(Page):
         elif isinstance(event, demo.Step):
             self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
         elif isinstance(event, Status):
-            self.err.print(status_view(event, utc_now()))
+            self.err.print(status_view(event, utc_now(), option=self.option))
         elif line and not self.err.is_terminal:
             self.say(line)
         elif not isinstance(event, probe.Seen):  # these are told again at the end
@@ -138,7 +145,7 @@ class Screen(Page):
         self.show(report, lambda: plan_table(deployment, plan, done=done, brief=brief))
 
     def status(self, status: Status) -> None:
-        self.show(status, lambda: status_view(status, utc_now()))
+        self.show(status, lambda: status_view(status, utc_now(), option=self.option))
 
     def probe(self, report: probe.Report) -> None:
         self.show(report, lambda: probe_view(report))
@@ -162,14 +169,35 @@ class Screen(Page):
                 self.out.print(log_line(entry), soft_wrap=True)
             self.out.file.flush()
 
-    def watch_status(self, statuses: Iterable[Status]) -> None:
+    def watch_status(self, looks: Iterable[Status | S3aggError]) -> None:
         """Redraw a status in place, for --watch; the first is read before the screen is taken."""
-        each = iter(statuses)
+        each = iter(looks)
         first = next(each)
         with Live(console=self.out, auto_refresh=False, screen=True) as live:
-            for status in chain([first], each):
-                view = status_view(status, utc_now(), brief=self.out.height < FULL_HEIGHT)
-                live.update(view, refresh=True)
+            self._beside = []
+            status, read_at = None, utc_now()
+            for look in chain([first], each):
+                notes = list(self._beside)
+                if isinstance(look, S3aggError):
+                    notes.append(f"Not read since {read_at:%H:%M:%S} UTC: {look}")
+                else:
+                    status, read_at = look, utc_now()
+                if status is not None:
+                    live.update(self._fitted(status, notes), refresh=True)
+
+    def _fitted(self, status: Status, notes: Sequence[str]) -> RenderableType:
+        """A status as full as there is room for, and how much is missing."""
+        for brief in (False, True):
+            view = Group(
+                *(plain(note, "yellow") for note in notes),
+                status_view(status, utc_now(), option=self.option, brief=brief),
+            )
+            lines = self.out.render_lines(view, pad=False)
+            if len(lines) <= self.out.height:
+                return view
+        shown = lines[: self.out.height - 1]
+        more = plain(f"... {len(lines) - len(shown)} more lines: make the terminal higher", "dim")
+        return Group(Segments(segment for line in shown for segment in [*line, Segment.line()]), more)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.activity import BucketActivity
+from s3agg.activity import BucketActivity, hides_lines
 from s3agg.counts import Counted
+from s3agg.errors import several
 from s3agg.render.chart import Chart
 from s3agg.render.words import (
     STYLES,
@@ -29,41 +30,46 @@ from s3agg.settings import Names
 from s3agg.status import Status
 
 
-def status_view(status: Status, now: datetime, *, brief: bool = False) -> RenderableType:
-    """One screen whose first line answers whether it is working; in brief, what is well has one line."""
+def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
+    """One screen whose first line answers whether it is working; in brief, what is well has one line.
+
+    `option` is how a command that is advised has to name the stack, and where it is.
+    """
     if not status.exists:
-        return _verdict(status)
-    parts: list[RenderableType] = [_verdict(status), *_advice(status)]
+        return _verdict(status, option)
+    parts: list[RenderableType] = [_verdict(status, option), *_advice(status, option)]
     parts += [heading("Resources"), _resources(status, brief=brief)]
     if status.buckets:
         parts += [heading("Buckets"), _buckets(status, now), *_timers(status)]
     if status.queues:
         parts += [heading("Queues"), _queues(status)]
-    parts += [heading("Lately"), _lately(status)]
-    if not status.aggregated:
+    if status.functions or status.aggregated:
+        parts += [heading("Lately"), _lately(status, brief=brief)]
+    if hides_lines(status.log_level):
         parts.append(plain(f"The log level {status.log_level} hides events and refreshes.", "dim"))
     return Group(*parts)
 
 
-def _verdict(status: Status) -> Text:
+def _verdict(status: Status, option: str) -> Text:
     where = place_of(status.stack, status.region, status.account)
     if not status.exists:
         return Text.assemble(
             ("Not there", "bold red"),
-            f": {where}; make it with s3agg create --bucket BUCKET{Names(status.stack).option}",
+            f": {where}; make it with s3agg create --bucket BUCKET{option}",
         )
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
     states = [resource.state for resource in status.resources if resource.state != "ok"]
     reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    if status.late:
+        reasons.append(f"{several(len(status.late), 'refresh', 'es')} overdue")
     if status.dead_letters:
         reasons.append(dead_letters(status.dead_letters))
     return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
 
 
-def _advice(status: Status) -> list[Text]:
+def _advice(status: Status, option: str) -> list[Text]:
     """What to do about what is not as it should be."""
-    option = Names(status.stack).option
     states = {resource.state for resource in status.resources}
     lines = []
     if status.dead_letters:
@@ -71,6 +77,13 @@ def _advice(status: Status) -> list[Text]:
             f"{dead_letters(status.dead_letters)}, which failed after all retries:"
             f" s3agg redrive --dry-run{option} shows what, s3agg redrive{option} puts it back to work."
         )
+    if status.late:
+        lines.append(
+            f"The refresh of {', '.join(status.late)} should have come by now: s3agg create{option} wakes it"
+            f" up, s3agg logs --since 1h{option} may tell why."
+        )
+    if any(ran.hours == 1 and ran.errors.total for ran in status.functions):
+        lines.append(f"A function has failed in the last hour: s3agg logs --since 1h{option} tells why.")
     if states & {"missing", "drifted"}:
         lines.append(f"s3agg create{option} makes what is missing, and brings back what has drifted.")
     if "foreign" in states:
@@ -128,10 +141,8 @@ def _timers(status: Status) -> list[Text]:
         by_seconds.setdefault(seconds, []).append(share)
     return [
         Text.assemble(
-            (
-                f"{share_names(shares)} {'refreshes itself' if len(shares) == 1 else 'refresh themselves'}",
-                "yellow",
-            ),
+            plain(share_names(shares), "yellow"),
+            f" {'refreshes itself' if len(shares) == 1 else 'refresh themselves'}"
             f" when a folder is opened that was listed more than {lasting(seconds)} ago"
             " (CacheStaleTimeoutInSeconds). Where that is fresh enough, you may not need this stack.",
         )
@@ -148,7 +159,7 @@ def _queues(status: Status) -> Table:
     return table
 
 
-def _lately(status: Status) -> Table:
+def _lately(status: Status, *, brief: bool) -> Table:
     """The last hour beside the last day: what went on, how much, and when."""
     table = new_table("", "last hour", "to now", "last day", "to now")
     for column in table.columns[1:]:
@@ -157,28 +168,33 @@ def _lately(status: Status) -> Table:
         column.no_wrap = True
     names = Names(status.stack)
     if status.aggregated:
-        more = ["" if each.complete else "+" for each in status.aggregated]
-        _add(table, "events", [each.events for each in status.aggregated], more=more)
-        _add(table, "refreshes", [each.refreshes for each in status.aggregated], more=more)
+        _add(table, "events", [each.events for each in status.aggregated])
+        _add(table, "refreshes", [each.refreshes for each in status.aggregated])
         hour, day = ([_ratio(each.events_per_refresh), ""] for each in status.aggregated)
         table.add_row("events per refresh", *hour, *day)
     for function in dict.fromkeys(each.function for each in status.functions):
         ran = [each for each in status.functions if each.function == function]
         table.add_row("aggregator function" if function == names.aggregator else "refresh function")
-        _add(table, "  invocations", [each.invocations for each in ran])
-        _add(table, "  errors", [each.errors for each in ran], "red")
-        _add(table, "  throttles", [each.throttles for each in ran], "yellow")
+        counts = {
+            "invocations": ([each.invocations for each in ran], "cyan"),
+            "errors": ([each.errors for each in ran], "red"),
+            "throttles": ([each.throttles for each in ran], "yellow"),
+        }
+        for what, (counted, style) in counts.items():
+            if not brief or any(each.total for each in counted):
+                _add(table, f"  {what}", counted, style)
     return table
 
 
-def _add(
-    table: Table, what: str, counted: Sequence[Counted], style: str = "cyan", more: Sequence[str] = ("", "")
-) -> None:
-    """A row of totals, each with its chart; in colour if there is anything."""
+def _add(table: Table, what: str, counted: Sequence[Counted], style: str = "cyan") -> None:
+    """A row of totals, each with its chart, if it is known when; in colour if there is anything."""
     cells: list[RenderableType] = []
-    for each, plus in zip(counted, more, strict=True):
+    for each in counted:
         shade = style if each.total else "dim"
-        cells += [plain(f"{number(each.total)}{plus}", shade), Chart(each.over_time, shade)]
+        if each.over_time:
+            cells += [plain(number(each.total), shade), Chart(each.over_time, shade)]
+        else:
+            cells += [plain(f"{number(each.total)}+" if each.total else "-", shade), ""]
     table.add_row(what, *cells)
 
 

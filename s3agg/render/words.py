@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.errors import printable
+from s3agg.errors import printable, several
 
 if TYPE_CHECKING:
     from s3agg.resources.resource import Difference  # which imports boto3
@@ -78,22 +78,19 @@ def place_of(stack: str, region: str, account: str) -> str:
 
 
 def dead_letters(count: int) -> str:
-    return f"{count} dead letter{'' if count == 1 else 's'}"
+    return several(count, "dead letter")
 
 
 def ago(now: datetime, then: datetime) -> str:
-    seconds = (now - then).total_seconds()
-    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.0f} {name} ago"
-    return f"{max(seconds, 0):.0f} s ago"
+    return f"{lasting((now - then).total_seconds())} ago"
 
 
 def lasting(seconds: float) -> str:
+    """A span of time in the largest unit of which there are two at least, rounded down."""
     for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.1f}".removesuffix(".0") + f" {name}"
-    return f"{seconds:.0f} s"
+        if seconds >= 2 * unit:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{max(seconds, 0) // 1:.0f} s"
 
 
 def number(count: int) -> str:

@@ -26,7 +26,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.parametrize("picture", PICTURES, ids=[picture.stem for picture in PICTURES])
 def test_a_picture_shows_what_its_command_prints(seen: dict[str, str], picture: Path) -> None:
-    assert forms(text_in(picture)) == forms(seen[picture.stem]), "python -m tests.tour draws it anew"
+    drawn, today = (forms(picture.stem, each) for each in (text_in(picture), seen[picture.stem]))
+
+    assert drawn == today, "python -m tests.tour draws it anew"
 
 
 def test_every_command_has_a_picture(seen: dict[str, str]) -> None:

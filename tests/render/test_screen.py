@@ -15,6 +15,7 @@ from s3agg.errors import S3aggError
 from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
 from s3agg.resources.logs import LogGroup
+from s3agg.status import Status
 from tests.support.aws import PLACE
 from tests.support.screens import NOW, make_screen, text_of
 from tests.support.statuses import make_resource, make_status
@@ -89,6 +90,46 @@ def test_on_a_terminal_what_was_done_before_a_failure_is_told() -> None:
     assert text_of(screen.err).endswith("created log group /aws/lambda/x\n")
 
 
+def watched(*looks: Status | S3aggError, height: int = 60) -> str:
+    """What a terminal is sent of a watched status."""
+    screen = make_screen(terminal=True, height=height)
+    screen.watch_status(looks)
+    return text_of(screen.out)
+
+
+def test_a_watched_status_keeps_the_last_one_where_a_look_fails() -> None:
+    text = watched(make_status(make_resource(name="Here")), S3aggError("AWS is away"))
+
+    assert "Not read since" in text
+    assert "AWS is away" in text
+    assert text.count("Here") == 2
+
+
+def test_what_is_warned_of_while_watching_is_part_of_the_screen() -> None:
+    screen = make_screen(terminal=True, height=60)
+
+    def looks() -> Iterator[Status]:
+        yield make_status(make_resource())
+        screen.warn("careful")
+        yield make_status(make_resource())
+
+    screen.watch_status(looks())
+
+    assert "Warning: careful" in text_of(screen.out)
+    assert text_of(screen.err) == ""
+
+
+@pytest.mark.parametrize(
+    ("height", "full", "cut"), [(60, True, False), (22, False, False), (10, False, True)]
+)
+def test_a_short_terminal_shows_less_and_says_so(height: int, *, full: bool, cut: bool) -> None:
+    resources = [make_resource(name=f"Resource{number}", kind=f"kind{number}") for number in range(12)]
+    text = watched(make_status(*resources), height=height)
+
+    assert ("Resource3" in text) is full
+    assert ("more lines: make the terminal higher" in text) is cut
+
+
 def test_a_warning_that_comes_about_is_not_said_again() -> None:
     screen = make_screen()
 
@@ -102,10 +143,10 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
     screen = make_screen()
 
     screen.watch(
-        [probe.Waiting("the window to close in 5 s", 60), probe.Waiting("the window to close in 4 s", 59)]
+        [probe.Waiting("the window to close in 10 s", 60), probe.Waiting("the window to close in 9 s", 59)]
     )
 
-    assert text_of(screen.err) == "Waiting for the window to close in 5 s\n"
+    assert text_of(screen.err) == "Waiting for the window to close in 10 s\n"
 
 
 def test_the_last_event_is_the_result() -> None:

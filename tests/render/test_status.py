@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from s3agg.activity import BucketActivity, QueueDepth, Window
-from s3agg.counts import Aggregated
+from s3agg.counts import Aggregated, Counted
 from s3agg.render.status import status_view
 from s3agg.resources.resource import Difference
 from s3agg.status import Status
@@ -18,14 +18,14 @@ from tests.support.statuses import counted, make_resource, make_status
 SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-"
 
 
-def shown(status: Status, width: int = 80) -> str:
+def shown(status: Status, width: int = 80, option: str = "") -> str:
     screen = make_screen(width=width)
-    screen.out.print(status_view(status, NOW))
+    screen.out.print(status_view(status, NOW, option=option))
     return text_of(screen.out)
 
 
-def words(status: Status, width: int = 200) -> str:
-    return " ".join(shown(status, width).split())
+def words(status: Status, width: int = 200, option: str = "") -> str:
+    return " ".join(shown(status, width, option).split())
 
 
 def test_the_first_line_answers_whether_it_is_working() -> None:
@@ -47,7 +47,9 @@ def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
 
     first, second, *_ = shown(status, width=200).splitlines()
     other = shown(
-        replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)), width=200
+        replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)),
+        width=200,
+        option=" --stack Other",
     )
 
     assert first.startswith("Not healthy: 2 dead letters; ")
@@ -62,26 +64,43 @@ def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
 @pytest.mark.parametrize(
     ("state", "command"),
     [
-        ("missing", "s3agg create --stack Other makes what is missing"),
-        ("drifted", "s3agg create --stack Other makes what is missing, and brings back"),
-        ("foreign", "s3agg create --adopt --dry-run --stack Other shows"),
+        ("missing", "s3agg create --profile p makes what is missing"),
+        ("drifted", "s3agg create --profile p makes what is missing, and brings back"),
+        ("foreign", "s3agg create --adopt --dry-run --profile p shows"),
     ],
 )
 def test_what_is_not_as_declared_is_followed_by_the_command_that_mends_it(state: str, command: str) -> None:
     status = make_status(make_resource(), make_resource(state))  # type: ignore[arg-type]  # a State
 
-    assert command in words(replace(status, stack="Other"))
+    assert command in words(status, option=" --profile p")
+
+
+def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> None:
+    status = make_status(make_resource(), buckets=(BucketActivity("b"),), late=("b",))
+    first, second, *_ = shown(status, width=200).splitlines()
+
+    assert first.startswith("Not healthy: 1 refresh overdue; ")
+    assert second.startswith("The refresh of b should have come by now: s3agg create wakes it up, ")
 
 
 def test_what_is_as_declared_needs_no_advice() -> None:
-    assert "s3agg " not in shown(make_status(make_resource()))
+    quiet = replace(make_status(make_resource()), functions=())
+
+    assert "s3agg " not in shown(quiet)
+
+
+def test_errors_of_the_last_hour_are_followed_by_where_to_look() -> None:
+    assert "A function has failed in the last hour: s3agg logs --since 1h tells why." in words(
+        make_status(make_resource())
+    )
 
 
 def test_resources_that_are_as_declared_share_a_row_with_their_kind() -> None:
     queues = [make_resource("ok", name, kind="queue") for name in ("One", "Two")]
     lines = shown(make_status(make_resource(), *queues)).splitlines()
 
-    assert [line.split() for line in lines[3:5]] == [
+    begin = lines.index("Resources") + 1
+    assert [line.split() for line in lines[begin : begin + 2]] == [
         ["ok", "table", "S3EventAggregator"],
         ["ok", "queue", "One,", "Two"],
     ]
@@ -152,7 +171,7 @@ def test_who_has_file_shares_that_refresh_themselves_is_told_that_this_may_do() 
         "share-1, share-3 refresh themselves when a folder is opened that was listed more than 5 min ago"
         in text
     )
-    assert "share-2 refreshes itself when a folder is opened that was listed more than 1 d ago" in text
+    assert "share-2 refreshes itself when a folder is opened that was listed more than 24 h ago" in text
 
 
 def test_the_last_hour_and_day_tell_of_events_refreshes_and_events_per_refresh() -> None:
@@ -169,11 +188,14 @@ def test_the_last_hour_and_day_tell_of_events_refreshes_and_events_per_refresh()
 
 def test_what_is_counted_in_part_only_is_told_to_be_more() -> None:
     hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
-    day = Aggregated(24, counted(24, 50000), counted(24, 12), events_per_refresh=None, complete=False)
-    text = words(make_status(make_resource(), aggregated=(hour, day)), width=80)
+    day = Aggregated(24, Counted(50000, ()), Counted(0, ()), events_per_refresh=None, complete=False)
+    lines = [
+        line.split() for line in shown(make_status(make_resource(), aggregated=(hour, day))).splitlines()
+    ]
 
-    assert "50 000+" in text
-    assert "events per refresh 7.5 - " in text
+    assert ["events", "30", "▁" * 11 + "█", "50", "000+"] in lines
+    assert ["refreshes", "4", "▁" * 11 + "█", "-"] in lines
+    assert ["events", "per", "refresh", "7.5", "-"] in lines
 
 
 def test_a_log_level_that_hides_events_is_told_instead() -> None:

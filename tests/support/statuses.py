@@ -15,15 +15,17 @@ def make_status(
     dead: int = 0,
     buckets: tuple[BucketActivity, ...] = (),
     aggregated: tuple[Aggregated, ...] = (),
+    late: tuple[str, ...] = (),
     timers: Mapping[str, int] | None = None,
 ) -> Status:
     return Status(
         stack="S3EventAggregator",
         region="eu-west-1",
         account="123456789012",
-        healthy=not dead and all(resource.state == "ok" for resource in resources),
+        healthy=not dead and not late and all(resource.state == "ok" for resource in resources),
         resources=resources,
         buckets=buckets,
+        late=late,
         queues=(QueueDepth("S3EventAggregatorDeadLetters", dead, 0, 0),),
         log_level="INFO" if aggregated else "WARN",
         functions=tuple(
