@@ -26,7 +26,7 @@ def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
     assert ran.code == 0
     assert list(status) == [
         *("stack", "region", "account", "healthy"),
-        *("resources", "buckets", "queues", "log_level", "functions", "aggregated", "timers"),
+        *("resources", "buckets", "late", "queues", "log_level", "functions", "aggregated", "timers"),
     ]
     assert status["stack"] == stack.names.stack
     assert (status["region"], status["account"]) == ("us-east-1", "000000000000")
