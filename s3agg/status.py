@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from s3agg import activity, counts, deployment, file_shares
+from s3agg import activity, counts, deployment, engine, file_shares
 from s3agg.activity import BucketActivity, QueueDepth, from_ms, hides_lines
 from s3agg.aws import Aws
 from s3agg.counts import Aggregated, Invocations
@@ -151,8 +151,11 @@ def _all_of_it(aws: Aws, names: Names) -> tuple[Status, Callable[[], Status]]:
 
 def _items(aws: Aws, deployed: Deployment) -> Mapping[str, BucketActivity]:
     table = deployed.stack.table
+    found = deployed.found.get(table.key)
+    if found is None or engine.is_foreign(table, found, adopt=False):
+        return {}
     with doing(f"reading table {table.name}"):
-        return activity.buckets(aws, table.name) if table.key in deployed.found else {}
+        return activity.buckets(aws, table.name)
 
 
 def _depth(queue: Queue, aws: Aws) -> QueueDepth | None:

@@ -174,6 +174,15 @@ def test_a_window_is_seen_at_the_next_look(world: World) -> None:
     assert (before.buckets[0].window.open, after.buckets[0].window.open) == (False, True)
 
 
+def test_a_table_of_somebody_elses_is_not_read_while_watching_either(world: World) -> None:
+    make_stack(world)
+    arn = world.somebody.dynamodb.describe_table(TableName="S3EventAggregator")["Table"]["TableArn"]
+    world.somebody.dynamodb.untag_resource(ResourceArn=arn, TagKeys=["s3agg:stack"])
+    list(islice(status.watch(world.aws, NAMES), 3))
+
+    assert world.wire.made("dynamodb:Scan") == []
+
+
 def test_what_goes_is_seen_within_30_s(world: World) -> None:
     make_stack(world)
     looks = status.watch(world.aws, NAMES)
