@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoRetu
         sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
-        said = error.format_message()
+        said = " ".join(error.format_message().split())
         fail(2, f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} See {command} --help.")
     except click.Abort:
         fail(1, "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.")

@@ -229,11 +229,16 @@ def foreign(plan: Plan) -> S3aggError:
         for change in plan.foreign
         if change.found is not None
     ]
+    return S3aggError(
+        f"This has the stack's names, but is not this stack's: {', '.join(whose)}", way_out(plan)
+    )
+
+
+def way_out(plan: Plan) -> str:
+    """What to do about what is somebody else's."""
     adoptable = all(change.found and change.resource.is_adoptable(change.found) for change in plan.foreign)
     ways = [change.resource.way_out for change in plan.foreign]
     if adoptable:
         ways.insert(0, "take it over with --adopt, of create or delete")
     hint = ", or ".join(dict.fromkeys(ways))
-    return S3aggError(
-        f"This has the stack's names, but is not this stack's: {', '.join(whose)}", hint[0].upper() + hint[1:]
-    )
+    return hint[:1].upper() + hint[1:]

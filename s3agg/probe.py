@@ -122,6 +122,7 @@ def run(
     stack = deployment.stack
     probe = _Probe(aws, stack, notification)
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
+    ended = False
     try:
         yield from probe.upload(count)
         level = deployment.log_level
@@ -130,10 +131,15 @@ def run(
             probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
         else:
             found = yield from probe.follow_logs(timeout)
+        ended = True
     finally:
         if not keep:
             probe.clean_up()
-    if not keep:
+            if not ended and probe.uploaded:
+                aws.warn("What was uploaded has been removed again.")
+    if not found and any(change.action != "keep" for change in deployment.plan().changes):
+        probe.notes.insert(0, "The stack is not as declared, which may be why: see s3agg status.")
+    if not keep and notification.key in deployment.found:
         probe.notes.append("Removing the objects again is an event too: one more refresh follows.")
     yield probe.report(ok=found)
 
@@ -167,6 +173,7 @@ class _Probe:
     handled_at: list[int] = field(default_factory=list)  # when events were
     opened_at: int | None = None  # when the first of them opened a window
     due: datetime | None = None  # when that window was to close
+    held_back: datetime | None = None  # until when the refresh was, so soon after the last one
     refreshes: list[Refresh] = field(default_factory=list)
     hidden: bool = False
     notes: list[str] = field(default_factory=list)
@@ -281,6 +288,7 @@ class _Probe:
 
         spans = [span("the window to close", item.window.closes_at, settings.window)]
         if item.not_before is not None and not item.pending:
+            self.held_back = max(item.not_before, item.window.closes_at)
             what = "the last refresh to be long enough ago"
             spans.append(span(what, item.not_before, settings.min_interval + SETTLING_S))
         till = max(each.end for each in spans) + REFRESH_TAKES_S
@@ -372,6 +380,8 @@ class _Probe:
             yield hop("last event handled", from_ms(max(self.handled_at)))
         if self.due is not None:
             yield hop("window due", self.due)
+        if self.held_back is not None and self.held_back != self.due:
+            yield hop("held back till now by --min-interval", self.held_back)
         for refresh in self.refreshes:
             yield hop("refresh began", refresh.start)
             if refresh.complete is not None:

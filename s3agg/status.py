@@ -16,6 +16,7 @@ from s3agg.deployment import Deployment
 from s3agg.engine import Change
 from s3agg.errors import S3aggError
 from s3agg.refusals import doing
+from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Difference
 from s3agg.resources.sqs import Queue
 from s3agg.settings import Names
@@ -47,6 +48,7 @@ class ResourceStatus:
     arn: str
     state: State
     differences: Sequence[Difference]
+    owner: str = ""  # whose it is, if it is foreign
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Status:
     account: str
     healthy: bool
     resources: Sequence[ResourceStatus]
+    way_out: str  # what to do about what is foreign
     buckets: Sequence[BucketActivity]
     late: Sequence[str]
     queues: Sequence[QueueDepth]
@@ -86,7 +89,8 @@ class Status:
 
     @property
     def exists(self) -> bool:
-        return any(resource.state != "missing" for resource in self.resources)
+        # Log groups may have been kept, and AWS makes them anew for a late line.
+        return any(each.state != "missing" for each in self.resources if each.kind != LogGroup.kind)
 
     @property
     def dead_letters(self) -> int:
@@ -165,7 +169,8 @@ def _depth(queue: Queue, aws: Aws) -> QueueDepth | None:
 
 def _status(aws: Aws, deployed: Deployment, counted: _Counts, queues: Sequence[QueueDepth]) -> Status:
     names = deployed.stack.names
-    resources = [_resource(change) for change in deployed.plan().changes]
+    plan = deployed.plan()
+    resources = [_resource(change) for change in plan.changes]
     buckets = [deployed.activity.get(bucket) or BucketActivity(bucket) for bucket in deployed.buckets]
     late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
     well = all(each.state == "ok" for each in resources) and not late and not _dead_letters(queues, names)
@@ -175,6 +180,7 @@ def _status(aws: Aws, deployed: Deployment, counted: _Counts, queues: Sequence[Q
         account=deployed.place.account,
         healthy=well,
         resources=resources,
+        way_out=engine.way_out(plan) if plan.foreign else "",
         buckets=buckets,
         late=late,
         queues=queues,
@@ -239,4 +245,5 @@ def _resource(change: Change) -> ResourceStatus:
     differences = list(change.differences)
     if change.action == "delete":
         differences = [Difference(resource.kind, "(none)", resource.name)]
-    return ResourceStatus(resource.kind, resource.name, change.arn, STATES[change.action], differences)
+    owner = resource.owner(change.found) if change.action == "foreign" and change.found else ""
+    return ResourceStatus(resource.kind, resource.name, change.arn, STATES[change.action], differences, owner)

@@ -402,6 +402,40 @@ def test_an_object_whose_upload_was_not_answered_is_removed_too(play: Play) -> N
     assert len(play.wire.made("s3:DeleteObject")) == 1
 
 
+def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
+    _, report = play.run(once())
+
+    assert report.notes[0] == "The stack is not as declared, which may be why: see s3agg status."
+
+
+def test_who_gives_up_is_told_that_the_objects_are_removed(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def give_up(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play.run(give_up)
+
+    assert play.warnings == ["What was uploaded has been removed again."]
+
+
+def test_a_refresh_that_was_held_back_is_told_until_when(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        now = play.clock.time()
+        put_item(play, timestamp=now + 2, opened_by="x", not_before=now + 4)
+
+    _, report = play.run(once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60)
+
+    hops = {hop.what: hop.seconds for hop in report.hops}
+    assert hops["held back till now by --min-interval"] == pytest.approx(hops["window due"] + 2, abs=0.1)
+
+
 def test_where_the_refresh_does_not_come_the_removal_is_told_of_too(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     _, report = play.run(once(play.handle))

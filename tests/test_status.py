@@ -274,6 +274,25 @@ def test_an_attached_bucket_without_events_is_there_and_quiet(world: World) -> N
     )
 
 
+def test_kept_logs_are_no_stack(world: World) -> None:
+    make_stack(world)
+    deploying.delete(world, keep_logs=True)
+
+    assert not status.read(world.aws, NAMES).exists
+
+
+def test_what_is_foreign_is_told_with_its_owner_and_a_way_out(world: World) -> None:
+    make_stack(world)
+    tag = [{"Key": "s3agg:region", "Value": "us-east-1"}]
+    world.somebody.iam.tag_role(RoleName="S3EventAggregatorLambdaRole", Tags=tag)  # type: ignore[arg-type]  # a tag
+
+    read = status.read(world.aws, NAMES)
+
+    (foreign,) = [each for each in read.resources if each.state == "foreign"]
+    assert foreign.owner == "of the stack of this name in us-east-1"
+    assert read.way_out == "Choose another name with --stack"
+
+
 def test_a_stack_that_is_not_there_is_all_missing(world: World) -> None:
     read = status.read(world.aws, NAMES)
 

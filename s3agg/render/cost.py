@@ -14,13 +14,13 @@ LEAST_USD = 0.005  # less than that would show as nothing
 
 def cost_view(bill: Bill) -> RenderableType:
     """The items of the bill beside those of the blog's rule, and what was taken for granted."""
-    table = new_table("a month of", "", "s3agg", "USD", "blog's rule", "USD")
-    for column in table.columns[2:]:
+    table = new_table("a month of", "s3agg", "USD", "blog's rule", "USD")
+    for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for line in bill.lines:
         ours = (number(line.quantity), money(line.usd))
-        table.add_row(line.service, line.unit, *ours, number(line.blog_quantity), money(line.blog_usd))
-    table.add_row("total", "", "", money(bill.usd), "", money(bill.blog_usd), style="bold")
+        table.add_row(f"{line.service} {line.unit}", *ours, number(line.blog_quantity), money(line.blog_usd))
+    table.add_row("total", "", money(bill.usd), "", money(bill.blog_usd), style="bold")
     total = Text.assemble((f"{money(bill.usd)} USD a month", "bold"), plain(f": {bill.of}"))
     notes = Table.grid(padding=(0, 1))
     for note in (*_unpriced(bill), *bill.notes):

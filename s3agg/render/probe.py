@@ -20,7 +20,7 @@ def probe_view(report: probe.Report) -> RenderableType:
     """The answer, what became of the objects, and how long each hop took."""
     parts: list[RenderableType] = [
         Text.assemble(
-            ("It works", "bold green") if report.ok else ("It does not work", "bold red"),
+            _answer(report),
             plain(f": {_summary(report)}, in {report.seconds:.1f} s"),
         )
     ]
@@ -33,6 +33,14 @@ def probe_view(report: probe.Report) -> RenderableType:
         hops.add_row(f"{hop.seconds:.1f} s", plain(hop.what), time)
     parts += ["", hops, *(plain(refreshed(each)) for each in report.refreshes)]
     return Group(*parts, *(plain(note) for note in report.notes))
+
+
+def _answer(report: probe.Report) -> tuple[str, str]:
+    if not report.ok:
+        return "It does not work", "bold red"
+    if not any(refresh.shares for refresh in report.refreshes):
+        return "It works, but there is no file share to refresh", "bold yellow"
+    return "It works", "bold green"
 
 
 def _summary(report: probe.Report) -> str:

@@ -168,6 +168,8 @@ class Screen(Page):
                     self.out.print(day_line(entry.time))
                 self.out.print(log_line(entry), soft_wrap=True)
             self.out.file.flush()
+        if day is None and not self.as_json:
+            self.say("There are no such lines in that time.")
 
     def watch_status(self, looks: Iterable[Status | S3aggError]) -> None:
         """Redraw a status in place, for --watch; the first is read before the screen is taken."""

@@ -17,7 +17,6 @@ from s3agg.render.words import (
     STYLES,
     ago,
     dead_letters,
-    drift_lines,
     heading,
     lasting,
     new_table,
@@ -25,9 +24,14 @@ from s3agg.render.words import (
     place_of,
     plain,
     share_names,
+    short,
 )
+from s3agg.resources.resource import ABSENT, Difference
+from s3agg.resources.s3 import Notification
 from s3agg.settings import Names
 from s3agg.status import Status
+
+PRESENT = "yes"  # of what is there or not, and no more
 
 
 def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
@@ -84,13 +88,15 @@ def _advice(status: Status, option: str) -> list[Text]:
         )
     if any(ran.hours == 1 and ran.errors.total for ran in status.functions):
         lines.append(f"A function has failed in the last hour: s3agg logs --since 1h{option} tells why.")
-    if states & {"missing", "drifted"}:
+    if "foreign" not in states and states & {"missing", "drifted"}:
         lines.append(f"s3agg create{option} makes what is missing, and brings back what has drifted.")
+    gone = [
+        each.name for each in status.resources if (each.state, each.kind) == ("missing", Notification.kind)
+    ]
+    if "foreign" not in states and gone:
+        lines.append(f"Is a bucket gone, too? Then detach it: s3agg delete --bucket {gone[0]}{option}")
     if "foreign" in states:
-        lines.append(
-            f"What is foreign has our name and not our tag: s3agg create --adopt --dry-run{option} shows what"
-            " taking it over would change."
-        )
+        lines.append(f"What is foreign has the stack's names, but is not this stack's. {status.way_out}.")
     return [plain(line) for line in lines]
 
 
@@ -99,7 +105,8 @@ def _resources(status: Status, *, brief: bool) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in status.resources:
         if each.state != "ok":
-            words = Text("\n").join([plain(each.name), *drift_lines(each.differences)])
+            owner = [plain(each.owner)] if each.owner else []
+            words = Text("\n").join([plain(each.name), *owner, *map(_drift, each.differences)])
             table.add_row(plain(each.state, STYLES[each.state]), plain(each.kind), words)
     fine: dict[str, list[str]] = {}
     for each in status.resources:
@@ -113,6 +120,18 @@ def _resources(status: Status, *, brief: bool) -> Table:
         table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))
     table.columns[-1].overflow = "fold"
     return table
+
+
+def _drift(each: Difference) -> Text:
+    """What has drifted, in a sentence."""
+    what = plain(each.what)
+    if each.found == ABSENT:
+        declared = "" if each.declared == PRESENT else f", {each.declared} is declared"
+        return Text.assemble(what, " is missing", short(declared))
+    if each.declared == ABSENT:
+        found = "" if each.found == PRESENT else f": {each.found}"
+        return Text.assemble(what, " should not be there", short(found))
+    return Text.assemble(what, " is ", short(each.found), ", not ", short(each.declared))
 
 
 def _buckets(status: Status, now: datetime) -> Table:
@@ -174,15 +193,18 @@ def _lately(status: Status, *, brief: bool) -> Table:
         table.add_row("events per refresh", *hour, *day)
     for function in dict.fromkeys(each.function for each in status.functions):
         ran = [each for each in status.functions if each.function == function]
-        table.add_row("aggregator function" if function == names.aggregator else "refresh function")
         counts = {
             "invocations": ([each.invocations for each in ran], "cyan"),
             "errors": ([each.errors for each in ran], "red"),
             "throttles": ([each.throttles for each in ran], "yellow"),
         }
-        for what, (counted, style) in counts.items():
-            if not brief or any(each.total for each in counted):
-                _add(table, f"  {what}", counted, style)
+        shown = [
+            what for what, (counted, _) in counts.items() if not brief or any(each.total for each in counted)
+        ]
+        if shown:
+            table.add_row("aggregator function" if function == names.aggregator else "refresh function")
+        for what in shown:
+            _add(table, f"  {what}", *counts[what])
     return table
 
 

@@ -61,14 +61,6 @@ def difference_lines(differences: Sequence[Difference]) -> list[Text]:
     ]
 
 
-def drift_lines(differences: Sequence[Difference]) -> list[Text]:
-    """What has drifted, a sentence each."""
-    return [
-        Text.assemble(plain(each.what), " is ", short(each.found), ", not ", short(each.declared))
-        for each in differences
-    ]
-
-
 def short(value: str) -> Text:
     return plain(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
 

@@ -26,12 +26,24 @@ def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
     assert ran.code == 0
     assert list(status) == [
         *("stack", "region", "account", "healthy"),
-        *("resources", "buckets", "late", "queues", "log_level", "functions", "aggregated", "timers"),
+        *(
+            "resources",
+            "way_out",
+            "buckets",
+            "late",
+            "queues",
+            "log_level",
+            "functions",
+            "aggregated",
+            "timers",
+        ),
     ]
     assert status["stack"] == stack.names.stack
     assert (status["region"], status["account"]) == ("us-east-1", "000000000000")
     assert status["healthy"] is True
-    assert {tuple(each) for each in status["resources"]} == {("kind", "name", "arn", "state", "differences")}
+    assert {tuple(each) for each in status["resources"]} == {
+        ("kind", "name", "arn", "state", "differences", "owner")
+    }
     assert {each["state"] for each in status["resources"]} == {"ok"}
     assert all(each["arn"].startswith("arn:aws:") for each in status["resources"])
     assert set(seen) == {

@@ -75,7 +75,10 @@ def test_of_many_objects_some_have_a_row_and_all_are_counted() -> None:
 
 
 def test_a_refresh_of_nothing_is_told_as_that() -> None:
-    assert "Refreshed: no file share" in shown(make_report(refreshes=(Refresh(NOW, ()),)))
+    lines = shown(make_report(refreshes=(Refresh(NOW, ()),)))
+
+    assert lines[0].startswith("It works, but there is no file share to refresh: 2 uploads to b")
+    assert "Refreshed: no file share" in lines
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

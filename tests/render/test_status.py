@@ -66,7 +66,7 @@ def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
     [
         ("missing", "s3agg create --profile p makes what is missing"),
         ("drifted", "s3agg create --profile p makes what is missing, and brings back"),
-        ("foreign", "s3agg create --adopt --dry-run --profile p shows"),
+        ("foreign", "not this stack's. Choose another name with --stack."),
     ],
 )
 def test_what_is_not_as_declared_is_followed_by_the_command_that_mends_it(state: str, command: str) -> None:
@@ -126,6 +126,38 @@ def test_in_brief_what_is_as_declared_is_one_line() -> None:
     assert ["missing", "table", "Three"] in lines
     assert ["ok", "2", "resources"] in lines
     assert not [line for line in lines if "Two" in line]
+
+
+@pytest.mark.parametrize(
+    ("declared", "found", "told"),
+    [
+        ("30 days", "forever", "what is forever, not 30 days"),
+        ("10", "(none)", "what is missing, 10 is declared"),
+        ("yes", "(none)", "what is missing"),
+        ("(none)", "arn", "what should not be there: arn"),
+        ("(none)", "yes", "what should not be there"),
+    ],
+)
+def test_drift_is_a_sentence(declared: str, found: str, told: str) -> None:
+    lines = shown(
+        make_status(make_resource("drifted", "x", Difference("what", declared, found)))
+    ).splitlines()
+
+    assert told in [line.strip() for line in lines]
+
+
+def test_whose_a_foreign_resource_is_stands_below_its_name() -> None:
+    resource = replace(make_resource("foreign", "x"), owner="of the stack of this name in us-east-1")
+    lines = [line.strip() for line in shown(make_status(resource, make_resource("missing"))).splitlines()]
+
+    assert lines[lines.index("Resources") + 2] == "of the stack of this name in us-east-1"
+    assert not [line for line in lines if line.startswith("s3agg create makes")]
+
+
+def test_a_missing_rule_is_followed_by_how_to_detach_a_bucket_that_is_gone() -> None:
+    status = make_status(make_resource(), make_resource("missing", "gone", kind="notification"))
+
+    assert "Is a bucket gone, too? Then detach it: s3agg delete --bucket gone" in words(status)
 
 
 def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -> None:
