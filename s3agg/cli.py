@@ -57,7 +57,10 @@ def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoRetu
         said = " ".join(error.format_message().split())
         fail(2, f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} See {command} --help.")
     except click.Abort:
-        fail(1, "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: say --yes, or yes.")
+        fail(
+            1,
+            "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: answer y, or say --yes.",
+        )
     except click.ClickException as error:
         fail(error.exit_code, error.format_message())
     except S3aggError as error:
@@ -244,10 +247,11 @@ def status(where: Where, watch: bool) -> int:
         screen.status(read)
         return 0 if read.as_declared else NOT_AS_DECLARED
     if where.output == "json" or not screen.out.is_terminal:
-        raise UsageProblem("--watch redraws a terminal, which this is not", "Leave it away")
+        raise UsageProblem("--watch redraws a terminal, which this is not", "Run it without")
     if where.verbose and screen.err.is_terminal:
         raise UsageProblem(
-            "--watch redraws the terminal that -v writes to", "Leave one away, or send stderr to a file"
+            "--watch redraws the terminal that -v writes to",
+            "Do without one of them, or send stderr to a file",
         )
     with suppress(KeyboardInterrupt):
         screen.watch_status(statuses.watch(aws, where.names))
@@ -449,7 +453,7 @@ def cost(
     if buckets and not measured:
         raise UsageProblem("--bucket names what is measured", "Say --measured")
     if measured and not buckets and refreshes_per_day is not None:
-        raise UsageProblem("The stack's refreshes are measured", "Leave --refreshes-per-day away")
+        raise UsageProblem("The stack's refreshes are measured", "Do not say --refreshes-per-day")
     prices = tables.read(named)
     if objects_per_day is not None:
         made = bill.estimate(objects_per_day, refreshes_per_day, Settings.declared(options, {}), prices)

@@ -255,7 +255,7 @@ WRONG = {
     "a cost of both": ("cost --objects-per-day 1 --measured", "Say --objects-per-day or --measured"),
     "objects below zero": ("cost --objects-per-day -1", "-1 is not in the range"),
     "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
-    "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "are measured. Leave"),
+    "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "are measured. Do not say"),
     "a bucket that is not measured": ("cost --objects-per-day 1 --bucket bbb", "Say --measured"),
     "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "no table of prices 1999-12"),
     "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "is no table of prices"),
@@ -345,7 +345,7 @@ def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, answe
 
     assert (ran.code, ran.out) == (1, "")
     assert "Remove all this? [y/N]" in ran.err
-    assert ran.err.endswith("Nothing was changed: say --yes, or yes.\n")
+    assert ran.err.endswith("Nothing was changed: answer y, or say --yes.\n")
     assert aws_shell("status").code == 0
 
 

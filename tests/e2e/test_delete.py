@@ -57,7 +57,7 @@ def test_delete_asks_and_takes_silence_for_no(world: World, made: OwnStack) -> N
 
     assert [ran.code for ran in answers] == [1, 1]
     assert all("Remove all this? [y/N]" in ran.stderr for ran in answers)
-    assert all(ran.stderr.endswith("Nothing was changed: say --yes, or yes.\n") for ran in answers)
+    assert all(ran.stderr.endswith("Nothing was changed: answer y, or say --yes.\n") for ran in answers)
     assert [ran.stdout for ran in answers] == ["", ""]
     assert world.inventory() == before
 
