@@ -894,7 +894,7 @@ ROWS = [
                 DELETE,
             ),
             ("logs:DeleteLogGroup", "RequestLimitExceeded", "Request limit exceeded.", 503, DELETE),
-            ("cloudwatch:GetMetricData", "InternalServiceError", "no reason given", 500, STATUS),
+            ("cloudwatch:DescribeAlarms", "InternalServiceError", "no reason given", 500, STATUS),
         )
     ),
     # 17: a bucket of another region
