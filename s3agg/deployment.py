@@ -83,7 +83,11 @@ class Deployment:
 
     def asked_of(self, bucket: str) -> KeyFilter | None:
         """Which keys the bucket is known to be attached with, whatever its rule says."""
-        return self.activity.get(bucket, BucketActivity(bucket)).keys
+        return self.activity_of(bucket).keys
+
+    def activity_of(self, bucket: str) -> BucketActivity:
+        """What its item tells; that of a quiet bucket if it has none."""
+        return self.activity.get(bucket, BucketActivity(bucket))
 
     @property
     def log_level(self) -> str:

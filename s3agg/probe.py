@@ -122,7 +122,7 @@ def run(
     stack = deployment.stack
     probe = _Probe(aws, stack, notification)
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
-    ended = False
+    found: bool | None = None
     try:
         yield from probe.upload(count)
         level = deployment.log_level
@@ -131,14 +131,13 @@ def run(
             probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
         else:
             found = yield from probe.follow_logs(timeout)
-        ended = True
     finally:
         if not keep:
             probe.clean_up()
-            if not ended and probe.uploaded:
+            if found is None and probe.uploaded:  # given up, or failed
                 aws.warn("What was uploaded has been removed again.")
     if not found and any(change.action != "keep" for change in deployment.plan().changes):
-        probe.notes.insert(0, "The stack is not as declared, which may be why: see s3agg status.")
+        probe.notes.insert(0, f"The stack is not as declared, which may be why: see {probe.status}.")
     if not keep and notification.key in deployment.found:
         probe.notes.append("Removing the objects again is an event too: one more refresh follows.")
     yield probe.report(ok=found)
@@ -168,7 +167,6 @@ class _Probe:
     started: float = 0
     uploaded: dict[str, str | None] = field(default_factory=dict)  # version ids by key
     objects: dict[str, Seen] = field(default_factory=dict)
-    became: dict[str, Became] = field(default_factory=dict)  # of those whose events were handled
     uploaded_at: list[int] = field(default_factory=list)  # ms since 1970, as what follows
     handled_at: list[int] = field(default_factory=list)  # when events were
     opened_at: int | None = None  # when the first of them opened a window
@@ -181,6 +179,11 @@ class _Probe:
     @property
     def bucket(self) -> str:
         return self.notification.bucket
+
+    @property
+    def status(self) -> str:
+        """The command that tells more, of this stack."""
+        return f"s3agg status{self.stack.names.option}"
 
     @property
     def now_ms(self) -> int:
@@ -233,7 +236,7 @@ class _Probe:
             return False
         yield from self.wait_while_there_is_nothing_to_see(self.item(), deadline)
         if not (yield from self.poll(self.see_refresh_of_all, lambda: "the refresh", deadline)):
-            self.notes.append(f"No refresh came within {timeout:.0f} s; see what s3agg status says.")
+            self.notes.append(f"No refresh came within {timeout:.0f} s; see what {self.status} says.")
             return False
         yield self.refreshes[-1]
         return True
@@ -256,7 +259,7 @@ class _Probe:
         found = yield from self.poll(see_item, lambda: "the refresh", deadline)
         if not found:
             self.notes.append(
-                f"The table shows no refresh within {timeout:.0f} s; see what s3agg status says."
+                f"The table shows no refresh within {timeout:.0f} s; see what {self.status} says."
             )
         return found
 
@@ -299,7 +302,10 @@ class _Probe:
 
     @property
     def missing(self) -> int:
-        return len(self.uploaded) - len(self.became)
+        return self.how_many("uploaded")
+
+    def how_many(self, became: Became) -> int:
+        return sum(each.became == became for each in self.objects.values())
 
     def events_to_come(self) -> str:
         return f"{several(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
@@ -315,17 +321,16 @@ class _Probe:
         for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.run_id}-"):
             message, _, encoded = line.message.rpartition(" key=")
             key = unquote_plus(encoded)
-            if key not in self.uploaded or self.became.get(key) == "opened the window":
+            if key not in self.objects or self.objects[key].became == "opened the window":
                 continue
+            became: Became = "in the window"
             if SENT in message:
-                self.became[key] = "opened the window"
+                became = "opened the window"
                 self.opened_at = min(self.opened_at or line.time, line.time)
-            elif SKIPPED in message and key not in self.became:
-                self.became[key] = "in the window"
-            else:
+            elif SKIPPED not in message or self.objects[key].became != "uploaded":
                 continue
             self.handled_at.append(line.time)
-            self.objects[key] = Seen(key, self.became[key], self.after(line.time))
+            self.objects[key] = Seen(key, became, self.after(line.time))
             yield self.objects[key]
         return not self.missing
 
@@ -392,12 +397,11 @@ class _Probe:
             self.notes.append(
                 f"No file share is mapped to bucket {self.bucket}: the refresh had nothing to refresh."
             )
-        became = list(self.became.values())
         return Report(
             bucket=self.bucket,
             uploaded=len(self.uploaded),
-            opened_windows=None if self.hidden else became.count("opened the window"),
-            within_window=None if self.hidden else became.count("in the window"),
+            opened_windows=None if self.hidden else self.how_many("opened the window"),
+            within_window=None if self.hidden else self.how_many("in the window"),
             refreshes=tuple(self.refreshes),
             hops=tuple(sorted(self.hops(), key=lambda hop: hop.time)),
             objects=tuple(self.objects.values()),

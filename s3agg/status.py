@@ -171,7 +171,7 @@ def _status(aws: Aws, deployed: Deployment, counted: _Counts, queues: Sequence[Q
     names = deployed.stack.names
     plan = deployed.plan()
     resources = [_resource(change) for change in plan.changes]
-    buckets = [deployed.activity.get(bucket) or BucketActivity(bucket) for bucket in deployed.buckets]
+    buckets = [deployed.activity_of(bucket) for bucket in deployed.buckets]
     late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
     well = all(each.state == "ok" for each in resources) and not late and not _dead_letters(queues, names)
     return Status(
@@ -216,7 +216,7 @@ def _aggregated(aws: Aws, names: Names) -> list[Aggregated]:
 
 
 def _timers(aws: Aws, deployed: Deployment) -> dict[str, int]:
-    shares = {share for bucket in deployed.buckets for share in _shares(deployed, bucket)}
+    shares = {share for bucket in deployed.buckets for share in deployed.activity_of(bucket).shares}
     if not shares:
         return {}
     otherwise = "Whether file shares refresh themselves is not known."
@@ -230,10 +230,6 @@ def _if_possible(aws: Aws, ask: Callable[[], T], nothing: T, otherwise: str) -> 
     except S3aggError as error:
         aws.warn(f"{otherwise} {error}")
         return nothing
-
-
-def _shares(deployed: Deployment, bucket: str) -> Sequence[str]:
-    return deployed.activity.get(bucket, BucketActivity(bucket)).shares
 
 
 def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:

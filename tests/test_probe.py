@@ -402,6 +402,17 @@ def test_an_object_whose_upload_was_not_answered_is_removed_too(play: Play) -> N
     assert len(play.wire.made("s3:DeleteObject")) == 1
 
 
+def test_what_is_advised_is_for_the_aws_at_hand(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
+    deployed = deployment.read(play.aws, Names(where=" --profile p"))
+    rule = deployment.the_bucket(deployed, None)
+    *_, report = probe.run(play.aws, deployed, rule, count=1, timeout_s=1, keep=False)
+
+    assert isinstance(report, Report)
+    assert report.notes[0].endswith("see s3agg status --profile p.")
+
+
 def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
