@@ -26,7 +26,6 @@ from s3agg import activity
 from s3agg.aws import Aws
 from s3agg.engine import Change, Key
 from s3agg.refusals import is_error
-from s3agg.resources.lambda_ import INLINE_MODULE
 from s3agg.resources.resource import ABSENT, Found, Resource
 from s3agg.settings import STACK_TAG
 from s3agg.stack import Stack
@@ -63,9 +62,6 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
         # One that a run which died has just made was nobody's choice.
         if stack.table.key not in found or STACK_TAG not in _tags(found.get(group.key))
     ]
-    # Our template's, whose table is gone. What somebody else has inline is not our code.
-    ours = STACK_TAG in _tags(found.get(stack.aggregator.key))
-    is_inline = ours and aggregator.get("handler", "").startswith(f"{INLINE_MODULE}.")
     level = _first(each.get("variable LOG_LEVEL") for each in functions)
     concurrency = _number(aggregator.get("reserved concurrency"))
     capacity = of(stack.table).get("capacity")
@@ -88,7 +84,6 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
         "include_gateway_writes": aggregator.get("variable INCLUDE_GATEWAY_WRITES") == "true" or None,
         "permissions_boundary": _first(of(each).get("permissions boundary") for each in roles),
         "alarm_topic": _first(of(each).get("topic") for each in stack.alarms),
-        "inline": is_inline or None,
     }
     return {name: value for name, value in options.items() if value is not None}
 

@@ -15,28 +15,30 @@ from s3agg.errors import S3aggError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 FILE_MODE = 0o100644
+SHARED: tuple[str, ...] = ()  # modules of handlers/ that every function's zip holds beside its own
 
 
 def handler_source(module: str) -> str:
     return files("s3agg.handlers").joinpath(f"{module}.py").read_text(encoding="utf-8")
 
 
-def handler_zip(module: str, name: str | None = None) -> bytes:
-    """Zip handlers/MODULE.py, and only that, under this name or its own."""
-    return zipped(name or module, handler_source(module))
+def handler_zip(*modules: str) -> bytes:
+    """Zip these modules of handlers/, and only these."""
+    return zipped({module: handler_source(module) for module in modules})
 
 
-def zipped(module: str, source: str) -> bytes:
-    """Zip one module; the same bytes on every machine, so that they compare.
+def zipped(sources: Mapping[str, str]) -> bytes:
+    """Zip modules, given as sources by their names; the same bytes on every machine, so that they compare.
 
     Stored, not deflated: what deflating makes depends on the zlib at hand.
     """
-    entry = zipfile.ZipInfo(f"{module}.py", EPOCH)
-    entry.external_attr = FILE_MODE << 16
-    entry.create_system = 3  # Unix, on Windows too
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(entry, source.replace("\r\n", "\n"))
+        for module, source in sorted(sources.items()):
+            entry = zipfile.ZipInfo(f"{module}.py", EPOCH)
+            entry.external_attr = FILE_MODE << 16
+            entry.create_system = 3  # Unix, on Windows too
+            archive.writestr(entry, source.replace("\r\n", "\n"))
     return buffer.getvalue()
 
 

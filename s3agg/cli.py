@@ -33,10 +33,9 @@ from s3agg.options import (
     none_or,
     option,
     output_option,
-    stack_option,
     verbose_option,
 )
-from s3agg.settings import Names, Settings
+from s3agg.settings import Settings
 
 NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 MOST_PER_DAY = 1_000_000_000
@@ -493,35 +492,55 @@ def completion(shell: str) -> int:
 
 @cli.command(
     epilog=examples(
-        "s3agg template --bucket my-uploads > template.yaml",
+        "s3agg template --bucket my-uploads --code-bucket my-code > template.yaml",
         "s3agg template --window 300 --zips build > template.yaml",
     )
 )
 @bucket_option("--bucket", help="Bucket to attach, as the default of its parameter.", told="no default")
-@all_of(SETTINGS_OPTIONS)
+@bucket_option(
+    "--code-bucket",
+    help="Bucket to upload the functions' zips to, in the stack's region; the template names them there.",
+    told="pass this or --zips",
+)
 @option(
     "--zips",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the functions' zips there, to be put into the bucket that the parameter CodeBucket names.",
-    told="code inline",
+    help="Write the functions' zips to this folder, for you to upload; the parameter CodeBucket then names"
+    " their bucket.",
+    told="pass this or --code-bucket",
 )
-@stack_option
-def template(bucket: str | None, zips: Path | None, stack: str, **options: Any) -> None:
+@all_of(SETTINGS_OPTIONS)
+@aws_options
+def template(
+    where: Where, bucket: str | None, code_bucket: str | None, zips: Path | None, **options: Any
+) -> None:
     """Print the stack as a CloudFormation template.
 
-    It is what create makes, in YAML. Its parameters are the bucket, the window and the log level. Deploy it
-    with: aws cloudformation deploy --template-file template.yaml --stack-name NAME --capabilities
-    CAPABILITY_NAMED_IAM
+    It is what create makes, and always YAML. Its parameters are the bucket, the window, the log level and the
+    bucket of the functions' code. Deploy it with: aws cloudformation deploy --template-file template.yaml
+    --stack-name NAME --capabilities CAPABILITY_NAMED_IAM
 
-    It cannot attach the bucket: the command that does is told on stderr. AWS is not asked.
+    CloudFormation cannot attach the bucket: stderr shows the command that does. AWS is only asked with
+    --code-bucket.
     """
     from s3agg import template as templates
 
-    made = templates.make(Names(stack), options, bucket, inline=zips is None)
+    if (code_bucket is None) == (zips is None):
+        raise UsageProblem(
+            "template needs either --code-bucket or --zips",
+            "Pass --code-bucket BUCKET to upload the functions' code now,"
+            " or --zips FOLDER to upload it yourself",
+        )
+    made = templates.make(where.names, options, bucket=bucket, code_bucket=code_bucket)
+    if code_bucket is not None:
+        is_new = templates.upload(where.aws(where.screen()), made.zips, code_bucket)
+        said = "The functions' code is now in" if is_new else "The functions' code was already in"
+        click.echo(f"{said} bucket {code_bucket}.", err=True)
     if zips is not None:
         templates.write(made.zips, zips)
-        click.echo(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+        click.echo(f"First upload the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+        click.echo("Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET", err=True)
     click.echo(made.text, nl=False)
     if made.is_long:
         click.echo("It is too long to be passed directly: deploy it with --s3-bucket.", err=True)

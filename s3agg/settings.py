@@ -62,7 +62,6 @@ class Settings:
     permissions_boundary: str | None = None
     alarm_topic: str | None = None
     storage_gateway_endpoint: str | None = None  # only where the Lambda endpoint is loopback
-    inline: bool = False  # the functions' code is inline in a CloudFormation template
     tags: Mapping[str, str] = field(default_factory=dict)  # the user's own
     asked: frozenset[str] = frozenset()  # the options that were ever asked for, to be kept as tags
     unusable: Mapping[str, str] = field(default_factory=dict)  # what was kept of options, and cannot be

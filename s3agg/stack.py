@@ -122,7 +122,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         table=table,
         queue=queue,
         failures_to=dead_letters,
-        module="s3_aggregator",
+        modules=("s3_aggregator", *assets.SHARED),
         runtime=settings.runtime,
         architecture=settings.architecture,
         timeout=AGGREGATOR_TIMEOUT_S,
@@ -133,7 +133,6 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             "INCLUDE_GATEWAY_WRITES": "true" if settings.include_gateway_writes else None,
         },
         concurrency=settings.concurrency,
-        inline=settings.inline,
     )
     refresher = Function(
         place,
@@ -144,7 +143,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         table=table,
         queue=queue,
         failures_to=None,
-        module="s3_sgw_refresh",
+        modules=("s3_sgw_refresh", *assets.SHARED),
         runtime=settings.runtime,
         architecture=settings.architecture,
         timeout=REFRESH_TIMEOUT_S,
@@ -155,7 +154,6 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             "AWS_ENDPOINT_URL_STORAGE_GATEWAY": settings.storage_gateway_endpoint,
         },
         concurrency=REFRESHES_AT_ONCE,
-        inline=settings.inline,
     )
     return Stack(
         names,

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import ClientError
 from botocore.loaders import create_loader
 
 from s3agg import __version__, assets
 from s3agg import stack as stacks
-from s3agg.aws import Place
+from s3agg.aws import Aws, Place
 from s3agg.engine import Key
-from s3agg.errors import UsageProblem
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.refusals import Refusal, doing, is_error
 from s3agg.resources.iam import Policy
 from s3agg.resources.resource import Resource
-from s3agg.resources.s3 import KeyFilter
+from s3agg.resources.s3 import KeyFilter, region_of
 from s3agg.settings import (
     BUCKET_NAME,
     LOG_LEVELS,
@@ -37,7 +39,11 @@ from s3agg.stack import Stack
 
 PLACE = Place("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
 BUCKET = "${Bucket}"
-LOG_LEVEL = "${LogLevel}"
+# Which parameter stands where in the properties of the resources.
+VARIABLES = {"REFRESH_DELAY_SECONDS": "Window", "LOG_LEVEL": "LogLevel"}  # the functions' environment
+TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # what was asked for, on the table
+THRESHOLDS = {"ApproximateAgeOfOldestMessage": "OldestMessageThreshold"}  # of alarms, by their metrics
+UPLOADING = (Refusal("ConditionalRequestConflict"),)  # somebody else uploads the same right now
 DIRECT_BYTES = 51_200  # a longer template goes to CloudFormation by way of a bucket
 
 Properties = dict[str, Any]
@@ -57,24 +63,6 @@ class Template:
         return len(self.text.encode()) > DIRECT_BYTES
 
 
-class Number(int):
-    """A number that is a parameter; what is added to it makes another one, as CloudFormation cannot add."""
-
-    name: str
-
-    @classmethod
-    def called(cls, name: str, value: int) -> Number:
-        made = cls(value)
-        made.name = name
-        return made
-
-    def __str__(self) -> str:
-        return f"${{{self.name}}}"
-
-    def __add__(self, more: int) -> Number:
-        return Number.called(f"{self.name}Plus{more}", int(self) + more)
-
-
 # CloudFormation's functions, each with its argument.
 
 
@@ -90,49 +78,88 @@ class Sub(str):
     __slots__ = ()
 
 
-def make(names: Names, options: Mapping[str, Any], bucket: str | None, *, inline: bool) -> Template:
+def make(
+    names: Names, options: Mapping[str, Any], *, bucket: str | None, code_bucket: str | None
+) -> Template:
     """The template of the stack `names`; `options` are those of `create`, by their Settings names.
 
-    Bucket, window and log level are parameters, with what is asked for as their defaults. Asks AWS nothing.
-    Raises UsageProblem for what cannot be asked for.
+    Both buckets, the window and the log level are parameters; their defaults are what is given here. Asks AWS
+    nothing. Raises UsageProblem for what cannot be asked for.
     """
-    settings = Settings.declared({**options, "inline": inline or None}, {})
+    for each in filter(None, (bucket, code_bucket)):
+        check_bucket_name(each)
+    settings = Settings.declared(options, {})
     settings.check_interval()
     check_runtime(settings.runtime, _runtimes())
-    parameters = _parameters(settings, bucket and check_bucket_name(bucket))
-    parametrised = replace(
-        settings,
-        window=Number.called("Window", settings.window),
-        log_level=LOG_LEVEL,
-        asked=settings.asked | {"window", "log_level"},
-    )
-    stack = stacks.make(PLACE, names, parametrised, {BUCKET: KeyFilter()})
-    attach = f"s3agg create --adopt{names.option} --bucket "
+    # The table keeps the parameters as what was asked for, whether they were or not.
+    kept = replace(settings, asked=settings.asked | {"window", "log_level"})
+    stack = stacks.make(PLACE, names, kept, {BUCKET: KeyFilter()})
+    attach = f"s3agg create --adopt{Names(names.stack).option} --bucket "
     document = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "S3 event aggregator. CloudFormation cannot attach the bucket: see the output Attach."
         f" (s3agg {__version__})",
-        "Parameters": {**parameters, **_sums(stack)},
+        "Parameters": _parameters(stack, bucket, code_bucket),
         "Resources": _resources(stack),
         "Outputs": {"Attach": {"Value": Sub(f"{attach}{BUCKET} --region {PLACE.region}")}},
     }
     return Template(
         yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1000),
-        {} if inline else {each.asset: each.code for each in (stack.aggregator, stack.refresher)},
-        attach + (bucket or "BUCKET"),
+        {each.code_key: each.code for each in (stack.aggregator, stack.refresher)},
+        f"s3agg create --adopt{names.option} --bucket {bucket or 'BUCKET'}",
     )
 
 
 def write(zips: Mapping[str, bytes], folder: Path) -> None:
-    """Put the zips of a template into a folder; raise UsageProblem if that cannot be."""
+    """Write the zips of a template to a folder, under their keys; raise UsageProblem if that cannot be."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in zips.items():
-            (folder / name).write_bytes(content)
+        for key, content in zips.items():
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     except OSError as error:
         raise UsageProblem(
             f"{folder} cannot be written to: {error.strerror}", "Name another folder"
         ) from error
+
+
+def upload(aws: Aws, zips: Mapping[str, bytes], bucket: str) -> bool:
+    """Upload the zips of a template to a bucket, under their keys; whether any was not there yet.
+
+    Raises S3aggError if CloudFormation could not take them from there, or AWS refuses.
+    """
+    place = aws.place
+    with doing(f"uploading the functions' code to bucket {bucket}"):
+        region = region_of(aws, place, bucket)
+        if region != place.region:
+            raise S3aggError(
+                f"Bucket {bucket} is in {region}, and Lambda takes code only from a bucket"
+                f" of the stack's region, which is {place.region}",
+                f"Name a bucket in {place.region}, or pass --region {region}",
+            )
+        uploaded = [_upload(aws, bucket, key, content) for key, content in zips.items()]
+    return any(uploaded)
+
+
+def _upload(aws: Aws, bucket: str, key: str, content: bytes) -> bool:
+    """Upload a zip and return True, or False if its key is there: the key holds the zip's hash."""
+
+    def put() -> bool:
+        try:
+            aws.s3.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=content,
+                IfNoneMatch="*",
+                ExpectedBucketOwner=aws.place.account,
+            )
+        except ClientError as error:
+            if is_error(error, "PreconditionFailed"):
+                return False
+            raise
+        return True
+
+    return aws.wait_for(f"bucket {bucket} to take the functions' code", put, refusals=UPLOADING)
 
 
 def _runtimes() -> list[str]:
@@ -141,9 +168,10 @@ def _runtimes() -> list[str]:
     return [name for name in shapes["Runtime"]["enum"] if assets.runs_handlers(name)]
 
 
-def _parameters(settings: Settings, bucket: str | None) -> dict[str, Properties]:
+def _parameters(stack: Stack, bucket: str | None, code_bucket: str | None) -> dict[str, Properties]:
+    settings = stack.settings
     shortest, longest = RANGES["window"]
-    parameters: dict[str, Properties] = {
+    return {
         "Bucket": {
             "Type": "String",
             "Description": "Whose events are aggregated",
@@ -163,27 +191,22 @@ def _parameters(settings: Settings, bucket: str | None) -> dict[str, Properties]
             "AllowedValues": list(LOG_LEVELS),
             "Default": settings.log_level,
         },
-    }
-    if not settings.inline:
-        parameters["CodeBucket"] = {
+        "CodeBucket": {
             "Type": "String",
-            "Description": "The bucket, of the same region, that holds the functions' zips",
+            "Description": "The bucket, of the stack's region, that holds the functions' zips",
             "AllowedPattern": BUCKET_NAME,
-        }
-    return parameters
-
-
-def _sums(stack: Stack) -> dict[str, Properties]:
-    """The parameters that are sums with the window."""
-    return {
-        leaf.name: {
-            "Type": "Number",
-            "Description": f"{leaf.name.replace('Plus', ' plus ')}: CloudFormation cannot add",
-            "Default": int(leaf),
-        }
-        for resource in _wanted(stack)
-        for leaf in _leaves(resource.cloudformation)
-        if isinstance(leaf, Number) and leaf.name != "Window"
+            **({"Default": code_bucket} if code_bucket else {}),
+        },
+        **{
+            THRESHOLDS[alarm.metric]: {
+                "Type": "Number",
+                "Description": "Seconds that a message may wait before the alarm. CloudFormation cannot add:"
+                f" set it to Window plus {alarm.threshold - settings.window}",
+                "Default": alarm.threshold,
+            }
+            for alarm in stack.alarms
+            if alarm.wanted and alarm.metric in THRESHOLDS
+        },
     }
 
 
@@ -196,7 +219,7 @@ def _resources(stack: Stack) -> dict[str, Properties]:
     for resource in _wanted(stack):
         needs = [ids[each.key][0] for each in resource.needs]
         for logical_id, kind in zip(ids[resource.key], resource.cloudformation, strict=True):
-            properties = _written(resource.cloudformation[kind], ids, arns)
+            properties = _written(_with_parameters(resource.cloudformation[kind]), ids, arns)
             referred = {
                 leaf.partition(".")[0] for leaf in _leaves(properties) if isinstance(leaf, Ref | GetAtt)
             }
@@ -208,6 +231,28 @@ def _resources(stack: Stack) -> dict[str, Properties]:
             }
             needs = []  # what else it is made of refers to the first
     return made
+
+
+def _with_parameters(properties: Mapping[str, Any]) -> Properties:
+    """A resource's properties, with a reference to a parameter wherever one stands."""
+    given = dict(properties)
+    if "Environment" in given:
+        variables = given["Environment"]["Variables"]
+        given["Environment"] = {
+            "Variables": {
+                name: Ref(VARIABLES[name]) if name in VARIABLES else value
+                for name, value in variables.items()
+            }
+        }
+    if "Tags" in given:
+        given["Tags"] = [
+            {**tag, "Value": Ref(TAGS[tag["Key"]])} if tag["Key"] in TAGS else tag for tag in given["Tags"]
+        ]
+    if given.get("MetricName") in THRESHOLDS:
+        given["Threshold"] = Ref(THRESHOLDS[given["MetricName"]])
+    if "Code" in given:
+        given["Code"] = {"S3Bucket": Ref("CodeBucket"), **given["Code"]}
+    return given
 
 
 def _wanted(stack: Stack) -> list[Resource]:
@@ -235,9 +280,7 @@ def _written(value: Any, ids: Mapping[Key, list[str]], arns: Mapping[str, Ref | 
         return [_written(each, ids, arns) for each in value]
     if isinstance(value, Resource):
         return Ref(ids[value.key][0])
-    if isinstance(value, Number):
-        return Ref(value.name)
-    if not isinstance(value, str) or "${" not in value or "\n" in value:  # code stays as it is
+    if not isinstance(value, str) or "${" not in value:
         return value
     if value in arns:
         return arns[value]
@@ -254,7 +297,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes code as it reads, and CloudFormation's functions in their short form."""
+    """Writes CloudFormation's functions in their short form."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # CloudFormation takes none
         return True
@@ -265,14 +308,9 @@ class Dumper(yaml.SafeDumper):
         return "" if is_argument else super().choose_scalar_style()
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
 def _function(dumper: yaml.SafeDumper, argument: str) -> yaml.ScalarNode:
     return dumper.represent_scalar(f"!{type(argument).__name__}", argument)
 
 
-Dumper.add_representer(str, _text)
 for function in (Ref, GetAtt, Sub):
     Dumper.add_representer(function, _function)

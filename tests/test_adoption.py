@@ -354,7 +354,7 @@ def test_the_tags_of_our_own_table_say_what_was_asked_for_not_what_is_deployed(p
     assert (now(photos).stack.settings.window, now(photos).stack.settings.log_level) == (45, "INFO")
 
 
-def test_code_that_somebody_has_inline_is_replaced(photos: World) -> None:
+def test_a_handler_in_a_module_of_another_name_is_replaced(photos: World) -> None:
     configure(photos, NAMES.aggregator, Handler="index.lambda_handler")
 
     adopt(photos)

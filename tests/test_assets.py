@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from s3agg import assets
+from s3agg import stack as stacks
 from s3agg.errors import S3aggError
+from s3agg.settings import Names, Settings
+from tests.support.aws import PLACE
 
 ROOT = Path(__file__).parent.parent
 POLICIES = sorted(path.stem for path in (ROOT / "policies").glob("*.json"))
@@ -47,12 +53,40 @@ def test_a_zip_tells_nothing_of_the_machine_that_made_it() -> None:
     assert entry.create_system == 3
 
 
-def test_the_same_source_makes_the_same_bytes() -> None:
-    assert assets.zipped("a", "pass\n") == assets.zipped("a", "pass\n")
+def test_two_modules_make_the_same_bytes_on_every_machine_in_any_order() -> None:
+    zipped = assets.zipped({"a": "pass\n", "b": "import a\n"})
+
+    assert zipped == assets.zipped({"b": "import a\n", "a": "pass\n"})
+    assert hashlib.sha256(zipped).hexdigest() == (
+        "9dbb45ba60d89f3dcc1d92dd1465b4da95dd61b516ee5768839007a5ca8a08e2"
+    )
 
 
 def test_lines_end_the_same_on_every_machine() -> None:
-    assert assets.zipped("a", "one\r\ntwo\r\n") == assets.zipped("a", "one\ntwo\n")
+    assert assets.zipped({"a": "one\r\ntwo\r\n"}) == assets.zipped({"a": "one\ntwo\n"})
+
+
+def test_both_modules_of_a_zip_can_be_imported_from_it(tmp_path: Path) -> None:
+    code = tmp_path / "code.zip"
+    code.write_bytes(assets.zipped({"handler": "from shared import answer\n", "shared": "answer = 42\n"}))
+
+    command = [sys.executable, "-c", "import handler, shared; print(handler.answer, shared.__file__)"]
+    ran = subprocess.run(  # noqa: S603  # ours
+        command, env={"PYTHONPATH": str(code)}, capture_output=True, text=True, check=True
+    )
+
+    assert ran.stdout.split() == ["42", str(code / "shared.py")]
+
+
+@pytest.mark.parametrize("handler", ["s3_aggregator", "s3_sgw_refresh"])
+def test_each_functions_zip_has_its_handler_and_what_all_share(handler: str) -> None:
+    stack = stacks.make(PLACE, Names(), Settings(), {})
+    (function,) = [each for each in (stack.aggregator, stack.refresher) if each.modules[0] == handler]
+
+    assert function.handler == f"{handler}.lambda_handler"
+    assert {entry.filename for entry in entries(function.code)} == {
+        f"{module}.py" for module in (handler, *assets.SHARED)
+    }
 
 
 @pytest.mark.parametrize("name", POLICIES)

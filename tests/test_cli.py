@@ -260,8 +260,19 @@ WRONG = {
     "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "no table of prices 1999-12"),
     "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "is no table of prices"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
-    "a template of hasty intervals": ("template --min-interval 5", "--min-interval 5 is too short"),
-    "a template for a malformed bucket": ("template --bucket Not_A_Bucket", "is no bucket name"),
+    "a template of hasty intervals": (
+        "template --code-bucket uploads --min-interval 5",
+        "--min-interval 5 is too short",
+    ),
+    "a template for a malformed bucket": (
+        "template --code-bucket uploads --bucket Not_A_Bucket",
+        "is no bucket name",
+    ),
+    "a template without code": ("template", "Pass --code-bucket BUCKET to upload the functions' code now"),
+    "a template with its code twice": (
+        "template --code-bucket uploads --zips build",
+        "template needs either --code-bucket or --zips",
+    ),
     "zips where nothing can be": ("template --zips /dev/null/zips", "/dev/null/zips cannot be written to"),
 }
 
@@ -292,6 +303,7 @@ FAILING = {
         "cost --measured --bucket uploads",
         "put-bucket-metrics-configuration --bucket uploads --id EntireBucket",
     ),
+    "a template whose code has no bucket": ("template --code-bucket nobodys", "There is no bucket nobodys"),
     "testing what is not there": ("test-upload", "so there is nothing to test"),
     "putting back to work what is not there": ("redrive", "so there is nothing to put back to work"),
 }
@@ -482,28 +494,39 @@ def test_the_prices_of_a_json_cost_are_a_table_to_be_changed(shell: Shell, tmp_p
     assert shell(*estimate, "--prices", str(table)).document == before
 
 
-def test_a_template_is_all_of_stdout_and_what_attaches_the_bucket_is_on_stderr(shell: Shell) -> None:
-    ran = shell("template", "--bucket", "uploads", "--stack", "Other")
+def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attaches_the_bucket(
+    aws_shell: Shell,
+) -> None:
+    command = ("template", "--bucket", "uploads", "--code-bucket", "uploads", "--stack", "Other")
+    ran, again = aws_shell(*command), aws_shell(*command)
 
     assert ran.code == 0
     assert yaml.compose(ran.out)
+    assert again.out == ran.out
+    assert again.err.startswith("The functions' code was already in bucket uploads.\n")
     assert ran.err == (
+        "The functions' code is now in bucket uploads.\n"
         "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
         "Once the stack is there, attach it: s3agg create --adopt --stack Other --bucket uploads\n"
     )
 
 
-def test_a_template_says_how_its_zips_and_its_own_length_are_to_be_dealt_with(
+def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_with(
     shell: Shell, tmp_path: Path
 ) -> None:
     zips = tmp_path / "zips"
+    tags = [word for number in range(20) for word in ("--tag", f"{number}={'x' * 200}")]
 
     zipped = shell("template", "--zips", str(zips))
-    long = shell("template", *(word for number in range(5) for word in ("--tag", f"{number}={'x' * 200}")))
+    long = shell("template", "--zips", str(zips), *tags)
 
-    assert zipped.err.startswith(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n")
-    assert len(list(zips.iterdir())) == 2
-    assert long.err.startswith("It is too long to be passed directly: deploy it with --s3-bucket.\n")
+    upload = (
+        f"First upload the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n"
+        "Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET\n"
+    )
+    assert zipped.err.startswith(upload)
+    assert len(list(zips.glob("s3agg/*.zip"))) == 2
+    assert long.err.startswith(upload + "It is too long to be passed directly: deploy it with --s3-bucket.\n")
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

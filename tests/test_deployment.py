@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from s3agg import activity, deployment
+from s3agg import activity, assets, deployment
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import STACK_TAG, Names
@@ -562,14 +562,31 @@ def test_what_was_asked_for_is_what_is_deployed_where_somebody_removed_the_table
     boundary = world.somebody.iam.create_policy(PolicyName="Boundary", PolicyDocument=BOUNDARY)["Policy"][
         "Arn"
     ]
-    create(world, "photos", window=300, permissions_boundary=boundary, inline=True)
+    create(world, "photos", window=300, permissions_boundary=boundary)
     world.somebody.dynamodb.delete_table(TableName=NAMES.table)
 
     done = create(world)
 
     assert done == [f"create table {NAMES.table}"]
     settings = now(world).stack.settings
-    assert (settings.window, settings.permissions_boundary, settings.inline) == (300, boundary, True)
+    assert (settings.window, settings.permissions_boundary) == (300, boundary)
+
+
+def test_a_stack_whose_template_held_the_code_itself_comes_to_ordinary_code(photos: World) -> None:
+    """Older templates had it in the module `index`, and told so by a tag."""
+    functions = photos.somebody.lambda_
+    for name in (NAMES.aggregator, NAMES.refresher):
+        functions.update_function_configuration(FunctionName=name, Handler="index.lambda_handler")
+        functions.update_function_code(FunctionName=name, ZipFile=assets.zipped({"index": "older = True\n"}))
+    photos.somebody.dynamodb.tag_resource(
+        ResourceArn=PLACE.arn("dynamodb", f"table/{NAMES.table}"),
+        Tags=[{"Key": "s3agg:inline", "Value": "true"}],
+    )
+
+    done = create(photos)
+
+    assert sorted(done) == [f"update function {NAMES.aggregator}", f"update function {NAMES.refresher}"]
+    assert actions(photos) == {"keep"}
 
 
 def test_every_create_wakes_the_buckets_for_which_something_is_to_come(photos: World) -> None:

@@ -38,7 +38,7 @@ OTHER_TRUST = json.dumps(
         ],
     }
 )
-OTHER_CODE = assets.zipped("s3_aggregator", "def lambda_handler(event, context):\n    pass\n")
+OTHER_CODE = assets.zipped({"s3_aggregator": "def lambda_handler(event, context):\n    pass\n"})
 BOUNDARY = PLACE.iam("policy/Boundary")
 GONE = "(gone)"  # a row that takes the whole resource away
 

@@ -33,7 +33,6 @@ NOT_THE_DEFAULT: dict[str, Any] = {
     "permissions_boundary": "arn:aws:iam::123456789012:policy/Boundary",
     "alarm_topic": "arn:aws:sns:eu-west-1:123456789012:ops",
     "storage_gateway_endpoint": "http://127.0.0.1:4567",
-    "inline": True,
 }
 
 

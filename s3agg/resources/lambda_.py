@@ -40,8 +40,6 @@ UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least thi
 POLICY_BYTES = 20 * 1024  # as much as a function's policy can hold (FACTS 15)
 STAND_IN = "meanwhile_"  # begins the id of a statement that is there while the bucket's own is replaced
 SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
-INLINE_MODULE = "index"  # what CloudFormation calls the module of inline code
-CODE_BUCKET = "${CodeBucket}"  # the template's parameter
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -51,9 +49,6 @@ class Function(Resource):
 
     `environment` holds every variable that we may set, None where it is to be absent; others that
     somebody set stay. `TABLE_NAME` and `QUEUE_URL` follow from the table and the queue.
-
-    Code that stands `inline` in a CloudFormation template is zipped by CloudFormation, in a way of its own
-    and as the module `index`: what AWS has of it is not compared.
     """
 
     kind: ClassVar[str] = "function"
@@ -64,35 +59,30 @@ class Function(Resource):
     table: Table
     queue: Queue
     failures_to: Queue | None
-    module: str  # of handlers/
+    modules: tuple[str, ...]  # of handlers/; the first one has the handler
     runtime: str
     architecture: str
     timeout: int
     memory: int
     environment: Mapping[str, str | None]
     concurrency: int
-    inline: bool = False
 
     @property
     def arn(self) -> str:
         return self.place.arn("lambda", f"function:{self.name}")
 
     @property
-    def _module(self) -> str:
-        return INLINE_MODULE if self.inline else self.module
-
-    @property
     def handler(self) -> str:
-        return f"{self._module}.lambda_handler"
+        return f"{self.modules[0]}.lambda_handler"
 
     @cached_property
     def code(self) -> bytes:
-        return assets.handler_zip(self.module, self._module)
+        return assets.handler_zip(*self.modules)
 
     @property
-    def asset(self) -> str:
-        """What its code is called where CloudFormation is to find it, which takes no look inside."""
-        return f"{self.module}-{self._digest.hex()}.zip"
+    def code_key(self) -> str:
+        """The key of its zip in S3. CloudFormation updates a function only if this key changes."""
+        return f"s3agg/{self.modules[0]}-{self._digest.hex()}.zip"
 
     @property
     def _digest(self) -> bytes:
@@ -107,7 +97,7 @@ class Function(Resource):
             "architecture": self.architecture,
             "timeout": f"{self.timeout} s",
             "memory": f"{self.memory} MB",
-            **({} if self.inline else {"code": base64.b64encode(self._digest).decode()}),
+            "code": base64.b64encode(self._digest).decode(),
             **{f"variable {name}": value or ABSENT for name, value in self.environment.items()},
             "variable TABLE_NAME": self.table.name,
             "variable QUEUE_URL": self.queue.name,
@@ -117,15 +107,14 @@ class Function(Resource):
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        inline = {"ZipFile": assets.handler_source(self.module)}
-        zipped = {"S3Bucket": CODE_BUCKET, "S3Key": self.asset}
+        """Without the bucket of its code, which the template knows."""
         function = {
             "FunctionName": self.name,
             "Architectures": [self.architecture],
             **self._configuration(self.queue, {}),
             "ReservedConcurrentExecutions": self.concurrency,
             "Tags": pairs(self.tags),
-            "Code": inline if self.inline else zipped,
+            "Code": {"S3Key": self.code_key},
         }
         if self.failures_to is None:
             return {"AWS::Lambda::Function": function}
@@ -197,7 +186,7 @@ class Function(Resource):
                 refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             )
             self.wait_until_ready(aws)
-        if self.differs(found, *({"code", "architecture"} & self.properties.keys())):
+        if self.differs(found, "code", "architecture"):
             aws.wait_for(
                 f"function {self.name} to take its new code",
                 lambda: aws.lambda_.update_function_code(

@@ -281,7 +281,18 @@ class Notification(Resource):
 
 
 def check_bucket(aws: Aws, place: Place, bucket: str) -> None:
-    """Raise S3aggError if it cannot be attached: gone, somebody else's, or of another region (FACTS 17)."""
+    """Raise S3aggError if it cannot be attached: gone, somebody else's, or of another region."""
+    region = region_of(aws, place, bucket)
+    if region != place.region:
+        raise S3aggError(
+            f"Bucket {bucket} is in {region}, and its notifications can only call a function there,"
+            f" not in {place.region}",
+            f"Make a stack there: --region {region}, with a --stack name of its own",
+        )
+
+
+def region_of(aws: Aws, place: Place, bucket: str) -> str:
+    """The region of a bucket; raise S3aggError if it is gone or somebody else's (FACTS 17)."""
     try:
         head = aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=place.account)
     except ClientError as error:
@@ -295,14 +306,8 @@ def check_bucket(aws: Aws, place: Place, bucket: str) -> None:
         region = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
         if region is None:
             raise
-    else:
-        region = head.get("BucketRegion") or place.region
-    if region != place.region:
-        raise S3aggError(
-            f"Bucket {bucket} is in {region}, and its notifications can only call a function there,"
-            f" not in {place.region}",
-            f"Make a stack there: --region {region}, with a --stack name of its own",
-        )
+        return str(region)
+    return head.get("BucketRegion") or place.region
 
 
 def _rules(configuration: Configuration) -> list[dict[str, Any]]:

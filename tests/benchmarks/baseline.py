@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from s3agg import assets
 from s3agg import stack as stacks
 from s3agg.aws import Place
 from s3agg.local import ACCOUNT, REGION
@@ -68,5 +67,5 @@ def _write_documents(folder: Path, stack: Stack) -> None:
     }
     for name, document in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
-    for module in ("s3_aggregator", "s3_sgw_refresh"):
-        (folder / f"{module}.zip").write_bytes(assets.handler_zip(module))
+    for function in (stack.aggregator, stack.refresher):
+        (folder / f"{function.modules[0]}.zip").write_bytes(function.code)

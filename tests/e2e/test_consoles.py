@@ -28,7 +28,7 @@ READING = (
     ("cost", "--objects-per-day", "100000"),
     ("logs", "--since", "1h"),
     ("policy",),
-    ("template", "--tag", "team=Käse"),
+    ("template", "--zips", "zips", "--tag", "team=Käse"),
     ("completion", "bash"),
     ("status", "--stack", "Café"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from s3agg import assets
 from tests.e2e.support import OwnStack, World, eventually
 
 pytestmark = pytest.mark.e2e
@@ -31,17 +32,12 @@ HERE = {
 }
 
 
-def put(world: World, bucket: str, name: str, content: bytes) -> str:
-    world.client("s3").put_object(Bucket=bucket, Key=name, Body=content)
-    return f"https://s3.amazonaws.com/{bucket}/{name}"
-
-
 def deploy(world: World, stack: OwnStack, text: str, **parameters: str) -> list[str]:
     """Let CloudFormation make the stack; the arguments of the command that it says attaches the bucket."""
     client, name = world.client("cloudformation"), stack.names.stack
     client.create_stack(
         StackName=name,
-        TemplateURL=put(world, world.bucket(), "template.yaml", text.encode()),
+        TemplateBody=text,
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
@@ -57,19 +53,19 @@ def undeploy(world: World, stack: OwnStack) -> None:
     client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
 
 
-@pytest.mark.parametrize("zipped", [False, True], ids=["inline", "zipped"])
+@pytest.mark.parametrize("by_hand", [False, True], ids=["uploaded", "zips"])
 def test_twenty_uploads_take_one_refresh_and_nothing_is_left(
-    world: World, stack: OwnStack, tmp_path: Path, zipped: bool
+    world: World, stack: OwnStack, tmp_path: Path, by_hand: bool
 ) -> None:
     bucket, code = world.bucket(), world.bucket()
     share = world.share(bucket)
     before = world.inventory()
 
-    zips = ("--zips", str(tmp_path / "zips")) if zipped else ()
-    printed = stack.run.must("template", "--concurrency", "5", *zips)
-    for path in tmp_path.glob("zips/*"):
-        put(world, code, path.name, path.read_bytes())
-    parameters = {"Bucket": bucket, "Window": "6", **({"CodeBucket": code} if zipped else {})}
+    where = ("--zips", str(tmp_path)) if by_hand else ("--code-bucket", code)
+    printed = stack.run.must("template", "--concurrency", "5", *where)
+    for path in tmp_path.glob("s3agg/*.zip"):
+        world.client("s3").upload_file(str(path), code, str(path.relative_to(tmp_path)))
+    parameters = {"Bucket": bucket, "Window": "6", **({"CodeBucket": code} if by_hand else {})}
     stack.run.must(*deploy(world, stack, printed.stdout, **parameters))
     status = stack.run.must("status").json
     world.upload(bucket, *(f"file-{number}" for number in range(20)))
@@ -91,9 +87,9 @@ def without_buckets(inventory: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, stack: OwnStack) -> None:
-    bucket = world.bucket()
+    bucket, code = world.bucket(), world.bucket()
     options = ("--alarm-topic", TOPIC, "--permissions-boundary", BOUNDARY, "--tag", "team=a", "--on-demand")
-    printed = stack.run.must("template", "--bucket", bucket, *options)
+    printed = stack.run.must("template", "--bucket", bucket, "--code-bucket", code, *options)
     attach = deploy(world, stack, printed.stdout)
 
     changes = stack.run(*attach, "--dry-run").json["changes"]
@@ -106,3 +102,21 @@ def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, s
         (each["kind"], difference["what"]) for each in changes for difference in each["differences"]
     } == TAGS | LEFT_OUT | HERE
     assert set(again.actions.values()) == {"keep"}
+
+
+def test_code_of_a_templates_stack_is_compared_like_any_other(world: World, stack: OwnStack) -> None:
+    bucket = world.bucket()
+    printed = stack.run.must("template", "--bucket", bucket, "--code-bucket", world.bucket())
+    stack.run.must(*deploy(world, stack, printed.stdout))
+    other = assets.zipped({"s3_aggregator": "def lambda_handler(event, context):\n    pass\n"})
+    world.client("lambda").update_function_code(FunctionName=stack.names.aggregator, ZipFile=other)
+
+    status = stack.run("status")
+    mended = stack.run.must("create")
+    undeploy(world, stack)
+
+    drifted = [each for each in status.json["resources"] if each["state"] == "drifted"]
+    assert [(each["kind"], each["name"]) for each in drifted] == [("function", stack.names.aggregator)]
+    assert [name for name, action in mended.actions.items() if action != "keep"] == [
+        f"function {stack.names.aggregator}"
+    ]

@@ -42,7 +42,7 @@ FUNCTION = Function(
     table=TABLE,
     queue=QUEUE,
     failures_to=DEAD,
-    module="s3_aggregator",
+    modules=("s3_aggregator",),
     runtime="python3.13",
     architecture="arm64",
     timeout=10,
@@ -211,33 +211,11 @@ def test_another_architecture_takes_the_code_again(deployed: World) -> None:
 
 
 def test_the_configuration_goes_before_the_code(deployed: World) -> None:
-    new = replace(FUNCTION, runtime="python3.14", module="s3_sgw_refresh")
+    new = replace(FUNCTION, runtime="python3.14", modules=("s3_sgw_refresh",))
 
     changes = deployed.update(new)
 
     assert changes == [CONFIGURATION, "lambda:UpdateFunctionCode"]
-
-
-INLINE = replace(FUNCTION, inline=True)
-
-
-def test_inline_code_is_the_module_index(needed: World) -> None:
-    INLINE.create(needed.aws)
-
-    (made,) = needed.wire.made("lambda:CreateFunction")
-    assert made["Handler"] == "index.lambda_handler"
-    assert made["Code"] == {"ZipFile": assets.zipped("index", assets.handler_source("s3_aggregator"))}
-
-
-def test_code_that_cloudformation_zipped_is_left_to_it(needed: World) -> None:
-    needed.create(INLINE)
-    other = assets.zipped("index", "zipped = 'otherwise'\n")
-    needed.somebody.lambda_.update_function_code(
-        FunctionName="Function", ZipFile=other, Architectures=["arm64"]
-    )
-
-    assert needed.differences(INLINE) == {}
-    assert needed.update(replace(INLINE, memory=256)) == [CONFIGURATION]
 
 
 def test_reserved_concurrency_changed_by_hand_is_named_and_mended(deployed: World) -> None:
@@ -439,7 +417,7 @@ def test_another_invalid_parameter_is_an_error_at_once(
 @pytest.mark.parametrize("operation", [CONFIGURATION, "lambda:UpdateFunctionCode"])
 def test_an_update_in_progress_is_waited_for(deployed: World, operation: str) -> None:
     deployed.wire.refuse(operation, "ResourceConflictException", "An update is in progress", times=2)
-    new = replace(FUNCTION, timeout=20, module="s3_sgw_refresh")
+    new = replace(FUNCTION, timeout=20, modules=("s3_sgw_refresh",))
 
     changes = deployed.update(new)
 

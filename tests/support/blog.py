@@ -116,7 +116,7 @@ def open_window(aws: Aws, bucket: str, at_ms: int, *, window: int = 30) -> dict[
 
 
 def _zipped(module: str) -> bytes:
-    return assets.zipped(module, FUNCTIONS.joinpath(f"{module}.py").read_text(encoding="utf-8"))
+    return assets.zipped({module: FUNCTIONS.joinpath(f"{module}.py").read_text(encoding="utf-8")})
 
 
 def _policy(aws: Aws, name: str, actions: list[str] | str, resource: str) -> str:

@@ -18,6 +18,7 @@ from tests.support import terminal
 from tests.support.terminal import Terminal
 
 BUCKET = "my-uploads"
+CODE_BUCKET = "my-code"
 NAMES = Names()
 COLUMNS, ROWS = 80, 100
 WIDE = 216  # for the longest line of a log
@@ -85,7 +86,9 @@ def walk(tour: Tour) -> Iterator[Scene]:
     yield tour.run("mend", "s3agg create")
     yield tour.run("policy", f"s3agg policy --bucket {BUCKET} | head -n 24")
     yield tour.run("cost", "s3agg cost --objects-per-day 1000 --refreshes-per-day 50")
-    yield tour.run("template", f"s3agg template --bucket {BUCKET} | head -n 24")
+    world.client("s3").create_bucket(Bucket=CODE_BUCKET)
+    line = f"s3agg template --bucket {BUCKET} --code-bucket {CODE_BUCKET} | head -n 28"
+    yield tour.run("template", line)
     yield tour.run("completion", "s3agg completion bash | head -n 8")
     line = "s3agg delete"
     with tour.terminal(line) as seen:
