@@ -23,7 +23,7 @@ def test_no_command_tells_a_secret(world: World) -> None:
         ("redrive", "--dry-run", "-v"),
         ("policy", "-v"),
         ("cost", "--measured", "-v"),
-        ("template", "--code-bucket", bucket, "-v"),
+        ("template", "--code-bucket", world.bucket(), "-v"),
         ("delete", "--yes", "-v"),
         ("status", "--endpoint-url", "http://127.0.0.1:1", "-v"),
     )
