@@ -57,7 +57,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         aws,
         [
             *(partial(look_at, bucket) for bucket in request.buckets),
-            lambda: read.append(deployment.read(aws, names, _with_endpoint(aws, request))),
+            lambda: read.append(deployment.read(aws, names, _completed(aws, request))),
         ],
     )
     if not read:
@@ -93,8 +93,9 @@ def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:
     return []
 
 
-def _with_endpoint(aws: Aws, request: Request) -> Request:
-    """Let functions that run on this machine use the Storage Gateway that is there too (DESIGN 4)."""
+def _completed(aws: Aws, request: Request) -> Request:
+    """Keep how the table is paid for; let functions on this machine use its Storage Gateway (DESIGN 4)."""
+    request = replace(request, keep_billing=True)
     if not aws.lambda_is_local:
         return request
     return replace(

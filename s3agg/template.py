@@ -96,7 +96,7 @@ def make(names: Names, options: Mapping[str, Any], bucket: str | None, *, inline
     Bucket, window and log level are parameters, with what is asked for as their defaults. Asks AWS nothing.
     Raises UsageProblem for what cannot be asked for.
     """
-    settings = Settings.declared({**options, "inline": inline or None}, {})
+    settings = Settings.declared({**options, "inline": inline or None}, {}).keeping_billing()
     settings.check_interval()
     check_runtime(settings.runtime, _runtimes())
     parameters = _parameters(settings, bucket and check_bucket_name(bucket))
