@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from s3agg.resources.lambda_ import Permission
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.s3 import Notification, check_bucket
 from s3agg.settings import STACK_TAG, Names, check_runtime, flag
+from s3agg.stack import most_write_units
 
 Check = Callable[[], object]  # raises S3aggError for what it finds
 
@@ -82,6 +84,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     )
     _warn_of_quota(aws, deployed)
     _warn_of_logs(aws, plan)
+    _warn_of_capacity(aws, deployed)
     return Checked(deployed, plan, problems)
 
 
@@ -181,3 +184,15 @@ def _warn_of_quota(aws: Aws, deployed: Deployment) -> None:
             aws.warn(function.unreserved)
         else:
             room -= max(more, 0)
+
+
+def _warn_of_capacity(aws: Aws, deployed: Deployment) -> None:
+    """A throttled table holds events back, which are then tried again for hours."""
+    settings, buckets = deployed.stack.settings, len(deployed.stack.notifications)
+    needed = math.ceil(most_write_units(settings, buckets))
+    if not settings.on_demand and needed > settings.write_capacity:
+        aws.warn(
+            f"{buckets} {'bucket' if buckets == 1 else 'buckets'} with --concurrency {settings.concurrency}"
+            f" can need {needed} write units a second, but {settings.write_capacity} are provisioned:"
+            f" DynamoDB may throttle the table. Pass --on-demand, or --write-capacity {needed}"
+        )
