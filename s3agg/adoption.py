@@ -26,6 +26,7 @@ from s3agg import activity
 from s3agg.aws import Aws
 from s3agg.engine import Change, Key
 from s3agg.refusals import is_error
+from s3agg.resources.dynamodb import Table
 from s3agg.resources.resource import ABSENT, Found, Resource
 from s3agg.settings import STACK_TAG
 from s3agg.stack import Stack
@@ -64,15 +65,10 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
     ]
     level = _first(each.get("variable LOG_LEVEL") for each in functions)
     concurrency = _number(aggregator.get("reserved concurrency"))
-    capacity = of(stack.table).get("capacity")
-    read, write = found[stack.table.key].more["units"] if capacity else (None, None)
-    on_demand = None if capacity is None else capacity == "on demand"
     options: dict[str, object] = {
         "window": _number(aggregator.get("variable REFRESH_DELAY_SECONDS")),
         "log_level": level and LEVELS.get(level.upper(), level.upper()),
-        "read_capacity": None if on_demand else read,
-        "write_capacity": None if on_demand else write,
-        "on_demand": on_demand,
+        **billing(stack.table, found.get(stack.table.key)),
         "concurrency": None if concurrency == SCRIPTS_CONCURRENCY else concurrency,
         "memory": _largest(each.get("memory") for each in functions),
         "runtime": max(
@@ -86,6 +82,16 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
         "alarm_topic": _first(of(each).get("topic") for each in stack.alarms),
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def billing(table: Table, found: Found | None) -> dict[str, object]:
+    """How the table is paid for, by Settings names; nothing of none, and of one that is not ours to take."""
+    if found is None or not table.is_adoptable(found):
+        return {}
+    if found.more["on_demand"]:
+        return {"on_demand": True}
+    read, write = found.more["units"]
+    return {"on_demand": False, "read_capacity": read, "write_capacity": write}
 
 
 def _tags(found: Found | None) -> Mapping[str, str]:

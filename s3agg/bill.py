@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from s3agg.errors import UsageProblem
 from s3agg.prices import Prices
-from s3agg.settings import MOST_REFRESHES, Settings
+from s3agg.settings import MOST_REFRESHES, SETTLE_S, Settings
 
 DAYS = 30  # of a month, as in the blog
 HOURS = 24 * DAYS
@@ -24,7 +24,6 @@ ASK_S = 0.1  # an event that asks the table (the blog's)
 OPEN_S = 0.5  # an event that opens a window and sends its message (the blog's 300 to 600 ms)
 SKIP_S = 0.005  # an event within a window that the instance knows: it asks nobody
 REFRESH_S = 0.7  # a refresh by the blog's rule (its 400 to 800 ms)
-SETTLE_S = 2.0  # for which ours waits besides, so that no event is missed
 PUT_OFF_S = 0.1  # a message that came before --min-interval was over
 # Events of a window that ask the table, the opener among them: some 4 of a burst on one instance, 24 on ten.
 ASKING = 10
@@ -139,9 +138,17 @@ def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Price
 
     `whose` begins the line that says what it is of, `note` tells where the usage is from.
     """
-    # The blog's scripts, but for the memory and the table, which they let one choose as ours does.
-    scripts = replace(settings, architecture="x86_64", log_retention=FOREVER_DAYS, alarm_topic=None)
-    items, blog_items = list(_items(usage, settings)), list(_items(by_the_blogs_rule(load), scripts))
+    # The blog's scripts, but for the memory, which they let one choose as ours does.
+    scripts = replace(
+        settings,
+        on_demand=False,
+        read_capacity=Settings.read_capacity,
+        write_capacity=Settings.write_capacity,
+        architecture="x86_64",
+        log_retention=FOREVER_DAYS,
+        alarm_topic=None,
+    )
+    pairs = _paired(list(_items(usage, settings)), list(_items(by_the_blogs_rule(load), scripts)))
     lines = [
         Line(
             ours.service,
@@ -151,9 +158,10 @@ def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Price
             round(blogs.quantity, DIGITS),
             _usd(blogs, prices),
         )
-        for ours, blogs in zip(items, blog_items, strict=True)
+        for ours, blogs in pairs
     ]
-    unpriced = [item.price for item in (*items, *blog_items) if _usd(item, prices) is None]
+    items = [item for side in zip(*pairs, strict=True) for item in side]
+    unpriced = [item.price for item in items if _usd(item, prices) is None]
     objects, refreshes = load.objects_per_day, load.refreshes_per_day
     return Bill(
         of=f"{whose}{number(objects)} objects and {number(refreshes)} refreshes a day",
@@ -171,12 +179,13 @@ def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Price
 def _notes(prices: Prices) -> Iterator[str]:
     yield (
         f"The blog's rule: each event asks the table ({ASK_S} s, the first of a window {OPEN_S} s), a refresh"
-        f" takes {REFRESH_S} s; on x86_64, and its logs are of a year, as they are never removed."
+        f" takes {REFRESH_S} s; on x86_64, with a table of {Settings.read_capacity} read and"
+        f" {Settings.write_capacity} write units, and its logs are of a year, as they are never removed."
     )
     yield (
         f"Unless measured, Lambda polls the queue {prices.polls_a_minute:g} times a minute, and an execution"
-        f" logs {EXECUTION_BYTES} bytes. Stored logs shrink to {STORED:.0%}. A table has more than the"
-        " capacity asked for where the average needs more."
+        f" logs {EXECUTION_BYTES} bytes. Stored logs shrink to {STORED:.0%}. A provisioned table"
+        " has more than the capacity asked for where the average needs more."
     )
     yield (
         "Not counted: the dead-letter queue, which costs nothing while it is empty, the table's few KB, and"
@@ -238,6 +247,14 @@ def _items(usage: Usage, settings: Settings) -> Iterator[Item]:
     yield Item("CloudWatch Logs", "GB ingested", ingested, "logs_gb_ingested")
     yield Item("CloudWatch Logs", "GB-months stored", stored, "logs_gb_months")
     yield Item("CloudWatch", "alarms", ALARMS if settings.alarm_topic else 0, "alarm_months")
+
+
+def _paired(ours: Sequence[Item], blogs: Sequence[Item]) -> list[tuple[Item, Item]]:
+    """Each item of either bill beside the other's, which may have none of it."""
+    items = {(item.service, item.unit): replace(item, quantity=0) for item in (*ours, *blogs)}
+    mine, theirs = ({**items, **{(item.service, item.unit): item for item in side}} for side in (ours, blogs))
+    services = list(dict.fromkeys(item.service for item in ours))
+    return [(mine[each], theirs[each]) for each in sorted(items, key=lambda each: services.index(each[0]))]
 
 
 def _usd(item: Item, prices: Prices) -> float | None:

@@ -20,6 +20,7 @@ from s3agg.resources.logs import LogGroup
 from s3agg.resources.resource import Found, Resource
 from s3agg.resources.s3 import KeyFilter, Notification
 from s3agg.settings import (
+    BILLING_TAG,
     STACK_TAG,
     TAG_PREFIX,
     USER_TAGS_TAG,
@@ -44,6 +45,7 @@ class Request:
     suffix: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     adopt: bool = False  # take over what is foreign, but nobody else's
+    keep_billing: bool = False  # as tags of the table; who only looks misses none
 
     def __post_init__(self) -> None:
         """Raise UsageProblem for what no bucket and no rule can be called."""
@@ -120,7 +122,10 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         # Removed by hand; or somebody is creating the stack just now, and it has come since.
         items, table = _table(aws, bare, adopt=request.adopt)
         found.update(table)
-    settings = Settings.declared(request.options, _kept(aws, bare, found, adopt=request.adopt))
+    kept = _kept(aws, bare, found, adopt=request.adopt)
+    settings = Settings.declared(request.options, kept, _deployed(bare, found, kept))
+    if request.keep_billing:
+        settings = settings.keeping_billing()
     candidates = dict.fromkeys([*request.buckets, *sorted(named | set(items))], KeyFilter())
     with_buckets = stacks.make(place, names, settings, candidates)
     found.update(engine.find(aws, [each.permission for each in with_buckets.notifications]))
@@ -159,6 +164,14 @@ def _kept(aws: Aws, bare: Stack, found: Mapping[Key, Found], *, adopt: bool) -> 
     if (adopt or removed) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
         kept = as_tags(adoption.asked_for(bare, found, aws.runtimes))
     return {**_users_tags(kept, bare, found), **kept}
+
+
+def _deployed(bare: Stack, found: Mapping[Key, Found], kept: Mapping[str, str]) -> dict[str, object]:
+    """What counts as asked for although no tag keeps it: how a table that is there is paid for.
+
+    `create` keeps that as tags. It did not always, and on demand is the default of a new stack only.
+    """
+    return {} if BILLING_TAG in kept else adoption.billing(bare.table, found.get(bare.table.key))
 
 
 def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]) -> dict[str, str]:

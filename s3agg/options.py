@@ -245,13 +245,13 @@ PAID_FOR = (
         "Days that the functions' logs are kept",
         metavar="DAYS",
     ),
-    setting("--read-capacity", "The table's read units per second", metavar="UNITS"),
-    setting("--write-capacity", "The table's write units per second", metavar="UNITS"),
+    setting("--read-capacity", "The table's read units per second, with --provisioned", metavar="UNITS"),
+    setting("--write-capacity", "The table's write units per second, with --provisioned", metavar="UNITS"),
     option(
         "--on-demand/--provisioned",
         default=None,
         help="Pay for each request to the table, or for its capacity.",
-        told="provisioned",
+        told="on demand",
     ),
     setting("--memory", "Memory of each function, in MB", metavar="MB"),
     setting(

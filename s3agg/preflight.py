@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from s3agg.resources.lambda_ import Permission
 from s3agg.resources.logs import LogGroup
 from s3agg.resources.s3 import Notification, check_bucket
 from s3agg.settings import STACK_TAG, Names, check_runtime, flag
+from s3agg.stack import most_write_units
 
 Check = Callable[[], object]  # raises S3aggError for what it finds
 
@@ -57,7 +59,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         aws,
         [
             *(partial(look_at, bucket) for bucket in request.buckets),
-            lambda: read.append(deployment.read(aws, names, _with_endpoint(aws, request))),
+            lambda: read.append(deployment.read(aws, names, _completed(aws, request))),
         ],
     )
     if not read:
@@ -82,6 +84,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     )
     _warn_of_quota(aws, deployed)
     _warn_of_logs(aws, plan)
+    _warn_of_capacity(aws, deployed)
     return Checked(deployed, plan, problems)
 
 
@@ -93,8 +96,9 @@ def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:
     return []
 
 
-def _with_endpoint(aws: Aws, request: Request) -> Request:
-    """Let functions that run on this machine use the Storage Gateway that is there too (DESIGN 4)."""
+def _completed(aws: Aws, request: Request) -> Request:
+    """Keep how the table is paid for; let functions on this machine use its Storage Gateway (DESIGN 4)."""
+    request = replace(request, keep_billing=True)
     if not aws.lambda_is_local:
         return request
     return replace(
@@ -180,3 +184,15 @@ def _warn_of_quota(aws: Aws, deployed: Deployment) -> None:
             aws.warn(function.unreserved)
         else:
             room -= max(more, 0)
+
+
+def _warn_of_capacity(aws: Aws, deployed: Deployment) -> None:
+    """A throttled table holds events back, which are then tried again for hours."""
+    settings, buckets = deployed.stack.settings, len(deployed.stack.notifications)
+    needed = math.ceil(most_write_units(settings, buckets))
+    if not settings.on_demand and needed > settings.write_capacity:
+        aws.warn(
+            f"{buckets} {'bucket' if buckets == 1 else 'buckets'} with --concurrency {settings.concurrency}"
+            f" can need {needed} write units a second, but {settings.write_capacity} are provisioned:"
+            f" DynamoDB may throttle the table. Pass --on-demand, or --write-capacity {needed}"
+        )

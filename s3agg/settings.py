@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
@@ -17,6 +18,7 @@ BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
 STACK_TAG = "s3agg:stack"
 REGION_TAG = "s3agg:region"  # on what IAM keeps: its names are global to the account
+BILLING_TAG = "s3agg:on-demand"
 USER_TAGS_TAG = "s3agg:tags"  # the keys of the user's own tags, joined by "=", which no key can hold
 
 BUCKET_NAME = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"  # as CloudFormation can check it, too
@@ -39,6 +41,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "log_retention": RETENTIONS,
     "architecture": ("x86_64", "arm64"),
 }
+CAPACITIES = ("read_capacity", "write_capacity")  # of a table that is provisioned
 MOST_TAGS = 50  # that AWS lets a resource have
 NONE = "none"  # takes back what was asked for before, where an option can be without
 
@@ -51,7 +54,7 @@ class Settings:
     log_level: str = "INFO"
     read_capacity: int = 1  # capacity units
     write_capacity: int = 5  # capacity units
-    on_demand: bool = False
+    on_demand: bool = True
     concurrency: int = 10  # reserved for the aggregator function
     memory: int = 128  # MB
     runtime: str = "python3.13"
@@ -67,11 +70,13 @@ class Settings:
     unusable: Mapping[str, str] = field(default_factory=dict)  # what was kept of options, and cannot be
 
     @classmethod
-    def declared(cls, given: Mapping[str, Any], kept: Mapping[str, str]) -> Settings:
-        """Return what is declared: given now, else kept in the table's tags, else the default.
+    def declared(
+        cls, given: Mapping[str, Any], kept: Mapping[str, str], deployed: Mapping[str, Any] | None = None
+    ) -> Settings:
+        """Return what is declared: given now, else kept in the table's tags, else deployed, else the default.
 
-        `given` maps field names to values, None where an option was not given; `kept` are all the
-        tags of the table. Raises UsageProblem for all of what is given that cannot be.
+        `given` and `deployed` map field names to values, in `given` None where an option was not given;
+        `kept` are all the tags of the table. Raises UsageProblem for all of what is given that cannot be.
         """
         values: dict[str, Any] = {}
         unusable: dict[str, str] = {}
@@ -91,11 +96,14 @@ class Settings:
                     unusable[name] = tag
         tags = {key: kept[key] for key in kept.get(USER_TAGS_TAG, "").split("=") if key in kept}
         tags.update(given.get("tags") or {})
-        settings = cls(**values, tags=tags, asked=frozenset(values), unusable=unusable)
-        try:
-            settings._check_tags()
-        except UsageProblem as problem:
-            problems.append(problem)
+        settings = cls(
+            **{**(deployed or {}), **values}, tags=tags, asked=frozenset(values), unusable=unusable
+        )
+        for check in (settings.check_tags, partial(settings._check_capacity, given)):
+            try:
+                check()
+            except UsageProblem as problem:
+                problems.append(problem)
         if problems:
             raise together("This cannot be", problems)
         return settings
@@ -108,6 +116,16 @@ class Settings:
             kept[USER_TAGS_TAG] = "=".join(sorted(self.tags))
         return kept
 
+    def keeping_billing(self) -> Settings:
+        """Return the same, but how the table is paid for is kept as tags, whoever chose it.
+
+        So another default never changes a stack that is there. Raises UsageProblem for too many tags.
+        """
+        billing = {"on_demand"} if self.on_demand else {"on_demand", *CAPACITIES}
+        settings = replace(self, asked=self.asked | billing)
+        settings.check_tags()
+        return settings
+
     def check_interval(self) -> None:
         """Raise UsageProblem if the interval is shorter than a real Storage Gateway takes."""
         if self.min_interval < SHORTEST_INTERVAL_S:
@@ -116,7 +134,15 @@ class Settings:
                 f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
             )
 
-    def _check_tags(self) -> None:
+    def _check_capacity(self, given: Mapping[str, Any]) -> None:
+        units = [flag(name) for name in CAPACITIES if given.get(name) is not None]
+        if units and self.on_demand:
+            raise UsageProblem(
+                f"{' and '.join(units)} would do nothing: the table is on demand", "Pass --provisioned"
+            )
+
+    def check_tags(self) -> None:
+        """Raise UsageProblem for tags that AWS or we do not take, and for too many."""
         for key, value in self.tags.items():
             if key.lower().startswith(("aws:", TAG_PREFIX)):
                 raise UsageProblem(f"The tag {key!r} is reserved", "Choose another key")
@@ -131,7 +157,8 @@ class Settings:
             )
 
 
-MOST_REFRESHES = 24 * 3600 // (Settings.min_interval + 2)  # of a share in a day (DESIGN 2)
+SETTLE_S = 2  # for which a refresh waits, so that no event is missed (DESIGN 2)
+MOST_REFRESHES = 24 * 3600 // (Settings.min_interval + SETTLE_S)  # of a share in a day (DESIGN 2)
 PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, by when they held: the blog's, and the newest
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
 SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share

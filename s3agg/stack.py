@@ -15,7 +15,7 @@ from s3agg.resources.logs import LogGroup, log_group_of
 from s3agg.resources.resource import Resource
 from s3agg.resources.s3 import KeyFilter, Notification
 from s3agg.resources.sqs import Queue
-from s3agg.settings import REGION_TAG, STACK_TAG, Names, Settings, statement_id
+from s3agg.settings import REGION_TAG, SETTLE_S, STACK_TAG, Names, Settings, statement_id
 
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 AGGREGATOR_TIMEOUT_S = 10
@@ -27,6 +27,8 @@ MAX_RECEIVES = 100
 # ... and a message that is put off for hours at a time must be a dead letter before the queue forgets it.
 LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
 REFRESHES_AT_ONCE = 2  # a trigger's MaximumConcurrency is 2 at least (FACTS 9)
+WRITES_OF_AN_INSTANCE = 3  # at most, of a warm aggregator for each bucket and window
+WRITES_OF_A_REFRESH = 3  # at most, of the refresh function for each bucket and window
 SLOWEST_MESSAGE_S = 3600  # past its window, before the alarm for the oldest message rings
 
 
@@ -205,3 +207,12 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             for bucket, keys in buckets.items()
         ),
     )
+
+
+def most_write_units(settings: Settings, buckets: int) -> float:
+    """The most write units a second that so many buckets can need, by the protocol (DESIGN 2).
+
+    A write of an item takes one unit. A window is due no sooner than its refresh may start.
+    """
+    writes = WRITES_OF_AN_INSTANCE * settings.concurrency + WRITES_OF_A_REFRESH
+    return buckets * writes / max(settings.window, settings.min_interval + SETTLE_S)

@@ -88,7 +88,7 @@ def make(
     """
     for each in filter(None, (bucket, code_bucket)):
         check_bucket_name(each)
-    settings = Settings.declared(options, {})
+    settings = Settings.declared(options, {}).keeping_billing()
     settings.check_interval()
     check_runtime(settings.runtime, _runtimes())
     # The table keeps the parameters as what was asked for, whether they were or not.

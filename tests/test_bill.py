@@ -11,7 +11,7 @@ from s3agg import prices as tables
 from s3agg.bill import Bill, Line, Load
 from s3agg.errors import UsageProblem
 from s3agg.prices import Prices
-from s3agg.settings import PRICE_TABLES, Settings
+from s3agg.settings import PRICE_TABLES, SETTLE_S, Settings
 
 BLOGS, TODAYS = (tables.read(name) for name in PRICE_TABLES)
 EXAMPLE = (1000, 50)  # the blog's objects and refreshes a day
@@ -95,25 +95,44 @@ def test_where_every_event_is_alone_each_asks_the_table() -> None:
 def test_the_wait_for_late_events_is_paid_for() -> None:
     ours, blogs = (rule(Load(1, 1, polls=0)) for rule in (bill.by_our_rule, bill.by_the_blogs_rule))
 
-    assert ours.seconds - blogs.seconds == pytest.approx(30 * (bill.SETTLE_S + bill.PUT_OFF_S))
+    assert ours.seconds - blogs.seconds == pytest.approx(30 * (SETTLE_S + bill.PUT_OFF_S))
 
 
 def test_the_blogs_rule_needs_capacity_for_each_object() -> None:
-    line = line_of(estimated(864_000, 50), "DynamoDB", "write unit-hours")
+    line = line_of(estimated(864_000, 50, on_demand=False), "DynamoDB", "write unit-hours")
 
     assert (line.quantity, line.blog_quantity) == (5 * 720, 10 * 720)
 
 
-def test_on_demand_the_blogs_rule_pays_for_each_object() -> None:
-    line = line_of(estimated(1_000_000, 50, on_demand=True), "DynamoDB", "writes")
+def test_whatever_we_pay_for_the_blogs_table_has_the_blogs_capacity() -> None:
+    lines = [
+        estimated(on_demand=True),
+        estimated(on_demand=False, write_capacity=10),
+    ]
 
-    assert (line.quantity, line.blog_quantity) == (18_000, 30_000_000)
-    assert line.blog_usd == 18.75
+    for made in lines:
+        assert by_the_blog(made, "DynamoDB") == 2.43
+        assert line_of(made, "DynamoDB", "write unit-hours").blog_quantity == 5 * 720
+
+
+def test_on_demand_we_pay_for_each_write_and_the_blogs_rule_for_its_capacity() -> None:
+    made = estimated(1_000_000, 50)
+
+    dynamodb = [
+        (line.unit, line.quantity, line.blog_quantity) for line in made.lines if line.service == "DynamoDB"
+    ]
+    assert dynamodb == [
+        ("writes", 18_000, 0),
+        ("reads", 3000, 0),
+        ("write unit-hours", 0, 12 * 720),
+        ("read unit-hours", 0, 720),
+    ]
 
 
 def test_what_was_chosen_is_what_is_paid_for() -> None:
-    plain = estimated()
+    plain = estimated(on_demand=False)
     chosen = estimated(
+        on_demand=False,
         memory=256,
         architecture="x86_64",
         write_capacity=10,
@@ -147,7 +166,8 @@ def test_unless_said_there_are_as_many_refreshes_as_there_can_be() -> None:
 def test_without_objects_only_what_stands_there_costs() -> None:
     made = estimated(0, None)
 
-    assert {line.service for line in made.lines if line.usd} == {"DynamoDB", "SQS"}
+    assert {line.service for line in made.lines if line.usd} == {"SQS"}
+    assert {line.service for line in made.lines if line.blog_usd} == {"DynamoDB", "SQS"}
 
 
 def test_a_refresh_takes_an_object() -> None:
@@ -165,7 +185,13 @@ def test_what_has_no_price_is_named_and_not_in_the_total() -> None:
     made = estimated(prices=BLOGS, architecture="arm64")
 
     assert line_of(made, "Lambda", "GB-seconds").usd is None
-    assert made.unpriced == ["lambda_gb_seconds_arm64", "logs_gb_ingested", "logs_gb_months"]
+    assert made.unpriced == [
+        "lambda_gb_seconds_arm64",
+        "dynamodb_writes",
+        "dynamodb_reads",
+        "logs_gb_ingested",
+        "logs_gb_months",
+    ]
 
 
 def test_a_bill_says_of_which_prices_it_is_and_what_they_leave_out() -> None:

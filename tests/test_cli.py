@@ -252,6 +252,14 @@ WRONG = {
     "a policy for no bucket": ("policy", "Name one with --bucket"),
     "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
     "a cost of nothing": ("cost", "Say --objects-per-day or --measured"),
+    "a capacity of a cost on demand": (
+        "cost --objects-per-day 1 --write-capacity 10",
+        "--write-capacity would do nothing: the table is on demand. Pass --provisioned.",
+    ),
+    "a capacity of a template on demand": (
+        "template --read-capacity 10 --write-capacity 10",
+        "--read-capacity and --write-capacity would do nothing",
+    ),
     "a cost of both": ("cost --objects-per-day 1 --measured", "Say --objects-per-day or --measured"),
     "objects below zero": ("cost --objects-per-day -1", "-1 is not in the range"),
     "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
@@ -468,7 +476,8 @@ def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, out
 
 
 def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
-    ran = shell("cost", "--objects-per-day", "1000", "--refreshes-per-day", "50", "--prices", "2018-08")
+    example = ("--objects-per-day", "1000", "--refreshes-per-day", "50", "--provisioned")
+    ran = shell("cost", *example, "--prices", "2018-08")
 
     rows = {" ".join(line.split()) for line in ran.out.splitlines()}
     assert ran.code == 0

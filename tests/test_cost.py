@@ -87,8 +87,10 @@ def test_a_stack_is_billed_for_what_it_used(stack: World) -> None:
     assert quantities(made) == {
         "Lambda requests": 31_600,
         "Lambda GB-seconds": 600,
-        "DynamoDB write unit-hours": 3600,
-        "DynamoDB read unit-hours": 720,
+        "DynamoDB writes": 6000,
+        "DynamoDB reads": 1600,
+        "DynamoDB write unit-hours": 0,
+        "DynamoDB read unit-hours": 0,
         "SQS requests": 1500 + 2 * 1600 + 600_000,
         "CloudWatch Logs GB ingested": 0.02,
         "CloudWatch Logs GB-months stored": 0.003,
@@ -125,7 +127,12 @@ def test_an_hour_is_the_least_that_is_scaled(stack: World) -> None:
 
 def test_a_stack_is_paid_for_as_it_was_asked_for_or_as_is_asked_now(world: World) -> None:
     deploying.create(
-        world, world.bucket("uploads"), memory=256, log_retention=60, alarm_topic="arn:aws:sns:x:1:t"
+        world,
+        world.bucket("uploads"),
+        on_demand=False,
+        memory=256,
+        log_retention=60,
+        alarm_topic="arn:aws:sns:x:1:t",
     )
     use(world)
 
@@ -134,6 +141,7 @@ def test_a_stack_is_paid_for_as_it_was_asked_for_or_as_is_asked_now(world: World
     assert quantities(as_it_is)["Lambda GB-seconds"] == 1200
     assert quantities(as_it_is)["CloudWatch Logs GB-months stored"] == 0.006
     assert quantities(as_it_is)["CloudWatch alarms"] == 2
+    assert quantities(as_it_is)["DynamoDB write unit-hours"] == 3600
     assert quantities(if_on_demand)["DynamoDB writes"] == 6000
     assert quantities(if_on_demand)["DynamoDB reads"] == 1600
 

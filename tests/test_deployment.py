@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from s3agg import activity, assets, deployment
+from s3agg import activity, assets, deployment, status
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import STACK_TAG, Names
@@ -126,12 +127,12 @@ def test_a_create_that_died_can_be_run_again(world: World, operation: str) -> No
 
 def test_an_option_that_is_not_given_keeps_what_was_asked_for(world: World) -> None:
     world.bucket("photos")
-    create(world, "photos", window=45, on_demand=True, tags={"team": "a"})
+    create(world, "photos", window=45, on_demand=False, tags={"team": "a"})
 
     made = create(world, "photos", log_level="DEBUG")
 
     settings = now(world).stack.settings
-    assert (settings.window, settings.on_demand, settings.log_level) == (45, True, "DEBUG")
+    assert (settings.window, settings.on_demand, settings.log_level) == (45, False, "DEBUG")
     assert settings.tags == {"team": "a"}
     assert sorted(made) == [
         "update function S3EventAggregator",
@@ -587,6 +588,141 @@ def test_a_stack_whose_template_held_the_code_itself_comes_to_ordinary_code(phot
 
     assert sorted(done) == [f"update function {NAMES.aggregator}", f"update function {NAMES.refresher}"]
     assert actions(photos) == {"keep"}
+
+
+# On demand is the default of a new stack
+
+
+@pytest.fixture
+def before(world: World) -> World:
+    """An account with a stack of a time when provisioned was the default, and was kept as no tag."""
+    world.bucket("photos")
+    create(world, "photos", on_demand=False)
+    forget_billing(world)
+    world.wire.calls.clear()
+    return world
+
+
+def forget_billing(world: World) -> None:
+    world.somebody.dynamodb.untag_resource(
+        ResourceArn=PLACE.arn("dynamodb", f"table/{NAMES.table}"),
+        TagKeys=["s3agg:on-demand", "s3agg:read-capacity", "s3agg:write-capacity"],
+    )
+
+
+def capacity(world: World) -> str:
+    return world.found(now(world).stack.table).properties["capacity"]
+
+
+def set_units(world: World) -> None:
+    world.somebody.dynamodb.update_table(
+        TableName=NAMES.table, ProvisionedThroughput={"ReadCapacityUnits": 2, "WriteCapacityUnits": 20}
+    )
+
+
+def pay_per_request(world: World) -> None:
+    world.somebody.dynamodb.update_table(TableName=NAMES.table, BillingMode="PAY_PER_REQUEST")
+
+
+def test_a_new_stacks_table_is_on_demand_and_keeps_that_whatever_the_default_becomes(photos: World) -> None:
+    assert capacity(photos) == "on demand"
+    assert now(photos).stack.table.tags["s3agg:on-demand"] == "true"
+
+
+def test_a_stack_of_the_former_default_is_as_declared(before: World) -> None:
+    assert status.read(before.aws, NAMES).as_declared
+
+
+def test_a_stack_of_the_former_default_stays_provisioned_and_keeps_that(before: World) -> None:
+    done = create(before)
+
+    assert done == [f"update table {NAMES.table}"]
+    assert before.wire.made("dynamodb:UpdateTable") == []
+    assert before.wire.made("dynamodb:TagResource")[0]["Tags"] == [
+        {"Key": "s3agg:on-demand", "Value": "false"},
+        {"Key": "s3agg:read-capacity", "Value": "1"},
+        {"Key": "s3agg:write-capacity", "Value": "5"},
+    ]
+    assert actions(before) == {"keep"}
+    assert create(before) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "deployed"), [(set_units, "2 read, 20 write units"), (pay_per_request, "on demand")]
+)
+def test_what_is_deployed_of_a_stack_that_keeps_no_billing_was_asked_for(
+    before: World, change: Callable[[World], None], deployed: str
+) -> None:
+    change(before)
+
+    assert actions(before) == {"keep"}
+    create(before)
+    assert capacity(before) == deployed
+
+
+@pytest.mark.parametrize("change", [set_units, pay_per_request])
+def test_once_it_is_kept_another_billing_by_hand_is_drift(
+    before: World, change: Callable[[World], None]
+) -> None:
+    create(before)
+    change(before)
+
+    assert actions(before) == {"keep", "update"}
+    create(before)
+    assert capacity(before) == "1 read, 5 write units"
+
+
+def test_units_that_were_asked_for_are_not_changed_by_what_is_deployed(world: World) -> None:
+    create(world, world.bucket("photos"), on_demand=False, write_capacity=7)
+    world.somebody.dynamodb.untag_resource(
+        ResourceArn=PLACE.arn("dynamodb", f"table/{NAMES.table}"), TagKeys=["s3agg:on-demand"]
+    )
+    set_units(world)
+
+    create(world)
+
+    assert capacity(world) == "1 read, 7 write units"
+
+
+def test_a_stack_of_the_former_default_takes_a_capacity_and_can_be_put_on_demand(before: World) -> None:
+    create(before, write_capacity=10)
+    provisioned = capacity(before)
+    create(before, on_demand=True)
+
+    assert provisioned == "1 read, 10 write units"
+    assert capacity(before) == "on demand"
+    assert actions(before) == {"keep"}
+
+
+def test_what_died_before_the_billing_was_changed_goes_on_with_that(before: World) -> None:
+    before.wire.refuse("dynamodb:UpdateTable", "AccessDenied", times=1)
+    with pytest.raises(S3aggError):
+        create(before, on_demand=True)
+
+    create(before)
+
+    assert capacity(before) == "on demand"
+
+
+def test_a_table_of_the_former_default_alone_stays_provisioned(before: World) -> None:
+    """That run made the table and died."""
+    table = now(before).stack.table
+    delete(before)
+    table.create(before.somebody)
+    forget_billing(before)
+
+    create(before, "photos")
+
+    assert capacity(before) == "1 read, 5 write units"
+    assert actions(before) == {"keep"}
+
+
+def test_a_table_without_our_tag_tells_no_billing_of_ours(before: World) -> None:
+    before.somebody.dynamodb.tag_resource(
+        ResourceArn=PLACE.arn("dynamodb", f"table/{NAMES.table}"), Tags=[{"Key": STACK_TAG, "Value": "Other"}]
+    )
+
+    assert now(before).stack.settings.on_demand
 
 
 def test_every_create_wakes_the_buckets_for_which_something_is_to_come(photos: World) -> None:

@@ -52,13 +52,12 @@ Rows = dict[str, Change]
 def on_table(_: Resource) -> Rows:
     def capacity(aws: Aws) -> None:
         aws.dynamodb.update_table(
-            TableName=NAMES.table, ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 7}
+            TableName=NAMES.table,
+            BillingMode="PROVISIONED",
+            ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 7},
         )
 
-    def billing(aws: Aws) -> None:
-        aws.dynamodb.update_table(TableName=NAMES.table, BillingMode="PAY_PER_REQUEST")
-
-    return {"capacity": capacity, "capacity, on demand": billing}
+    return {"capacity": capacity}
 
 
 def on_queue(queue: Resource) -> Rows:

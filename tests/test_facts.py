@@ -278,6 +278,7 @@ changed_destination = by_hand("lambda:DeleteFunctionEventInvokeConfig", Function
 changed_capacity = by_hand(
     "dynamodb:UpdateTable",
     TableName=NAMES.table,
+    BillingMode="PROVISIONED",
     ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 7},
 )
 

@@ -87,9 +87,7 @@ class Life:
         self.outgrow()
         self.spoil()
         # A new window changes an alarm, a new tag all that carries tags.
-        self.create(
-            Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "write_capacity": 6})
-        )
+        self.create(Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "on_demand": False}))
         self.look()
         finish(logs.read(self.world.aws, NAMES, since=from_ms(0)))
         self.measure()

@@ -103,6 +103,7 @@ def test_a_rule_of_somebody_else_for_the_same_keys_is_named_before_any_change(wo
         (("photos",), {"min_interval": 59}, "--min-interval 59 is too short"),
         (("photos",), {"window": 0}, "--window 0 is out of range"),
         (("photos",), {"tags": {"aws:x": "y"}}, "is reserved"),
+        (("photos",), {"write_capacity": 10}, "--write-capacity would do nothing: the table is on demand"),
     ],
 )
 def test_wrong_usage_is_refused_before_any_change(
@@ -236,6 +237,30 @@ def test_a_quota_without_room_is_foreseen_and_stops_nothing(world: World) -> Non
     assert warning.startswith(
         "This account's quota leaves no room to reserve 2 concurrent executions for S3Sto"
     )
+
+
+@pytest.mark.parametrize(("concurrency", "needed"), [(10, 6), (100, 49)])
+def test_a_capacity_that_the_buckets_can_exceed_is_foreseen_and_stops_nothing(
+    world: World, concurrency: int, needed: int
+) -> None:
+    buckets = [world.bucket(f"photos-{number}") for number in range(10)]
+    create(world, *buckets[:-1], on_demand=False)
+    world.warnings.clear()
+
+    create(world, buckets[-1], concurrency=concurrency)
+
+    (warning,) = world.warnings
+    assert warning == (
+        f"10 buckets with --concurrency {concurrency} can need {needed} write units a second, but 5 are"
+        f" provisioned: DynamoDB may throttle the table. Pass --on-demand, or --write-capacity {needed}"
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"on_demand": False, "write_capacity": 6}])
+def test_a_capacity_that_suffices_is_no_cause_to_warn(world: World, options: dict[str, Any]) -> None:
+    create(world, *(world.bucket(f"photos-{number}") for number in range(10)), **options)
+
+    assert world.warnings == []
 
 
 def test_what_is_reserved_already_needs_no_room(photos: World) -> None:

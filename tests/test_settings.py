@@ -9,6 +9,7 @@ import pytest
 
 from s3agg.errors import Problems, UsageProblem
 from s3agg.settings import (
+    CAPACITIES,
     OPTIONS,
     STACK_TAG,
     Names,
@@ -22,7 +23,7 @@ NOT_THE_DEFAULT: dict[str, Any] = {
     "log_level": "DEBUG",
     "read_capacity": 2,
     "write_capacity": 7,
-    "on_demand": True,
+    "on_demand": False,
     "concurrency": 3,
     "memory": 256,
     "runtime": "python3.12",
@@ -36,6 +37,12 @@ NOT_THE_DEFAULT: dict[str, Any] = {
 }
 
 
+def given(option: str) -> dict[str, Any]:
+    """The option, and what it needs."""
+    needed = {"on_demand": False} if option in CAPACITIES else {}
+    return {option: NOT_THE_DEFAULT[option], **needed}
+
+
 def test_the_round_trip_below_covers_every_option() -> None:
     assert set(NOT_THE_DEFAULT) == {option.name for option in OPTIONS}
 
@@ -46,15 +53,15 @@ def test_without_anything_given_or_kept_the_defaults_are_declared() -> None:
 
 @pytest.mark.parametrize("option", NOT_THE_DEFAULT)
 def test_what_is_given_is_declared(option: str) -> None:
-    declared = Settings.declared({option: NOT_THE_DEFAULT[option]}, {})
+    declared = Settings.declared(given(option), {})
 
     assert getattr(declared, option) == NOT_THE_DEFAULT[option]
-    assert declared.asked == {option}
+    assert declared.asked == given(option).keys()
 
 
 @pytest.mark.parametrize("option", NOT_THE_DEFAULT)
 def test_what_is_not_given_is_as_the_tags_keep_it(option: str) -> None:
-    before = Settings.declared({option: NOT_THE_DEFAULT[option]}, {})
+    before = Settings.declared(given(option), {})
 
     assert Settings.declared({option: None}, before.option_tags) == before
 
@@ -76,6 +83,65 @@ def test_what_is_given_goes_before_what_is_kept() -> None:
 
 def test_a_default_that_was_never_asked_for_is_not_kept() -> None:
     assert Settings.declared({}, {STACK_TAG: "Any"}).option_tags == {}
+
+
+def test_what_is_deployed_goes_before_the_default_alone_and_is_not_kept_by_that() -> None:
+    deployed = {"on_demand": False, "write_capacity": 20}
+
+    settings = Settings.declared({"read_capacity": 3}, {"s3agg:write-capacity": "7"}, deployed)
+
+    assert (settings.on_demand, settings.read_capacity, settings.write_capacity) == (False, 3, 7)
+    assert "s3agg:on-demand" not in settings.option_tags
+
+
+@pytest.mark.parametrize(
+    ("on_demand", "kept"),
+    [
+        (True, {"s3agg:on-demand": "true"}),
+        (False, {"s3agg:on-demand": "false", "s3agg:read-capacity": "1", "s3agg:write-capacity": "5"}),
+    ],
+)
+def test_a_billing_that_is_kept_outlives_another_default(on_demand: bool, kept: dict[str, str]) -> None:
+    settings = replace(Settings(), on_demand=on_demand)
+
+    assert settings.keeping_billing().option_tags == kept
+
+
+def test_a_billing_that_is_kept_counts_among_the_tags_that_aws_takes() -> None:
+    settings = Settings.declared({"tags": {f"k{number}": "v" for number in range(47)}}, {})
+
+    with pytest.raises(UsageProblem, match="Too many tags"):
+        settings.keeping_billing()
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, {}),
+        ({"on_demand": True}, {"s3agg:on-demand": "false"}),
+        ({}, {"s3agg:on-demand": "true", "s3agg:write-capacity": "7"}),
+    ],
+)
+def test_a_capacity_for_a_table_on_demand_is_a_problem(options: dict[str, Any], kept: dict[str, str]) -> None:
+    with pytest.raises(UsageProblem, match="--write-capacity would do nothing") as caught:
+        Settings.declared({"write_capacity": 10, **options}, kept)
+
+    assert caught.value.hint == "Pass --provisioned"
+
+
+@pytest.mark.parametrize(
+    ("options", "kept", "deployed"),
+    [
+        ({"on_demand": False}, {}, {}),
+        ({"on_demand": False}, {"s3agg:on-demand": "true"}, {}),
+        ({}, {"s3agg:on-demand": "false"}, {}),
+        ({}, {}, {"on_demand": False, "write_capacity": 5}),
+    ],
+)
+def test_a_capacity_for_a_provisioned_table_is_declared(
+    options: dict[str, Any], kept: dict[str, str], deployed: dict[str, Any]
+) -> None:
+    assert Settings.declared({"write_capacity": 10, **options}, kept, deployed).write_capacity == 10
 
 
 @pytest.mark.parametrize(

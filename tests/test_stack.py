@@ -14,7 +14,7 @@ from s3agg.aws import Place
 from s3agg.resources.resource import Resource
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, Settings
-from s3agg.stack import Stack
+from s3agg.stack import Stack, most_write_units
 from tests.support.aws import ACCOUNT, PLACE
 
 BUCKETS = {"my.photos": KeyFilter(), "scans": KeyFilter("in/", ".pdf")}
@@ -153,6 +153,22 @@ def test_a_resources_needs_are_the_resources_in_its_fields() -> None:
         ("queue", "S3EventAggregatorDeadLetters"),
     }
     assert {need.kind for need in stack.aggregator.role.needs} == {"policy"}
+
+
+@pytest.mark.parametrize(
+    ("buckets", "options", "units"),
+    [
+        (1, {}, 33 / 62),
+        (20, {}, 20 * 33 / 62),
+        (20, {"concurrency": 1}, 20 * 6 / 62),
+        (20, {"window": 300}, 20 * 33 / 300),
+        (20, {"min_interval": 598}, 20 * 33 / 600),
+    ],
+)
+def test_write_units_grow_with_buckets_and_concurrency_and_shrink_with_longer_windows(
+    buckets: int, options: dict[str, Any], units: float
+) -> None:
+    assert most_write_units(Settings(**options), buckets) == pytest.approx(units)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,7 @@ def test_the_parameters_are_kept_as_what_was_asked_for() -> None:
         "s3agg:stack": "S3EventAggregator",
         "s3agg:log-level": {"Ref": "LogLevel"},
         "s3agg:memory": "256",
+        "s3agg:on-demand": "true",
         "s3agg:window": {"Ref": "Window"},
     }
 

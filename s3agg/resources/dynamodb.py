@@ -65,14 +65,12 @@ class Table(Resource):
         )
         throughput = table.get("ProvisionedThroughput", {})
         units = throughput.get("ReadCapacityUnits", 0), throughput.get("WriteCapacityUnits", 0)
-        capacity = _capacity(
-            *units,
-            on_demand=table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST",
-        )
+        on_demand = table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST"
+        capacity = _capacity(*units, on_demand=on_demand)
         # Not side by side: asked for those of a table that is not there, AWS says that access is denied.
         pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
         tags = unpaired(tag for page in pages for tag in page["Tags"])
-        return Found({"key": key, "capacity": capacity}, tags, {"units": units})
+        return Found({"key": key, "capacity": capacity}, tags, {"units": units, "on_demand": on_demand})
 
     def is_adoptable(self, found: Found) -> bool:
         """No table can change its key, so one with another is of no use to us."""

@@ -40,7 +40,7 @@ make_function() { # name, role, module, timeout, variables, reserved concurrency
 run dynamodb create-table --table-name "$STACK" --tags "$tags" \
     --attribute-definitions AttributeName=BucketName,AttributeType=S \
     --key-schema AttributeName=BucketName,KeyType=HASH \
-    --provisioned-throughput ReadCapacityUnits=1,WriteCapacityUnits=5
+    --billing-mode PAY_PER_REQUEST
 run sqs create-queue --queue-name "$dead" --tags "s3agg:stack=$STACK" --attributes file://dead-letters.json
 run sqs create-queue --queue-name "$queue" --tags "s3agg:stack=$STACK" --attributes file://queue.json
 url=$(cat out)

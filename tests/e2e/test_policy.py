@@ -205,7 +205,7 @@ class Life:
         changes = {
             "tags": {"team": "a"},
             "memory": 256,
-            "write_capacity": 6,
+            "on_demand": False,
             "alarm_topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:any",
         }
         self.spoil()

@@ -88,7 +88,7 @@ def without_buckets(inventory: dict[str, Any]) -> dict[str, Any]:
 
 def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, stack: OwnStack) -> None:
     bucket, code = world.bucket(), world.bucket()
-    options = ("--alarm-topic", TOPIC, "--permissions-boundary", BOUNDARY, "--tag", "team=a", "--on-demand")
+    options = ("--alarm-topic", TOPIC, "--permissions-boundary", BOUNDARY, "--tag", "team=a", "--provisioned")
     printed = stack.run.must("template", "--bucket", bucket, "--code-bucket", code, *options)
     attach = deploy(world, stack, printed.stdout)
 
