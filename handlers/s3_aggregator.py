@@ -18,7 +18,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, partial
 from typing import Any
@@ -26,31 +26,46 @@ from urllib.parse import quote
 
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from shared import (
+    BUCKET_NAME,
+    EXPIRED_MS,
+    GRACE_MS,
+    IMPOSSIBLE_MS,
+    REFRESH_TIMEOUT_MS,
+    Clock,
+    Item,
+    Lengths,
+    log_as_lambda_does,
+)
 
 logger = logging.getLogger("s3_aggregator")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
-EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refresh: open a new one
 CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
-TRUSTED_S = 1.0  # ... except this soon after the table told of it
+TRUSTED_S = 1.5  # ... except this soon after the table told of it: the refresh waits 2 s after the close
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; s3_sgw_refresh waits for the rest
-BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as S3 once allowed
+ROUND_MS = 5000  # what a refresh takes at most in most cases, its 2 s of waiting included
+EARLY_MS = 2000  # a window that is due by more before its refresh may start is moved
+LATE_MS = 10_000  # and one that is due by more after that: our clock was wrong
+ATTEMPTS = 3
 
 
 def lambda_handler(event: Any, context: Any) -> None:
     """Handle an object event; what is raised makes Lambda retry it."""
-    log_as_lambda_does(getattr(context, "aws_request_id", "-"))
+    log_as_lambda_does(logger, getattr(context, "aws_request_id", "-"))
     this_instance().handle_event(event)
 
 
 @dataclass(frozen=True)
 class Window:
-    """An open window, as the table told of it."""
+    """An open window, as the table told of it. Times in ms since 1970."""
 
-    due: int  # when its refresh is due, ms since 1970
+    due: int  # when its refresh is due
+    opened: int | None  # when it was opened; None if an older version did
     opened_by: str  # the identity of the event that opened it
     asked: float  # when the request that told of it was sent, s of the monotonic clock
-    asked_at: int  # the same, ms since 1970
+    asked_at: int  # the same
 
 
 class Aggregator:
@@ -62,6 +77,7 @@ class Aggregator:
         table: str,
         queue_url: str,
         window_s: int,
+        interval_s: int,
         include_gateway_writes: bool,
         dynamodb: Any,
         sqs: Callable[[], Any],
@@ -69,11 +85,11 @@ class Aggregator:
     ) -> None:
         self.table = table
         self.queue_url = queue_url
-        self.window_ms = window_s * 1000
+        self.lengths = Lengths.of(window_s, interval_s)
         self.include_gateway_writes = include_gateway_writes
         self.dynamodb = dynamodb
         self.sqs = sqs  # makes the client, which many never need
-        self.clock = clock
+        self.clock = Clock(clock)
         self.windows: dict[str, Window] = {}
 
     def handle_event(self, event: Any) -> None:
@@ -99,7 +115,7 @@ class Aggregator:
             logger.info("Written by the gateway itself, ignoring. Bucket: %s key=%s", bucket, key)
             return
         me = identity(record)
-        timestamp = event_time(record) or self.now()
+        timestamp = event_time(record) or self.clock.now()
 
         window = self.known_window(bucket, me)
         if window is None:
@@ -127,46 +143,119 @@ class Aggregator:
         window = self.windows.get(bucket)
         if window is None or window.opened_by == me:
             return None
-        if window.due - self.now() > CLOSING_MS:
+        now = self.clock.now()
+        if self.lengths.end(window.due, window.opened, now) - now > CLOSING_MS:
             return window
-        # By both clocks: one may have been set back, the other have stood still while Lambda froze us.
-        age_s = max(self.clock.monotonic() - window.asked, (self.now() - window.asked_at) / 1000)
+        age_s = max(self.clock.monotonic() - window.asked, (now - window.asked_at) / 1000)
         return window if age_s < TRUSTED_S else None
 
     def open_window(self, bucket: str, me: str) -> Window:
-        """Open a window for this event, unless one is open; return the one that is open now."""
-        asked = self.clock.monotonic()
-        now = self.now()
-        due = now + self.window_ms
-        try:
-            self.dynamodb.update_item(
-                TableName=self.table,
-                Key={"BucketName": {"S": bucket}},
-                UpdateExpression="SET #timestamp = :due, opened_by = :me",
-                # Neither has its type where it is missing. One of another type is not ours, and no window.
-                ConditionExpression=(
-                    "NOT attribute_type(opened_by, :string)"
-                    " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
-                ),
-                ExpressionAttributeNames={"#timestamp": "timestamp"},
-                ExpressionAttributeValues={
-                    ":due": {"N": str(due)},
-                    ":me": {"S": me},
-                    ":string": {"S": "S"},
-                    ":number": {"S": "N"},
-                    ":expired": {"N": str(now - EXPIRED_MS)},
-                },
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        """Open a window for this event, unless one is open; return the one that is open now.
+
+        What the answer tells of the last refresh, and of our clock, can call for another write.
+        """
+        now = self.clock.now()
+        due = self.due(now, self.refresh_expected(bucket, now))
+        opened = now
+        mine: Window | None = None
+        instead_of: Item | None = None
+        for _ in range(ATTEMPTS):
+            asked, asked_at = self.clock.monotonic(), self.clock.now()
+            try:
+                written, item = self.write_window(bucket, me, due, opened, instead_of)
+            except (BotoCoreError, ClientError) as error:
+                if mine is None:
+                    raise
+                logger.warning("Could not move the window of bucket: %s: %s", bucket, error)
+                return replace(mine, due=min(mine.due, due))  # as it was, or as it was to be
+            now = self.clock.now()
+            if item.due is None or item.opened_by is None:
+                instead_of = mine = None  # closed meanwhile
+                continue
+            window = Window(item.due, item.number("opened"), item.opened_by, asked, asked_at)
+            if window.opened_by != me:
+                if self.is_open(window, now):
+                    return window
+                mine, opened = None, now
+                due = self.due(now, self.refresh_after(item, now))
+                if window.due > now:
+                    due = max(due, now + GRACE_MS)
+            else:
+                if written and instead_of is None:
+                    opened = now - int((self.clock.monotonic() - asked) * 1000)
+                    due = self.due(opened, self.refresh_after(item, now))
+                else:
+                    opened = window.opened or now
+                    due = max(window.due, self.refresh_after(item, now))
+                if window.due - LATE_MS <= due <= window.due + EARLY_MS:
+                    return window
+                mine = window
+            instead_of = item
+        raise RuntimeError(f"Could not tell whether a window of bucket {bucket} is open")
+
+    def due(self, opened: int, refresh: int) -> int:
+        """When a window opened then is due: when it is over, but no sooner than its refresh may start.
+
+        A whole number of seconds later, as messages are delayed by whole seconds.
+        """
+        return opened + math.ceil(max(self.lengths.window, refresh - opened) / 1000) * 1000
+
+    def refresh_expected(self, bucket: str, now: int) -> int:
+        """When the next refresh may start, from memory: the known window closed when it was due, or later."""
+        known = self.windows.get(bucket)
+        return min(known.due, now) + ROUND_MS + self.lengths.pause if known else 0
+
+    def refresh_after(self, item: Item, now: int) -> int:
+        """When the next refresh may start, by the item; 0 if it does not tell."""
+        accepted = item.number("accepted")
+        if accepted is None or accepted > now + IMPOSSIBLE_MS:
+            return 0
+        if accepted > now:  # a refresh is under way, and this is when its time is up
+            accepted = max(now, accepted - REFRESH_TIMEOUT_MS + ROUND_MS)
+        return accepted + self.lengths.pause
+
+    def is_open(self, window: Window, now: int) -> bool:
+        """Whether the window counts; one that has been due for long never got its refresh."""
+        if window.due <= now:
+            return window.due >= now - EXPIRED_MS
+        return self.lengths.end(window.due, window.opened, now) > now
+
+    def write_window(
+        self, bucket: str, me: str, due: int, opened: int, instead_of: Item | None
+    ) -> tuple[bool, Item]:
+        """Write a window if none is open, or instead of the one given; return whether, and the item then."""
+        values = {":due": {"N": str(due)}, ":me": {"S": me}, ":opened": {"N": str(opened)}}
+        if instead_of is None:
+            # Neither has its type where it is missing. One of another type is not ours, and no window.
+            condition = (
+                "NOT attribute_type(opened_by, :string)"
+                " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
             )
+            values |= {":string": {"S": "S"}, ":number": {"S": "N"}}
+            values[":expired"] = {"N": str(opened - EXPIRED_MS)}
+        else:
+            condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
+            values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
+        write = partial(
+            self.dynamodb.update_item,
+            TableName=self.table,
+            Key={"BucketName": {"S": bucket}},
+            UpdateExpression="SET #timestamp = :due, opened_by = :me, opened = :opened",
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#timestamp": "timestamp"},
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+        try:
+            return True, Item(self.clock.ask(write)["Attributes"])
         except self.dynamodb.exceptions.ConditionalCheckFailedException as refusal:
-            item = refusal.response["Item"]
-            return Window(int(float(item["timestamp"]["N"])), item["opened_by"]["S"], asked, now)
-        return Window(due, me, asked, now)
+            return False, Item(refusal.response.get("Item", {}))
 
     def send(self, bucket: str, timestamp: int, due: int) -> None:
         """Send the window's message, to arrive when the window closes."""
         sqs = self.sqs()  # first: making it takes its time
-        left_s = math.ceil((due - self.now()) / 1000)
+        left_s = math.ceil((due - self.clock.now()) / 1000)
         sqs.send_message(
             QueueUrl=self.queue_url,
             MessageBody="{}",
@@ -177,10 +266,6 @@ class Aggregator:
                 "due": {"DataType": "Number", "StringValue": str(due)},
             },
         )
-
-    def now(self) -> int:
-        """The time, ms since 1970."""
-        return int(self.clock.time() * 1000)
 
 
 def records_of(event: Any) -> list[Any]:
@@ -253,34 +338,8 @@ def this_instance() -> Aggregator:
         table=os.environ["TABLE_NAME"],
         queue_url=os.environ["QUEUE_URL"],
         window_s=int(os.environ["REFRESH_DELAY_SECONDS"]),
+        interval_s=int(os.environ.get("MIN_INTERVAL_SECONDS", "60")),
         include_gateway_writes=os.environ.get("INCLUDE_GATEWAY_WRITES", "") == "true",
         dynamodb=session.create_client("dynamodb", config=config),
         sqs=cache(partial(session.create_client, "sqs", config=config)),
     )
-
-
-class LambdaFormatter(logging.Formatter):
-    """The lines that AWS's Python runtime writes: [LEVEL], time, request id, message."""
-
-    request_id = "-"
-
-    def __init__(self) -> None:
-        super().__init__("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(request)s\t%(message)s")
-        self.datefmt = "%Y-%m-%dT%H:%M:%S"
-        self.converter = time.gmtime
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.request = LambdaFormatter.request_id
-        return super().format(record)
-
-
-def log_as_lambda_does(request_id: str) -> None:
-    """Set the level; where no runtime has set up logging (an emulator), set that up too."""
-    LambdaFormatter.request_id = request_id
-    root = logging.getLogger()
-    if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(LambdaFormatter())
-        root.addHandler(handler)
-    level = logging.getLevelName(os.environ.get("LOG_LEVEL", "INFO").upper())
-    logger.setLevel(level if isinstance(level, int) else logging.INFO)

@@ -3,7 +3,7 @@
 The queue calls `lambda_handler` with the message that s3_aggregator sent when it opened the window.
 The bucket's item in the table is the truth, the message only a wake-up call: what is to be done is
 read from the item. `pending` says that a window was closed and its refresh is not finished, `done`
-which shares have accepted it, `not_before` when the next refresh may start.
+which shares have accepted it, `accepted` that none accepted a refresh later than then.
 
 Why nothing is lost: `pending` is written before the refresh and removed only after every share has
 accepted, and the message of the window that was closed is not deleted before that. A message that
@@ -17,25 +17,35 @@ import logging
 import math
 import os
 import random
-import re
 import time
 import uuid
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cache, partial
 from typing import Any
 
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from shared import (
+    BUCKET_NAME,
+    GRACE_MS,
+    IMPOSSIBLE_MS,
+    LONGEST_WINDOW_S,
+    REFRESH_TIMEOUT_MS,
+    Clock,
+    Item,
+    Lengths,
+    log_as_lambda_does,
+)
 
 logger = logging.getLogger("s3_sgw_refresh")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
 SETTLE_S = 2  # every event that an aggregator skipped from memory is older than this
 LOST_RACE_S = 5  # somebody else wrote the item: look again soon
-SPARE_MS = 2000  # on top of the interval, for clocks that differ
 LONGEST_PAUSE_MS = 15 * 60 * 1000
 MOST_TRIES = 10  # more make no longer pause
 SHARES_FRESH_MS = 60 * 60 * 1000
@@ -43,37 +53,79 @@ LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # Storage Gateway takes no more ARNs in one call
 TIME_TO_FINISH_MS = 8000  # a refresh takes 6 s at most; then it is written
-BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as S3 once allowed
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     """Handle a batch of messages; what is raised keeps all of them in the queue."""
-    log_as_lambda_does(getattr(context, "aws_request_id", "-"))
+    log_as_lambda_does(logger, getattr(context, "aws_request_id", "-"))
     refresher = this_instance(context.invoked_function_arn)
     return refresher.handle_batch(event, context.get_remaining_time_in_millis)
 
 
+class Act(Enum):
+    """What a message can call for."""
+
+    DROP = auto()
+    PUT_OFF = auto()  # till `Step.till`
+    BRING_FORWARD = auto()  # the open window, which is longer than any can be
+    COUNT_ANEW = auto()  # the pause, which lasts longer than any can
+    REFRESH = auto()
+
+
 @dataclass(frozen=True)
-class Item:
-    """A bucket's item as read; times in ms since 1970. An attribute of the wrong type counts as absent."""
+class Step:
+    """What a message calls for now. `till` in ms since 1970."""
 
-    raw: dict[str, Any]
+    act: Act
+    till: int | None = None  # when the message is needed again: its own window closes then
+    closing: bool = False  # whether the refresh closes the open window
+    is_for_rest: bool = True  # whether the message stays for the shares that this round leaves
 
-    @property
-    def due(self) -> int | None:
-        """When the open window's refresh is due. A `timestamp` alone is the blog's and no window."""
-        return self.number("timestamp") if self.text("opened_by") is not None else None
 
-    def number(self, name: str) -> int | None:
-        value = self.raw.get(name, {}).get("N")
-        return None if value is None else int(float(value))
+def decide(item: Item, due: int, now: int, lengths: Lengths) -> Step:
+    """What a message whose window was due then calls for; all times in ms since 1970."""
+    till = None  # when the open window closes
+    if item.due is not None:
+        end = lengths.end(item.due, item.number("opened"), now)
+        if end <= now and item.due > now + GRACE_MS:
+            return Step(Act.BRING_FORWARD)
+        till = item.due if end <= now else end
+    closed = item.number("closed") or 0
+    # The message's own window, or the one that replaced it because it was never closed.
+    waiting = item.due is not None and (item.due == due or closed < due)
+    # A later window than its own was closed: what is pending is for that one's message.
+    superseded = 0 < due < closed
+    closing = till is not None and till <= now
+    if not closing and (superseded or item.text("pending") is None):
+        return Step(Act.PUT_OFF, till) if waiting else Step(Act.DROP)
+    not_before = next_refresh(item, lengths)
+    if not_before > now + lengths.pause + IMPOSSIBLE_MS:
+        return Step(Act.COUNT_ANEW)
+    if not_before > now:
+        return Step(Act.PUT_OFF, not_before)
+    own = till if waiting and not closing else None
+    # A window that another message is for: that one stays, or its opener is a dead letter.
+    return Step(Act.REFRESH, own, closing, is_for_rest=waiting or not closing)
 
-    def text(self, name: str) -> str | None:
-        value = self.raw.get(name, {}).get("S")
-        return None if value is None else str(value)
 
-    def texts(self, name: str) -> frozenset[str]:
-        return frozenset(self.raw.get(name, {}).get("SS", ()))
+def next_refresh(item: Item, lengths: Lengths) -> int:
+    """No refresh before this, ms since 1970: the interval counts from the last acceptance."""
+    accepted = item.number("accepted")
+    if accepted is None:
+        return item.number("not_before") or 0  # of an older version
+    return accepted + lengths.pause
+
+
+def after(step: Step, complete: bool, accepted: int, tries: int, lengths: Lengths) -> int | None:
+    """Till when to put the message off after a refresh, ms since 1970; None if it is done."""
+    if complete:
+        return step.till
+    if not step.is_for_rest:
+        return None
+    # The shares that are left wait longer and longer; a window that is due is not held back by them.
+    not_before = accepted + lengths.pause
+    later = accepted + max(lengths.pause, min(lengths.pause << max(tries - 1, 0), LONGEST_PAUSE_MS))
+    return later if step.till is None else max(not_before, min(later, step.till))
 
 
 class Refresher:
@@ -84,6 +136,7 @@ class Refresher:
         *,
         table: str,
         queue_url: str,
+        window_s: int,
         interval_s: int,
         function_arn: str,
         dynamodb: Any,
@@ -93,14 +146,14 @@ class Refresher:
     ) -> None:
         self.table = table
         self.queue_url = queue_url
-        self.pause_ms = interval_s * 1000 + SPARE_MS
+        self.lengths = Lengths.of(window_s, interval_s)
         self.function_arn = function_arn
         partition, _, region, account = function_arn.split(":")[1:5]
         self.share_prefix = f"arn:{partition}:storagegateway:{region}:{account}:share/"
         self.dynamodb = dynamodb
         self.sqs = sqs
         self.shares = shares
-        self.clock = clock
+        self.clock = Clock(clock)
 
     def handle_batch(self, event: Any, time_left_ms: Callable[[], int]) -> dict[str, list[dict[str, str]]]:
         """Handle each message; report those to be kept in the queue."""
@@ -133,73 +186,96 @@ class Refresher:
     def handle_bucket(self, bucket: str, due: int, time_left_ms: Callable[[], int]) -> int | None:
         """Close the window that is due and refresh; return till when to put the message off, or None."""
         item = self.read(bucket)
-        now = self.now()
-        closing = item.due is not None and item.due <= now
-        closed = item.number("closed") or 0
-        # The message's own window, or the one that replaced it because it was never closed.
-        waiting = item.due is not None and (item.due == due or closed < due)
-        # A later window than its own was closed: what is pending is for that one's message.
-        superseded = 0 < due < closed
-        if not closing and (superseded or item.text("pending") is None):
-            if waiting:
-                return item.due
+        now = self.clock.now()
+        step = decide(item, due, now, self.lengths)
+        if step.act is Act.DROP:
             logger.info("Nothing to refresh for bucket: %s", bucket)
             return None
-        not_before = item.number("not_before") or 0
-        after_this_round = now + time_left_ms() + self.pause_ms
-        # One further ahead is of a longer interval that was asked for before, or nonsense.
-        if now < not_before <= after_this_round + 2 * SPARE_MS:
-            return not_before
-        token = self.begin(bucket, item, after_this_round, closing=closing)
+        if step.act is Act.PUT_OFF:
+            return step.till
+        if step.act is Act.BRING_FORWARD:
+            return self.bring_forward(bucket, item, now)
+        if step.act is Act.COUNT_ANEW:
+            return self.count_anew(bucket, item, now)
+        latest = now + min(time_left_ms(), REFRESH_TIMEOUT_MS)
+        token = self.begin(bucket, item, latest, closing=step.closing)
         if token is None:
-            return self.now() + LOST_RACE_S * 1000
+            return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 
-        done = frozenset[str]() if closing else self.arns(item.texts("done"))
+        done = frozenset[str]() if step.closing else self.arns(item.texts("done"))
         outcome = self.refresh(bucket, item, done, time_left_ms)
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.progress else min(tries + 1, MOST_TRIES)
-        not_before = self.now() + self.pause_ms
-        if not self.finish(bucket, token, outcome, not_before, tries):
-            return self.now() + LOST_RACE_S * 1000
-        own = item.due if waiting and not closing else None  # its window, if that is still open
-        if outcome.complete:
-            return own
-        if closing and not waiting:
-            return None  # that window has a message of its own, or its opener is a dead letter
-        # The shares that are left wait longer and longer; a window that is due is not held back by them.
-        doubled = min(self.pause_ms << max(tries - 1, 0), LONGEST_PAUSE_MS)
-        later = not_before + max(doubled - self.pause_ms, 0)
-        return later if own is None else max(not_before, min(later, own))
+        accepted = self.clock.now()
+        if not self.finish(bucket, token, outcome, accepted, tries):
+            return self.clock.now() + LOST_RACE_S * 1000
+        return after(step, outcome.complete, accepted, tries, self.lengths)
 
     def read(self, bucket: str) -> Item:
-        answer = self.dynamodb.get_item(
-            TableName=self.table, Key={"BucketName": {"S": bucket}}, ConsistentRead=True
+        read = partial(
+            self.dynamodb.get_item,
+            TableName=self.table,
+            Key={"BucketName": {"S": bucket}},
+            ConsistentRead=True,
         )
-        return Item(answer.get("Item", {}))
+        return Item(self.clock.ask(read).get("Item", {}))
 
-    def begin(self, bucket: str, item: Item, not_before: int, *, closing: bool) -> str | None:
-        """Take the refresh on, and close the window if it is due; return a token, None if others wrote."""
+    def bring_forward(self, bucket: str, item: Item, now: int) -> int:
+        """Let a window that is longer than any can be end soon; return till when to put the message off."""
+        due = now + GRACE_MS
+        logger.info("Window of bucket: %s is too long, it closes in %d s", bucket, GRACE_MS // 1000)
+        values = {":due": {"N": str(due)}, ":now": {"N": str(now)}}
+        is_written = self.write_if_as_read(bucket, item, "SET #timestamp = :due, opened = :now", values)
+        return due if is_written else self.clock.now() + LOST_RACE_S * 1000
+
+    def count_anew(self, bucket: str, item: Item, now: int) -> int:
+        """Let the pause begin now: the clock that wrote when it began was wrong, or the interval longer.
+
+        Return till when to put the message off.
+        """
+        logger.warning("The last refresh of bucket: %s lies in the future, waiting anew", bucket)
+        sets, values = self.accepted(now)
+        is_written = self.write_if_as_read(bucket, item, f"SET {sets}", values)
+        return now + self.lengths.pause if is_written else self.clock.now() + LOST_RACE_S * 1000
+
+    def begin(self, bucket: str, item: Item, accepted: int, *, closing: bool) -> str | None:
+        """Take the refresh on, and close the window if it is due; return a token, None if others wrote.
+
+        `accepted` is when the shares will have accepted at the latest, ms since 1970.
+        """
         token = uuid.uuid4().hex
-        values: dict[str, Any] = {":token": {"S": token}, ":not_before": {"N": str(not_before)}}
-        update = "SET pending = :token, not_before = :not_before"
+        sets, values = self.accepted(accepted)
+        update = f"SET pending = :token, {sets}"
+        values[":token"] = {"S": token}
         if closing:
             values[":due"] = {"N": str(item.due)}
-            update += ", closed = :due REMOVE #timestamp, opened_by, done"
+            update += ", closed = :due REMOVE #timestamp, opened_by, opened, done"
+        return token if self.write_if_as_read(bucket, item, update, values) else None
+
+    def accepted(self, at: int) -> tuple[str, dict[str, Any]]:
+        """What keeps that shares accepted no later than then; `not_before` is for older versions, too."""
+        values = {":accepted": {"N": str(at)}, ":not_before": {"N": str(at + self.lengths.pause)}}
+        return "accepted = :accepted, not_before = :not_before", values
+
+    def write_if_as_read(self, bucket: str, item: Item, update: str, values: dict[str, Any]) -> bool:
+        """Update the item unless somebody wrote it since it was read; False if somebody did."""
         conditions = []
-        for name in ("timestamp", "opened_by", "pending", "not_before", "closed"):
+        values = dict(values)
+        for name in ("timestamp", "opened_by", "pending", "accepted", "not_before", "closed"):
             if name in item.raw:
                 values[f":read_{name}"] = item.raw[name]
             alias = "#timestamp" if name == "timestamp" else name
             conditions.append(
                 f"{alias} = :read_{name}" if name in item.raw else f"attribute_not_exists({alias})"
             )
-        return token if self.write(bucket, update, " AND ".join(conditions), values) else None
+        return self.write(bucket, update, " AND ".join(conditions), values)
 
-    def finish(self, bucket: str, token: str, outcome: Outcome, not_before: int, tries: int) -> bool:
+    def finish(self, bucket: str, token: str, outcome: Outcome, accepted: int, tries: int) -> bool:
         """Write what came of the refresh; False if somebody else has taken it on meanwhile."""
-        values: dict[str, Any] = {":token": {"S": token}, ":not_before": {"N": str(not_before)}}
-        sets = ["not_before = :not_before"]
+        keeps, values = self.accepted(accepted)
+        values[":token"] = {"S": token}
+        sets = [keeps]
         removes = []
         if outcome.complete:
             sets.append("refreshed = :started")
@@ -235,15 +311,17 @@ class Refresher:
     def write(self, bucket: str, update: str, condition: str, values: dict[str, Any]) -> bool:
         """Update the item if the condition holds; False if it does not."""
         names = {"#timestamp": "timestamp"} if "#timestamp" in update + condition else None
+        write = partial(
+            self.dynamodb.update_item,
+            TableName=self.table,
+            Key={"BucketName": {"S": bucket}},
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            **({"ExpressionAttributeNames": names} if names else {}),
+        )
         try:
-            self.dynamodb.update_item(
-                TableName=self.table,
-                Key={"BucketName": {"S": bucket}},
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                **({"ExpressionAttributeNames": names} if names else {}),
-            )
+            self.clock.ask(write)
         except self.dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
@@ -252,7 +330,7 @@ class Refresher:
         self, bucket: str, item: Item, done: frozenset[str], time_left_ms: Callable[[], int]
     ) -> Outcome:
         """Refresh the shares that have not accepted since the close; look them up when need be."""
-        started = self.now()
+        started = self.clock.now()
         shares = self.arns(item.texts("shares"))
         looked_up = None
         known = True
@@ -272,7 +350,7 @@ class Refresher:
 
     def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
         """The bucket's shares, and when they were looked up; those known so far if that fails now."""
-        now = self.now()
+        now = self.clock.now()
         try:
             return now, self.shares.of(bucket, self.function_arn)
         except (BotoCoreError, ClientError) as error:
@@ -284,7 +362,7 @@ class Refresher:
 
     def put_off(self, message: dict[str, Any], bucket: str, till: int) -> None:
         """Hide the message till then; should that fail, the queue's own visibility timeout serves."""
-        seconds = min(max(math.ceil((till - self.now()) / 1000), 1), LONGEST_PUT_OFF_S)
+        seconds = min(max(math.ceil((till - self.clock.now()) / 1000), 1), LONGEST_PUT_OFF_S)
         logger.info("Putting off the message of bucket: %s by %d s", bucket, seconds)
         try:
             self.sqs.change_message_visibility(
@@ -294,10 +372,6 @@ class Refresher:
             )
         except (BotoCoreError, ClientError) as error:
             logger.warning("Could not put off the message of bucket: %s: %s", bucket, error)
-
-    def now(self) -> int:
-        """The time, ms since 1970."""
-        return int(self.clock.time() * 1000)
 
 
 @dataclass(frozen=True)
@@ -503,6 +577,7 @@ def this_instance(function_arn: str) -> Refresher:
     return Refresher(
         table=os.environ["TABLE_NAME"],
         queue_url=os.environ["QUEUE_URL"],
+        window_s=int(os.environ.get("REFRESH_DELAY_SECONDS", LONGEST_WINDOW_S)),
         interval_s=int(os.environ.get("MIN_INTERVAL_SECONDS", "60")),
         function_arn=function_arn,
         dynamodb=session.create_client("dynamodb", config=config),
@@ -513,30 +588,3 @@ def this_instance(function_arn: str) -> Refresher:
             s3control=cache(partial(session.create_client, "s3control", config=config)),
         ),
     )
-
-
-class LambdaFormatter(logging.Formatter):
-    """The lines that AWS's Python runtime writes: [LEVEL], time, request id, message."""
-
-    request_id = "-"
-
-    def __init__(self) -> None:
-        super().__init__("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(request)s\t%(message)s")
-        self.datefmt = "%Y-%m-%dT%H:%M:%S"
-        self.converter = time.gmtime
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.request = LambdaFormatter.request_id
-        return super().format(record)
-
-
-def log_as_lambda_does(request_id: str) -> None:
-    """Set the level; where no runtime has set up logging (an emulator), set that up too."""
-    LambdaFormatter.request_id = request_id
-    root = logging.getLogger()
-    if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(LambdaFormatter())
-        root.addHandler(handler)
-    level = logging.getLevelName(os.environ.get("LOG_LEVEL", "INFO").upper())
-    logger.setLevel(level if isinstance(level, int) else logging.INFO)

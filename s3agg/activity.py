@@ -13,6 +13,7 @@ from s3agg.aws import Aws
 from s3agg.refusals import is_error
 from s3agg.resources.s3 import KeyFilter
 from s3agg.resources.sqs import Queue
+from s3agg.settings import SETTLE_S, Settings
 
 COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
     "ApproximateNumberOfMessages",
@@ -162,21 +163,30 @@ def detach(aws: Aws, table: str, name: str) -> None:
             raise
 
 
-def wake(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], *, window_s: int) -> None:
+def wake_up(due: int | None, now: int, settings: Settings) -> tuple[int, dict[str, int]]:
+    """A message for a bucket: its delay in s, and its numbers. Times in ms since 1970.
+
+    `due` is of the bucket's open window, None if only a refresh is to come. A window that is due much later
+    was opened with other settings: the refresh function then brings it forward.
+    """
+    longest_s = max(settings.window, settings.min_interval + SETTLE_S)
+    delay_s = settings.window if due is None else min(math.ceil((due - now) / 1000), longest_s)
+    numbers = {"timestamp": now} | ({} if due is None else {"due": due})
+    return min(max(delay_s, 0), LONGEST_DELAY_S), numbers
+
+
+def wake(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], settings: Settings) -> None:
     """Send a message for each bucket with an open window, or a refresh that is to come.
 
     The bucket's own may be lost, and nothing tells. The item is the truth and a message only a wake-up call
-    (DESIGN 2): where it is not, one of the two finds nothing left to do. It comes no sooner than the own one.
+    (DESIGN 2): where it is not, one of the two finds nothing left to do.
     """
     url = queue.url(aws)
-    now = aws.clock.time() * 1000
+    now = int(aws.clock.time() * 1000)
 
     def send(bucket: BucketActivity) -> None:
-        due, delay_s = None, float(window_s)
-        if bucket.window.open and bucket.window.closes_at is not None:
-            due = round(bucket.window.closes_at.timestamp() * 1000)
-            delay_s = math.ceil((due - now) / 1000)
-        numbers = {"timestamp": int(now)} | ({} if due is None else {"due": due})
+        closes_at = bucket.window.closes_at if bucket.window.open else None
+        delay_s, numbers = wake_up(None if closes_at is None else to_ms(closes_at), now, settings)
         attributes: dict[str, Any] = {
             "bucket-name": {"DataType": "String", "StringValue": bucket.name},
             **{name: {"DataType": "Number", "StringValue": str(value)} for name, value in numbers.items()},
@@ -184,7 +194,7 @@ def wake(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], *, window_s:
         aws.sqs.send_message(
             QueueUrl=str(url),
             MessageBody="{}",
-            DelaySeconds=int(min(max(delay_s, 0), LONGEST_DELAY_S)),
+            DelaySeconds=delay_s,
             MessageAttributes=attributes,
         )
 

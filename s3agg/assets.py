@@ -15,7 +15,7 @@ from s3agg.errors import S3aggError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 FILE_MODE = 0o100644
-SHARED: tuple[str, ...] = ()  # modules of handlers/ that every function's zip holds beside its own
+SHARED = ("shared",)  # modules of handlers/ that every function's zip holds beside its own
 
 
 def handler_source(module: str) -> str:

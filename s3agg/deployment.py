@@ -272,7 +272,7 @@ def _wake(aws: Aws, deployment: Deployment, plan: Plan) -> None:
     if stack.table.key in deployment.found:  # in a new one nothing waits
         with doing(f"sending messages to queue {stack.queue.name}"):
             items = activity.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
-            activity.wake(aws, stack.queue, items.values(), window_s=stack.settings.window)
+            activity.wake(aws, stack.queue, items.values(), stack.settings)
 
 
 def _take_over(aws: Aws, stack: Stack, plan: Plan) -> Iterator[engine.Event]:

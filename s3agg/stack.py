@@ -29,7 +29,7 @@ LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
 REFRESHES_AT_ONCE = 2  # a trigger's MaximumConcurrency is 2 at least (FACTS 9)
 WRITES_OF_AN_INSTANCE = 3  # at most, of a warm aggregator for each bucket and window
 WRITES_OF_A_REFRESH = 3  # at most, of the refresh function for each bucket and window
-SLOWEST_MESSAGE_S = 3600  # past its window, before the alarm for the oldest message rings
+SLOWEST_MESSAGE_S = 3600  # past its window and the interval, before the alarm for the oldest message rings
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,11 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
     def log_group(function: str) -> LogGroup:
         return LogGroup(place, log_group_of(function), tags, retention=settings.log_retention)
 
+    # Both functions judge by both how long a window can be.
+    lengths = {
+        "REFRESH_DELAY_SECONDS": str(settings.window),
+        "MIN_INTERVAL_SECONDS": str(settings.min_interval),
+    }
     aggregator = Function(
         place,
         names.aggregator,
@@ -131,7 +136,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         memory=settings.memory,
         environment={
             "LOG_LEVEL": settings.log_level,
-            "REFRESH_DELAY_SECONDS": str(settings.window),
+            **lengths,
             "INCLUDE_GATEWAY_WRITES": "true" if settings.include_gateway_writes else None,
         },
         concurrency=settings.concurrency,
@@ -152,7 +157,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         memory=settings.memory,
         environment={
             "LOG_LEVEL": settings.log_level,
-            "MIN_INTERVAL_SECONDS": str(settings.min_interval),
+            **lengths,
             "AWS_ENDPOINT_URL_STORAGE_GATEWAY": settings.storage_gateway_endpoint,
         },
         concurrency=REFRESHES_AT_ONCE,
@@ -190,7 +195,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
                 tags,
                 queue=queue,
                 metric="ApproximateAgeOfOldestMessage",
-                threshold=settings.window + SLOWEST_MESSAGE_S,
+                threshold=settings.window + settings.min_interval + SLOWEST_MESSAGE_S,
                 topic=settings.alarm_topic,
                 description=f"A refresh of the stack {names.stack} waits much longer than its window",
             ),

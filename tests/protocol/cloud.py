@@ -13,11 +13,13 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
+from s3agg.activity import wake_up
+from s3agg.settings import Settings
 from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
 from tests.protocol.queues import Message, Queue, Reader, Writer
-from tests.protocol.schedule import HOUR_MS, Event, Schedule
+from tests.protocol.schedule import HOUR_MS, Change, Event, Schedule
 from tests.protocol.table import DynamoDB, Table
-from tests.protocol.virtual_time import START_MS, Calls, Died, Environment, Execution, Time
+from tests.protocol.virtual_time import MOST_STEPS, START_MS, Calls, Died, Environment, Execution, Time
 from tests.support.handlers import FUNCTION_ARN, load, record
 
 AGGREGATOR_TIMEOUT_MS = 10_000
@@ -25,6 +27,7 @@ REFRESH_TIMEOUT_MS = 30_000
 # What boto3 needs for all of its tries, as the handlers configure it.
 AGGREGATOR_PATIENCE_MS = 6500
 REFRESH_PATIENCE_MS = 10_500
+AGGREGATOR_TRIES, REFRESH_TRIES = 3, 2
 REFRESHES_AT_ONCE = 2
 RETRIES_MS = (60_000, 120_000)
 OLDEST_EVENT_MS = 6 * HOUR_MS
@@ -71,26 +74,33 @@ class Cloud:
         schedule = self.schedule
         self.time = Time()
         self.calls = Calls(self.time, schedule)
-        self.table = Table(self.time)
+        self.table = Table(self.time, schedule.units, schedule.read_units)
         self.queue = Queue(self.time, schedule, self._poll)
         self.gateways = Gateways(self.time, schedule)
         self.events: list[Event] = []
         self.records: list[dict[str, Any]] = []  # of each event, as S3 delivers it
         self.openers: dict[str, int] = {}  # the events by the identity that the handlers give them
+        self.settings = Change(0, schedule.window_s, schedule.interval_s, schedule.concurrency)
+        self._wrong_clocks = schedule.wrong_clocks
         self._skews = cycle(schedule.skews_ms)
+        self._colds = cycle(schedule.cold_ms)
         self._picks = cycle(schedule.picks)
         self._idle: list[Warm] = []
         self._aggregating = 0
         self._refreshing = 0
         self._environments: list[Environment] = []
 
-    def run(self) -> Cloud:
+    def run(self, most_steps: int = MOST_STEPS) -> Cloud:
         """Let it all happen, till nothing is left to happen."""
         for event in self.schedule.events:
             self._happen(event)
         for moment in self.schedule.purged_ms:
             self.time.at(moment, self.queue.purge)
-        self.time.run()
+        for moment in self.schedule.woken_ms:
+            self.time.at(moment, self._wake)
+        for change in self.schedule.changes:
+            self.time.at(change.at_ms, partial(self._change, change))
+        self.time.run(most_steps)
         if self.schedule.purged_ms:
             self._heal()
         return self
@@ -98,12 +108,35 @@ class Cloud:
     def redrive(self) -> Cloud:
         """When everything works again, put back to work what failed for good."""
         self.calls.faults, self.calls.outages = {}, ()
+        for environment in self._environments:
+            environment.wrong_clocks = ()
+        self._wrong_clocks = ()
         dead, self.dead = self.dead, []
         for number in dead:
             self._invoke(number, since=self.time.now)
         self.queue.redrive()
         self.time.run()
         return self
+
+    def _change(self, settings: Change) -> None:
+        """Change the functions as `create` does: what is idle ends, what runs ends with the old settings."""
+        self.settings = settings
+        self._idle.clear()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Send the messages that `create` sends at its end."""
+        settings = Settings(window=self.settings.window_s, min_interval=self.settings.interval_s)
+        for bucket in self.table.buckets:
+            item = self.table.item(bucket)
+            if not item.keys() & {"opened_by", "pending"}:
+                continue
+            due = int(item["timestamp"]["N"]) if "opened_by" in item else None
+            delay_s, numbers = wake_up(due, START_MS + self.time.now, settings)
+            attributes = {"bucket-name": {"stringValue": bucket, "dataType": "String"}} | {
+                name: {"stringValue": str(value), "dataType": "Number"} for name, value in numbers.items()
+            }
+            self.queue.send(delay_s, attributes)
 
     def _heal(self) -> None:
         """After a purge, let one more event of each bucket happen, once an open window has expired."""
@@ -130,7 +163,7 @@ class Cloud:
 
     def _invoke(self, number: int, since: int, failed: int = 0, throttled: int = 0) -> None:
         """Run the aggregator for an event that came then; or later, or never."""
-        if self._aggregating == self.schedule.concurrency:
+        if self._aggregating >= self.settings.concurrency:
             if self.time.now - since > OLDEST_EVENT_MS:
                 self.dead.append(number)
                 return
@@ -139,11 +172,11 @@ class Cloud:
             self.time.at(again, lambda: self._invoke(number, since, failed, throttled + 1))
             return
         self._aggregating += 1
-        warm = self._environment()
+        warm, settings = self._environment(), self.settings
         warm.environment.execution = Execution(self.time, AGGREGATOR_TIMEOUT_MS)
-        warm.environment.execution.start(lambda: self._aggregate(number, since, failed, warm))
+        warm.environment.execution.start(lambda: self._aggregate(number, since, failed, warm, settings))
 
-    def _aggregate(self, number: int, since: int, failed: int, warm: Warm) -> None:
+    def _aggregate(self, number: int, since: int, failed: int, warm: Warm, settings: Change) -> None:
         bucket = self.events[number].bucket
         started, writes = self.time.now, len(self.table.writes)
         try:
@@ -152,15 +185,20 @@ class Cloud:
             self._failed(number, since, failed)
         except Exception:  # noqa: BLE001  # whatever it is, Lambda tries again
             self._failed(number, since, failed)
-            self._idle.insert(0, warm)
+            self._end(warm, settings)
         else:
             asked = [
                 write.at for write in self.table.writes[writes:] if write.environment is warm.environment
             ]
             window = warm.handler.windows.get(bucket)
             self.handled.append(Handled(number, max([started, *asked]), window.opened_by if window else ""))
-            self._idle.insert(0, warm)
+            self._end(warm, settings)
         self._aggregating -= 1
+
+    def _end(self, warm: Warm, settings: Change) -> None:
+        """Keep the environment for a later event, unless the function has changed."""
+        if settings is self.settings:
+            self._idle.insert(0, warm)
 
     def _failed(self, number: int, since: int, failed: int) -> None:
         if failed == len(RETRIES_MS):
@@ -174,11 +212,12 @@ class Cloud:
         pick = next(self._picks)
         if pick < len(self._idle):
             return self._idle.pop(pick)
-        environment = self._new_environment(AGGREGATOR_PATIENCE_MS)
+        environment = self._new_environment(AGGREGATOR_TRIES, AGGREGATOR_PATIENCE_MS)
         handler = self.aggregators.Aggregator(
             table="table",
             queue_url="queue",
-            window_s=self.schedule.window_s,
+            window_s=self.settings.window_s,
+            interval_s=self.settings.interval_s,
             include_gateway_writes=False,
             dynamodb=DynamoDB(self.table, self.calls, environment),
             sqs=partial(Writer, self.queue, self.calls, environment),
@@ -186,9 +225,19 @@ class Cloud:
         )
         return Warm(environment, handler)
 
-    def _new_environment(self, patience_ms: int) -> Environment:
+    def _new_environment(self, tries: int, patience_ms: int) -> Environment:
         number = len(self._environments) + 1
-        self._environments.append(Environment(self.time, number, next(self._skews), patience_ms))
+        self._environments.append(
+            Environment(
+                self.time,
+                number,
+                next(self._skews),
+                tries,
+                patience_ms,
+                self._wrong_clocks,
+                min(next(self._colds), patience_ms - 1000),  # or it would never get far
+            )
+        )
         return self._environments[-1]
 
     # The refresh function
@@ -200,7 +249,7 @@ class Cloud:
             if message is None:
                 return
             self._refreshing += 1
-            environment = self._new_environment(REFRESH_PATIENCE_MS)
+            environment = self._new_environment(REFRESH_TRIES, REFRESH_PATIENCE_MS)
             environment.execution = Execution(self.time, REFRESH_TIMEOUT_MS)
             self._start_refresh(environment, message)
 
@@ -211,7 +260,8 @@ class Cloud:
         handler = self.refreshers.Refresher(
             table="table",
             queue_url="queue",
-            interval_s=self.schedule.interval_s,
+            window_s=self.settings.window_s,
+            interval_s=self.settings.interval_s,
             function_arn=FUNCTION_ARN,
             dynamodb=DynamoDB(self.table, self.calls, environment),
             sqs=Reader(self.queue, self.calls, environment),

@@ -7,8 +7,19 @@ from itertools import chain
 
 from hypothesis import strategies as st
 
-from tests.protocol.schedule import FAULTS, HOUR_MS, SHARES, Event, Outage, Schedule, Share
+from tests.protocol.schedule import (
+    FAULTS,
+    HOUR_MS,
+    SHARES,
+    Change,
+    Event,
+    Outage,
+    Schedule,
+    Share,
+    WrongClock,
+)
 
+YEAR_MS = 365 * 24 * HOUR_MS
 BUCKETS = st.sampled_from(["one", "one", "two", "three"])
 WINDOWS_S = st.sampled_from([1, 5, 30, 62, 120, 1000, 42_600])
 
@@ -56,6 +67,45 @@ CALM: st.SearchStrategy[Schedule] = WINDOWS_S.flatmap(
         legs_ms=turns(st.integers(1, 20)) | turns(st.integers(1, 400)),
         doubled=st.frozensets(st.integers(0, 5), max_size=2),
     )
+)
+SOON_OR_LATER_MS = st.integers(0, 200_000) | st.integers(0, 2 * HOUR_MS)
+CHANGES = st.lists(
+    st.builds(
+        Change,
+        SOON_OR_LATER_MS,
+        WINDOWS_S,
+        interval_s=st.sampled_from([60, 60, 200, 42_600]),
+        concurrency=st.integers(1, 20),
+    ),
+    min_size=1,
+    max_size=3,
+).map(lambda found: tuple(sorted(found, key=lambda change: change.at_ms)))
+CHANGED = st.builds(
+    replace,
+    CALM,
+    interval_s=st.sampled_from([60, 200, 42_600]),
+    changes=CHANGES,
+    woken_ms=turns(SOON_OR_LATER_MS, 3),
+    cold_ms=st.just((0,)) | turns(st.integers(0, 12_000), 3),
+)
+WRONG_CLOCKS = st.builds(
+    lambda start, length, by, third: WrongClock(start, start + length, by, third),
+    st.integers(0, 200_000),
+    SOON_OR_LATER_MS,
+    st.builds(
+        int.__mul__,
+        st.sampled_from([-1, 1]),
+        st.integers(1000, 20_000) | st.integers(20_000, 299_000) | st.sampled_from([HOUR_MS, YEAR_MS]),
+    ),
+    st.integers(0, 2),
+)
+WRONG = st.builds(
+    replace,
+    CALM,
+    wrong_clocks=st.lists(WRONG_CLOCKS, min_size=1, max_size=3).map(tuple),
+    signed=st.booleans(),
+    woken_ms=turns(st.integers(0, 400_000), 3),
+    cold_ms=st.just((0,)) | turns(st.integers(0, 12_000), 3),
 )
 COMING_AND_GOING = st.builds(
     lambda made, removed: (

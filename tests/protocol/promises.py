@@ -9,14 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.protocol.cloud import REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
+from tests.protocol.cloud import AGGREGATOR_TIMEOUT_MS, REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
 from tests.protocol.schedule import FOREVER, HOUR_MS, Share
 from tests.protocol.table import Write
+from tests.protocol.virtual_time import START_MS
 
 APART_MS = 60_000  # a gateway may ignore a refresh sooner after the one before
 SPARE_MS = 2000  # by so much the handlers wait longer than the interval
+BROUGHT_FORWARD_MS = 10_000 + 60_000 + 30_000  # a window that is too long closes by then
+IMPOSSIBLE_MS = 300_000  # a clock can be ahead by so much, unnoticed
 SETTLE_MS = 2000  # that a refresh waits after its window was closed
 MOST_CALLS = 10  # from there to the refresh of the last share, lookup included
+TRUSTED_MS = 1500  # for so long a window counts as open since the table told of it
 CLOSING_MS = 2000  # so near its end a window is no longer trusted from memory
 
 
@@ -50,7 +54,7 @@ def too_soon(cloud: Cloud) -> list[str]:
         f"{share.name} was refreshed at {first} and at {second}"
         for share in cloud.schedule.shares
         for first, second in pairwise(_accepted(cloud, share))
-        if second - first < cloud.schedule.interval_s * 1000
+        if second - first < _shortest_interval_s(cloud) * 1000
     ]
 
 
@@ -78,6 +82,36 @@ def late(cloud: Cloud) -> list[str]:
         for share in cloud.shares_of(cloud.events[event.number].bucket)
         if _was_known(share, event.at)
         and not any(event.at < at <= event.at + longest for at in _accepted(cloud, share))
+    ]
+
+
+def stuck(cloud: Cloud) -> list[str]:
+    """Once settings and clocks stay as they are, each event is refreshed soon, whatever was before.
+
+    But for a bucket whose window was opened just after a change, by an execution with the older settings.
+    """
+    outdated = {
+        write.bucket
+        for write in cloud.table.writes
+        for change in cloud.schedule.changes
+        if write.opener and change.at_ms <= write.at <= change.at_ms + AGGREGATOR_TIMEOUT_MS
+    }
+    calm = max(
+        [
+            0,
+            *(change.at_ms for change in cloud.schedule.changes),
+            *(clock.till_ms for clock in cloud.schedule.wrong_clocks),
+        ]
+    )
+    longest = 2 * max(cloud.settings.window_s * 1000, _pause(cloud)) + BROUGHT_FORWARD_MS
+    longest += IMPOSSIBLE_MS + REFRESH_TIMEOUT_MS + SETTLE_MS + _calls(cloud) + max(cloud.schedule.cold_ms)
+    return [
+        f"{share.name} was not refreshed within {longest} of {max(event.at, calm)}, after event {event.number}"
+        for event in cloud.handled
+        for share in cloud.shares_of(cloud.events[event.number].bucket)
+        if _was_known(share, event.at)
+        and share.bucket not in outdated
+        and not any(event.at < at <= max(event.at, calm) + longest for at in _accepted(cloud, share))
     ]
 
 
@@ -131,7 +165,9 @@ def written_too_often(cloud: Cloud) -> list[str]:
 def _may_ask_again(first: Write, second: Write) -> bool:
     told = first.after or first.before
     due = int(told["timestamp"]["N"])
-    return second.opener == told["opened_by"]["S"] or second.sent >= max(due - CLOSING_MS, first.sent + 1000)
+    if second.opener == told["opened_by"]["S"]:
+        return True
+    return second.sent >= max(due - START_MS - CLOSING_MS - SKEW_MS, first.sent + TRUSTED_MS)
 
 
 def _accepted(cloud: Cloud, share: Share) -> list[int]:
@@ -172,4 +208,8 @@ def _calls(cloud: Cloud) -> int:
 
 
 def _pause(cloud: Cloud) -> int:
-    return cloud.schedule.interval_s * 1000 + SPARE_MS
+    return cloud.settings.interval_s * 1000 + SPARE_MS
+
+
+def _shortest_interval_s(cloud: Cloud) -> int:
+    return min([cloud.schedule.interval_s, *(change.interval_s for change in cloud.schedule.changes)])

@@ -50,6 +50,26 @@ class Outage:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What `create` changes then: the lengths of windows and intervals, and the reserved concurrency."""
+
+    at_ms: int
+    window_s: int
+    interval_s: int = 60
+    concurrency: int = 10
+
+
+@dataclass(frozen=True)
+class WrongClock:
+    """The wall clocks of a third of all environments are wrong for a while; the monotonic ones go on."""
+
+    from_ms: int
+    till_ms: int
+    by_ms: int
+    third: int  # 0, 1 or 2: environments by their numbers
+
+
+@dataclass(frozen=True)
 class Schedule:
     """One run. The tuples of numbers are used in turn, over and over."""
 
@@ -66,6 +86,13 @@ class Schedule:
     doubled: frozenset[int] = frozenset()  # numbers of the sent messages that arrive twice
     purged_ms: tuple[int, ...] = ()  # when somebody purges the queue
     shares: tuple[Share, ...] = SHARES
+    changes: tuple[Change, ...] = ()  # of the settings, one after the other
+    woken_ms: tuple[int, ...] = ()  # when `create` sends its wake-up messages
+    wrong_clocks: tuple[WrongClock, ...] = ()
+    signed: bool = True  # AWS refuses the calls of a clock that is more than 5 minutes off; emulators do not
+    cold_ms: tuple[int, ...] = (0,)  # by which the first call of an environment is slower
+    units: int | None = None  # the table's write units a second; None: on demand
+    read_units: int = 1
     at_once: int = 1000  # refreshes that a gateway takes at a time ...
     takes_ms: int = 0  # ... and how long each keeps it busy
 
@@ -77,5 +104,6 @@ FAULTS = {
     "lost": "the call never arrives, nor do boto3's further tries; its caller waits in vain",
     "unanswered": "the call has its effect, its answer is lost, as are boto3's further tries",
     "again": "the call has its effect, its answer is lost, and boto3 makes it once more",
+    "second try": "the first try is lost, boto3's second one works",
     "frozen": "Lambda stops the environment before the call, for longer than any refresh may take",
 }

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.protocol.virtual_time import Calls, Environment, Time
+from tests.protocol.virtual_time import START_MS, THROTTLED, Calls, Environment, Time
 
+BURST_S = 300
 LAG_MS = 1000  # so far behind a read may be that is not consistent
 
 Item = dict[str, Any]
@@ -23,8 +25,12 @@ Condition = Callable[[Item, Asked], bool]
 class ConditionalCheckFailedException(ClientError):
     """As botocore makes it."""
 
-    def __init__(self, item: Item) -> None:
-        error: Any = {"Error": {"Code": "ConditionalCheckFailedException"}, "Item": item}
+    def __init__(self, item: Item, meta: Mapping[str, Any]) -> None:
+        error: Any = {
+            "Error": {"Code": "ConditionalCheckFailedException"},
+            "Item": item,
+            "ResponseMetadata": meta,
+        }
         super().__init__(error, "UpdateItem")
 
 
@@ -34,7 +40,7 @@ class Write:
 
     at: int  # ms since the start
     environment: Environment
-    sent: int  # ms since 1970, by the environment's clock
+    sent: int  # ms since the start
     asked: Asked
     before: Item
     after: Item | None  # None: refused
@@ -50,11 +56,41 @@ class Write:
         return None if me is None else str(me["S"])
 
 
-class Table:
-    def __init__(self, time: Time) -> None:
+class Units:
+    """Capacity units: so many a second, of which unused ones are kept for five minutes."""
+
+    def __init__(self, time: Time, a_second: int | None) -> None:
         self.time = time
+        self.a_second = a_second
+        self.throttled = 0
+        self._left = float((a_second or 0) * BURST_S)
+        self._since = 0
+
+    def take(self, units: int = 1) -> None:
+        """Use some; raise ClientError if there are not as many."""
+        if self.a_second is None:
+            return
+        more = (self.time.now - self._since) / 1000 * self.a_second
+        self._left = min(self._left + more, self.a_second * BURST_S)
+        self._since = self.time.now
+        if self._left < units:
+            self.throttled += 1
+            raise ClientError({"Error": {"Code": THROTTLED, "Message": "Not now"}}, "of the table")
+        self._left -= units
+
+
+class Table:
+    def __init__(self, time: Time, units: int | None = None, read_units: int = 1) -> None:
+        self.time = time
+        self.write_units = Units(time, units)
+        self.read_units = Units(time, None if units is None else read_units)
         self.writes: list[Write] = []
         self._versions: dict[str, list[tuple[int, Item]]] = {}
+
+    @property
+    def buckets(self) -> list[str]:
+        """Those that have an item."""
+        return list(self._versions)
 
     def item(self, bucket: str, *, at: int | None = None) -> Item:
         """The item now, or as it was then."""
@@ -64,6 +100,7 @@ class Table:
 
     def update(self, environment: Environment, sent: int, asked: Asked) -> dict[str, Any]:
         """Change an item as UpdateItem does; raise ConditionalCheckFailedException."""
+        self.write_units.take()
         bucket = asked["Key"]["BucketName"]["S"]
         before = self.item(bucket)
         condition = asked.get("ConditionExpression")
@@ -73,8 +110,14 @@ class Table:
             self._versions.setdefault(bucket, []).append((self.time.now, after))
         self.writes.append(Write(self.time.now, environment, sent, asked, before, after))
         if after is None:
-            raise ConditionalCheckFailedException(before)
-        return {}
+            raise ConditionalCheckFailedException(before, self.meta)
+        answer = {"ResponseMetadata": self.meta}
+        return {**answer, "Attributes": after} if asked.get("ReturnValues") == "ALL_NEW" else answer
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The time as the service tells it, in whole seconds."""
+        return {"HTTPHeaders": {"date": formatdate((START_MS + self.time.now) // 1000, usegmt=True)}}
 
 
 class DynamoDB:
@@ -91,14 +134,19 @@ class DynamoDB:
         def get() -> dict[str, Any]:
             at = None if asked.get("ConsistentRead") else self.table.time.now - LAG_MS
             item = self.table.item(asked["Key"]["BucketName"]["S"], at=at)
-            return {"Item": item} if item else {}
+            self.table.read_units.take()
+            return {"ResponseMetadata": self.table.meta, **({"Item": item} if item else {})}
 
-        answer: dict[str, Any] = self.calls.make(self.environment, "table", get)
+        answer: dict[str, Any] = self._call(get)
         return answer
 
-    def update_item(self, **asked: Any) -> None:
-        sent = self.environment.now_ms
-        self.calls.make(self.environment, "table", lambda: self.table.update(self.environment, sent, asked))
+    def update_item(self, **asked: Any) -> dict[str, Any]:
+        sent = self.table.time.now
+        answer: dict[str, Any] = self._call(lambda: self.table.update(self.environment, sent, asked))
+        return answer
+
+    def _call(self, act: Callable[[], Any]) -> Any:
+        return self.environment.throttled(lambda: self.calls.make(self.environment, "table", act))
 
 
 TOKEN = re.compile(r"\s*(AND\b|OR\b|NOT\b|attribute_\w+|[#:]?\w+|<>|<=|>=|[<>=(),])")

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import heapq
+import random
 from collections import Counter
 from collections.abc import Callable
 from itertools import count, cycle
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 from greenlet import greenlet
 
-from tests.protocol.schedule import Schedule
+from tests.protocol.schedule import Schedule, WrongClock
 
+T = TypeVar("T")
+
+THROTTLED = "ProvisionedThroughputExceededException"
 START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
 FROZEN_MS = 200_000
 ONE_TRY_MS = 6000  # of a call that nobody answers
-MOST_STEPS = 400_000
+RETRY_QUOTA, RETRY_COSTS = 500, 5  # of botocore's standard retries
+LONGEST_BACKOFF_S = 20
+MOST_SKEW_MS = 300_000  # a signature that is older or newer is not valid
+MOST_STEPS = 400_000  # of a schedule; a load takes more
 
 
 class Died(BaseException):
@@ -34,9 +41,9 @@ class Time:
     def at(self, moment: int, do: Callable[[], object]) -> None:
         heapq.heappush(self._agenda, (max(moment, self.now), next(self._order), do))
 
-    def run(self) -> None:
+    def run(self, most_steps: int = MOST_STEPS) -> None:
         """Go on until nothing is left to happen."""
-        for _ in range(MOST_STEPS):
+        for _ in range(most_steps):
             if not self._agenda:
                 return
             self.now, _, do = heapq.heappop(self._agenda)
@@ -70,8 +77,22 @@ class Execution:
 class Environment:
     """An execution environment of a function, and the handler's clock in it."""
 
-    def __init__(self, time: Time, number: int, skew_ms: int, patience_ms: int) -> None:
+    def __init__(
+        self,
+        time: Time,
+        number: int,
+        skew_ms: int,
+        tries: int,
+        patience_ms: int,
+        wrong_clocks: tuple[WrongClock, ...] = (),
+        cold_ms: int = 0,
+    ) -> None:
         self.number = number
+        self.cold_ms = cold_ms  # what its next call takes longer, as it is the first
+        self.wrong_clocks = tuple(each for each in wrong_clocks if each.third == number % 3)
+        self.tries = tries  # of a call, by its botocore ...
+        self.quota = RETRY_QUOTA  # ... while it has some of this left
+        self.one_try_ms = patience_ms // tries
         self.patience_ms = patience_ms  # after that its boto3 gives a call up, having tried it again
         self.execution: Execution
         self._time = time
@@ -80,8 +101,13 @@ class Environment:
 
     @property
     def now_ms(self) -> int:
-        """What the environment takes for the time, ms since 1970."""
-        return START_MS + self._time.now + self._skew_ms
+        """What the environment's wall clock tells, ms since 1970."""
+        return START_MS + self._time.now + self._skew_ms + self.wrong_ms
+
+    @property
+    def wrong_ms(self) -> int:
+        now = self._time.now
+        return sum(each.by_ms for each in self.wrong_clocks if each.from_ms <= now < each.till_ms)
 
     def time(self) -> float:
         return self.now_ms / 1000
@@ -91,6 +117,22 @@ class Environment:
 
     def sleep(self, seconds: float) -> None:
         self.execution.wait(round(seconds * 1000))
+
+    def throttled(self, call: Callable[[], T]) -> T:
+        """Make a call, and make it again while it is throttled, as botocore's standard retries do."""
+        for retry in range(self.tries):
+            try:
+                answer = call()
+            except ClientError as error:
+                last = retry == self.tries - 1 or self.quota < RETRY_COSTS
+                if last or error.response["Error"]["Code"] != THROTTLED:
+                    raise
+                self.quota -= RETRY_COSTS
+                self.sleep(min(random.random() * 2**retry, LONGEST_BACKOFF_S))  # noqa: S311  # as botocore's
+            else:
+                self.quota = min(self.quota + (RETRY_COSTS if retry else 1), RETRY_QUOTA)
+                return answer
+        raise AssertionError("The last try returns or raises")
 
     def freeze(self, for_ms: int) -> None:
         self.stood_still_ms += for_ms
@@ -118,6 +160,10 @@ class Calls:
         What is on its way when the environment dies arrives all the same. `once`: boto3 does not try again.
         """
         fault = self.fault(service)
+        if self.schedule.signed and abs(environment.wrong_ms) > MOST_SKEW_MS:
+            fault = "refused"
+        if fault == "second try" and once:
+            fault = "lost"
         self.failed[environment.number] += bool(fault)
         execution = environment.execution
         if fault == "dies before":
@@ -126,6 +172,10 @@ class Calls:
             environment.freeze(FROZEN_MS)
         there, back = next(self._legs), next(self._legs)
         answer = Answer(act)
+        slower_ms = environment.cold_ms + (environment.one_try_ms if fault == "second try" else 0)
+        environment.cold_ms = 0
+        if slower_ms:
+            execution.wait(slower_ms)
         if fault not in {"refused", "lost"}:
             self.time.at(self.time.now + there, answer.take)
         execution.wait(there)

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import cache, partial
 from importlib.resources import files
 from types import CodeType, ModuleType
@@ -69,6 +70,11 @@ class Clock:
 
     def monotonic(self) -> float:
         return self._slept
+
+    @property
+    def true(self) -> float:
+        """The time as everybody else's clocks tell it."""
+        return START_MS / 1000 + self._slept
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
@@ -249,23 +255,27 @@ class World:
 
     # Instances
 
-    def aggregator(self, *, window_s: int = 30, include_gateway_writes: bool = False) -> Any:
+    def aggregator(
+        self, *, window_s: int = 30, interval_s: int = 60, include_gateway_writes: bool = False
+    ) -> Any:
         """A cold instance of the aggregator."""
         return classes("s3_aggregator").Aggregator(
             table=TABLE,
             queue_url=self.queue_url,
             window_s=window_s,
+            interval_s=interval_s,
             include_gateway_writes=include_gateway_writes,
             dynamodb=self.account.client("dynamodb"),
             sqs=partial(self.account.client, "sqs"),
             clock=self.clock,
         )
 
-    def refresher(self, *, interval_s: int = 60) -> Any:
+    def refresher(self, *, window_s: int = 30, interval_s: int = 60) -> Any:
         """A cold instance of the refresh function."""
         return classes("s3_sgw_refresh").Refresher(
             table=TABLE,
             queue_url=self.queue_url,
+            window_s=window_s,
             interval_s=interval_s,
             function_arn=FUNCTION_ARN,
             dynamodb=self.account.client("dynamodb"),
@@ -285,7 +295,7 @@ class World:
         module = load(name)
         module.session = self.account.session
         instance = module.this_instance(*([FUNCTION_ARN] if name == "s3_sgw_refresh" else []))
-        instance.clock = self.clock
+        instance.clock = module.Clock(self.clock)
         return module
 
     def run(self, message: Mapping[str, Any], *, refresher: Any = None, timeout_ms: int = TIMEOUT_MS) -> bool:
@@ -403,7 +413,9 @@ class World:
             error = {"Code": "InvalidGatewayRequestException", "Message": str(refused)}
             return _answer(400, {"Error": error, "error": {"errorCode": refused.error_code}})
 
-    def follow(self, context: dict[str, Any], **_: Any) -> None:
+    def follow(self, context: dict[str, Any], parsed: dict[str, Any], **_: Any) -> None:
+        if context["call"].startswith("dynamodb."):
+            parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = formatdate(self.clock.true, usegmt=True)
         _do_next(self._after[context["call"]])
 
     def _access_points(self, asked: Mapping[str, str]) -> dict[str, Any]:
