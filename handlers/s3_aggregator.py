@@ -68,6 +68,16 @@ class Window:
     asked_at: int  # the same
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A window that is to be written. Times in ms since 1970."""
+
+    due: int
+    opened: int
+    instead_of: Item | None = None  # the window there, as read; None where none is open
+    mine: Window | None = None  # that window, if this event has opened it
+
+
 class Aggregator:
     """One warm instance: its clients, its clock and the windows that it knows."""
 
@@ -155,43 +165,44 @@ class Aggregator:
         What the answer tells of the last refresh, and of our clock, can call for another write.
         """
         now = self.clock.now()
-        due = self.due(now, self.refresh_expected(bucket, now))
-        opened = now
-        mine: Window | None = None
-        instead_of: Item | None = None
+        wanted = Wanted(self.due(now, self.refresh_expected(bucket, now)), now)
         for _ in range(ATTEMPTS):
             asked, asked_at = self.clock.monotonic(), self.clock.now()
             try:
-                written, item = self.write_window(bucket, me, due, opened, instead_of)
+                written, item = self.write_window(bucket, me, wanted)
             except (BotoCoreError, ClientError) as error:
-                if mine is None:
+                if wanted.mine is None:
                     raise
                 logger.warning("Could not move the window of bucket: %s: %s", bucket, error)
-                return replace(mine, due=min(mine.due, due))  # as it was, or as it was to be
-            now = self.clock.now()
-            if item.due is None or item.opened_by is None:
-                instead_of = mine = None  # closed meanwhile
+                # It is as it was, or as it was to be.
+                return replace(wanted.mine, due=min(wanted.mine.due, wanted.due))
+            if item.due is None or item.opened_by is None:  # closed meanwhile
+                wanted = Wanted(wanted.due, wanted.opened)
                 continue
             window = Window(item.due, item.number("opened"), item.opened_by, asked, asked_at)
-            if window.opened_by != me:
-                if self.is_open(window, now):
-                    return window
-                mine, opened = None, now
-                due = self.due(now, self.refresh_after(item, now))
-                if window.due > now:
-                    due = max(due, now + GRACE_MS)
-            else:
-                if written and instead_of is None:
-                    opened = now - int((self.clock.monotonic() - asked) * 1000)
-                    due = self.due(opened, self.refresh_after(item, now))
-                else:
-                    opened = window.opened or now
-                    due = max(window.due, self.refresh_after(item, now))
-                if window.due - LATE_MS <= due <= window.due + EARLY_MS:
-                    return window
-                mine = window
-            instead_of = item
+            is_new = written and wanted.instead_of is None
+            still = self.still_wanted(window, item, is_mine=window.opened_by == me, is_new=is_new)
+            if still is None:
+                return window
+            wanted = still
         raise RuntimeError(f"Could not tell whether a window of bucket {bucket} is open")
+
+    def still_wanted(self, window: Window, item: Item, *, is_mine: bool, is_new: bool) -> Wanted | None:
+        """What is to be written instead of the window as it is; None if it can stay."""
+        now = self.clock.now()
+        refresh = self.refresh_after(item, now)
+        if not is_mine:
+            if self.is_open(window, now):
+                return None
+            due = self.due(now, refresh)
+            return Wanted(max(due, now + GRACE_MS) if window.due > now else due, now, item)
+        opened, due = now, max(window.due, refresh)
+        if is_new:  # by the clock as the answer has set it
+            opened = now - int((self.clock.monotonic() - window.asked) * 1000)
+            due = self.due(opened, refresh)
+        if window.due - LATE_MS <= due <= window.due + EARLY_MS:
+            return None
+        return Wanted(due, opened, item, mine=window)
 
     def due(self, opened: int, refresh: int) -> int:
         """When a window opened then is due: when it is over, but no sooner than its refresh may start.
@@ -220,22 +231,25 @@ class Aggregator:
             return window.due >= now - EXPIRED_MS
         return self.lengths.end(window.due, window.opened, now) > now
 
-    def write_window(
-        self, bucket: str, me: str, due: int, opened: int, instead_of: Item | None
-    ) -> tuple[bool, Item]:
+    def write_window(self, bucket: str, me: str, wanted: Wanted) -> tuple[bool, Item]:
         """Write a window if none is open, or instead of the one given; return whether, and the item then."""
-        values = {":due": {"N": str(due)}, ":me": {"S": me}, ":opened": {"N": str(opened)}}
-        if instead_of is None:
+        values = {
+            ":due": {"N": str(wanted.due)},
+            ":me": {"S": me},
+            ":opened": {"N": str(wanted.opened)},
+        }
+        if wanted.instead_of is None:
             # Neither has its type where it is missing. One of another type is not ours, and no window.
             condition = (
                 "NOT attribute_type(opened_by, :string)"
                 " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
             )
             values |= {":string": {"S": "S"}, ":number": {"S": "N"}}
-            values[":expired"] = {"N": str(opened - EXPIRED_MS)}
+            values[":expired"] = {"N": str(wanted.opened - EXPIRED_MS)}
         else:
             condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
-            values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
+            read = wanted.instead_of.raw
+            values |= {f":read_{name}": read[name] for name in ("opened_by", "timestamp")}
         write = partial(
             self.dynamodb.update_item,
             TableName=self.table,

@@ -27,9 +27,8 @@ IMPOSSIBLE_MS = 5 * 60 * 1000
 LONGEST_WINDOW_S = 42_600
 FURTHEST_MS = 24 * 3600 * 1000  # the longest window and the longest interval end before that
 SLACK_MS = 10_000  # a window may be due so much later than its length or the interval says
-# After a change of settings, functions with the older ones can run so much longer.
-OUTDATED_MS = 60_000
-# A window that is brought forward closes no sooner: functions with older settings may still trust it.
+# A window that is brought forward closes no sooner: after a change of settings, functions with the older
+# ones run on for seconds, and may trust it.
 GRACE_MS = 30_000
 USUAL_MS = 1000  # so much two right clocks may differ
 
@@ -85,7 +84,7 @@ class Lengths:
         """
         if opened is None:  # an older version opened it
             return due if due <= now + FURTHEST_MS else now
-        return min(due, opened + self.longest + OUTDATED_MS) if opened <= now + IMPOSSIBLE_MS else now
+        return min(due, opened + self.longest) if opened <= now + IMPOSSIBLE_MS else now
 
 
 class Clock:

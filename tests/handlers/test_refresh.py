@@ -215,7 +215,11 @@ def test_closing_a_window_writes_that_its_refresh_is_pending(world: World) -> No
     item = begun(world, timestamp=DUE, opened_by="event", pending="old", done={ONE}, closed=1)
 
     assert item.pop("pending") not in {"old", ""}
-    assert item == {"closed": DUE, "not_before": START_MS + 30_000 + PAUSE_MS}
+    assert item == {
+        "closed": DUE,
+        "accepted": START_MS + 30_000,
+        "not_before": START_MS + 30_000 + PAUSE_MS,
+    }
 
 
 def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: World) -> None:
@@ -227,6 +231,7 @@ def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: World
         "opened_by": "event",
         "done": {ONE},
         "closed": 1,
+        "accepted": START_MS + 30_000,
         "not_before": START_MS + 30_000 + PAUSE_MS,
     }
 
@@ -447,6 +452,7 @@ def test_a_complete_refresh_is_written_down_and_logged(world: World, log: Log) -
     assert world.item() == {
         "closed": DUE,
         "refreshed": START_MS + 2000,
+        "accepted": START_MS + 2000,
         "not_before": START_MS + 2000 + PAUSE_MS,
         "shares": set(shares),
         "shares_found": START_MS + 2000,
@@ -467,6 +473,7 @@ def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: World, lo
     assert world.item() == {
         "closed": DUE,
         "refreshed": START_MS + 2000,
+        "accepted": START_MS + 2000,
         "not_before": START_MS + 2000 + PAUSE_MS,
         "shares_found": START_MS + 2000,
     }
@@ -592,15 +599,78 @@ def test_a_message_that_helped_in_vain_is_back_when_its_own_window_is_due(world:
     assert world.put_off == [98]
 
 
-@pytest.mark.parametrize("ahead_ms", [3_600_000, 10**15], ids=["of a longer interval", "senseless"])
-def test_a_not_before_that_nobody_writes_with_this_interval_is_not_minded(
-    world: World, ahead_ms: int
+@pytest.mark.parametrize("interval_s", [60, 300, 42_600])
+@pytest.mark.parametrize("ago_ms", [1000, 61_000])
+def test_what_counts_is_the_last_acceptance_and_the_interval_of_now(
+    world: World, interval_s: int, ago_ms: int
 ) -> None:
-    share = world.gateway.add()
-    world.put(timestamp=DUE, opened_by="event", not_before=START_MS + ahead_ms)
+    """Whatever the interval was: `not_before` is of that."""
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event", accepted=START_MS - ago_ms, not_before=START_MS + 42_000_000)
 
+    assert world.run(world.message(DUE), refresher=world.refresher(interval_s=interval_s))
+    assert world.put_off == [interval_s + 2 - ago_ms // 1000]
+    assert world.gateway.asked == []
+
+
+@pytest.mark.parametrize(
+    "left",
+    [{"not_before": START_MS + 3_600_000}, {"not_before": 10**15}, {"accepted": START_MS + 301_000}],
+    ids=["an older version's longer interval", "senseless", "by a clock that is ahead"],
+)
+def test_an_acceptance_in_the_future_counts_from_now(world: World, left: dict[str, Any], log: Log) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event", **left)
+
+    assert world.run(world.message(DUE))
+    assert world.put_off == [62]
+    assert world.item()["accepted"] == START_MS
+    assert "lies in the future" in log.text
+
+    world.clock.sleep(62)
     assert not world.run(world.message(DUE))
     assert world.gateway.asked == [share]
+
+
+def test_two_messages_of_a_window_of_which_one_is_read_slowly_make_one_refresh(world: World) -> None:
+    """The second one's time was up 5 s sooner when the first one began."""
+    world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    second = world.message(DUE)
+    left_ms = world.context().left
+    world.clock.sleep(5)
+    world.before(REFRESH, lambda: world.run_within(second, left_ms))
+    world.run(world.message(DUE))
+
+    assert len(world.gateway.asked) == 1
+    assert len(world.put_off) == 1
+
+
+@pytest.mark.parametrize(
+    "left",
+    [{"opened": START_MS - 73_000}, {"opened": START_MS + 365 * 24 * 3_600_000}],
+    ids=["opened with other settings", "a year ahead"],
+)
+def test_a_window_that_cannot_be_so_long_is_brought_forward(world: World, left: dict[str, Any]) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=START_MS + 42_600_000, opened_by="event", **left)
+
+    assert world.run(world.message())
+    assert world.put_off == [30]
+    assert world.item()["timestamp"] == START_MS + 30_000
+
+    world.clock.sleep(30)
+    assert not world.run(world.message())
+    assert world.gateway.asked == [share]
+
+
+def test_a_message_waits_no_longer_than_its_window_can_be(world: World) -> None:
+    due = START_MS + 42_600_000
+    world.put(timestamp=due, opened_by="event", opened=START_MS)
+
+    assert world.run(world.message(due))
+    assert world.put_off == [72]
+    assert world.made(UPDATE) == []
 
 
 @pytest.mark.parametrize("tries", [-3, 10**9])

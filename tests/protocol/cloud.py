@@ -54,6 +54,8 @@ class Warm:
 
     environment: Environment
     handler: Any
+    settings: Change
+    idle_since: int = 0  # ms since the start
 
 
 @dataclass
@@ -119,10 +121,13 @@ class Cloud:
         return self
 
     def _change(self, settings: Change) -> None:
-        """Change the functions as `create` does: what is idle ends, what runs ends with the old settings."""
+        """Change the functions as `create` does; those with the older settings are soon called no more."""
         self.settings = settings
-        self._idle.clear()
+        self.time.at(self.time.now + self.schedule.spread_ms, self._retire)
         self._wake()
+
+    def _retire(self) -> None:
+        self._idle = [warm for warm in self._idle if warm.settings is self.settings]
 
     def _wake(self) -> None:
         """Send the messages that `create` sends at its end."""
@@ -172,11 +177,11 @@ class Cloud:
             self.time.at(again, lambda: self._invoke(number, since, failed, throttled + 1))
             return
         self._aggregating += 1
-        warm, settings = self._environment(), self.settings
+        warm = self._environment()
         warm.environment.execution = Execution(self.time, AGGREGATOR_TIMEOUT_MS)
-        warm.environment.execution.start(lambda: self._aggregate(number, since, failed, warm, settings))
+        warm.environment.execution.start(lambda: self._aggregate(number, since, failed, warm))
 
-    def _aggregate(self, number: int, since: int, failed: int, warm: Warm, settings: Change) -> None:
+    def _aggregate(self, number: int, since: int, failed: int, warm: Warm) -> None:
         bucket = self.events[number].bucket
         started, writes = self.time.now, len(self.table.writes)
         try:
@@ -185,19 +190,20 @@ class Cloud:
             self._failed(number, since, failed)
         except Exception:  # noqa: BLE001  # whatever it is, Lambda tries again
             self._failed(number, since, failed)
-            self._end(warm, settings)
+            self._end(warm)
         else:
             asked = [
                 write.at for write in self.table.writes[writes:] if write.environment is warm.environment
             ]
             window = warm.handler.windows.get(bucket)
             self.handled.append(Handled(number, max([started, *asked]), window.opened_by if window else ""))
-            self._end(warm, settings)
+            self._end(warm)
         self._aggregating -= 1
 
-    def _end(self, warm: Warm, settings: Change) -> None:
-        """Keep the environment for a later event, unless the function has changed."""
-        if settings is self.settings:
+    def _end(self, warm: Warm) -> None:
+        """Keep the environment for a later event, unless the function changed a while ago."""
+        warm.idle_since = self.time.now
+        if warm.settings is self.settings or self.time.now < self.settings.at_ms + self.schedule.spread_ms:
             self._idle.insert(0, warm)
 
     def _failed(self, number: int, since: int, failed: int) -> None:
@@ -211,7 +217,9 @@ class Cloud:
         """One that is idle, or a new one."""
         pick = next(self._picks)
         if pick < len(self._idle):
-            return self._idle.pop(pick)
+            warm = self._idle.pop(pick)
+            warm.environment.idle_ms += (self.time.now - warm.idle_since) * self.schedule.stops
+            return warm
         environment = self._new_environment(AGGREGATOR_TRIES, AGGREGATOR_PATIENCE_MS)
         handler = self.aggregators.Aggregator(
             table="table",
@@ -223,7 +231,7 @@ class Cloud:
             sqs=partial(Writer, self.queue, self.calls, environment),
             clock=environment,
         )
-        return Warm(environment, handler)
+        return Warm(environment, handler, self.settings)
 
     def _new_environment(self, tries: int, patience_ms: int) -> Environment:
         number = len(self._environments) + 1

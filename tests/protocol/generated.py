@@ -66,6 +66,7 @@ CALM: st.SearchStrategy[Schedule] = WINDOWS_S.flatmap(
         picks=turns(st.integers(0, 4), 8),
         legs_ms=turns(st.integers(1, 20)) | turns(st.integers(1, 400)),
         doubled=st.frozensets(st.integers(0, 5), max_size=2),
+        stops=st.booleans(),
     )
 )
 SOON_OR_LATER_MS = st.integers(0, 200_000) | st.integers(0, 2 * HOUR_MS)
@@ -85,6 +86,7 @@ CHANGED = st.builds(
     CALM,
     interval_s=st.sampled_from([60, 200, 42_600]),
     changes=CHANGES,
+    spread_ms=st.integers(0, 20_000),
     woken_ms=turns(SOON_OR_LATER_MS, 3),
     cold_ms=st.just((0,)) | turns(st.integers(0, 12_000), 3),
 )

@@ -90,9 +90,9 @@ def figures(cloud: Cloud) -> Figures:
 
 
 def _waits(cloud: Cloud) -> Iterator[int]:
-    """How long after it happened each event of each share was refreshed; as long as it ran where it never was."""
+    """How long after each event its share was refreshed, ms."""
     accepted = {share.bucket: cloud.gateways.accepted[share.name] for share in cloud.schedule.shares}
-    last = {bucket: 0 for bucket in accepted}
+    last = dict.fromkeys(accepted, 0)
     for event in cloud.events:
         starts = accepted[event.bucket]
         while last[event.bucket] < len(starts) and starts[last[event.bucket]] <= event.at_ms:

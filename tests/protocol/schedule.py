@@ -87,9 +87,11 @@ class Schedule:
     purged_ms: tuple[int, ...] = ()  # when somebody purges the queue
     shares: tuple[Share, ...] = SHARES
     changes: tuple[Change, ...] = ()  # of the settings, one after the other
+    spread_ms: int = 0  # for so long after a change functions with the older settings are still called
     woken_ms: tuple[int, ...] = ()  # when `create` sends its wake-up messages
     wrong_clocks: tuple[WrongClock, ...] = ()
     signed: bool = True  # AWS refuses the calls of a clock that is more than 5 minutes off; emulators do not
+    stops: bool = False  # whether the monotonic clock of an environment stands still while it is idle
     cold_ms: tuple[int, ...] = (0,)  # by which the first call of an environment is slower
     units: int | None = None  # the table's write units a second; None: on demand
     read_units: int = 1

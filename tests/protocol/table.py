@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from tests.protocol.virtual_time import START_MS, THROTTLED, Calls, Environment, Time
 
 BURST_S = 300
-LAG_MS = 1000  # so far behind a read may be that is not consistent
+LAG_MS = 3000  # so far behind a read may be that is not consistent
 
 Item = dict[str, Any]
 Asked = Mapping[str, Any]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.protocol import promises
 from tests.protocol.cloud import Cloud
-from tests.protocol.generated import CALM, PURGED, STORMY
+from tests.protocol.generated import CALM, CHANGED, PURGED, STORMY, WRONG
 from tests.protocol.schedule import Schedule
 
 TOTALS: Counter[str] = Counter()
@@ -79,4 +79,26 @@ def test_a_purge_of_the_queue_heals(schedule: Schedule) -> None:
 
     assert promises.not_healed(cloud) == []
     assert promises.too_soon(cloud) == []
+    assert promises.lost_after_all(cloud.redrive()) == []
+
+
+@GENERATED
+@given(CHANGED)
+def test_whatever_settings_change_while_windows_are_open_nothing_is_lost_or_stuck(schedule: Schedule) -> None:
+    cloud = happened(schedule)
+
+    assert promises.lost(cloud) == []
+    assert promises.too_soon(cloud) == []
+    assert promises.stuck(cloud) == []
+    assert promises.lost_after_all(cloud.redrive()) == []
+
+
+@GENERATED
+@given(WRONG)
+def test_however_wrong_wall_clocks_are_nothing_is_lost_or_stuck(schedule: Schedule) -> None:
+    cloud = happened(schedule)
+
+    assert promises.lost(cloud) == []
+    assert promises.too_soon(cloud) == []
+    assert promises.stuck(cloud) == []
     assert promises.lost_after_all(cloud.redrive()) == []

@@ -97,7 +97,8 @@ class Environment:
         self.execution: Execution
         self._time = time
         self._skew_ms = skew_ms
-        self.stood_still_ms = 0
+        self.stood_still_ms = 0  # in the middle of an execution
+        self.idle_ms = 0  # between two, as far as the monotonic clock stood still
 
     @property
     def now_ms(self) -> int:
@@ -113,7 +114,7 @@ class Environment:
         return self.now_ms / 1000
 
     def monotonic(self) -> float:
-        return (self._time.now - self.stood_still_ms) / 1000
+        return (self._time.now - self.stood_still_ms - self.idle_ms) / 1000
 
     def sleep(self, seconds: float) -> None:
         self.execution.wait(round(seconds * 1000))
@@ -159,11 +160,7 @@ class Calls:
 
         What is on its way when the environment dies arrives all the same. `once`: boto3 does not try again.
         """
-        fault = self.fault(service)
-        if self.schedule.signed and abs(environment.wrong_ms) > MOST_SKEW_MS:
-            fault = "refused"
-        if fault == "second try" and once:
-            fault = "lost"
+        fault = self._befalling(environment, service, once=once)
         self.failed[environment.number] += bool(fault)
         execution = environment.execution
         if fault == "dies before":
@@ -191,6 +188,12 @@ class Calls:
         if fault == "refused":
             raise refusal(service)
         return answer.give()
+
+    def _befalling(self, environment: Environment, service: str, *, once: bool) -> str:
+        fault = self.fault(service)
+        if self.schedule.signed and abs(environment.wrong_ms) > MOST_SKEW_MS:
+            return "refused"
+        return "lost" if fault == "second try" and once else fault
 
     def fault(self, service: str) -> str:
         """What befalls the next call."""

@@ -300,7 +300,13 @@ class World:
 
     def run(self, message: Mapping[str, Any], *, refresher: Any = None, timeout_ms: int = TIMEOUT_MS) -> bool:
         """Hand a message to the refresh function; whether it stays in the queue."""
-        kept: bool = (refresher or self.refresher()).handle_record(message, self.context(timeout_ms).left)
+        return self.run_within(message, self.context(timeout_ms).left, refresher=refresher)
+
+    def run_within(
+        self, message: Mapping[str, Any], left_ms: Callable[[], int], *, refresher: Any = None
+    ) -> bool:
+        """The same, in an execution that has only this time left."""
+        kept: bool = (refresher or self.refresher()).handle_record(message, left_ms)
         return kept
 
     def context(self, timeout_ms: int = TIMEOUT_MS) -> Context:

@@ -1,0 +1,62 @@
+"""Steady uploads: no dead letter, no throttling, refreshes in time, and few writes (the property *Load*)."""
+
+from __future__ import annotations
+
+import pytest
+
+from s3agg.settings import Settings
+from s3agg.stack import most_write_units
+from tests.protocol.cloud import REFRESH_TIMEOUT_MS, REFRESHES_AT_ONCE
+from tests.protocol.load import Figures, Load, figures
+
+MOST_WRITES = 3  # of the aggregator, for each instance and window
+REFRESH_S = 4  # that one takes; where dozens of buckets close together, the last ones wait
+TEN_MINUTES = 1 / 6
+ON_DEMAND = [
+    Load(1, 20, 1, TEN_MINUTES),
+    Load(1, 20, 4, TEN_MINUTES),
+    Load(1, 20, 20, TEN_MINUTES),
+    Load(3, 50, 10, TEN_MINUTES / 2),
+    Load(20, 2, 10, TEN_MINUTES),
+    Load(60, 0.2, 20, TEN_MINUTES),
+    Load(5, 2, 10, TEN_MINUTES, window_s=300),
+    Load(5, 2, 10, TEN_MINUTES, window_s=5, interval_s=120),
+]
+# As many buckets and instances as five units a second are enough for.
+PROVISIONED = [
+    Load(1, 20, 20, TEN_MINUTES, units=5),
+    Load(10, 3, 8, TEN_MINUTES, units=5),
+    Load(9, 2, 10, TEN_MINUTES, units=5),
+]
+
+
+def is_fine(load: Load) -> Figures:
+    found = figures(load.run())
+    pause_s = load.interval_s + 2
+
+    assert found.dead == 0
+    assert found.throttled == 0
+    longest_s = load.window_s + pause_s + load.buckets * REFRESH_S / REFRESHES_AT_ONCE
+    assert found.latest_ms <= longest_s * 1000 + REFRESH_TIMEOUT_MS
+    assert found.writes_of_an_instance <= MOST_WRITES
+    return found
+
+
+@pytest.mark.parametrize("load", ON_DEMAND, ids=str)
+def test_on_demand_any_rate_is_fine(load: Load) -> None:
+    found = is_fine(load)
+
+    assert found.windows >= load.buckets * load.hours * 3600 // (max(load.window_s, load.interval_s) + 10)
+
+
+@pytest.mark.parametrize("load", PROVISIONED, ids=str)
+def test_with_five_units_it_is_fine_while_no_more_is_needed_than_create_warns_of(load: Load) -> None:
+    settings = Settings(on_demand=False, concurrency=load.instances)
+    assert most_write_units(settings, load.buckets) <= settings.write_capacity
+
+    is_fine(load)
+
+
+def test_a_table_that_is_too_small_throttles_in_this_world_too() -> None:
+    """So that the tests above can fail."""
+    assert figures(Load(20, 2, 10, TEN_MINUTES / 5, units=1).run()).throttled > 0
