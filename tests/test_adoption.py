@@ -396,7 +396,6 @@ class Functions:
         record = {"messageId": "m", "receiptHandle": "r", "body": "{}", "messageAttributes": attributes}
         refresher = load("s3_sgw_refresh").Refresher(
             **self._common,
-            interval_s=60,
             function_arn=PLACE.arn("lambda", f"function:{NAMES.refresher}"),
             shares=self.shares,
         )
@@ -407,7 +406,6 @@ class Functions:
         """Give the aggregator an event."""
         aggregator = load("s3_aggregator").Aggregator(
             **{**self._common, "sqs": lambda: self.world.somebody.sqs},
-            window_s=30,
             include_gateway_writes=False,
         )
         aggregator.handle_record(record(key, bucket="photos"))
@@ -417,7 +415,8 @@ class Functions:
         somebody = self.world.somebody
         url = somebody.sqs.get_queue_url(QueueName=NAMES.queue)["QueueUrl"]
         clients = {"dynamodb": somebody.dynamodb, "sqs": somebody.sqs}
-        return {"table": NAMES.table, "queue_url": url, "clock": self.world.clock, **clients}
+        lengths = {"window_s": 30, "interval_s": 60}
+        return {"table": NAMES.table, "queue_url": url, "clock": self.world.clock, **lengths, **clients}
 
 
 def open_the_blogs_window(world: World) -> Mapping[str, Any]:

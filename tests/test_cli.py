@@ -257,7 +257,7 @@ WRONG = {
         "--write-capacity would do nothing: the table is on demand. Pass --provisioned.",
     ),
     "a capacity of a template on demand": (
-        "template --read-capacity 10 --write-capacity 10",
+        "template --zips zips --read-capacity 10 --write-capacity 10",
         "--read-capacity and --write-capacity would do nothing",
     ),
     "a cost of both": ("cost --objects-per-day 1 --measured", "Say --objects-per-day or --measured"),

@@ -141,9 +141,10 @@ def test_an_option_that_is_not_given_keeps_what_was_asked_for(world: World) -> N
     ]
 
 
-def test_a_new_window_changes_the_aggregator_and_what_is_kept(photos: World) -> None:
+def test_a_new_window_changes_both_functions_and_what_is_kept(photos: World) -> None:
     assert sorted(create(photos, window=45)) == [
         "update function S3EventAggregator",
+        "update function S3StorageGatewayRefresh",
         "update table S3EventAggregator",
     ]
     assert actions(photos) == {"keep"}

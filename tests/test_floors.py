@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from s3agg import assets
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "s3agg"
 # Low to high. A folder's files may import each other.
@@ -130,4 +132,4 @@ def test_only_assets_reaches_what_aws_gets(path: Path) -> None:
 def test_a_handler_needs_only_what_the_runtime_has(path: Path) -> None:
     needed = {name.split(".")[0] for name in imported(path)}
 
-    assert needed <= {*sys.stdlib_module_names, "botocore"}
+    assert needed <= {*sys.stdlib_module_names, "botocore", *assets.SHARED}

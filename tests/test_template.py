@@ -357,6 +357,7 @@ def test_it_can_be_passed_directly_with_the_longest_of_every_option_and_eight_lo
         window=42_600,
         min_interval=42_600,
         log_level="DEBUG",
+        on_demand=False,
         read_capacity=40_000,
         write_capacity=40_000,
         concurrency=1000,

@@ -340,7 +340,14 @@ def _watched() -> tuple[Session, Wire]:
 
 @functools.cache
 def _unwatched() -> Session:
-    return Session().with_credentials()
+    session = Session().with_credentials()
+    session.register("after-call", _without_date)
+    return session
+
+
+def _without_date(parsed: dict[str, Any], **_: Any) -> None:
+    """Moto tells the time of this machine; the clocks of these tests are their own."""
+    parsed["ResponseMetadata"]["HTTPHeaders"].pop("date", None)
 
 
 def make_world(region: str = REGION) -> World:
