@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tests.protocol.cloud import Cloud
 from tests.protocol.schedule import HOUR_MS, Event, Schedule, Share
@@ -33,7 +34,8 @@ class Load:
                 spread = (number * 0.618033988749895 + bucket * 0.7548776662466927) % 1
                 yield Event(int((number + spread) * 1000 / self.a_second), f"bucket-{bucket}")
 
-    def run(self) -> Cloud:
+    def run(self, modules: Mapping[str, Any] | None = None) -> Cloud:
+        """All of it; `modules` are those of another version's functions."""
         schedule = Schedule(
             self.window_s,
             tuple(sorted(self.events(), key=lambda event: event.at_ms)),
@@ -46,7 +48,7 @@ class Load:
             units=self.units,
             shares=tuple(Share(f"share-{number}", f"bucket-{number}") for number in range(self.buckets)),
         )
-        return Cloud(schedule).run(MOST_STEPS)
+        return Cloud(schedule, **(modules or {})).run(MOST_STEPS)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ TIMEOUT_MS = 30_000  # the refresh function's
 
 def load(name: str) -> Any:
     """handlers/NAME.py, executed as a module of its own: a cold execution environment."""
+    folder = str(files("s3agg.handlers"))
+    if folder not in sys.path:  # as Lambda unpacks a function's zip
+        sys.path.append(folder)
     module = ModuleType(f"{name} (a cold instance)")
     sys.modules[module.__name__] = module  # dataclasses look their module up while they are made
     try:
