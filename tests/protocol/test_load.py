@@ -58,6 +58,14 @@ def test_with_five_units_it_is_fine_while_no_more_is_needed_than_create_warns_of
     is_fine(load)
 
 
+def test_with_five_units_two_instances_a_second_that_learn_of_a_window_are_fine() -> None:
+    """That is more than `create` warns of: not every instance writes as often as it may."""
+    load = Load(12, 4, 10, TEN_MINUTES, units=5)
+    assert 1.9 < load.buckets * load.instances / (load.interval_s + 2) < 2
+
+    is_fine(load)
+
+
 def test_a_table_that_is_too_small_throttles_in_this_world_too() -> None:
     """So that the tests above can fail."""
     assert figures(Load(20, 2, 10, TEN_MINUTES / 5, units=1).run()).throttled > 0
