@@ -18,7 +18,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import Any
@@ -26,12 +26,11 @@ from urllib.parse import quote
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from shared import (
     BUCKET_NAME,
     EXPIRED_MS,
-    GRACE_MS,
-    IMPOSSIBLE_MS,
+    LONGEST_TRUST_MS,
+    MOST_SKEW_MS,
     REFRESH_TIMEOUT_MS,
     Clock,
     Item,
@@ -43,11 +42,10 @@ logger = logging.getLogger("s3_aggregator")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
 CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
-TRUSTED_S = 1.5  # ... except this soon after the table told of it: the refresh waits 2 s after the close
+TRUSTED_MS = 1500  # ... except this soon after the table told of it: the refresh waits 2 s after the close
 LONGEST_DELAY_S = 900  # SQS delays a message no longer; s3_sgw_refresh waits for the rest
 ROUND_MS = 5000  # what a refresh takes at most in most cases, its 2 s of waiting included
-EARLY_MS = 2000  # a window that is due by more before its refresh may start is moved
-LATE_MS = 10_000  # and one that is due by more after that: our clock was wrong
+MOST_EARLY_MS = 2000  # a window that is due by more before its refresh may start is moved
 ATTEMPTS = 3
 
 
@@ -62,20 +60,9 @@ class Window:
     """An open window, as the table told of it. Times in ms since 1970."""
 
     due: int  # when its refresh is due
-    opened: int | None  # when it was opened; None if an older version did
     opened_by: str  # the identity of the event that opened it
     asked: float  # when the request that told of it was sent, s of the monotonic clock
-    asked_at: int  # the same
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A window that is to be written. Times in ms since 1970."""
-
-    due: int
-    opened: int
-    instead_of: Item | None = None  # the window there, as read; None where none is open
-    mine: Window | None = None  # that window, if this event has opened it
+    asked_at: int  # when that was by the wall clock
 
 
 class Aggregator:
@@ -154,10 +141,10 @@ class Aggregator:
         if window is None or window.opened_by == me:
             return None
         now = self.clock.now()
-        if self.lengths.end(window.due, window.opened, now) - now > CLOSING_MS:
-            return window
-        age_s = max(self.clock.monotonic() - window.asked, (now - window.asked_at) / 1000)
-        return window if age_s < TRUSTED_S else None
+        age_ms = max((self.clock.monotonic() - window.asked) * 1000, now - window.asked_at)
+        if CLOSING_MS < window.due - now <= self.lengths.furthest:
+            return window if age_ms < LONGEST_TRUST_MS else None
+        return window if age_ms < TRUSTED_MS else None
 
     def open_window(self, bucket: str, me: str) -> Window:
         """Open a window for this event, unless one is open; return the one that is open now.
@@ -165,44 +152,31 @@ class Aggregator:
         What the answer tells of the last refresh, and of our clock, can call for another write.
         """
         now = self.clock.now()
-        wanted = Wanted(self.due(now, self.refresh_expected(bucket, now)), now)
-        for _ in range(ATTEMPTS):
+        due = self.due(now, self.refresh_expected(bucket, now))
+        instead_of = None  # a window that is open and is not to stay as it is
+        for attempt in range(ATTEMPTS):
             asked, asked_at = self.clock.monotonic(), self.clock.now()
-            try:
-                written, item = self.write_window(bucket, me, wanted)
-            except (BotoCoreError, ClientError) as error:
-                if wanted.mine is None:
-                    raise
-                logger.warning("Could not move the window of bucket: %s: %s", bucket, error)
-                # It is as it was, or as it was to be.
-                return replace(wanted.mine, due=min(wanted.mine.due, wanted.due))
+            item = self.write_window(bucket, me, due, instead_of)
+            now = self.clock.now()
             if item.due is None or item.opened_by is None:  # closed meanwhile
-                wanted = Wanted(wanted.due, wanted.opened)
+                instead_of = None
                 continue
-            window = Window(item.due, item.number("opened"), item.opened_by, asked, asked_at)
-            is_new = written and wanted.instead_of is None
-            still = self.still_wanted(window, item, is_mine=window.opened_by == me, is_new=is_new)
-            if still is None:
-                return window
-            wanted = still
+            window = Window(item.due, item.opened_by, asked, asked_at)
+            if window.opened_by == me:
+                # Opened by this write, or before: moved, or its answer or its message was lost.
+                is_new = instead_of is None and window.due == due
+                opened = now - round((self.clock.monotonic() - asked) * 1000) if is_new else None
+                due = self.better_due(window.due, item, opened, now)
+                if due == window.due or attempt == ATTEMPTS - 1:
+                    return window
+            else:
+                due = self.due(now, self.refresh_after(item, now))
+                if window.due > now + self.lengths.furthest:
+                    due = max(due, now + LONGEST_TRUST_MS)
+                elif window.due >= now - EXPIRED_MS:
+                    return window
+            instead_of = item
         raise RuntimeError(f"Could not tell whether a window of bucket {bucket} is open")
-
-    def still_wanted(self, window: Window, item: Item, *, is_mine: bool, is_new: bool) -> Wanted | None:
-        """What is to be written instead of the window as it is; None if it can stay."""
-        now = self.clock.now()
-        refresh = self.refresh_after(item, now)
-        if not is_mine:
-            if self.is_open(window, now):
-                return None
-            due = self.due(now, refresh)
-            return Wanted(max(due, now + GRACE_MS) if window.due > now else due, now, item)
-        opened, due = now, max(window.due, refresh)
-        if is_new:  # by the clock as the answer has set it
-            opened = now - int((self.clock.monotonic() - window.asked) * 1000)
-            due = self.due(opened, refresh)
-        if window.due - LATE_MS <= due <= window.due + EARLY_MS:
-            return None
-        return Wanted(due, opened, item, mine=window)
 
     def due(self, opened: int, refresh: int) -> int:
         """When a window opened then is due: when it is over, but no sooner than its refresh may start.
@@ -211,6 +185,19 @@ class Aggregator:
         """
         return opened + math.ceil(max(self.lengths.window, refresh - opened) / 1000) * 1000
 
+    def better_due(self, due: int, item: Item, opened: int | None, now: int) -> int:
+        """When this event's window should be due: the same, unless that is too early, or too far ahead.
+
+        `opened` is when it was opened, by the clock as the answer has set it; None if that was before.
+        """
+        if due > now + self.lengths.furthest:
+            return now + LONGEST_TRUST_MS
+        refresh = self.refresh_after(item, now)
+        wanted = refresh if refresh > now else due
+        if opened is not None:
+            wanted = self.due(opened, refresh)
+        return wanted if wanted > due + MOST_EARLY_MS else due
+
     def refresh_expected(self, bucket: str, now: int) -> int:
         """When the next refresh may start, from memory: the known window closed when it was due, or later."""
         known = self.windows.get(bucket)
@@ -218,43 +205,33 @@ class Aggregator:
 
     def refresh_after(self, item: Item, now: int) -> int:
         """When the next refresh may start, by the item; 0 if it does not tell."""
-        accepted = item.number("accepted")
-        if accepted is None or accepted > now + IMPOSSIBLE_MS:
+        refresh = self.lengths.next_refresh(item)
+        accepted = refresh - self.lengths.pause
+        if accepted > now + MOST_SKEW_MS:
             return 0
         if accepted > now:  # a refresh is under way, and this is when its time is up
             accepted = max(now, accepted - REFRESH_TIMEOUT_MS + ROUND_MS)
         return accepted + self.lengths.pause
 
-    def is_open(self, window: Window, now: int) -> bool:
-        """Whether the window counts; one that has been due for long never got its refresh."""
-        if window.due <= now:
-            return window.due >= now - EXPIRED_MS
-        return self.lengths.end(window.due, window.opened, now) > now
-
-    def write_window(self, bucket: str, me: str, wanted: Wanted) -> tuple[bool, Item]:
-        """Write a window if none is open, or instead of the one given; return whether, and the item then."""
-        values = {
-            ":due": {"N": str(wanted.due)},
-            ":me": {"S": me},
-            ":opened": {"N": str(wanted.opened)},
-        }
-        if wanted.instead_of is None:
+    def write_window(self, bucket: str, me: str, due: int, instead_of: Item | None) -> Item:
+        """Write a window if none is open, or instead of the one given; return the item as it is then."""
+        values = {":due": {"N": str(due)}, ":me": {"S": me}}
+        if instead_of is None:
             # Neither has its type where it is missing. One of another type is not ours, and no window.
             condition = (
                 "NOT attribute_type(opened_by, :string)"
                 " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
             )
             values |= {":string": {"S": "S"}, ":number": {"S": "N"}}
-            values[":expired"] = {"N": str(wanted.opened - EXPIRED_MS)}
+            values[":expired"] = {"N": str(self.clock.now() - EXPIRED_MS)}
         else:
             condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
-            read = wanted.instead_of.raw
-            values |= {f":read_{name}": read[name] for name in ("opened_by", "timestamp")}
+            values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
         write = partial(
             self.dynamodb.update_item,
             TableName=self.table,
             Key={"BucketName": {"S": bucket}},
-            UpdateExpression="SET #timestamp = :due, opened_by = :me, opened = :opened",
+            UpdateExpression="SET #timestamp = :due, opened_by = :me",
             ConditionExpression=condition,
             ExpressionAttributeNames={"#timestamp": "timestamp"},
             ExpressionAttributeValues=values,
@@ -262,9 +239,9 @@ class Aggregator:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         try:
-            return True, Item(self.clock.ask(write)["Attributes"])
+            return Item(self.clock.ask(write)["Attributes"])
         except self.dynamodb.exceptions.ConditionalCheckFailedException as refusal:
-            return False, Item(refusal.response.get("Item", {}))
+            return Item(refusal.response.get("Item", {}))
 
     def send(self, bucket: str, timestamp: int, due: int) -> None:
         """Send the window's message, to arrive when the window closes."""

@@ -3,7 +3,7 @@
 The queue calls `lambda_handler` with the message that s3_aggregator sent when it opened the window.
 The bucket's item in the table is the truth, the message only a wake-up call: what is to be done is
 read from the item. `pending` says that a window was closed and its refresh is not finished, `done`
-which shares have accepted it, `accepted` that none accepted a refresh later than then.
+which shares have accepted it, `not_before` when the next refresh may start.
 
 Why nothing is lost: `pending` is written before the refresh and removed only after every share has
 accepted, and the message of the window that was closed is not deleted before that. A message that
@@ -31,9 +31,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from shared import (
     BUCKET_NAME,
-    GRACE_MS,
-    IMPOSSIBLE_MS,
-    LONGEST_WINDOW_S,
+    LONGEST_TRUST_MS,
+    MOST_SKEW_MS,
     REFRESH_TIMEOUT_MS,
     Clock,
     Item,
@@ -45,6 +44,8 @@ logger = logging.getLogger("s3_sgw_refresh")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
 SETTLE_S = 2  # every event that an aggregator skipped from memory is older than this
+READS = 3
+QUICK_S = 1.0
 LOST_RACE_S = 5  # somebody else wrote the item: look again soon
 LONGEST_PAUSE_MS = 15 * 60 * 1000
 MOST_TRIES = 10  # more make no longer pause
@@ -84,36 +85,25 @@ class Step:
 
 def decide(item: Item, due: int, now: int, lengths: Lengths) -> Step:
     """What a message whose window was due then calls for; all times in ms since 1970."""
-    till = None  # when the open window closes
-    if item.due is not None:
-        end = lengths.end(item.due, item.number("opened"), now)
-        if end <= now and item.due > now + GRACE_MS:
-            return Step(Act.BRING_FORWARD)
-        till = item.due if end <= now else end
+    till = item.due  # when the open window closes
+    if till is not None and till > now + lengths.furthest:
+        return Step(Act.BRING_FORWARD)
     closed = item.number("closed") or 0
     # The message's own window, or the one that replaced it because it was never closed.
-    waiting = item.due is not None and (item.due == due or closed < due)
+    waiting = till is not None and (till == due or closed < due)
     # A later window than its own was closed: what is pending is for that one's message.
     superseded = 0 < due < closed
     closing = till is not None and till <= now
     if not closing and (superseded or item.text("pending") is None):
         return Step(Act.PUT_OFF, till) if waiting else Step(Act.DROP)
-    not_before = next_refresh(item, lengths)
-    if not_before > now + lengths.pause + IMPOSSIBLE_MS:
+    not_before = lengths.next_refresh(item)
+    if not_before > now + lengths.pause + MOST_SKEW_MS:
         return Step(Act.COUNT_ANEW)
     if not_before > now:
         return Step(Act.PUT_OFF, not_before)
     own = till if waiting and not closing else None
     # A window that another message is for: that one stays, or its opener is a dead letter.
     return Step(Act.REFRESH, own, closing, is_for_rest=waiting or not closing)
-
-
-def next_refresh(item: Item, lengths: Lengths) -> int:
-    """No refresh before this, ms since 1970: the interval counts from the last acceptance."""
-    accepted = item.number("accepted")
-    if accepted is None:
-        return item.number("not_before") or 0  # of an older version
-    return accepted + lengths.pause
 
 
 def after(step: Step, complete: bool, accepted: int, tries: int, lengths: Lengths) -> int | None:
@@ -213,29 +203,38 @@ class Refresher:
         return after(step, outcome.complete, accepted, tries, self.lengths)
 
     def read(self, bucket: str) -> Item:
+        """The item, read anew where that took long: the clock is only set right by a quick answer."""
         read = partial(
             self.dynamodb.get_item,
             TableName=self.table,
             Key={"BucketName": {"S": bucket}},
             ConsistentRead=True,
         )
-        return Item(self.clock.ask(read).get("Item", {}))
+        item = Item({})
+        for _ in range(READS):
+            asked = self.clock.monotonic()
+            item = Item(self.clock.ask(read).get("Item", {}))
+            if self.clock.monotonic() - asked < QUICK_S:
+                break
+        return item
 
     def bring_forward(self, bucket: str, item: Item, now: int) -> int:
-        """Let a window that is longer than any can be end soon; return till when to put the message off."""
-        due = now + GRACE_MS
-        logger.info("Window of bucket: %s is too long, it closes in %d s", bucket, GRACE_MS // 1000)
-        values = {":due": {"N": str(due)}, ":now": {"N": str(now)}}
-        is_written = self.write_if_as_read(bucket, item, "SET #timestamp = :due, opened = :now", values)
+        """Let a window that is due too far ahead close soon; return till when to put the message off.
+
+        No sooner than every instance that trusts it from memory has asked the table again.
+        """
+        due = now + LONGEST_TRUST_MS
+        logger.info("Window of bucket: %s is too long, closing it in %d s", bucket, LONGEST_TRUST_MS // 1000)
+        is_written = self.write_if_as_read(bucket, item, "SET #timestamp = :due", {":due": {"N": str(due)}})
         return due if is_written else self.clock.now() + LOST_RACE_S * 1000
 
     def count_anew(self, bucket: str, item: Item, now: int) -> int:
-        """Let the pause begin now: the clock that wrote when it began was wrong, or the interval longer.
+        """Let the pause begin now: a wrong clock, or an older version's longer interval, put it far ahead.
 
         Return till when to put the message off.
         """
         logger.warning("The last refresh of bucket: %s lies in the future, waiting anew", bucket)
-        sets, values = self.accepted(now)
+        sets, values = self.pause_from(now)
         is_written = self.write_if_as_read(bucket, item, f"SET {sets}", values)
         return now + self.lengths.pause if is_written else self.clock.now() + LOST_RACE_S * 1000
 
@@ -245,24 +244,28 @@ class Refresher:
         `accepted` is when the shares will have accepted at the latest, ms since 1970.
         """
         token = uuid.uuid4().hex
-        sets, values = self.accepted(accepted)
+        sets, values = self.pause_from(accepted)
         update = f"SET pending = :token, {sets}"
         values[":token"] = {"S": token}
         if closing:
             values[":due"] = {"N": str(item.due)}
-            update += ", closed = :due REMOVE #timestamp, opened_by, opened, done"
+            update += ", closed = :due REMOVE #timestamp, opened_by, done"
         return token if self.write_if_as_read(bucket, item, update, values) else None
 
-    def accepted(self, at: int) -> tuple[str, dict[str, Any]]:
-        """What keeps that shares accepted no later than then; `not_before` is for older versions, too."""
-        values = {":accepted": {"N": str(at)}, ":not_before": {"N": str(at + self.lengths.pause)}}
-        return "accepted = :accepted, not_before = :not_before", values
+    def pause_from(self, accepted: int) -> tuple[str, dict[str, Any]]:
+        """What keeps that no share accepted a refresh later than this, ms since 1970.
+
+        With the pause, so that the next one can be counted with another interval.
+        """
+        pause = self.lengths.pause
+        values = {":pause": {"N": str(pause)}, ":not_before": {"N": str(accepted + pause)}}
+        return "not_before = :not_before, pause = :pause", values
 
     def write_if_as_read(self, bucket: str, item: Item, update: str, values: dict[str, Any]) -> bool:
         """Update the item unless somebody wrote it since it was read; False if somebody did."""
         conditions = []
         values = dict(values)
-        for name in ("timestamp", "opened_by", "pending", "accepted", "not_before", "closed"):
+        for name in ("timestamp", "opened_by", "pending", "not_before", "pause", "closed"):
             if name in item.raw:
                 values[f":read_{name}"] = item.raw[name]
             alias = "#timestamp" if name == "timestamp" else name
@@ -273,7 +276,7 @@ class Refresher:
 
     def finish(self, bucket: str, token: str, outcome: Outcome, accepted: int, tries: int) -> bool:
         """Write what came of the refresh; False if somebody else has taken it on meanwhile."""
-        keeps, values = self.accepted(accepted)
+        keeps, values = self.pause_from(accepted)
         values[":token"] = {"S": token}
         sets = [keeps]
         removes = []
@@ -577,7 +580,7 @@ def this_instance(function_arn: str) -> Refresher:
     return Refresher(
         table=os.environ["TABLE_NAME"],
         queue_url=os.environ["QUEUE_URL"],
-        window_s=int(os.environ.get("REFRESH_DELAY_SECONDS", LONGEST_WINDOW_S)),
+        window_s=int(os.environ["REFRESH_DELAY_SECONDS"]),
         interval_s=int(os.environ.get("MIN_INTERVAL_SECONDS", "60")),
         function_arn=function_arn,
         dynamodb=session.create_client("dynamodb", config=config),

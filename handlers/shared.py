@@ -22,15 +22,13 @@ BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as S3 once allowed
 REFRESH_TIMEOUT_MS = 30_000  # the refresh function's timeout
 SPARE_MS = 2000  # on top of the interval, for clocks that differ
 EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refresh
-# AWS refuses requests that are signed by a clock more than 5 min off. So no item says more than that.
-IMPOSSIBLE_MS = 5 * 60 * 1000
-LONGEST_WINDOW_S = 42_600
-FURTHEST_MS = 24 * 3600 * 1000  # the longest window and the longest interval end before that
-SLACK_MS = 10_000  # a window may be due so much later than its length or the interval says
-# A window that is brought forward closes no sooner: after a change of settings, functions with the older
-# ones run on for seconds, and may trust it.
-GRACE_MS = 30_000
-USUAL_MS = 1000  # so much two right clocks may differ
+# AWS refuses requests signed by a clock more than 5 min off, so no other function's clock is further off.
+MOST_SKEW_MS = 5 * 60 * 1000
+# No instance trusts a window from memory for longer. So a window may be shortened to this from now, whoever
+# knows it: one with other settings, or with a wrong clock.
+LONGEST_TRUST_MS = 5 * 60 * 1000
+SLACK_MS = 10_000  # a window may be due so much later than its length, the interval and the trust ask for
+RIGHT_MS = 1000  # a clock that is no further off than this is left as it is
 
 
 @dataclass(frozen=True)
@@ -73,18 +71,17 @@ class Lengths:
         return cls(window_s * 1000, interval_s * 1000 + SPARE_MS)
 
     @property
-    def longest(self) -> int:
-        """How long a window can be open before it is due."""
-        return max(self.window, self.pause) + SLACK_MS
+    def furthest(self) -> int:
+        """How far ahead a window can be due. One further ahead is of other settings, or of a wrong clock."""
+        return max(self.window, self.pause, LONGEST_TRUST_MS) + SLACK_MS
 
-    def end(self, due: int, opened: int | None, now: int) -> int:
-        """When a window ends that is open now: when it is due, or sooner if no window can be open that long.
-
-        Such a window was opened with other settings, or by a clock that was wrong.
-        """
-        if opened is None:  # an older version opened it
-            return due if due <= now + FURTHEST_MS else now
-        return min(due, opened + self.longest) if opened <= now + IMPOSSIBLE_MS else now
+    def next_refresh(self, item: Item) -> int:
+        """No refresh before this, ms since 1970: the interval of now counts from the last acceptance."""
+        not_before = item.number("not_before")
+        if not_before is None:
+            return 0
+        written = item.number("pause")  # the pause of then; an older version writes none
+        return not_before if written is None else not_before - written + self.pause
 
 
 class Clock:
@@ -97,14 +94,14 @@ class Clock:
     def __init__(self, source: Any = time) -> None:
         self.source = source
         self._behind = 0  # ms by which the wall clock is behind DynamoDB's
-        self._told: tuple[int, float] | None = None  # the time at the last answer, and monotonic s
+        self._set_at: tuple[int, float] | None = None  # the time then, and monotonic s
 
     def now(self) -> int:
         wall = int(self.source.time() * 1000) + self._behind
-        if self._told is None:
+        if self._set_at is None:
             return wall
-        told, monotonic = self._told
-        return max(wall, told + int((self.source.monotonic() - monotonic) * 1000))
+        then, monotonic = self._set_at
+        return max(wall, then + int((self.source.monotonic() - monotonic) * 1000))
 
     def monotonic(self) -> float:
         """Seconds since some moment."""
@@ -134,9 +131,9 @@ class Clock:
             return
         least = told - received
         most = least + took + 1000
-        if not least - USUAL_MS <= self._behind <= most + USUAL_MS:
+        if not least - RIGHT_MS <= self._behind <= most + RIGHT_MS:
             self._behind = round((least + most) / 2)
-        self._told = int(received) + self._behind, self.monotonic()
+        self._set_at = int(received) + self._behind, self.monotonic()
 
 
 class LambdaFormatter(logging.Formatter):

@@ -76,7 +76,7 @@ class Cloud:
         schedule = self.schedule
         self.time = Time()
         self.calls = Calls(self.time, schedule)
-        self.table = Table(self.time, schedule.units, schedule.read_units)
+        self.table = Table(self.time, schedule.units, schedule.read_units, schedule.saved_s)
         self.queue = Queue(self.time, schedule, self._poll)
         self.gateways = Gateways(self.time, schedule)
         self.events: list[Event] = []
@@ -240,6 +240,7 @@ class Cloud:
                 self.time,
                 number,
                 next(self._skews),
+                self.settings,
                 tries,
                 patience_ms,
                 self._wrong_clocks,
@@ -268,7 +269,7 @@ class Cloud:
         handler = self.refreshers.Refresher(
             table="table",
             queue_url="queue",
-            window_s=self.settings.window_s,
+            window_s=self.settings.refresher_window_s or self.settings.window_s,
             interval_s=self.settings.interval_s,
             function_arn=FUNCTION_ARN,
             dynamodb=DynamoDB(self.table, self.calls, environment),

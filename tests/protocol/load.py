@@ -24,6 +24,7 @@ class Load:
     window_s: int = 30
     interval_s: int = 60
     units: int | None = None  # the table's write units a second; None: on demand
+    saved_s: int = 300  # for so many seconds unused units are there at the start
 
     def events(self) -> Iterator[Event]:
         """Spread like unrelated uploads, the same ones each time."""
@@ -46,6 +47,7 @@ class Load:
             legs_ms=(3, 8, 5, 20),
             cold_ms=(400, 900),
             units=self.units,
+            saved_s=self.saved_s,
             shares=tuple(Share(f"share-{number}", f"bucket-{number}") for number in range(self.buckets)),
         )
         return Cloud(schedule, **(modules or {})).run(MOST_STEPS)

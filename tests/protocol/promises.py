@@ -9,17 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from tests.protocol.cloud import AGGREGATOR_TIMEOUT_MS, REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
-from tests.protocol.schedule import FOREVER, HOUR_MS, Share
+from tests.protocol.cloud import REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
+from tests.protocol.schedule import FOREVER, HOUR_MS, Change, Share
 from tests.protocol.table import Write
 from tests.protocol.virtual_time import START_MS
 
 APART_MS = 60_000  # a gateway may ignore a refresh sooner after the one before
 SPARE_MS = 2000  # by so much the handlers wait longer than the interval
-BROUGHT_FORWARD_MS = 10_000 + 30_000  # a window that is too long closes by then
+BROUGHT_FORWARD_MS = 310_000  # a window that is too long closes by then
 IMPOSSIBLE_MS = 300_000  # a clock can be ahead by so much, unnoticed
 SETTLE_MS = 2000  # that a refresh waits after its window was closed
 MOST_CALLS = 10  # from there to the refresh of the last share, lookup included
+LONGEST_TRUST_MS = 300_000  # a window is trusted from memory no longer
 TRUSTED_MS = 1500  # for so long a window counts as open since the table told of it
 CLOSING_MS = 2000  # so near its end a window is no longer trusted from memory
 
@@ -54,7 +55,7 @@ def too_soon(cloud: Cloud) -> list[str]:
         f"{share.name} was refreshed at {first} and at {second}"
         for share in cloud.schedule.shares
         for first, second in pairwise(_accepted(cloud, share))
-        if second - first < _shortest_interval_s(cloud) * 1000
+        if second - first < _interval_s(cloud, second) * 1000
     ]
 
 
@@ -94,7 +95,10 @@ def stuck(cloud: Cloud) -> list[str]:
         write.bucket
         for write in cloud.table.writes
         for change in cloud.schedule.changes
-        if write.opener and 0 <= write.at - change.at_ms <= AGGREGATOR_TIMEOUT_MS + cloud.schedule.spread_ms
+        if write.opener
+        and write.at >= change.at_ms
+        and write.environment.settings is not change
+        and change is cloud.settings
     }
     calm = max(
         [
@@ -103,8 +107,10 @@ def stuck(cloud: Cloud) -> list[str]:
             *(clock.till_ms for clock in cloud.schedule.wrong_clocks),
         ]
     )
-    longest = 2 * max(cloud.settings.window_s * 1000, _pause(cloud)) + BROUGHT_FORWARD_MS
-    longest += IMPOSSIBLE_MS + REFRESH_TIMEOUT_MS + SETTLE_MS + _calls(cloud) + max(cloud.schedule.cold_ms)
+    window_s = max(cloud.settings.window_s, cloud.settings.refresher_window_s)
+    longest = 2 * max(window_s * 1000, _pause(cloud)) + BROUGHT_FORWARD_MS
+    longest += IMPOSSIBLE_MS if cloud.schedule.wrong_clocks else 0
+    longest += REFRESH_TIMEOUT_MS + SETTLE_MS + _calls(cloud) + max(cloud.schedule.cold_ms)
     return [
         f"{share.name} was not refreshed within {longest} of {max(event.at, calm)}: event {event.number}"
         for event in cloud.handled
@@ -165,9 +171,15 @@ def written_too_often(cloud: Cloud) -> list[str]:
 def _may_ask_again(first: Write, second: Write) -> bool:
     told = first.after or first.before
     if "opened_by" not in told or second.opener == told["opened_by"]["S"]:
-        return True  # it opens, or moves what it opened
+        # It opens, moves what it opened once, or was tried again.
+        return not (_moves(first) and _moves(second))
     due = int(told["timestamp"]["N"])
-    return second.sent >= max(due - START_MS - CLOSING_MS - SKEW_MS, first.sent + TRUSTED_MS)
+    near_its_end = max(due - START_MS - CLOSING_MS - SKEW_MS, first.sent + TRUSTED_MS)
+    return second.sent >= min(near_its_end, first.sent + LONGEST_TRUST_MS)
+
+
+def _moves(write: Write) -> bool:
+    return ":read_opened_by" in write.asked["ExpressionAttributeValues"]
 
 
 def _accepted(cloud: Cloud, share: Share) -> list[int]:
@@ -177,7 +189,9 @@ def _accepted(cloud: Cloud, share: Share) -> list[int]:
 def _counting(cloud: Cloud, share: Share) -> list[int]:
     """The accepted refreshes that came long enough after the one before."""
     starts = _accepted(cloud, share)
-    return [at for before, at in zip([-APART_MS, *starts], starts, strict=False) if at - before >= APART_MS]
+    intervals_s = [cloud.schedule.interval_s, *(change.interval_s for change in cloud.schedule.changes)]
+    apart = min(APART_MS, min(intervals_s) * 1000)
+    return [at for before, at in zip([-apart, *starts], starts, strict=False) if at - before >= apart]
 
 
 def _was_known(share: Share, at: int) -> bool:
@@ -211,5 +225,12 @@ def _pause(cloud: Cloud) -> int:
     return cloud.settings.interval_s * 1000 + SPARE_MS
 
 
-def _shortest_interval_s(cloud: Cloud) -> int:
-    return min([cloud.schedule.interval_s, *(change.interval_s for change in cloud.schedule.changes)])
+def _interval_s(cloud: Cloud, at: int) -> int:
+    """The interval of a refresh that was accepted then: it may have begun before the last change."""
+    settings = [Change(0, cloud.schedule.window_s, cloud.schedule.interval_s), *cloud.schedule.changes]
+    ends = [*(change.at_ms for change in settings[1:]), at + 1]
+    return min(
+        each.interval_s
+        for each, end in zip(settings, ends, strict=True)
+        if each.at_ms <= at and end > at - REFRESH_TIMEOUT_MS
+    )

@@ -57,6 +57,7 @@ class Change:
     window_s: int
     interval_s: int = 60
     concurrency: int = 10
+    refresher_window_s: int = 0  # of the refresh function, where it is another
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Schedule:
     stops: bool = False  # whether the monotonic clock of an environment stands still while it is idle
     cold_ms: tuple[int, ...] = (0,)  # by which the first call of an environment is slower
     units: int | None = None  # the table's write units a second; None: on demand
+    saved_s: int = 300  # for so many seconds unused units are there at the start
     read_units: int = 1
     at_once: int = 1000  # refreshes that a gateway takes at a time ...
     takes_ms: int = 0  # ... and how long each keeps it busy

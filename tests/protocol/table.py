@@ -59,11 +59,11 @@ class Write:
 class Units:
     """Capacity units: so many a second, of which unused ones are kept for five minutes."""
 
-    def __init__(self, time: Time, a_second: int | None) -> None:
+    def __init__(self, time: Time, a_second: int | None, saved_s: int = BURST_S) -> None:
         self.time = time
         self.a_second = a_second
         self.throttled = 0
-        self._left = float((a_second or 0) * BURST_S)
+        self._left = float((a_second or 0) * saved_s)
         self._since = 0
 
     def take(self, units: int = 1) -> None:
@@ -80,10 +80,12 @@ class Units:
 
 
 class Table:
-    def __init__(self, time: Time, units: int | None = None, read_units: int = 1) -> None:
+    def __init__(
+        self, time: Time, units: int | None = None, read_units: int = 1, saved_s: int = BURST_S
+    ) -> None:
         self.time = time
-        self.write_units = Units(time, units)
-        self.read_units = Units(time, None if units is None else read_units)
+        self.write_units = Units(time, units, saved_s)
+        self.read_units = Units(time, None if units is None else read_units, saved_s)
         self.writes: list[Write] = []
         self._versions: dict[str, list[tuple[int, Item]]] = {}
 

@@ -97,7 +97,7 @@ MUTANTS = {
         Schedule(120, (Event(0), Event(8000)), faults={1: "lost"}),
     ),
     "a window is trusted from memory to its end and on": Mutant(
-        AGGREGATOR, {"age_s < TRUSTED_S": "age_s < 60"}, Schedule(30, (Event(0), Event(40_000)))
+        AGGREGATOR, {"if age_ms < TRUSTED_MS": "if age_ms < 60_000"}, Schedule(30, (Event(0), Event(40_000)))
     ),
     "the refresh comes before the close": Mutant(
         REFRESHER,
@@ -119,15 +119,21 @@ MUTANTS = {
     ),
     "the last acceptance is forgotten": Mutant(
         REFRESHER,
-        {"return accepted + lengths.pause": "return 0"},
+        {"not_before = lengths.next_refresh(item)": "not_before = 0"},
         # The second window could not be moved: it is due before its refresh may start.
-        Schedule(5, (Event(0), Event(20_000)), picks=(9,), faults={14: "lost"}),
+        Schedule(5, (Event(0), Event(20_000)), picks=(9,), faults={14: "lost"}, woken_ms=(30_000,)),
+        promises.too_soon,
+    ),
+    "the interval counts as it was when the last refresh was accepted": Mutant(
+        SHARED,
+        {"not_before - written + self.pause": "not_before"},
+        Schedule(5, (Event(0), Event(60_000)), changes=(Change(30_000, 5, interval_s=200),)),
         promises.too_soon,
     ),
     "done outlives a close": Mutant(
         REFRESHER,
         {
-            "REMOVE #timestamp, opened_by, opened, done": "REMOVE #timestamp, opened_by, opened",
+            "REMOVE #timestamp, opened_by, done": "REMOVE #timestamp, opened_by",
             "frozenset[str]() if step.closing else self": "self",
         },
         Schedule(5, (Event(0), Event(20_000)), at_once=1, takes_ms=90_000),
@@ -150,7 +156,7 @@ MUTANTS = {
     ),
     "a message does not mind the window that replaced its own": Mutant(
         REFRESHER,
-        {"item.due == due or closed < due": "item.due == due"},
+        {"till == due or closed < due": "till == due"},
         # The first event's message finds the window of the second, which never sent.
         Schedule(
             600,
@@ -175,24 +181,24 @@ MUTANTS = {
         REFRESHER,
         {"if not_before > now:": "if not_before > now + 60_000:"},
         # The second window could not be moved: it is due before its refresh may start.
-        Schedule(5, (Event(0), Event(20_000)), picks=(9,), faults={14: "lost"}),
+        Schedule(5, (Event(0), Event(20_000)), picks=(9,), faults={14: "lost"}, woken_ms=(30_000,)),
         promises.too_soon,
     ),
     "every event asks the table": Mutant(
         AGGREGATOR,
-        {"- now > CLOSING_MS:": "- now > 10**12:"},
+        {"if CLOSING_MS < window.due - now <= self.lengths.furthest:": "if False:"},
         Schedule(30, (Event(0), Event(2000))),
         promises.asked_too_often,
     ),
     "a due window is asked about again and again": Mutant(
         AGGREGATOR,
-        {"age_s < TRUSTED_S": "False"},
+        {"if age_ms < TRUSTED_MS": "if False"},
         Schedule(30, (Event(0), Event(29_500), Event(29_700))),
         promises.asked_too_often,
     ),
     "a window is not moved": Mutant(
         AGGREGATOR,
-        {"if window.due - LATE_MS <= due <= window.due + EARLY_MS:": "if True:"},
+        {"return wanted if wanted > due + MOST_EARLY_MS else due": "return due"},
         # The second window's opener has just started, and knows nothing of the first.
         Schedule(
             5, (Event(0), *(Event(second * 1000) for second in range(8, 68))), changes=(Change(7000, 5),)
@@ -214,30 +220,35 @@ MUTANTS = {
     ),
     "a window may be due however late": Mutant(
         SHARED,
-        {"return min(due, opened + self.longest) if opened <= now + IMPOSSIBLE_MS else now": "return due"},
+        {"return max(self.window, self.pause, LONGEST_TRUST_MS) + SLACK_MS": "return 10**12"},
         Schedule(42_600, (Event(0),), changes=(Change(10_000, 5),)),
         promises.stuck,
     ),
+    "a window is trusted from memory however long": Mutant(
+        AGGREGATOR,
+        {"if age_ms < LONGEST_TRUST_MS else": "if True else"},
+        # The refresh function has another window, and brings the aggregator's forward.
+        Schedule(
+            42_600, (Event(1000), Event(1_300_000)), changes=(Change(10, 42_600, refresher_window_s=30),)
+        ),
+    ),
     "a window that is too long is closed at once": Mutant(
-        SHARED,
-        {"GRACE_MS = 30_000": "GRACE_MS = 0"},
-        # The first one's opener goes on with the old settings for a while, and skips the third event.
+        REFRESHER,
+        {"due = now + LONGEST_TRUST_MS": "due = now"},
         Schedule(
             42_600,
-            (Event(0), Event(200_500), Event(209_000)),
-            picks=(1,),
-            changes=(Change(200_000, 5),),
-            spread_ms=15_000,
+            (Event(1000), Event(890_000), Event(1_000_000)),
+            changes=(Change(10, 42_600, refresher_window_s=30),),
         ),
     ),
     "the monotonic clock is forgotten": Mutant(
         SHARED,
-        {"return max(wall, told + int((self.source.monotonic() - monotonic) * 1000))": "return wall"},
+        {"return max(wall, then + int((self.source.monotonic() - monotonic) * 1000))": "return wall"},
         Schedule(30, (Event(0), Event(40_000)), wrong_clocks=(WrongClock(1000, 60_000, -20_000, 1),)),
     ),
     "the wall clock is forgotten": Mutant(
         SHARED,
-        {"return max(wall, told +": "return (told +"},
+        {"return max(wall, then +": "return (then +"},
         Schedule(30, (Event(0), Event(40_000)), stops=True),
     ),
     "the table's clock is forgotten": Mutant(
@@ -252,7 +263,7 @@ MUTANTS = {
     ),
     "an acceptance in the future is believed": Mutant(
         REFRESHER,
-        {"if not_before > now + lengths.pause + IMPOSSIBLE_MS:": "if False:"},
+        {"if not_before > now + lengths.pause + MOST_SKEW_MS:": "if False:"},
         Schedule(
             30,
             (Event(0), Event(100_000)),

@@ -82,12 +82,14 @@ class Environment:
         time: Time,
         number: int,
         skew_ms: int,
+        settings: object,
         tries: int,
         patience_ms: int,
         wrong_clocks: tuple[WrongClock, ...] = (),
         cold_ms: int = 0,
     ) -> None:
         self.number = number
+        self.settings = settings  # with which it was started
         self.cold_ms = cold_ms  # what its next call takes longer, as it is the first
         self.wrong_clocks = tuple(each for each in wrong_clocks if each.third == number % 3)
         self.tries = tries  # of a call, by its botocore ...

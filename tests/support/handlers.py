@@ -294,7 +294,8 @@ class World:
 
     def deployed(self, name: str, **environment: str) -> Any:
         """A handler's module as Lambda would start it, on this world's clock."""
-        os.environ.update({"TABLE_NAME": TABLE, "QUEUE_URL": self.queue_url, **environment})
+        needed = {"TABLE_NAME": TABLE, "QUEUE_URL": self.queue_url, "REFRESH_DELAY_SECONDS": "30"}
+        os.environ.update({**needed, **environment})
         module = load(name)
         module.session = self.account.session
         instance = module.this_instance(*([FUNCTION_ARN] if name == "s3_sgw_refresh" else []))
