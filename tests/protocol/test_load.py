@@ -18,15 +18,16 @@ ON_DEMAND = [
     Load(1, 20, 20, TEN_MINUTES),
     Load(3, 50, 10, TEN_MINUTES / 2),
     Load(20, 2, 10, TEN_MINUTES),
+    Load(40, 1, 4, TEN_MINUTES / 2),
     Load(60, 0.2, 20, TEN_MINUTES),
     Load(5, 2, 10, TEN_MINUTES, window_s=300),
     Load(5, 2, 10, TEN_MINUTES, window_s=5, interval_s=120),
 ]
 # As many buckets and instances as five units a second are enough for.
 PROVISIONED = [
-    Load(1, 20, 20, TEN_MINUTES, units=5),
-    Load(10, 3, 8, TEN_MINUTES, units=5),
-    Load(9, 2, 10, TEN_MINUTES, units=5),
+    Load(1, 20, 20, TEN_MINUTES, units=5, saved_s=60),
+    Load(10, 3, 8, TEN_MINUTES, units=5, saved_s=60),
+    Load(9, 2, 10, TEN_MINUTES, units=5, saved_s=60),
 ]
 
 
@@ -60,12 +61,15 @@ def test_with_five_units_it_is_fine_while_no_more_is_needed_than_create_warns_of
 
 def test_with_five_units_two_instances_a_second_that_learn_of_a_window_are_fine() -> None:
     """That is more than `create` warns of: not every instance writes as often as it may."""
-    load = Load(12, 4, 10, TEN_MINUTES, units=5)
+    load = Load(12, 4, 10, TEN_MINUTES, units=5, saved_s=60)
     assert 1.9 < load.buckets * load.instances / (load.interval_s + 2) < 2
 
     is_fine(load)
 
 
-def test_a_table_that_is_too_small_throttles_in_this_world_too() -> None:
+def test_with_five_units_far_more_than_create_warns_of_is_throttled() -> None:
     """So that the tests above can fail."""
-    assert figures(Load(20, 2, 10, TEN_MINUTES / 5, units=1).run()).throttled > 0
+    load = Load(20, 2, 20, TEN_MINUTES / 3, units=5, saved_s=60)
+    assert most_write_units(Settings(on_demand=False, concurrency=20), load.buckets) > 4 * (load.units or 0)
+
+    assert figures(load.run()).throttled > 0
