@@ -11,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 import yaml
+from botocore.exceptions import EndpointConnectionError
 from moto.core.models import MockAWS
 
 from s3agg.cli import cli, main
@@ -25,6 +26,7 @@ from s3agg.options import Behind
 from tests.support import blog
 from tests.support.aws import (
     REGION,
+    Clock,
     Session,
     Wire,
     account_settings,
@@ -79,10 +81,11 @@ class Shell:
 
     capsys: pytest.CaptureFixture[str]
     session: Session | None = None
+    clock: Clock = field(default_factory=Clock)  # nobody really waits
 
     def __call__(self, *args: str, answer: str = "") -> Ran:
         with pytest.raises(SystemExit) as exit_, answering(answer):
-            main(args, Behind(self.session))
+            main(args, Behind(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
         return Ran(int(str(exit_.value.code)), out, err)
 
@@ -94,14 +97,19 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
-    return make_session()
+def wire() -> Wire:
+    return Wire()
 
 
-def make_session() -> Session:
+@pytest.fixture(scope="module")
+def session(wire: Wire) -> Session:
+    return make_session(wire)
+
+
+def make_session(wire: Wire | None = None) -> Session:
     made = Session().with_credentials()
     made.set_config_variable("region", REGION)
-    wire = Wire()
+    wire = wire or Wire()
     wire.listen(made)
     wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
     return made
@@ -235,6 +243,8 @@ WRONG = {
     "a window of abc": ("create --bucket bbb --window abc", "'abc' is not a valid"),
     "a malformed bucket": ("create --bucket Not_A_Bucket", "is no bucket name"),
     "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// or ARN"),
+    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "no s3:// or ARN"),
+    "two lines for a bucket": (r"create --bucket bad\ninput", r"bad\ninput"),
     "a mistyped command": ("crate", "Did you mean 'create'?"),
     "a mistyped option": ("status --otput json", "Did you mean '--output'?"),
     "an unknown log level": ("create --log-level LOUD", "'LOUD' is not one of"),
@@ -267,14 +277,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("command", "words"), WRONG.values(), ids=WRONG)
-def test_wrong_usage_is_one_line_on_stderr_and_exit_code_2(
-    aws_shell: Shell, command: str, words: str
+def test_wrong_usage_is_one_line_on_stderr_exit_code_2_and_no_change(
+    aws_shell: Shell, wire: Wire, command: str, words: str
 ) -> None:
-    ran = aws_shell(*command.split())
+    wire.calls.clear()
+
+    ran = aws_shell(*(word.replace(r"\n", "\n") for word in command.split()))
 
     assert (ran.code, ran.out) == (2, "")
     assert words in ran.err
     assert ran.err.count("\n") == 1
+    assert wire.changes == []
 
 
 def test_a_profile_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
@@ -298,14 +311,18 @@ FAILING = {
 
 
 @pytest.mark.parametrize(("command", "words"), FAILING.values(), ids=FAILING)
-def test_a_failure_is_one_line_on_stderr_and_exit_code_1(aws_shell: Shell, command: str, words: str) -> None:
+def test_a_failure_is_one_line_on_stderr_exit_code_1_and_no_change(
+    aws_shell: Shell, wire: Wire, command: str, words: str
+) -> None:
     make_bucket(make_world("us-west-2").somebody, "far-away", "us-west-2")
+    wire.calls.clear()
 
     ran = aws_shell(*command.split())
 
     assert (ran.code, ran.out) == (1, "")
     assert words in ran.err
     assert ran.err.count("\n") == 1
+    assert wire.changes == []
 
 
 def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell: Shell) -> None:
@@ -504,6 +521,38 @@ def test_a_template_says_how_its_zips_and_its_own_length_are_to_be_dealt_with(
     assert zipped.err.startswith(f"First, the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n")
     assert len(list(zips.iterdir())) == 2
     assert long.err.startswith("It is too long to be passed directly: deploy it with --s3-bucket.\n")
+
+
+KEY, TOKEN = "PlantedSecretKey0123456789", "PlantedSessionToken0123456789"
+
+
+def test_no_command_tells_a_secret(aws_shell: Shell) -> None:
+    wire = Wire()
+    session = make_session(wire)
+    session.set_credentials("AKIAPLANTED", KEY, TOKEN)
+    wire.answer("s3:PutObject", {})  # moto would look for Docker, to run the function
+    shell = replace(aws_shell, session=session)
+    commands = (
+        "create --bucket uploads -v",
+        "create --dry-run --window 2 -v",
+        "status -v",
+        "test-upload --count 1 -v",
+        "logs -v",
+        "redrive --dry-run -v",
+        "policy -v",
+        "cost --measured -v",
+        "template",
+        "delete --yes -v",
+    )
+    ran = [shell(*command.split()) for command in commands]
+    wire.fail("sts:GetCallerIdentity", EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
+    ran.append(shell("status", "-v"))
+
+    told = "".join(each.out + each.err for each in ran)
+    assert [" ms  " in each.err for each in ran[:-1]] == ["-v" in command for command in commands]
+    assert "127.0.0.1:1" in told
+    assert KEY not in told
+    assert TOKEN not in told
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:

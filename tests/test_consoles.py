@@ -7,7 +7,6 @@ a terminal, and its encoding, as that is all that a process is told of them.
 from __future__ import annotations
 
 import io
-import os
 import re
 import sys
 import time
@@ -24,6 +23,7 @@ from s3agg.cli import main
 from s3agg.options import Behind
 from s3agg.settings import Names
 from tests.support.aws import REGION, Clock, Session, Wire, empty, make_bucket, watch
+from tests.support.environment import environment
 from tests.support.functions import Functions
 
 ESCAPE = "\x1b"
@@ -76,19 +76,6 @@ class Ran:
     @property
     def told(self) -> str:
         return self.stdout + self.stderr
-
-
-@contextmanager
-def environment(variables: Variables) -> Iterator[None]:
-    """Let the environment be this, and nothing else."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextmanager

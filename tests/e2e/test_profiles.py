@@ -175,17 +175,6 @@ def test_a_configuration_that_cannot_be_read_is_one_line(home: Home) -> None:
     assert "Unable to parse config file" in ran.stderr
 
 
-@pytest.mark.parametrize("service", ["DYNAMODB", "LAMBDA", "IAM", "SQS", "S3", "CLOUDWATCH_LOGS"])
-def test_a_service_has_an_endpoint_of_its_own(world: World, service: str) -> None:
-    nowhere = world.cli.set(**{f"AWS_ENDPOINT_URL_{service}": "http://127.0.0.1:1"})
-    command = ("create", "--bucket", "uploads", "--dry-run")
-
-    ran = nowhere(*command)
-
-    assert ran.code == FAILED
-    assert "127.0.0.1:1" in ran.stderr
-
-
 # SSO
 
 
