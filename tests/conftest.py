@@ -17,7 +17,37 @@ LOOPBACK = ["127.0.0.1", "::1"]
 PROOF = "proof"
 TESTS = Path(__file__).parent
 # As measured: what starts last should be short, lest one worker waits for the other.
-LONGEST_FIRST: tuple[str, ...] = ()
+LONGEST_FIRST = (
+    "test_interruptions.py",
+    "e2e/test_benchmarks.py",
+    "e2e/test_tour.py",
+    "e2e/test_bursts.py",
+    "e2e/test_profiles.py",
+    "e2e/test_shares.py",
+    "e2e/test_policy.py",
+    "e2e/test_test_upload.py",
+    "e2e/test_adoption.py",
+    "e2e/test_status.py",
+    "local/test_emulator.py",
+    "e2e/test_demo.py",
+    "e2e/test_delete.py",
+    "e2e/test_template.py",
+    "e2e/test_refresh.py",
+    "test_facts.py",
+    "e2e/test_bad_input.py",
+    "e2e/test_install.py",
+    "e2e/test_auth.py",
+    "e2e/test_redrive.py",
+    "test_deployment.py",
+    "test_adoption.py",
+    "test_cli.py",
+    "test_probe.py",
+    "test_status.py",
+    "test_template.py",
+    "test_names.py",
+    "protocol/test_promises.py",
+    "protocol/test_cases.py",
+)
 
 
 def pytest_configure() -> None:

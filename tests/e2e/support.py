@@ -356,9 +356,12 @@ class OwnStack:
         """Set variables of a function, as its owner may; s3agg keeps them. Its workers end."""
         functions = self.world.client("lambda")
         found = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        functions.update_function_configuration(
-            FunctionName=function, Environment={"Variables": {**found, **variables}}
-        )
+        self.configure(function, Environment={"Variables": {**found, **variables}})
+
+    def configure(self, function: str, **changed: Any) -> None:
+        """Change a function's configuration by hand. Its workers end."""
+        functions = self.world.client("lambda")
+        functions.update_function_configuration(FunctionName=function, **changed)
         functions.get_waiter("function_updated_v2").wait(FunctionName=function)
 
     def end_functions(self) -> None:
