@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,13 @@ def pytest_configure() -> None:
 
 def asks_for_proofs(config: pytest.Config) -> bool:
     return PROOF in str(config.option.markexpr).replace(f"not {PROOF}", "")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than processors where half of the time is waiting, which it is on the emulator."""
+    processors = os.cpu_count() or 1
+    waits = not asks_for_proofs(config) and "not e2e" not in str(config.option.markexpr)
+    return processors + 1 if waits else processors
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
