@@ -25,6 +25,7 @@ from s3agg.settings import Names
 from tests.support.aws import REGION, Clock, Session, Wire, empty, make_bucket, watch
 from tests.support.environment import environment
 from tests.support.functions import Functions
+from tests.support.ran import Ran
 
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
@@ -63,19 +64,6 @@ class Stream(io.BytesIO):
 
     def isatty(self) -> bool:
         return self.terminal
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command wrote where."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def told(self) -> str:
-        return self.stdout + self.stderr
 
 
 @contextmanager

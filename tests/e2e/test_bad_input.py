@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import OwnStack, Ran, World
+from tests.e2e.support import OwnStack, World
+from tests.support.ran import Ran
 
 pytestmark = pytest.mark.e2e
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from s3agg.local import ACCOUNT
-from tests.e2e.support import Cli, Ran, World, user
+from tests.e2e.support import Cli, World, user
+from tests.support.ran import Ran
 from tests.support.terminal import running
 
 pytestmark = pytest.mark.e2e
