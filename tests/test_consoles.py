@@ -218,15 +218,23 @@ def test_colour_that_is_not_wanted_is_not_forced(place: Place, variables: Variab
     assert ESCAPE not in place("status", variables=variables).stdout
 
 
-def test_a_status_is_watched_without_colour(place: Place) -> None:
-    def press_ctrl_c() -> None:
+@contextmanager
+def ctrl_c_while_waiting(place: Place) -> Iterator[None]:
+    """Press it as soon as a command waits."""
+
+    def press() -> None:
         raise KeyboardInterrupt
 
-    place.clock.work = press_ctrl_c
+    place.clock.work = press
     try:
-        watched = place("status", "--watch", terminal=True, variables={"NO_COLOR": "1"})
+        yield
     finally:
         place.clock.work = place.work
+
+
+def test_a_status_is_watched_without_colour(place: Place) -> None:
+    with ctrl_c_while_waiting(place):
+        watched = place("status", "--watch", terminal=True, variables={"NO_COLOR": "1"})
 
     assert watched.code == 0
     assert "Buckets" in watched.stdout
@@ -234,7 +242,8 @@ def test_a_status_is_watched_without_colour(place: Place) -> None:
 
 
 def test_a_dumb_terminal_is_not_watched(place: Place) -> None:
-    ran = place("status", "--watch", terminal=True, variables={"TERM": "dumb"})
+    with ctrl_c_while_waiting(place):
+        ran = place("status", "--watch", terminal=True, variables={"TERM": "dumb"})
 
     assert ran.code == USAGE
     assert len(ran.told.splitlines()) == 1
