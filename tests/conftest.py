@@ -58,7 +58,8 @@ def pytest_configure() -> None:
 
 
 def asks_for_proofs(config: pytest.Config) -> bool:
-    return PROOF in str(config.option.markexpr).replace(f"not {PROOF}", "")
+    asked = str(config.option.markexpr)
+    return any(name in asked.replace(f"not {name}", "") for name in (PROOF, "sweep"))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -94,7 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(
         "left out: all but the proofs; pytest without -m runs it"
         if asks_for_proofs(config)
-        else "left out: the proofs (bursts, tour, benchmarks, an installed wheel); pytest -m proof runs them"
+        else "left out: the proofs (sweeps, bursts, tour, benchmarks, wheel); pytest -m proof runs them"
     )
 
 

@@ -27,7 +27,7 @@ from tests.support.aws import PLACE, make_bucket
 from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, Terminal, Turns, inventory
 from tests.support.snapshots import Snapshot
 
-pytestmark = pytest.mark.sweep
+pytestmark = [pytest.mark.sweep, pytest.mark.proof]
 
 ALL = os.environ.get("S3AGG_SWEEP") == "all"
 NAMES = Names()
