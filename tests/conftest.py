@@ -1,8 +1,11 @@
-"""Fast tests reach no network; those marked e2e reach loopback only."""
+"""Fast tests reach no network; those marked e2e reach loopback only. Proofs wait until they are asked for."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from moto import mock_aws
@@ -12,6 +15,67 @@ from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
 from tests.support.aws import MOTO
 
 LOOPBACK = ["127.0.0.1", "::1"]
+PROOF = "proof"
+TESTS = Path(__file__).parent
+# As measured: what starts last should be short, lest one worker waits for the other.
+LONGEST_FIRST = (
+    "test_interruptions.py",
+    "e2e/test_benchmarks.py",
+    "e2e/test_tour.py",
+    "e2e/test_bursts.py",
+    "e2e/test_profiles.py",
+    "e2e/test_shares.py",
+    "e2e/test_policy.py",
+    "e2e/test_test_upload.py",
+    "e2e/test_adoption.py",
+    "e2e/test_status.py",
+    "local/test_emulator.py",
+    "e2e/test_demo.py",
+    "e2e/test_delete.py",
+    "e2e/test_template.py",
+    "e2e/test_refresh.py",
+    "test_facts.py",
+    "e2e/test_bad_input.py",
+    "e2e/test_install.py",
+    "e2e/test_auth.py",
+    "e2e/test_redrive.py",
+    "test_deployment.py",
+    "test_adoption.py",
+    "test_cli.py",
+    "test_probe.py",
+    "test_status.py",
+    "test_template.py",
+    "test_names.py",
+    "protocol/test_promises.py",
+    "protocol/test_cases.py",
+)
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C, and so does all that tests start; a shell has its background jobs ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def asks_for_proofs(config: pytest.Config) -> bool:
+    asked = str(config.option.markexpr)
+    return any(name in asked.replace(f"not {name}", "") for name in (PROOF, "sweep"))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than processors where half of the time is waiting, which it is on the emulator."""
+    processors = os.cpu_count() or 1
+    waits = not asks_for_proofs(config) and "not e2e" not in str(config.option.markexpr)
+    return processors + 1 if waits else processors
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the proofs out where nobody asks for them; the files that take longest start first."""
+    if not asks_for_proofs(config):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(PROOF)])
+        items[:] = [item for item in items if not item.get_closest_marker(PROOF)]
+    first = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: first.get(item.path.relative_to(TESTS).as_posix(), len(first)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -22,12 +86,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         disable_socket(allow_unix_socket=True)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests tell, whichever worker ran them: `record_property("tells", …)`."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was left out, and what tests tell by `record_property("tells", …)`, whoever ran them."""
     for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
         for name, words in report.user_properties:
             if name == "tells":
                 terminalreporter.write_line(str(words))
+    terminalreporter.write_line(
+        "left out: all but the proofs; pytest without -m runs it"
+        if asks_for_proofs(config)
+        else "left out: the proofs (sweeps, bursts, tour, benchmarks, wheel); pytest -m proof runs them"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from s3agg.errors import S3aggError
 from s3agg.refusals import Refusal
 from tests.support import aws as support
 from tests.support.aws import ACCOUNT, REGION, Clock, Session, World, make_world, moto, refusal
+from tests.support.environment import environment
 
 world = support.world
 
@@ -154,6 +155,23 @@ storage_gateway =
   endpoint_url = http://127.0.0.1:9
 """
 EVERYTHING = "[default]\nendpoint_url = http://127.0.0.1:1\n"
+
+
+@pytest.mark.parametrize("service", ["DYNAMODB", "LAMBDA", "IAM", "SQS", "S3", "CLOUDWATCH_LOGS"])
+def test_a_service_has_an_endpoint_of_its_own(service: str) -> None:
+    own = "http://127.0.0.1:1"
+    with environment({f"AWS_ENDPOINT_URL_{service}": own}):
+        aws = Aws(session=Session().with_credentials(), region="eu-west-1")
+        clients = {
+            "DYNAMODB": aws.dynamodb,
+            "LAMBDA": aws.lambda_,
+            "IAM": aws.iam,
+            "SQS": aws.sqs,
+            "S3": aws.s3,
+            "CLOUDWATCH_LOGS": aws.logs,
+        }
+
+    assert [name for name, client in clients.items() if client.meta.endpoint_url == own] == [service]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -25,6 +24,7 @@ from s3agg.options import Behind
 from tests.support import blog
 from tests.support.aws import (
     REGION,
+    Clock,
     Session,
     Wire,
     account_settings,
@@ -32,6 +32,7 @@ from tests.support.aws import (
     make_bucket,
     make_world,
 )
+from tests.support.ran import Ran
 
 README = Path(__file__).parents[1] / "README.md"
 COMMANDS = [
@@ -50,19 +51,6 @@ COMMANDS = [
 ]
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        return json.loads(self.out)
-
-
 @contextmanager
 def answering(answer: str) -> Iterator[None]:
     """Let this be what the user types."""
@@ -79,10 +67,11 @@ class Shell:
 
     capsys: pytest.CaptureFixture[str]
     session: Session | None = None
+    clock: Clock = field(default_factory=Clock)  # nobody really waits
 
     def __call__(self, *args: str, answer: str = "") -> Ran:
         with pytest.raises(SystemExit) as exit_, answering(answer):
-            main(args, Behind(self.session))
+            main(args, Behind(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
         return Ran(int(str(exit_.value.code)), out, err)
 
@@ -94,14 +83,19 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
-    return make_session()
+def wire() -> Wire:
+    return Wire()
 
 
-def make_session() -> Session:
+@pytest.fixture(scope="module")
+def session(wire: Wire) -> Session:
+    return make_session(wire)
+
+
+def make_session(wire: Wire | None = None) -> Session:
     made = Session().with_credentials()
     made.set_config_variable("region", REGION)
-    wire = Wire()
+    wire = wire or Wire()
     wire.listen(made)
     wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
     return made
@@ -121,8 +115,8 @@ def test_help_tells_of_every_option_and_shows_two_examples(shell: Shell, command
     ran = shell(command, "--help")
 
     assert ran.code == 0
-    assert all(option.opts[0] in ran.out for option in cli.commands[command].params)
-    assert ran.out.partition("Examples:")[2].count(f"s3agg {command}") == 2
+    assert all(option.opts[0] in ran.stdout for option in cli.commands[command].params)
+    assert ran.stdout.partition("Examples:")[2].count(f"s3agg {command}") == 2
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -161,7 +155,7 @@ def test_every_option_tells_its_unit_its_default_and_its_range(command: str, opt
 def test_no_commands_first_line_is_cut_off_in_the_list_of_commands(shell: Shell) -> None:
     ran = shell("--help")
 
-    assert "..." not in ran.out.partition("Commands:")[2]
+    assert "..." not in ran.stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -220,12 +214,12 @@ def test_a_command_makes_only_the_clients_that_it_uses(aws_shell: Shell, command
 
 
 def test_the_version_is_told(shell: Shell) -> None:
-    assert shell("--version").out.startswith("s3agg, version ")
+    assert shell("--version").stdout.startswith("s3agg, version ")
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_the_script_of_each_shell_completes_s3agg(shell: Shell, name: str) -> None:
-    assert "_S3AGG_COMPLETE" in shell("completion", name).out
+    assert "_S3AGG_COMPLETE" in shell("completion", name).stdout
 
 
 WRONG = {
@@ -235,6 +229,8 @@ WRONG = {
     "a window of abc": ("create --bucket bbb --window abc", "'abc' is not a valid"),
     "a malformed bucket": ("create --bucket Not_A_Bucket", "is no bucket name"),
     "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// or ARN"),
+    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "no s3:// or ARN"),
+    "two lines for a bucket": (r"create --bucket bad\ninput", r"bad\ninput"),
     "a mistyped command": ("crate", "Did you mean 'create'?"),
     "a mistyped option": ("status --otput json", "Did you mean '--output'?"),
     "an unknown log level": ("create --log-level LOUD", "'LOUD' is not one of"),
@@ -286,21 +282,24 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("command", "words"), WRONG.values(), ids=WRONG)
-def test_wrong_usage_is_one_line_on_stderr_and_exit_code_2(
-    aws_shell: Shell, command: str, words: str
+def test_wrong_usage_is_one_line_on_stderr_exit_code_2_and_no_change(
+    aws_shell: Shell, wire: Wire, command: str, words: str
 ) -> None:
-    ran = aws_shell(*command.split())
+    wire.calls.clear()
 
-    assert (ran.code, ran.out) == (2, "")
-    assert words in ran.err
-    assert ran.err.count("\n") == 1
+    ran = aws_shell(*(word.replace(r"\n", "\n") for word in command.split()))
+
+    assert (ran.code, ran.stdout) == (2, "")
+    assert words in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert wire.changes == []
 
 
 def test_a_profile_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
     ran = shell("status", "--profile", "nobody")
 
-    assert (ran.code, ran.out) == (2, "")
-    assert "(nobody) could not be found" in ran.err
+    assert (ran.code, ran.stdout) == (2, "")
+    assert "(nobody) could not be found" in ran.stderr
 
 
 FAILING = {
@@ -318,22 +317,28 @@ FAILING = {
 
 
 @pytest.mark.parametrize(("command", "words"), FAILING.values(), ids=FAILING)
-def test_a_failure_is_one_line_on_stderr_and_exit_code_1(aws_shell: Shell, command: str, words: str) -> None:
+def test_a_failure_is_one_line_on_stderr_exit_code_1_and_no_change(
+    aws_shell: Shell, wire: Wire, command: str, words: str
+) -> None:
     make_bucket(make_world("us-west-2").somebody, "far-away", "us-west-2")
+    wire.calls.clear()
 
     ran = aws_shell(*command.split())
 
-    assert (ran.code, ran.out) == (1, "")
-    assert words in ran.err
-    assert ran.err.count("\n") == 1
+    assert (ran.code, ran.stdout) == (1, "")
+    assert words in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert wire.changes == []
 
 
-def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell: Shell) -> None:
+def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell: Shell, wire: Wire) -> None:
+    wire.calls.clear()
+
     ran = aws_shell("create", "--bucket", "uploads", "--dry-run", "--output", "json")
 
     assert ran.code == 3
-    assert {change["action"] for change in ran.document["changes"]} == {"create"}
-    assert aws_shell("delete", "--yes", "--output", "json").document["changes"] == []
+    assert {change["action"] for change in ran.json["changes"]} == {"create"}
+    assert wire.changes == []
 
 
 def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
@@ -343,30 +348,44 @@ def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
     deleted = aws_shell("delete", "--yes", "--output", "json")
 
     assert [ran.code for ran in (created, again, status, deleted)] == [0, 0, 0, 0]
-    assert {change["action"] for change in created.document["changes"]} == {"create"}
-    assert {change["action"] for change in again.document["changes"]} == {"keep"}
-    assert {resource["state"] for resource in status.document["resources"]} == {"ok"}
-    assert {change["action"] for change in deleted.document["changes"]} == {"delete"}
+    assert {change["action"] for change in created.json["changes"]} == {"create"}
+    assert {change["action"] for change in again.json["changes"]} == {"keep"}
+    assert {resource["state"] for resource in status.json["resources"]} == {"ok"}
+    assert {change["action"] for change in deleted.json["changes"]} == {"delete"}
     assert aws_shell("status").code == 3
 
 
 def test_create_ends_with_the_next_sensible_command(aws_shell: Shell) -> None:
     ran = aws_shell("create", "--bucket", "uploads")
 
-    assert ran.err.splitlines()[-1] == "Next: s3agg test-upload --bucket uploads"
-    assert ran.out.startswith("Done: 16 created; stack S3EventAggregator")
+    assert ran.stderr.splitlines()[-1] == "Next: s3agg test-upload --bucket uploads"
+    assert ran.stdout.startswith("Done: 16 created; stack S3EventAggregator")
 
 
 @pytest.mark.parametrize("answer", ["", "n\n"])
-def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, answer: str) -> None:
+def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire: Wire, answer: str) -> None:
     aws_shell("create", "--bucket", "uploads")
+    wire.calls.clear()
 
     ran = aws_shell("delete", answer=answer)
 
-    assert (ran.code, ran.out) == (1, "")
-    assert "Remove all this? [y/N]" in ran.err
-    assert ran.err.endswith("Nothing was changed: answer y, or say --yes.\n")
-    assert aws_shell("status").code == 0
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "Remove all this? [y/N]" in ran.stderr
+    assert ran.stderr.endswith("Nothing was changed: answer y, or say --yes.\n")
+    assert wire.changes == []
+
+
+def test_delete_can_keep_the_logs(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    ran = aws_shell("delete", "--keep-logs", "--yes", "--output", "json")
+
+    kept = make_world().somebody.logs.describe_log_groups()["logGroups"]
+    assert ran.code == 0
+    assert [each["logGroupName"] for each in kept] == [
+        "/aws/lambda/S3EventAggregator",
+        "/aws/lambda/S3StorageGatewayRefresh",
+    ]
 
 
 def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
@@ -375,8 +394,8 @@ def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
 
     ran = aws_shell("delete", "--bucket", "second", "--yes", "--output", "json")
 
-    assert {change["name"] for change in ran.document["changes"]} == {"second", "SID_second"}
-    status = aws_shell("status", "--output", "json").document
+    assert {change["name"] for change in ran.json["changes"]} == {"second", "SID_second"}
+    status = aws_shell("status", "--output", "json").json
     assert [each["name"] for each in status["buckets"]] == ["uploads"]
 
 
@@ -387,7 +406,7 @@ def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
     ran = aws_shell("test-upload")
 
     assert ran.code == 2
-    assert ran.err == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
+    assert ran.stderr == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
 
 
 @pytest.mark.parametrize(
@@ -403,7 +422,7 @@ def test_advice_is_for_the_aws_and_the_stack_at_hand(
 ) -> None:
     ran = aws_shell(*arguments)
 
-    assert advice in " ".join((ran.out + ran.err).split())
+    assert advice in " ".join((ran.stdout + ran.stderr).split())
 
 
 def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: Shell) -> None:
@@ -422,10 +441,10 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     stays = aws_shell("redrive")
 
     assert [ran.code for ran in (dry, done, stays)] == [0, 0, 1]
-    assert dry.document["counts"] == {"would go back": 1, "would stay": 0}
-    assert dry.err == "Next: s3agg redrive --stack S3EventAggregator\n"
-    assert done.out.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
-    assert stays.err == "not understood: stays\n"
+    assert dry.json["counts"] == {"would go back": 1, "would stay": 0}
+    assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
+    assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
+    assert stays.stderr == "not understood: stays\n"
 
 
 def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_shell: Shell) -> None:
@@ -436,8 +455,8 @@ def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_
     status, dry = aws_shell("status"), aws_shell("create", "--dry-run")
 
     assert (status.code, dry.code) == (3, 3)
-    assert "memory is 256 MB, not 128 MB" in status.out
-    assert "memory: 256 MB -> 128 MB" in dry.out
+    assert "memory is 256 MB, not 128 MB" in status.stdout
+    assert "memory: 256 MB -> 128 MB" in dry.stdout
 
 
 def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) -> None:
@@ -449,9 +468,9 @@ def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) ->
     after = aws_shell("status")
 
     assert [ran.code for ran in refused] == [1, 1, 1]
-    assert all("Take it over with --adopt" in ran.err for ran in refused)
+    assert all("Take it over with --adopt" in ran.stderr for ran in refused)
     assert shown.code == 3
-    assert {change["action"] for change in shown.document["changes"]} == {"create", "update", "keep"}
+    assert {change["action"] for change in shown.json["changes"]} == {"create", "update", "keep"}
     assert (adopted.code, after.code) == (0, 0)
 
 
@@ -461,7 +480,7 @@ def test_the_blogs_stack_is_removed_if_that_is_said(aws_shell: Shell) -> None:
     ran = aws_shell("delete", "--adopt", "--yes")
 
     assert ran.code == 0
-    assert aws_shell("delete", "--yes", "--output", "json").document["changes"] == []
+    assert aws_shell("delete", "--yes", "--output", "json").json["changes"] == []
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
@@ -469,19 +488,19 @@ def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, out
     ran = aws_shell("policy", "--bucket", "uploads", "--output", output, "--stack", "Other")
 
     assert ran.code == 0
-    assert ran.document["Version"] == "2012-10-17"
-    assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.out
-    assert "arn:aws:s3:::uploads" in ran.out
-    assert ran.err.startswith("Warning: Who may write the roles' policies may as well do anything")
+    assert ran.json["Version"] == "2012-10-17"
+    assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.stdout
+    assert "arn:aws:s3:::uploads" in ran.stdout
+    assert ran.stderr.startswith("Warning: Who may write the roles' policies may as well do anything")
 
 
 def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
     example = ("--objects-per-day", "1000", "--refreshes-per-day", "50", "--provisioned")
     ran = shell("cost", *example, "--prices", "2018-08")
 
-    rows = {" ".join(line.split()) for line in ran.out.splitlines()}
+    rows = {" ".join(line.split()) for line in ran.stdout.splitlines()}
     assert ran.code == 0
-    assert ran.out.startswith("3.35 USD a month: 1 000 objects and 50 refreshes a day\n")
+    assert ran.stdout.startswith("3.35 USD a month: 1 000 objects and 50 refreshes a day\n")
     assert "Lambda requests 33 000 0.20 31 500 0.20" in rows
     assert "DynamoDB write unit-hours 3 600 2.65 3 600 2.65" in rows
     assert "total 3.35 3.36" in rows
@@ -489,18 +508,18 @@ def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
 
 def test_the_readme_shows_the_cost_as_it_is(shell: Shell) -> None:
     ran = shell("cost", "--objects-per-day", "1000", "--refreshes-per-day", "50")
-    table = "\n".join(line.rstrip() for line in ran.out.partition("\n\n")[0].splitlines())
+    table = "\n".join(line.rstrip() for line in ran.stdout.partition("\n\n")[0].splitlines())
 
     assert table in README.read_text(encoding="utf-8")
 
 
 def test_the_prices_of_a_json_cost_are_a_table_to_be_changed(shell: Shell, tmp_path: Path) -> None:
     estimate = ("cost", "--objects-per-day", "1000", "--output", "json")
-    before = shell(*estimate).document
+    before = shell(*estimate).json
     table = tmp_path / "mine.json"
     table.write_text(json.dumps(before["prices"]), encoding="utf-8")
 
-    assert shell(*estimate, "--prices", str(table)).document == before
+    assert shell(*estimate, "--prices", str(table)).json == before
 
 
 def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attaches_the_bucket(
@@ -510,10 +529,10 @@ def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attac
     ran, again = aws_shell(*command), aws_shell(*command)
 
     assert ran.code == 0
-    assert yaml.compose(ran.out)
-    assert again.out == ran.out
-    assert again.err.startswith("The functions' code was already in bucket uploads.\n")
-    assert ran.err == (
+    assert yaml.compose(ran.stdout)
+    assert again.stdout == ran.stdout
+    assert again.stderr.startswith("The functions' code was already in bucket uploads.\n")
+    assert ran.stderr == (
         "The functions' code is now in bucket uploads.\n"
         "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
         "Once the stack is there, attach it: s3agg create --adopt --stack Other --bucket uploads\n"
@@ -533,9 +552,11 @@ def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_
         f"First upload the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n"
         "Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET\n"
     )
-    assert zipped.err.startswith(upload)
+    assert zipped.stderr.startswith(upload)
     assert len(list(zips.glob("s3agg/*.zip"))) == 2
-    assert long.err.startswith(upload + "It is too long to be passed directly: deploy it with --s3-bucket.\n")
+    assert long.stderr.startswith(
+        upload + "It is too long to be passed directly: deploy it with --s3-bucket.\n"
+    )
 
 
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
@@ -543,5 +564,5 @@ def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Sh
 
     ran = fresh("create", "--bucket", "uploads", "--tag", "plan=zebra", "-v", "--output", "json")
 
-    assert " ms  lambda CreateFunction S3EventAggregator" in ran.err
-    assert "zebra" not in ran.err
+    assert " ms  lambda CreateFunction S3EventAggregator" in ran.stderr
+    assert "zebra" not in ran.stderr

@@ -15,7 +15,7 @@ from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import STACK_TAG, Names
 from tests.support import aws as support
 from tests.support.aws import PLACE, World, account_settings, make_world
-from tests.support.deploying import create, delete, detach
+from tests.support.deploying import create, delete, detach, make
 
 world = support.world
 
@@ -29,9 +29,7 @@ BOUNDARY = json.dumps(
 @pytest.fixture
 def photos(world: World) -> World:
     """An account with the stack, attached to the bucket `photos`."""
-    world.bucket("photos")
-    create(world, "photos")
-    world.wire.calls.clear()
+    make(world, "photos")
     return world
 
 

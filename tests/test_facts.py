@@ -42,6 +42,7 @@ from tests.support.aws import (
 )
 from tests.support.iam import grants
 from tests.support.interruption import Account
+from tests.support.snapshots import Snapshot
 
 NAMES = Names()
 FOREVER = float("inf")
@@ -1140,18 +1141,18 @@ def account(running_moto: MockAWS) -> Account:
 
 
 @pytest.fixture(scope="module")
-def nothing(account: Account) -> list[Any]:
+def nothing(account: Account) -> Snapshot:  # noqa: ARG001  # with its bucket
     """What moto holds where there is no stack."""
-    return account.save()
+    return Snapshot.take()
 
 
 @pytest.fixture(scope="module")
-def stack(account: Account, nothing: list[Any], wired: Wired) -> list[Any]:
+def stack(nothing: Snapshot, wired: Wired) -> Snapshot:
     """What moto holds where there is one."""
-    account.restore(nothing)
+    nothing.put_back()
     with pytest.raises(SystemExit, match="0"):
         main(CREATE.split(), Behind(wired.session, Clock(), workers=1))
-    return account.save()
+    return Snapshot.take()
 
 
 @pytest.fixture
@@ -1163,9 +1164,9 @@ def shop(account: Account, wired: Wired, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_what_aws_refuses_is_waited_out_or_told_and_the_next_run_ends_well(
-    row: Row, shop: Shop, account: Account, nothing: list[Any], stack: list[Any]
+    row: Row, shop: Shop, nothing: Snapshot, stack: Snapshot
 ) -> None:
-    account.restore(stack if row.deployed else nothing)
+    (stack if row.deployed else nothing).put_back()
     row.before(shop.somebody)
     for refused in row.injected:
         shop.arrange(refused)
@@ -1212,11 +1213,9 @@ def test_each_fact_that_a_client_can_meet_is_met(record_property: Callable[[str,
     assert {*range(1, 22)} - FACTS_MET == {9, 21}
 
 
-def test_a_trigger_cannot_spend_a_messages_receives_on_throttling(
-    shop: Shop, account: Account, stack: list[Any]
-) -> None:
+def test_a_trigger_cannot_spend_a_messages_receives_on_throttling(shop: Shop, stack: Snapshot) -> None:
     """FACTS 9."""
-    account.restore(stack)
+    stack.put_back()
     lambda_, sqs = shop.somebody.lambda_, shop.somebody.sqs
     trigger = lambda_.list_event_source_mappings()["EventSourceMappings"][0]
     reserved = lambda_.get_function_concurrency(FunctionName=NAMES.refresher)
@@ -1231,10 +1230,10 @@ def test_a_trigger_cannot_spend_a_messages_receives_on_throttling(
 
 
 def test_nothing_of_ours_sends_to_the_queue_that_the_refresh_function_reads_but_the_aggregator(
-    shop: Shop, account: Account, nothing: list[Any]
+    shop: Shop, nothing: Snapshot
 ) -> None:
     """FACTS 21: Lambda would stop such a chain after some 16 rounds."""
-    account.restore(nothing)
+    nothing.put_back()
     wire = shop.wired.wire
     for command in (CREATE, "create --window 60", STATUS, "redrive", DELETE):
         assert shop.run(command).code == 0

@@ -25,8 +25,9 @@ from s3agg.settings import Names, statement_id
 from tests.support import blog
 from tests.support.aws import PLACE, make_bucket
 from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, Terminal, Turns, inventory
+from tests.support.snapshots import Snapshot
 
-pytestmark = pytest.mark.sweep
+pytestmark = [pytest.mark.sweep, pytest.mark.proof]
 
 ALL = os.environ.get("S3AGG_SWEEP") == "all"
 NAMES = Names()
@@ -120,10 +121,10 @@ class Sweep:
     _seen: set[tuple[str, ...]] = field(default_factory=set)
 
     def run(self) -> Sweep:
-        start = self.world.account.save()
+        start = Snapshot.take()
         for at in count(1):
             for kind in KINDS if ALL else (KINDS[at % len(KINDS)],):
-                self.world.account.restore(start)
+                start.put_back()
                 if not self._interrupt(at, kind):
                     return self
         raise AssertionError
@@ -156,12 +157,12 @@ class Sweep:
         return self.ends[turn % 2 :][:1]
 
     def _follow(self, point: str, left: tuple[str, ...], ends: Sequence[End]) -> None:
-        half_way = self.world.account.save()
+        half_way = Snapshot.take()
         for end in ends:
             # What follows the same state would only be the same again.
             if (*left, end.name) not in self._seen:
                 self._seen.add((*left, end.name))
-                self.world.account.restore(half_way)
+                half_way.put_back()
                 error = self.world.run(end.command)
                 self._compare(f"{point}, then {end.name} ({error or 'done'})", end)
 
@@ -206,10 +207,9 @@ def change_by_hand(aws: Aws) -> None:
 
 
 def test_create_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
-    account = world.account
-    nothing, start = world.inventory(), account.save()
+    nothing, start = world.inventory(), Snapshot.take()
     stack = world.undisturbed(create)
-    account.restore(start)
+    start.put_back()
 
     sweep = Sweep(world, create, [End("create", create, stack), End("delete", delete, nothing)]).run()
 
@@ -233,9 +233,9 @@ def test_an_update_can_be_interrupted_anywhere(world: World, tell: Callable[[str
     world.undisturbed(create)
     change_by_hand(world.account.somebody)
     update = partial(create, window=300)
-    start = world.account.save()
+    start = Snapshot.take()
     stack = world.undisturbed(update)
-    world.account.restore(start)
+    start.put_back()
 
     sweep = Sweep(world, update, [End("create", update, stack), End("delete", delete, nothing)]).run()
 
@@ -251,9 +251,9 @@ def test_adopting_the_blogs_stack_can_be_interrupted_anywhere(
     # The blog says that the source of a permission can be left away.
     blog.create(account.somebody, BUCKET, window=45, source=False)
     adopt, delete_all = partial(create, adopt=True), partial(delete, adopt=True)
-    start = account.save()
+    start = Snapshot.take()
     stack = world.undisturbed(adopt)
-    account.restore(start)
+    start.put_back()
 
     sweep = Sweep(world, adopt, [End("create", adopt, stack), End("delete", delete_all, nothing)]).run()
 
@@ -266,10 +266,10 @@ def test_detaching_can_be_interrupted_anywhere(world: World, tell: Callable[[str
     world.undisturbed(create)
     table, item = NAMES.table, {"BucketName": {"S": BUCKET}}
     account.somebody.dynamodb.put_item(TableName=table, Item=item)
-    start = account.save()
+    start = Snapshot.take()
     assert world.run(detach) is None
     detached = world.inventory()
-    account.restore(start)
+    start.put_back()
 
     sweep = Sweep(world, detach, [End("detach", detach, detached), End("delete", delete, nothing)]).run()
 
@@ -287,15 +287,15 @@ def colleague(world: World) -> Terminal:
 
 def test_somebody_else_can_create_the_stack_at_any_call_of_ours(world: World, colleague: Terminal) -> None:
     account = world.account
-    start = account.save()
+    start = Snapshot.take()
     stack = world.undisturbed(create)
     account.interruption.arm()
-    account.restore(start)
+    start.put_back()
     create(account.terminal.process())
     calls = account.interruption.calls
 
     for at in range(1, calls + 1, 1 if ALL else 6):
-        account.restore(start)
+        start.put_back()
         account.interruption.arm()
         account.interruption.before = lambda call, at=at: (  # type: ignore[misc]  # this turn's
             create(colleague.process()) if call == at else None
@@ -309,9 +309,9 @@ def test_somebody_else_can_create_the_stack_at_any_call_of_ours(world: World, co
 @pytest.mark.parametrize("calls", [1, 2, 3, 5, 11])
 def test_two_people_can_create_the_stack_at_once(world: World, colleague: Terminal, calls: int) -> None:
     account = world.account
-    start = account.save()
+    start = Snapshot.take()
     stack = world.undisturbed(create)
-    account.restore(start)
+    start.put_back()
 
     failures = Turns(account.terminal, colleague, calls=calls).run(partial(why_failed, create))
     account.interruption.before = lambda _: None

@@ -1,12 +1,17 @@
-"""An IAM policy linter finds nothing in any of our policies."""
+"""A linter that knows IAM finds nothing in any of our policies."""
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
+from policy_sentry.querying.actions import get_action_data
 
 from s3agg import assets, operator_policy
 from s3agg import stack as stacks
@@ -14,39 +19,154 @@ from s3agg.resources.iam import Policy
 from s3agg.resources.s3 import KeyFilter
 from s3agg.settings import Names, Settings
 from tests.support.aws import PLACE
+from tests.support.iam import listed
 
 BOUNDARY = PLACE.iam("policy/Boundary")
+Document = dict[str, Any]
 
 
-def stack(boundary: str | None) -> stacks.Stack:
+def stack(boundary: str | None = None) -> stacks.Stack:
     settings = Settings(permissions_boundary=boundary)
     return stacks.make(PLACE, Names(), settings, {"uploads": KeyFilter(), "photos.example": KeyFilter()})
 
 
-def findings(folder: Path, policies: dict[str, Any]) -> dict[str, list[str]]:
-    """What the linter finds, by policy. It is run as a command: importing it warns, of itself."""
-    for name, document in policies.items():
-        (folder / f"{name}.json").write_text(json.dumps(document))
-    command = [sys.executable, "-W", "ignore", "-m", "parliament.cli", "--directory", str(folder), "--json"]
-    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603  # ours
+POLICIES: Mapping[str, Document] = {
+    "operator": operator_policy.document(stack()),
+    "operator-with-boundary": operator_policy.document(stack(BOUNDARY)),
+    **{each.name: dict(each.document) for each in stack().resources if isinstance(each, Policy)},
+}
+TRUST = assets.policy("lambda-trust", {})
+
+
+def managed(document: Document) -> Document:
+    return {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
+
+
+def role(trust: Document) -> Document:
+    return {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}}
+
+
+def findings(folder: Path, resources: Mapping[str, Document]) -> dict[str, set[str]]:
+    """Which rules of cfn-lint's find something in a template of this resource alone, by its name.
+
+    I3510, resources that are none of the action's, is for information and runs only where it is asked for.
+    """
+    for name, resource in resources.items():
+        (folder / f"{name}.json").write_text(json.dumps({"Resources": {"It": resource}}))
+    lint = "import sys; from cfnlint.runner import main; sys.exit(main())"
+    command = [sys.executable, "-c", lint, "--include-checks", "I3510", "--format", "json"]
+    ran = subprocess.run(  # noqa: S603  # ours
+        [*command, *map(str, folder.iterdir())],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.stderr == ""
-    found: dict[str, list[str]] = {}
-    for finding in map(json.loads, ran.stdout.splitlines()):
-        found.setdefault(Path(finding["location"]["filepath"]).stem, []).append(finding["issue"])
+    found: dict[str, set[str]] = {}
+    for each in json.loads(ran.stdout):
+        found.setdefault(Path(each["Filename"]).stem, set()).add(each["Rule"]["Id"])
     return found
 
 
-def test_the_linter_finds_nothing_in_any_policy(tmp_path: Path) -> None:
-    (trust,) = assets.policy("lambda-trust", {})["Statement"]
-    mistake = {"Sid": "Mistake", "Effect": "Allow", "Action": "s3:Nonsense", "Resource": "*"}
-    policies = {
-        "a-mistake": {"Version": "2012-10-17", "Statement": [mistake]},
-        "operator": operator_policy.document(stack(None)),
-        "operator-with-boundary": operator_policy.document(stack(BOUNDARY)),
-        # The linter knows no trust policies: they have no resource, as they belong to one.
-        "trust": {"Version": "2012-10-17", "Statement": [{**trust, "Resource": PLACE.iam("role/Ours")}]},
-        **{each.name: each.document for each in stack(None).resources if isinstance(each, Policy)},
-    }
+# What somebody gets wrong in the first statement, and who finds it.
+MISTAKES: Mapping[str, tuple[str, Callable[[Document], object]]] = {
+    "an unknown action": ("W3037", lambda first: first["Action"].append("iam:Nonsense")),
+    "another service's action": ("W3037", lambda first: first["Action"].append("sqs:CreateTable")),
+    "an unknown service": ("W3037", lambda first: first["Action"].append("nonsense:Get")),
+    "an action without a service": ("W3037", lambda first: first["Action"].append("nonsense")),
+    "an action for other resources": ("I3510", lambda first: first["Action"].append("iam:GetRole")),
+    "another service's resource": ("I3510", lambda first: first["Action"].append("sqs:SendMessage")),
+    "a resource that is no ARN": ("E3510", lambda first: first.update(Resource="policy/x")),
+    "an ARN that lacks a part": ("I3510", lambda first: first.update(Resource="arn:aws:iam:policy/x")),
+    "an unknown operator": ("E3510", lambda first: first.update(Condition={"ArnEqual": {}})),
+    "no effect": ("E3510", lambda first: first.pop("Effect")),
+    "another effect": ("E3510", lambda first: first.update(Effect="Permit")),
+    "no action": ("E3510", lambda first: first.pop("Action")),
+    "no resource": ("E3510", lambda first: first.pop("Resource")),
+    "an id with a blank": ("E3510", lambda first: first.update(Sid="a b")),
+    "an unknown element": ("E3510", lambda first: first.update(Why="x")),
+}
 
-    assert len(policies) == 8
-    assert findings(tmp_path, policies) == {"a-mistake": ["UNKNOWN_ACTION"]}
+
+def test_the_linter_finds_every_mistake_and_nothing_in_our_policies(tmp_path: Path) -> None:
+    mistaken = {}
+    for name, (_, spoil) in MISTAKES.items():
+        mistaken[name] = copy.deepcopy(POLICIES["operator"])
+        spoil(mistaken[name]["Statement"][0])
+
+    mistaken_trust = {**TRUST, "Statement": {**TRUST["Statement"][0], "Principal": "lambda"}}
+
+    found = findings(
+        tmp_path,
+        {
+            **{name: managed(document) for name, document in {**POLICIES, **mistaken}.items()},
+            "trust": role(TRUST),
+            "a mistaken trust": role(mistaken_trust),
+        },
+    )
+
+    assert len(POLICIES) == 6
+    assert found.keys() == {*MISTAKES, "a mistaken trust"}
+    assert [name for name, (rule, _) in MISTAKES.items() if rule not in found[name]] == []
+
+
+def test_every_policy_says_of_which_version_it_is() -> None:
+    """Without it, it is the older one, to the linter's content."""
+    assert {each["Version"] for each in (*POLICIES.values(), TRUST)} == {"2012-10-17"}
+
+
+# What the linter does not look at: policy_sentry has AWS's own tables of actions, resources and conditions.
+
+
+def known(action: str, what: str) -> set[str]:
+    """What AWS's table says of an action, in each of its rows or in all of them."""
+    service, name = action.split(":")
+    rows = get_action_data(service, name)
+    assert rows, action
+    told = [row[what] for row in rows[service]]
+    return {each.lower() for value in told for each in listed(value)}
+
+
+def unknown_conditions(document: Document) -> list[tuple[str, str]]:
+    """Actions that do not know a condition that they are under, and its key."""
+    return [
+        (action, key)
+        for statement in document["Statement"]
+        for keys in statement.get("Condition", {}).values()
+        for key in keys
+        for action in listed(statement["Action"])
+        if key.lower() not in known(action, "condition_keys")
+    ]
+
+
+def too_wide(document: Document) -> list[str]:
+    """Actions that are allowed on everything, and could be allowed on less."""
+    return [
+        action
+        for statement in document["Statement"]
+        if statement["Resource"] == "*" and "Condition" not in statement
+        for action in listed(statement["Action"])
+        if known(action, "resource_arn_format") != {"*"}
+    ]
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_condition_is_one_that_its_action_knows(name: str) -> None:
+    assert unknown_conditions(POLICIES[name]) == []
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_only_what_cannot_be_narrowed_is_allowed_on_everything(name: str) -> None:
+    assert too_wide(POLICIES[name]) == []
+
+
+def test_another_actions_condition_and_a_needless_star_would_be_found() -> None:
+    mistake = copy.deepcopy(POLICIES["operator"])
+    first = mistake["Statement"][0]
+    first["Resource"] = "*"
+    wide = too_wide(mistake)
+    first["Condition"] = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+
+    assert wide == first["Action"]
+    assert [action for action, _ in unknown_conditions(mistake)] == first["Action"]

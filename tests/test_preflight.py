@@ -16,7 +16,7 @@ from s3agg.resources.s3 import EVENTS
 from s3agg.settings import Names
 from tests.support import aws as support
 from tests.support.aws import PLACE, REGION, Session, World, account_settings, make_bucket, moto, watch
-from tests.support.deploying import create
+from tests.support.deploying import create, make
 
 world = support.world
 
@@ -26,9 +26,7 @@ NAMES = Names()
 @pytest.fixture
 def photos(world: World) -> World:
     """An account with the stack, attached to the bucket `photos`."""
-    world.bucket("photos")
-    create(world, "photos")
-    world.wire.calls.clear()
+    make(world, "photos")
     return world
 
 

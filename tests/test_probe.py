@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote_plus
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -19,18 +18,16 @@ from s3agg.errors import S3aggError
 from s3agg.probe import Report, Seen
 from s3agg.settings import Names
 from tests.support.aws import REGION, Clock, Session, Wire, account_settings, empty, make_bucket
+from tests.support.functions import SHARE, Functions
 
 BUCKET = "uploads"
-SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
 
 
 @dataclass
-class Play:
+class Play(Functions):
     """A stack, and this test in the role of its functions: it writes their log lines and their item."""
 
-    aws: Aws
-    clock: Clock
-    wire: Wire
+    wire: Wire = field(default_factory=Wire)
     warnings: list[str] = field(default_factory=list)
 
     def make_stack(self, request: Request) -> None:
@@ -40,34 +37,7 @@ class Play:
         rules = self.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
         self.aws.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
         self.wire.answer("s3:GetBucketNotificationConfiguration", rules)
-        for group in ("S3EventAggregator", "S3StorageGatewayRefresh"):
-            self.aws.logs.create_log_stream(logGroupName=f"/aws/lambda/{group}", logStreamName="one")
-
-    def log(self, function: str, *lines: str) -> None:
-        now = int(self.clock.time() * 1000)
-        self.aws.logs.put_log_events(
-            logGroupName=f"/aws/lambda/{function}",
-            logStreamName="one",
-            logEvents=[{"timestamp": now, "message": f"[INFO]\t{line}"} for line in lines],
-        )
-
-    def handle(self, keys: Iterable[str]) -> None:
-        """Be the aggregator: the first opens the window, the others fall into it."""
-        first, *others = [quote_plus(key, safe="/") for key in keys]
-        skipped = f"Refresh for bucket: {BUCKET} within refresh window, skipping. S3 Event timestamp: 1"
-        self.log(
-            "S3EventAggregator",
-            f"Sending refresh request for bucket: {BUCKET}, timestamp: 1 key={first}",
-            *(f"{skipped} key={key}" for key in others),
-        )
-
-    def refresh(self, shares: str = SHARE, started: float | None = None) -> None:
-        """Be the refresh function."""
-        at = int((self.clock.time() if started is None else started) * 1000)
-        self.log(
-            "S3StorageGatewayRefresh",
-            f"Refresh complete for bucket: {BUCKET}, started: {at}, shares: {shares}",
-        )
+        self.can_log()
 
     def run(
         self, on_waiting: Callable[[list[str]], object], **how: object
@@ -110,7 +80,7 @@ def play(watched: tuple[Session, Wire], running_moto: MockAWS) -> Play:
     warnings: list[str] = []
     aws = Aws(session=session, region=REGION, workers=1, clock=clock, warn=warnings.append)
     make_bucket(aws, BUCKET)
-    return Play(aws, clock, wire, warnings)
+    return Play(aws, clock, BUCKET, wire=wire, warnings=warnings)
 
 
 def once(*actions: Callable[[list[str]], object]) -> Callable[[list[str]], None]:

@@ -24,9 +24,7 @@ NAMES = Names()
 
 
 def make_stack(world: World, **options: Any) -> None:
-    world.bucket("uploads")
-    deploying.create(world, "uploads", **options)
-    world.wire.calls.clear()
+    deploying.make(world, "uploads", **options)
 
 
 def test_a_stack_as_declared_is_healthy_and_reading_it_changes_nothing(world: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,11 +26,11 @@ from s3agg.local.machine import PATIENCE, Machine
 from s3agg.local.session import KEY
 from s3agg.local.storage_gateway import StorageGateway
 from s3agg.settings import Names
+from tests.support.ran import Ran
 
 T = TypeVar("T")
 
 READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
-TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
 
 # Longer than any command has: a message whose refresh the emulator cut off is back after the queue's 180 s.
 PATIENCE_S = 240
@@ -46,29 +45,6 @@ def eventually(condition: Callable[[], T], within: float = 40) -> T:
         assert time.monotonic() < deadline, f"it did not come about within {within} s"
         time.sleep(0.05)
     return result
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What one command did, as its user sees it."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-    @property
-    def actions(self) -> dict[str, str]:
-        """What `create` or `delete` did, by `kind name`."""
-        return {f"{each['kind']} {each['name']}": each["action"] for each in self.json["changes"]}
-
-    @property
-    def calls(self) -> list[str]:
-        """The AWS operations that -v showed."""
-        return [found[2] for line in self.stderr.splitlines() if (found := TRACED.match(line))]
 
 
 @dataclass(frozen=True)
@@ -356,9 +332,12 @@ class OwnStack:
         """Set variables of a function, as its owner may; s3agg keeps them. Its workers end."""
         functions = self.world.client("lambda")
         found = functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        functions.update_function_configuration(
-            FunctionName=function, Environment={"Variables": {**found, **variables}}
-        )
+        self.configure(function, Environment={"Variables": {**found, **variables}})
+
+    def configure(self, function: str, **changed: Any) -> None:
+        """Change a function's configuration by hand. Its workers end."""
+        functions = self.world.client("lambda")
+        functions.update_function_configuration(FunctionName=function, **changed)
         functions.get_waiter("function_updated_v2").wait(FunctionName=function)
 
     def end_functions(self) -> None:

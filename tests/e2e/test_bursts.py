@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.bursts import Burst, counted
 from tests.e2e.support import World, eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 UPLOADS = 2000
 WINDOW_S = 4

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.support import READS, OwnStack, World
+from tests.e2e.support import OwnStack, World
 
 pytestmark = pytest.mark.e2e
-
-
-def test_a_second_create_changes_nothing(world: World, stack: OwnStack) -> None:
-    bucket = world.bucket()
-    first = stack.run.must("create", "--bucket", bucket)
-    second = stack.run.must("create", "--bucket", bucket, "-v")
-
-    assert set(first.actions.values()) == {"create"}
-    assert first.actions.keys() == second.actions.keys()
-    assert set(second.actions.values()) == {"keep"}
-    assert second.calls
-    assert [call for call in second.calls if not call.startswith(READS)] == []
 
 
 def test_an_option_not_given_keeps_what_was_asked_for_before(world: World, stack: OwnStack) -> None:
@@ -35,14 +23,3 @@ def test_an_option_not_given_keeps_what_was_asked_for_before(world: World, stack
         "tag s3agg:tags",
     }
     assert status.code == 0
-
-
-def test_a_dry_run_shows_what_would_be_made_and_makes_nothing(world: World, stack: OwnStack) -> None:
-    bucket = world.bucket()
-    before = world.inventory()
-
-    ran = stack.run("create", "--bucket", bucket, "--dry-run")
-
-    assert ran.code == 3
-    assert set(ran.actions.values()) == {"create"}
-    assert world.inventory() == before

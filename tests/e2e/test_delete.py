@@ -25,18 +25,6 @@ def test_delete_leaves_nothing(world: World, stack: OwnStack) -> None:
     assert world.inventory() == before
 
 
-def test_delete_can_keep_the_logs(world: World, stack: OwnStack) -> None:
-    bucket = world.bucket()
-    before = world.inventory()
-    stack.run.must("create", "--bucket", bucket)
-    stack.run.must("delete", "--keep-logs", "--yes")
-
-    after = world.inventory()
-    kept = [f"/aws/lambda/{name}" for name in (stack.names.aggregator, stack.names.refresher)]
-    assert set(after.pop("log groups")) - set(before.pop("log groups")) == set(kept)
-    assert after == before
-
-
 @pytest.fixture(scope="module")
 def attached(world: World) -> str:
     return world.bucket()
@@ -49,17 +37,6 @@ def made(world: World, attached: str) -> Iterator[OwnStack]:
     own.run.must("create", "--bucket", attached)
     yield own
     own.end_functions()
-
-
-def test_delete_asks_and_takes_silence_for_no(world: World, made: OwnStack) -> None:
-    before = world.inventory()
-    answers = [made.run("delete", input=answer) for answer in ("n\n", "")]
-
-    assert [ran.code for ran in answers] == [1, 1]
-    assert all("Remove all this? [y/N]" in ran.stderr for ran in answers)
-    assert all(ran.stderr.endswith("Nothing was changed: answer y, or say --yes.\n") for ran in answers)
-    assert [ran.stdout for ran in answers] == ["", ""]
-    assert world.inventory() == before
 
 
 def test_a_bucket_that_was_never_attached_is_not_detached(

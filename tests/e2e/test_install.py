@@ -63,6 +63,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return Cli(cli.environment, cli.folder, (str(folder / "venv" / "bin" / "s3agg"),))
 
 
+@pytest.mark.proof
 def test_an_installed_wheel_runs_the_demo(installed: Cli) -> None:
     ran = installed("demo", "--count", "5", "--window", "2", "--output", "json")
 
@@ -70,6 +71,7 @@ def test_an_installed_wheel_runs_the_demo(installed: Cli) -> None:
     assert (ran.json["uploaded"], ran.json["refreshes"], ran.json["share_after"]) == (5, 1, 5)
 
 
+@pytest.mark.proof
 def test_a_wheel_brings_its_own_handlers_and_policies(installed: Cli) -> None:
     python = str(Path(installed.command[0]).with_name("python"))
     found = Cli(installed.environment, installed.folder, (python, "-c", ASSETS)).must().stdout.splitlines()

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from s3agg.local import ACCOUNT
-from tests.e2e.support import Cli, Ran, World, user
+from tests.e2e.support import Cli, World, user
+from tests.support.ran import Ran
 from tests.support.terminal import running
 
 pytestmark = pytest.mark.e2e
@@ -173,17 +174,6 @@ def test_a_configuration_that_cannot_be_read_is_one_line(home: Home) -> None:
 
     assert is_one_line(ran), ran
     assert "Unable to parse config file" in ran.stderr
-
-
-@pytest.mark.parametrize("service", ["DYNAMODB", "LAMBDA", "IAM", "SQS", "S3", "CLOUDWATCH_LOGS"])
-def test_a_service_has_an_endpoint_of_its_own(world: World, service: str) -> None:
-    nowhere = world.cli.set(**{f"AWS_ENDPOINT_URL_{service}": "http://127.0.0.1:1"})
-    command = ("create", "--bucket", "uploads", "--dry-run")
-
-    ran = nowhere(*command)
-
-    assert ran.code == FAILED
-    assert "127.0.0.1:1" in ran.stderr
 
 
 # SSO

@@ -21,12 +21,8 @@ def break_aggregator(world: World, stack: OwnStack) -> None:
     stack.set_variables(name, TABLE_NAME="nowhere")
 
 
-def abandon_refresh(world: World, stack: OwnStack, bucket: str) -> None:
-    """Leave what is left when a share has refused a refresh until its message was a dead letter."""
-    world.client("dynamodb").put_item(
-        TableName=stack.names.table,
-        Item={"BucketName": {"S": bucket}, "pending": {"S": "x"}, "closed": {"N": "1"}, "tries": {"N": "99"}},
-    )
+def abandon_message(world: World, stack: OwnStack, bucket: str) -> None:
+    """Leave the dead letter that is left when a share has refused a refresh for long."""
     sqs = world.client("sqs")
     sqs.send_message(
         QueueUrl=sqs.get_queue_url(QueueName=stack.names.dead_letters)["QueueUrl"],
@@ -39,6 +35,14 @@ def abandon_refresh(world: World, stack: OwnStack, bucket: str) -> None:
     )
 
 
+def abandon_refresh(world: World, stack: OwnStack, bucket: str) -> None:
+    """Leave the item that is left then. A `create` that saw it would send a message of its own."""
+    world.client("dynamodb").put_item(
+        TableName=stack.names.table,
+        Item={"BucketName": {"S": bucket}, "pending": {"S": "x"}, "closed": {"N": "1"}, "tries": {"N": "99"}},
+    )
+
+
 def test_what_failed_is_shown_and_goes_back_to_work(world: World, stack: OwnStack) -> None:
     failing, waiting = world.bucket(), world.bucket()
     shares = {bucket: world.share(bucket) for bucket in (failing, waiting)}
@@ -48,7 +52,7 @@ def test_what_failed_is_shown_and_goes_back_to_work(world: World, stack: OwnStac
     )
     break_aggregator(world, stack)
     world.upload(failing, *KEYS)
-    abandon_refresh(world, stack, waiting)
+    abandon_message(world, stack, waiting)
     eventually(lambda: stack.queued(stack.names.dead_letters) == 3)
 
     with stack.run.start("redrive", "--dry-run", "-v") as looking:
@@ -57,6 +61,7 @@ def test_what_failed_is_shown_and_goes_back_to_work(world: World, stack: OwnStac
     shown = stack.run("redrive", "--dry-run")
     broken = stack.run.set(S3AGG_OUTPUT="table")("status")
     stack.run.must("create")
+    abandon_refresh(world, stack, waiting)
     redriven = stack.run("redrive")
     eventually(lambda: set(world.files(shares[failing])) == set(KEYS))
     eventually(lambda: world.shows(shares[waiting], "file"))

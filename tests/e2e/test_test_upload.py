@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.support import OwnStack, Ran, World, eventually
+from tests.e2e.support import OwnStack, World, eventually
+from tests.support.ran import Ran
 
 pytestmark = pytest.mark.e2e
 

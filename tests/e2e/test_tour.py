@@ -24,6 +24,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {scene.name: text(scene.line, scene.screen).plain for scene in scenes(home)}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("picture", PICTURES, ids=[picture.stem for picture in PICTURES])
 def test_a_picture_shows_what_its_command_prints(seen: dict[str, str], picture: Path) -> None:
     drawn, today = (forms(picture.stem, each) for each in (text_in(picture), seen[picture.stem]))
@@ -31,6 +32,7 @@ def test_a_picture_shows_what_its_command_prints(seen: dict[str, str], picture: 
     assert drawn == today, "python -m tests.tour draws it anew"
 
 
+@pytest.mark.proof
 def test_every_command_has_a_picture(seen: dict[str, str]) -> None:
     assert set(seen) == {picture.stem for picture in PICTURES}
     shown = {words[1] for text in seen.values() if (words := text.splitlines()[0].removeprefix("$ ").split())}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.support import TRACED, OwnStack, World
+from tests.e2e.support import OwnStack, World
+from tests.support.ran import TRACED
 
 pytestmark = pytest.mark.e2e
 

@@ -13,6 +13,7 @@ from moto.core.models import MockAWS
 from s3agg.errors import S3aggError
 from s3agg.local.shares import Refused, Share
 from s3agg.local.storage_gateway import StorageGateway
+from tests.support.aws import Clock
 
 pytestmark = pytest.mark.e2e
 
@@ -20,19 +21,6 @@ GATEWAY = "arn:aws:storagegateway:us-east-1:000000000000:gateway/sgw-12345678"
 OTHER_GATEWAY = "arn:aws:storagegateway:us-east-1:000000000000:gateway/sgw-87654321"
 UNKNOWN_SHARE = "arn:aws:storagegateway:us-east-1:000000000000:share/share-00000000"
 BUCKET = "arn:aws:s3:::photos"
-
-
-class Clock:
-    """Monotonic seconds that pass only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
@@ -52,7 +40,7 @@ def s3(client: Callable[..., Any], running_moto: MockAWS) -> Iterator[Any]:
 
 @pytest.fixture
 def gateway(s3: Any, clock: Clock) -> Iterator[StorageGateway]:
-    with StorageGateway(s3, clock=clock, refresh_seconds=5) as running:
+    with StorageGateway(s3, clock=clock.monotonic, refresh_seconds=5) as running:
         yield running
 
 
@@ -124,7 +112,7 @@ def test_a_refresh_shows_what_the_bucket_holds(
     arn = share_of(storage)
     upload(s3, "b.jpg", "a/b.jpg")
     answer = storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert answer["FileShareARN"] == arn
     assert answer["NotificationId"] == gateway.refreshes(arn)[0].notification_id
@@ -135,7 +123,7 @@ def test_a_refresh_takes_time(gateway: StorageGateway, storage: Any, s3: Any, cl
     arn = share_of(storage)
     upload(s3, "a.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(4.9)
+    clock.sleep(4.9)
 
     assert gateway.inventory(arn) == []
 
@@ -147,7 +135,7 @@ def test_a_refresh_does_not_see_what_comes_after_its_start(
     upload(s3, "before.jpg")
     storage.refresh_cache(FileShareARN=arn)
     upload(s3, "after.jpg")
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["before.jpg"]
 
@@ -158,10 +146,10 @@ def test_a_refresh_forgets_what_was_deleted(
     arn = share_of(storage)
     upload(s3, "a.jpg", "b.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(60)
+    clock.sleep(60)
     s3.delete_object(Bucket="photos", Key="a.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["b.jpg"]
 
@@ -174,7 +162,7 @@ def test_a_refresh_lists_every_page(gateway: StorageGateway, storage: Any, s3: A
     arn = share_of(storage)
     upload(s3, "a", "b", "c", "d", "e")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["a", "b", "c", "d", "e"]
 
@@ -184,10 +172,10 @@ def test_a_refresh_too_soon_is_accepted_and_does_nothing(
 ) -> None:
     arn = share_of(storage)
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(59)
+    clock.sleep(59)
     upload(s3, "a.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == []
     assert [refresh.effective for refresh in gateway.refreshes(arn)] == [True, False]
@@ -198,7 +186,7 @@ def test_the_interval_counts_from_the_last_accepted_refresh(
 ) -> None:
     arn = share_of(storage)
     for seconds in (0, 59, 59, 60):
-        clock.advance(seconds)
+        clock.sleep(seconds)
         storage.refresh_cache(FileShareARN=arn)
 
     assert [refresh.effective for refresh in gateway.refreshes(arn)] == [True, False, False, True]
@@ -213,11 +201,11 @@ def test_each_share_has_an_interval_of_its_own(gateway: StorageGateway, storage:
 
 
 def test_the_interval_can_be_set(s3: Any, client: Callable[..., Any], clock: Clock) -> None:
-    with StorageGateway(s3, interval_seconds=2, clock=clock) as gateway:
+    with StorageGateway(s3, interval_seconds=2, clock=clock.monotonic) as gateway:
         storage = client("storagegateway", gateway.url)
         arn = share_of(storage)
         storage.refresh_cache(FileShareARN=arn)
-        clock.advance(2)
+        clock.sleep(2)
         storage.refresh_cache(FileShareARN=arn)
         storage.close()
 
@@ -235,7 +223,7 @@ def test_a_gateway_refuses_a_third_refresh_at_once(
     assert error["Error"]["Code"] == "InvalidGatewayRequestException"
     assert gateway.refreshes(third) == []
 
-    clock.advance(5)
+    clock.sleep(5)
     storage.refresh_cache(FileShareARN=third)
 
     assert gateway.refreshes(third)[0].effective
@@ -256,7 +244,7 @@ def test_a_share_of_a_prefix_shows_the_keys_below_it(
     arn = share_of(storage, f"{BUCKET}/2024/")
     upload(s3, "2024/", "2024/a.jpg", "2024/b/c.jpg", "2023/a.jpg", "d.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["a.jpg", "b/c.jpg"]
 
@@ -269,7 +257,9 @@ def test_a_share_of_an_access_point_shows_the_bucket_behind_it(
     point: str, s3: Any, client: Callable[..., Any], clock: Clock
 ) -> None:
     upload(s3, "2024/a.jpg", "b.jpg")
-    with StorageGateway(s3, access_points={point: "photos"}, refresh_seconds=0, clock=clock) as gateway:
+    with StorageGateway(
+        s3, access_points={point: "photos"}, refresh_seconds=0, clock=clock.monotonic
+    ) as gateway:
         storage = client("storagegateway", gateway.url)
         whole, below = share_of(storage, point), share_of(storage, f"{point}/2024/")
         storage.refresh_cache(FileShareARN=whole)
@@ -288,7 +278,7 @@ def test_an_access_point_that_is_made_later_can_be_told_of(
     arn = share_of(storage, point)
     gateway.lead(point, "photos")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["a.jpg"]
 
@@ -299,10 +289,10 @@ def test_a_refresh_of_a_folder_leaves_the_rest_as_it_was(
     arn = share_of(storage)
     upload(s3, "a/1", "b/1")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(60)
+    clock.sleep(60)
     upload(s3, "a/2", "a/deep/2", "b/2")
     storage.refresh_cache(FileShareARN=arn, FolderList=["/a"])
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["a/1", "a/2", "a/deep/2", "b/1"]
 
@@ -313,7 +303,7 @@ def test_a_refresh_that_is_not_recursive_stays_in_its_folder(
     arn = share_of(storage)
     upload(s3, "a", "b/1", "b/deep/1")
     storage.refresh_cache(FileShareARN=arn, FolderList=["/", "/b"], Recursive=False)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["a", "b/1"]
 
@@ -330,11 +320,11 @@ def test_a_share_whose_bucket_is_gone_shows_what_it_did(
     arn = share_of(storage)
     upload(s3, "a.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(60)
+    clock.sleep(60)
     s3.delete_object(Bucket="photos", Key="a.jpg")
     s3.delete_bucket(Bucket="photos")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(arn) == ["a.jpg"]
 
@@ -469,7 +459,7 @@ def test_a_share_deleted_while_it_refreshes_is_gone(
     arn, other = share_of(storage, token="token-1"), share_of(storage, token="token-2")
     storage.refresh_cache(FileShareARN=arn)
     storage.delete_file_share(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert gateway.inventory(other) == []
     with pytest.raises(Refused, match="not found"):
@@ -499,7 +489,7 @@ def test_people_see_the_files_of_a_share(
     arn = share_of(storage)
     upload(s3, "b.jpg", "a.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
 
     assert request_to(gateway.port, f"/shares/{arn.partition('/')[2]}") == (200, "a.jpg\nb.jpg\n")
 
@@ -510,7 +500,7 @@ def test_a_key_cannot_pass_for_two(
     arn = share_of(storage)
     upload(s3, "ü one\ntwo\x1b[31m.jpg")
     storage.refresh_cache(FileShareARN=arn)
-    clock.advance(5)
+    clock.sleep(5)
     _, text = request_to(gateway.port, f"/shares/{arn.partition('/')[2]}")
 
     assert text == "ü one\\ntwo\\x1b[31m.jpg\n"

@@ -9,8 +9,26 @@ from s3agg import deployment, engine, preflight
 from s3agg.deployment import Request
 from s3agg.settings import Names
 from tests.support.aws import World
+from tests.support.snapshots import Snapshot
 
 NAMES = Names()
+
+
+_made: dict[object, Snapshot] = {}
+
+
+def make(world: World, *buckets: str, **options: Any) -> None:
+    """Make the buckets and the stack in an empty account; once in this process, later it is put back."""
+    key = buckets, tuple(options.items())
+    if key in _made:
+        _made[key].put_back()
+    else:
+        for bucket in buckets:
+            world.bucket(bucket)
+        create(world, *buckets, **options)
+        _made[key] = Snapshot.take()
+    world.aws.forget()
+    world.wire.calls.clear()
 
 
 def create(

@@ -6,8 +6,6 @@ that knows nothing of the run before.
 
 from __future__ import annotations
 
-import copy
-import copyreg
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -20,14 +18,8 @@ import botocore.session
 from botocore import exceptions
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from moto.awslambda_simple.models import lambda_simple_backends
-from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.models import MockAWS
 from moto.dynamodb.models import dynamodb_backends
-from moto.iam.models import iam_backends
-from moto.logs.models import logs_backends
-from moto.s3.models import s3_backends
-from moto.sqs.models import sqs_backends
 
 from s3agg.aws import Aws
 from s3agg.resources.resource import unpaired
@@ -150,7 +142,7 @@ class Terminal:
 
 
 class Account:
-    """moto's account, which can be put back to what it was."""
+    """moto's account, which is empty at first, and a terminal in front of it."""
 
     def __init__(self, mock: MockAWS) -> None:
         empty(mock)
@@ -160,19 +152,6 @@ class Account:
     @property
     def interruption(self) -> Interruption:
         return self.terminal.interruption
-
-    def save(self) -> list[Any]:
-        """All that there is, for `restore`."""
-        return _copies([vars(backend) for backend in _backends()])
-
-    def restore(self, saved: list[Any]) -> None:
-        for backend, contents in zip(_backends(), _copies(saved), strict=True):
-            vars(backend).clear()
-            vars(backend).update(contents)
-        # Whose a bucket's name is, moto keeps elsewhere.
-        owner = s3_backends[ACCOUNT]["aws"]
-        s3_backends.bucket_accounts.clear()
-        s3_backends.bucket_accounts.update(dict.fromkeys(owner.buckets, (owner.partition, ACCOUNT)))
 
 
 def _forget_tags(request: AWSPreparedRequest, **_: Any) -> None:
@@ -186,30 +165,6 @@ def _body(request: AWSPreparedRequest) -> Any:
     body: Any = request.body
     return json.loads(body)
 
-
-def _backends() -> list[Any]:
-    """What moto keeps of each service that a stack has something of."""
-    regional = (
-        cloudwatch_backends,
-        dynamodb_backends,
-        lambda_simple_backends,
-        logs_backends,
-        sqs_backends,
-    )
-    everywhere = (iam_backends, s3_backends)
-    return [
-        *(backends[ACCOUNT][REGION] for backends in regional),
-        *(backends[ACCOUNT]["aws"] for backends in everywhere),
-    ]
-
-
-def _copies(saved: list[Any]) -> list[Any]:
-    # All in one go, as they refer to each other's contents; what refers to a backend keeps to that one.
-    return copy.deepcopy(saved, {id(backend): backend for backend in _backends()})
-
-
-# A queue of moto's has a lock.
-copyreg.pickle(type(threading.RLock()), lambda _: (threading.RLock, ()))
 
 OF_THE_MOMENT = {
     "AlarmConfigurationUpdatedTimestamp",

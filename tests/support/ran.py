@@ -1,0 +1,37 @@
+"""What one command did, as its user sees it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command's exit code, and what it wrote where."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def told(self) -> str:
+        return self.stdout + self.stderr
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What `create` or `delete` did, by `kind name`."""
+        return {f"{each['kind']} {each['name']}": each["action"] for each in self.json["changes"]}
+
+    @property
+    def calls(self) -> list[str]:
+        """The AWS operations that -v showed."""
+        return [found[2] for line in self.stderr.splitlines() if (found := TRACED.match(line))]
