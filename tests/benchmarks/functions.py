@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from s3agg import assets
 from s3agg.local.session import KEY
 from tests.benchmarks import refreshes
 from tests.benchmarks.figures import Figure
@@ -88,8 +89,8 @@ def a_place(world: World) -> Iterator[dict[str, str]]:
 def a_folder_of_handlers() -> Iterator[Path]:
     """As Lambda unpacks them: the source alone, which each cold start compiles."""
     with tempfile.TemporaryDirectory() as folder:
-        for handler in HANDLERS.glob("s3_*.py"):
-            shutil.copy(handler, folder)
+        for module in HANDLERS.glob("[!_]*.py"):
+            shutil.copy(module, folder)
         yield Path(folder)
 
 
@@ -199,7 +200,8 @@ def packages(environment: Mapping[str, str], folder: Path) -> Figure:
     def modules(code: str) -> set[str]:
         return set(python(["-c", LISTED.format(code)], folder, environment).split())
 
-    own = modules(f"{AGGREGATOR}; instance.sqs()") - modules(f"{BOTO3}; boto3.client('sqs')") - {OURS.stem}
+    own = modules(f"{AGGREGATOR}; instance.sqs()") - modules(f"{BOTO3}; boto3.client('sqs')")
+    own -= {OURS.stem, *assets.SHARED}
     packages = {name.split(".")[0] for name in own} - sys.stdlib_module_names - {"boto3", "botocore"}
     return Figure(
         "packages that it imports and boto3 does not",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from dataclasses import replace
@@ -16,10 +15,11 @@ from s3agg.local.storage_gateway import StorageGateway
 from tests.benchmarks.figures import Figure
 from tests.e2e.support import World
 from tests.support import blog
+from tests.support.handlers import load
 
 FUNCTION_ARN = f"arn:aws:lambda:{OF_SHARES}:{ACCOUNT}:function:{blog.REFRESHER}"
 PER_GATEWAY = 10  # AWS's limit
-HANDLER: Any = importlib.import_module("s3agg.handlers.s3_sgw_refresh")
+HANDLER = load("s3_sgw_refresh")
 
 
 class Recorder:
@@ -92,12 +92,14 @@ def around_a_refresh(world: World, region: str) -> Figure:
     refresher = HANDLER.Refresher(
         table=blog.TABLE,
         queue_url="",
+        window_s=30,
         interval_s=60,
         function_arn=FUNCTION_ARN,
         dynamodb=recorder.client("dynamodb", emulator, region),
         sqs=recorder.client("sqs", emulator, region),
         shares=HANDLER.Shares(gateway, gateway, s3control=_needless),
-        clock=SimpleNamespace(time=time.time, sleep=lambda _: None),  # nobody else has events
+        # Nobody else has events.
+        clock=SimpleNamespace(time=time.time, monotonic=time.monotonic, sleep=lambda _: None),
     )
     kept = refresher.handle_record(_message(bucket, due), lambda: 30_000)
     assert not kept
