@@ -172,7 +172,7 @@ def _may_ask_again(first: Write, second: Write) -> bool:
     told = first.after or first.before
     if "opened_by" not in told or second.opener == told["opened_by"]["S"]:
         # It opens, moves what it opened once, or was tried again.
-        return not (_moves(first) and _moves(second))
+        return not (_moves(first) and first.after and _moves(second))
     due = int(told["timestamp"]["N"])
     near_its_end = max(due - START_MS - CLOSING_MS - SKEW_MS, first.sent + TRUSTED_MS)
     return second.sent >= min(near_its_end, first.sent + LONGEST_TRUST_MS)
