@@ -179,3 +179,10 @@ def test_a_message_is_a_dead_letter_long_before_the_queue_forgets_it(interval_s:
 
     assert stack.queue.max_receives == receives
     assert stack.queue.max_receives * interval_s <= stack.queue.retention / 2
+
+
+def test_the_alarm_for_the_oldest_message_does_not_ring_for_one_that_may_wait() -> None:
+    stack = make(window=300, min_interval=7200, alarm_topic=PLACE.arn("sns", "ops"))
+    (oldest,) = [each for each in stack.alarms if each.metric == "ApproximateAgeOfOldestMessage"]
+
+    assert oldest.threshold == 300 + 7200 + 3600
