@@ -12,7 +12,7 @@ from s3agg import activity
 from s3agg.activity import BucketActivity, LogLine, QueueDepth, Window
 from s3agg.resources.dynamodb import Table
 from s3agg.resources.sqs import Queue
-from s3agg.settings import STACK_TAG
+from s3agg.settings import STACK_TAG, Settings
 from tests.support import aws as support
 from tests.support.aws import PLACE, World
 
@@ -169,3 +169,19 @@ def test_other_levels_show_the_lines(level: str) -> None:
 
 def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
     assert list(activity.log_lines(world.aws, GROUP, 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("due_s", "delay_s"), [(None, 30), (-5, 0), (20, 20), (61.2, 62), (42_600, 62)], ids=str
+)
+def test_a_wake_up_message_comes_when_its_window_is_due_or_sooner_if_that_is_too_far_ahead(
+    due_s: float | None, delay_s: int
+) -> None:
+    """A window too far ahead was opened with other settings: the refresh function brings it forward."""
+    now = 1_750_000_000_000
+    due = None if due_s is None else now + round(due_s * 1000)
+
+    delay, numbers = activity.wake_up(due, now, Settings(window=30, min_interval=60))
+
+    assert delay == delay_s
+    assert numbers == {"timestamp": now} | ({} if due is None else {"due": due})
