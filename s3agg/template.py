@@ -41,7 +41,7 @@ PLACE = Place("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
 BUCKET = "${Bucket}"
 # Which parameter stands where in the properties of the resources.
 VARIABLES = {"REFRESH_DELAY_SECONDS": "Window", "LOG_LEVEL": "LogLevel"}  # the functions' environment
-TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # what was asked for, on the table
+TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # options kept as tags of the table
 THRESHOLDS = {"ApproximateAgeOfOldestMessage": "OldestMessageThreshold"}  # of alarms, by their metrics
 UPLOADING = (Refusal("ConditionalRequestConflict"),)  # somebody else uploads the same right now
 DIRECT_BYTES = 51_200  # a longer template goes to CloudFormation by way of a bucket
@@ -91,7 +91,7 @@ def make(
     settings = Settings.declared(options, {}).keeping_billing()
     settings.check_interval()
     check_runtime(settings.runtime, _runtimes())
-    # The table keeps the parameters as what was asked for, whether they were or not.
+    # The table keeps the parameters as tags, whether they were passed or not.
     kept = replace(settings, asked=settings.asked | {"window", "log_level"})
     stack = stacks.make(PLACE, names, kept, {BUCKET: KeyFilter()})
     attach = f"s3agg create --adopt{Names(names.stack).option} --bucket "
