@@ -21,6 +21,7 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from moto import mock_aws
 from moto.core import responses
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import MockAWS
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
@@ -33,6 +34,21 @@ if TYPE_CHECKING:
 # moto looks its own methods up anew for each call, which is a tenth of what a call takes.
 LOOK_UP = "method_names_from_class"
 vars(responses)[LOOK_UP] = functools.cache(vars(responses)[LOOK_UP])
+
+
+def _one_at_a_time(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """Let moto answer one call after the other: its queues lose changes that are made side by side."""
+    lock = threading.RLock()
+
+    @functools.wraps(answer)
+    def answered(*args: Any) -> Any:
+        with lock:
+            return answer(*args)
+
+    return answered
+
+
+BotocoreStubber.process_request = _one_at_a_time(BotocoreStubber.process_request)  # type: ignore[method-assign]
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
