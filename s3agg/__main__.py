@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 from typing import NoReturn
 
-from s3agg.cli import main
-from s3agg.options import AS_USUAL, Behind
+from s3agg.cli.main import main
+from s3agg.cli.options import AS_USUAL, Behind
 
 # What a command makes, mostly botocore's models of the services, stays to its end: looking through that for
 # garbage, again and again and once more at the exit, takes as long as dozens of calls, and finds nothing.

@@ -14,9 +14,9 @@ from typing import Literal
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws import Aws
+from s3agg.aws.refusals import doing
+from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError, together
-from s3agg.refusals import doing
 from s3agg.resources.resource import Difference, Found, Resource
 
 Action = Literal["create", "update", "keep", "delete", "foreign"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from s3agg import assets
-from s3agg import stack as stacks
 from s3agg.errors import S3aggError
 from s3agg.settings import Names, Settings
+from s3agg.stack import declared
 from tests.support.aws import PLACE
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +81,7 @@ def test_both_modules_of_a_zip_can_be_imported_from_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("handler", ["s3_aggregator", "s3_sgw_refresh"])
 def test_each_functions_zip_has_its_handler_and_what_all_share(handler: str) -> None:
-    stack = stacks.make(PLACE, Names(), Settings(), {})
+    stack = declared.make(PLACE, Names(), Settings(), {})
     (function,) = [each for each in (stack.aggregator, stack.refresher) if each.modules[0] == handler]
 
     assert function.handler == f"{handler}.lambda_handler"
@@ -128,3 +129,14 @@ def test_a_value_may_be_a_variable_of_somebody_elses() -> None:
 
 def test_a_value_that_no_placeholder_uses_is_fine() -> None:
     assert assets.render("any", '{"Resource": "$table"}', VALUES) == {"Resource": "Table"}
+
+
+def test_nothing_else_reads_what_aws_gets() -> None:
+    package = ROOT / "s3agg"
+    readers = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"s3agg\.(handlers|policies)", path.read_text(encoding="utf-8"))
+    }
+
+    assert readers == {"assets.py"}

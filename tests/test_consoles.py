@@ -18,9 +18,9 @@ from types import MappingProxyType
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg.aws import Aws
-from s3agg.cli import main
-from s3agg.options import Behind
+from s3agg.aws.session import Aws
+from s3agg.cli.main import main
+from s3agg.cli.options import Behind
 from s3agg.settings import Names
 from tests.support.aws import REGION, Clock, Session, Wire, empty, make_bucket, watch
 from tests.support.environment import environment

@@ -16,13 +16,16 @@ import pytest
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core.models import MockAWS
 
-from s3agg import assets, deployment, engine, preflight, status
-from s3agg.aws import Aws
-from s3agg.deployment import Request
-from s3agg.resources.lambda_ import STAND_IN
+from s3agg import assets, engine
+from s3agg.aws.session import Aws
+from s3agg.commands import preflight, status
+from s3agg.commands.create import bring
+from s3agg.resources.permission import STAND_IN
 from s3agg.resources.resource import Resource
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, statement_id
-from s3agg.stack import Stack
+from s3agg.stack import deployed
+from s3agg.stack.declared import Stack
+from s3agg.stack.deployed import Request
 from tests.support.aws import ACCOUNT, PLACE, REGION, World, empty, make_world
 
 NAMES = Names()
@@ -417,12 +420,10 @@ def world(running_moto: MockAWS) -> Iterator[World]:
 
 def create(world: World, request: Request) -> list[engine.Change]:
     """What `create` does, and `create --dry-run` shows."""
-    deployed = preflight.check(world.aws, NAMES, request).passed()
-    plan = deployed.plan()
+    deployment = preflight.check(world.aws, NAMES, request).passed()
+    plan = deployment.plan()
     done = [
-        event.change
-        for event in deployment.bring(world.aws, deployed, plan)
-        if isinstance(event, engine.Finished)
+        event.change for event in bring(world.aws, deployment, plan) if isinstance(event, engine.Finished)
     ]
     assert {each.resource.key for each in done} == {each.resource.key for each in plan.to_do}
     return done
@@ -440,7 +441,7 @@ def differing(row: Row, differences: Any) -> bool:
 
 
 def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
-    rows = table_of(deployment.read(world.aws, NAMES).stack)
+    rows = table_of(deployed.read(world.aws, NAMES).stack)
 
     missing = []
     for each in rows:
@@ -456,7 +457,7 @@ def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
 def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
     world: World, record_property: Callable[[str, object], None]
 ) -> None:
-    rows = table_of(deployment.read(world.aws, NAMES).stack)
+    rows = table_of(deployed.read(world.aws, NAMES).stack)
     wrong: list[object] = []
     for changed in rounds(rows):
         for row in changed:
@@ -477,7 +478,7 @@ def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
                 if not mended or odd[key].state != state(row) or (state(row) == "drifted") != bool(told[1]):
                     wrong.append((key, row.name, told, done[key].differences))
 
-    left = [each.resource.key for each in deployment.read(world.aws, NAMES).plan().to_do]
+    left = [each.resource.key for each in deployed.read(world.aws, NAMES).plan().to_do]
     properties = {(row.resource.key, row.what) for each in rows for row in each}
     record_property("tells", f"drift of {len(properties)} properties, {sum(map(len, rows))} changes by hand")
     assert wrong == []

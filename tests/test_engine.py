@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3agg import engine
-from s3agg.aws import Aws
+from s3agg.aws.refusals import Refusal
+from s3agg.aws.session import Aws
 from s3agg.engine import Change, Failed, Finished, Plan, Started
 from s3agg.errors import S3aggError
-from s3agg.refusals import Refusal
 from s3agg.resources.resource import Difference, Found, Resource
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, Clock, Session

@@ -21,12 +21,12 @@ from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import MockAWS
 
 from s3agg import assets
-from s3agg import stack as stacks
-from s3agg.aws import Aws
-from s3agg.cli import main
-from s3agg.options import Behind
-from s3agg.resources.s3 import KeyFilter
+from s3agg.aws.session import Aws
+from s3agg.cli.main import main
+from s3agg.cli.options import Behind
+from s3agg.resources.notification import KeyFilter
 from s3agg.settings import Names, Settings
+from s3agg.stack import declared
 from tests.support.aws import (
     ACCOUNT,
     PLACE,
@@ -111,7 +111,7 @@ class Row:
     sees: tuple[str, ...]
     code: int = 0
     waits_s: tuple[float, float] = AT_ONCE
-    deployed: bool = False  # whether there is a stack to begin with
+    deployment: bool = False  # whether there is a stack to begin with
     before: Callable[[Aws], object] = lambda _: None  # what somebody did just before
     mend: Callable[[Aws], object] = lambda _: None  # what the user does before it is run again
     passes: bool = True  # whether the same command can come to a good end at all
@@ -261,7 +261,7 @@ def policy_with(buckets: int) -> dict[str, str]:
     """The answer to GetPolicy of a function whom so many buckets of somebody's may call."""
     settings = Settings()
     buckets_ = {f"somebodys-bucket-{number:02}": KeyFilter() for number in range(buckets)}
-    made = stacks.make(PLACE, NAMES, settings, buckets_)
+    made = declared.make(PLACE, NAMES, settings, buckets_)
     statements = [{**each.permission.statement, "Sid": f"OF_{each.bucket}"} for each in made.notifications]
     return {"Policy": json.dumps({"Version": "2012-10-17", "Id": "default", "Statement": statements})}
 
@@ -288,7 +288,7 @@ def drift(
     fact: int, how: str, refused: Refused, drifted: Callable[[Aws], object], *sees: str, **more: Any
 ) -> Row:
     """An update that meets something."""
-    return Row(fact, how, refused, "create", sees, deployed=True, before=drifted, **more)
+    return Row(fact, how, refused, "create", sees, deployment=True, before=drifted, **more)
 
 
 # Its first numbers are so small that botocore, which waits by them in real time, hardly does.
@@ -431,7 +431,7 @@ ROWS = [
         replace(unreached(THEIR_QUEUE), when=lambda _, call: not call.params["SkipDestinationValidation"]),
         DELETE,
         ("Done: 16 removed",),
-        deployed=True,
+        deployment=True,
     ),
     # 5: rules that overlap
     Row(
@@ -496,7 +496,7 @@ ROWS = [
         Refused(PUT_ALL, "OperationAborted", ABORTED, SOON, 409),
         DELETE,
         ("waiting for the rule of bucket uploads to go (1 s)",),
-        deployed=True,
+        deployment=True,
         waits_s=A_WHILE,
     ),
     # 7: a small account
@@ -580,7 +580,7 @@ ROWS = [
         Refused("dynamodb:DeleteTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}", SOON),
         DELETE,
         ("waiting for table S3EventAggregator to be free to go (1 s)", "Done: 16 removed"),
-        deployed=True,
+        deployment=True,
         waits_s=A_WHILE,
     ),
     Row(
@@ -591,7 +591,7 @@ ROWS = [
         ("While deleting table S3EventAggregator: AWS said to DeleteTable:", AGAIN),
         1,
         LONG,
-        deployed=True,
+        deployment=True,
     ),
     # 11: an update of the function is in progress
     *(
@@ -651,7 +651,7 @@ ROWS = [
         Refused("lambda:DeleteFunction", "ResourceConflictException", UPDATING, SOON, 409, NAMES.aggregator),
         DELETE,
         ("waiting for function S3EventAggregator to be free to go (1 s)",),
-        deployed=True,
+        deployment=True,
         waits_s=A_WHILE,
     ),
     Row(
@@ -693,7 +693,7 @@ ROWS = [
         ),
         DELETE,
         ("waiting for the trigger to be free to go (1 s)",),
-        deployed=True,
+        deployment=True,
         waits_s=A_WHILE,
     ),
     Row(
@@ -714,7 +714,7 @@ ROWS = [
         ),
         1,
         LONG,
-        deployed=True,
+        deployment=True,
     ),
     # 13: what is still attached
     *(
@@ -724,7 +724,7 @@ ROWS = [
             Refused(operation, "DeleteConflict", message, SOON, 409, of),
             DELETE,
             (f"waiting for {what} (1 s)",),
-            deployed=True,
+            deployment=True,
             waits_s=A_WHILE,
         )
         for words, operation, of, message, what in (
@@ -761,7 +761,7 @@ ROWS = [
         ),
         1,
         A_MINUTE,
-        deployed=True,
+        deployment=True,
     ),
     Row(
         13,
@@ -776,7 +776,7 @@ ROWS = [
         DELETE,
         ("While deleting role S3EventAggregatorLambdaRole:", "instance profile", "Take it off what it is"),
         1,
-        deployed=True,
+        deployment=True,
     ),
     # 14: statement ids hold no dots
     Row(
@@ -875,7 +875,7 @@ ROWS = [
             command,
             (f"AWS said to {operation.partition(':')[2]}: {message.rstrip('.')} ({code}).", AGAIN),
             1,
-            deployed=command != CREATE,
+            deployment=command != CREATE,
         )
         for operation, code, message, status, command in (
             ("iam:CreateRole", "Throttling", "Rate exceeded", 400, CREATE),
@@ -935,7 +935,7 @@ ROWS = [
         STATUS,
         ("While looking at notification uploads:", "(PermanentRedirect).", "another region"),
         1,
-        deployed=True,
+        deployment=True,
     ),
     # 18: a bucket that is gone
     Row(
@@ -944,7 +944,7 @@ ROWS = [
         None,
         DELETE,
         ("Done: 15 removed",),
-        deployed=True,
+        deployment=True,
         before=by_hand("s3:DeleteBucket", Bucket=BUCKET),
     ),
     Row(
@@ -953,7 +953,7 @@ ROWS = [
         Refused(PUT_ALL, "NoSuchBucket", "The specified bucket does not exist", status=404),
         DELETE,
         ("Done: 16 removed",),
-        deployed=True,
+        deployment=True,
     ),
     Row(
         18,
@@ -1166,7 +1166,7 @@ def shop(account: Account, wired: Wired, capsys: pytest.CaptureFixture[str]) -> 
 def test_what_aws_refuses_is_waited_out_or_told_and_the_next_run_ends_well(
     row: Row, shop: Shop, nothing: Snapshot, stack: Snapshot
 ) -> None:
-    (stack if row.deployed else nothing).put_back()
+    (stack if row.deployment else nothing).put_back()
     row.before(shop.somebody)
     for refused in row.injected:
         shop.arrange(refused)
@@ -1237,7 +1237,7 @@ def test_nothing_of_ours_sends_to_the_queue_that_the_refresh_function_reads_but_
     wire = shop.wired.wire
     for command in (CREATE, "create --window 60", STATUS, "redrive", DELETE):
         assert shop.run(command).code == 0
-    stack = stacks.make(PLACE, NAMES, Settings(), {})
+    stack = declared.make(PLACE, NAMES, Settings(), {})
 
     def may_send(function: Any) -> bool:
         documents = [policy.document for policy in function.role.policies]
@@ -1249,6 +1249,6 @@ def test_nothing_of_ours_sends_to_the_queue_that_the_refresh_function_reads_but_
 
 def test_the_refresh_function_waits_for_its_queue_however_many_work_side_by_side() -> None:
     """FACTS 19."""
-    stack = stacks.make(PLACE, NAMES, Settings(), {})
+    stack = declared.make(PLACE, NAMES, Settings(), {})
 
     assert stack.queue in stack.refresher.needs

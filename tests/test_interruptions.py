@@ -17,11 +17,14 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import assets, deployment, engine, preflight
-from s3agg.aws import Aws
-from s3agg.deployment import Request
+from s3agg import assets, engine
+from s3agg.aws.session import Aws
+from s3agg.commands import preflight
+from s3agg.commands.create import bring
+from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.settings import Names, statement_id
+from s3agg.stack.deployed import Request
 from tests.support import blog
 from tests.support.aws import PLACE, make_bucket
 from tests.support.interruption import ASKED_AGAIN, KINDS, Account, Died, Terminal, Turns, inventory
@@ -41,17 +44,17 @@ OPTIONS = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
 def create(aws: Aws, *, adopt: bool = False, **options: Any) -> None:
     request = Request((BUCKET,), options={**OPTIONS, **options}, adopt=adopt)
     checked = preflight.check(aws, NAMES, request)
-    list(deployment.bring(aws, checked.passed(), checked.plan))
+    list(bring(aws, checked.passed(), checked.plan))
 
 
 def delete(aws: Aws, *, adopt: bool = False) -> None:
-    _, plan = deployment.for_delete(aws, NAMES, adopt=adopt)
+    _, plan = for_delete(aws, NAMES, adopt=adopt)
     list(engine.apply(aws, plan, keep_going=True))
 
 
 def detach(aws: Aws) -> None:
-    deployed, plan = deployment.for_detach(aws, NAMES, [BUCKET])
-    list(deployment.detach(aws, deployed, [BUCKET], plan))
+    deployment, plan = for_detach(aws, NAMES, [BUCKET])
+    list(detach_buckets(aws, deployment, [BUCKET], plan))
 
 
 Command = Callable[[Aws], None]

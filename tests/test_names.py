@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from s3agg import deployment, status
+from s3agg.commands import status
 from s3agg.errors import S3aggError
-from s3agg.resources.s3 import KeyFilter
+from s3agg.resources.notification import KeyFilter
 from s3agg.settings import Names, statement_id
+from s3agg.stack import deployed
 from tests.support import aws as support
 from tests.support.aws import World, make_world, moto
 from tests.support.deploying import create, delete, detach
@@ -80,7 +81,7 @@ def test_two_stacks_share_a_bucket_where_prefixes_keep_their_keys_apart(world: W
 
     create(world, "shared", names=one, prefix="in/")
     create(world, "shared", names=other, prefix="out/")
-    both = {names: deployment.read(world.aws, names).stack.notifications for names in (one, other)}
+    both = {names: deployed.read(world.aws, names).stack.notifications for names in (one, other)}
     delete(world, names=one)
 
     assert [each.keys for each in both[one]] == [KeyFilter("in/", "")]
@@ -128,7 +129,7 @@ def test_a_stack_lives_in_another_partition_and_names_no_other(region: str, part
         delete(world)
 
         assert listed == ["my.photos"]
-        assert not deployment.read(world.aws, NAMES).exists
+        assert not deployed.read(world.aws, NAMES).exists
     arns = [text for call in world.wire.calls for text in texts(dict(call.params)) if "arn:" in text]
     assert any(f"arn:{partition}:" in text for text in arns)
     assert [text for text in arns if "arn:aws:" in text] == []

@@ -21,8 +21,8 @@ sys.modules.update(dict.fromkeys(("fcntl", "grp", "pty", "pwd", "resource", "ter
 """
 ON_WINDOWS = """
 import sys
-import s3agg.render.screen, s3agg.demo
-from s3agg.cli import main
+import s3agg.render.screen, s3agg.commands.demo
+from s3agg.cli.main import main
 sys.platform = "win32"
 main(sys.argv[1:])
 """

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from policy_sentry.querying.actions import get_action_data
 
-from s3agg import assets, operator_policy
-from s3agg import stack as stacks
-from s3agg.resources.iam import Policy
-from s3agg.resources.s3 import KeyFilter
+from s3agg import assets
+from s3agg.commands import policy as operator_policy
+from s3agg.resources.notification import KeyFilter
+from s3agg.resources.policy import Policy
 from s3agg.settings import Names, Settings
+from s3agg.stack import declared
 from tests.support.aws import PLACE
 from tests.support.iam import listed
 
@@ -25,9 +26,9 @@ BOUNDARY = PLACE.iam("policy/Boundary")
 Document = dict[str, Any]
 
 
-def stack(boundary: str | None = None) -> stacks.Stack:
+def stack(boundary: str | None = None) -> declared.Stack:
     settings = Settings(permissions_boundary=boundary)
-    return stacks.make(PLACE, Names(), settings, {"uploads": KeyFilter(), "photos.example": KeyFilter()})
+    return declared.make(PLACE, Names(), settings, {"uploads": KeyFilter(), "photos.example": KeyFilter()})
 
 
 POLICIES: Mapping[str, Document] = {

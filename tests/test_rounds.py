@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from moto.core.models import MockAWS
 
-from s3agg import status
-from s3agg.aws import Aws
+from s3agg.aws.session import Aws
+from s3agg.commands import status
 from s3agg.settings import Names
 from tests.support import deploying
 from tests.support.aws import REGION, Clock, Session, Wire, World, empty, make_bucket

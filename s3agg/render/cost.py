@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.bill import Bill, number
+from s3agg.prices.bill import Bill, number
 from s3agg.render.words import new_table, plain
 
 LEAST_USD = 0.005  # less than that would show as nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from s3agg import demo
+from s3agg.commands import demo
 from s3agg.render.words import new_table
 
 

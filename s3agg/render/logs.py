@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from s3agg.logs import Entry
+from s3agg.commands.logs import Entry
 from s3agg.render.words import plain
 
 LEVELS = {"DEBUG": "dim", "WARNING": "yellow", "WARN": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}

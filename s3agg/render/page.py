@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console, RenderableType
 
-from s3agg.bill import Bill
+from s3agg.prices.bill import Bill
 from s3agg.render.cost import cost_view
 from s3agg.render.document import to_json
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from s3agg.deployment import Deployment
 from s3agg.engine import Change, Plan
 from s3agg.render.words import STYLES, difference_lines, new_table, place_of, plain
+from s3agg.stack.deployed import Deployment
 
 BEFORE = {"create": "create", "update": "update", "delete": "remove", "keep": "keep", "foreign": "foreign"}
 AFTER = {"create": "created", "update": "updated", "delete": "removed"}

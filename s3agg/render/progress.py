@@ -9,9 +9,11 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 
-from s3agg import demo, engine, probe, redrive
+from s3agg import engine
+from s3agg.commands import demo, redrive
+from s3agg.commands import test_upload as probe
 from s3agg.render.plan import AFTER
-from s3agg.render.probe import objects_table, refreshed
+from s3agg.render.test_upload import objects_table, refreshed
 from s3agg.render.words import counted, plain
 
 COUNTDOWN_WIDTH = 40

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from s3agg import redrive
+from s3agg.commands import redrive
 from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain
 
 

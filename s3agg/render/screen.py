@@ -14,9 +14,10 @@ from rich.live import Live
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from s3agg import demo, logs, probe, redrive
-from s3agg.aws import Call
-from s3agg.deployment import Deployment
+from s3agg.aws.trace import Call
+from s3agg.commands import demo, logs, redrive
+from s3agg.commands import test_upload as probe
+from s3agg.commands.status import Status
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
 from s3agg.render.demo import demo_view
@@ -24,12 +25,12 @@ from s3agg.render.document import to_json
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_table
-from s3agg.render.probe import probe_view
 from s3agg.render.progress import Progress
 from s3agg.render.redrive import redrive_view
 from s3agg.render.status import status_view
+from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
-from s3agg.status import Status
+from s3agg.stack.deployed import Deployment
 
 T = TypeVar("T")
 

@@ -9,9 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.activity import BucketActivity, hides_lines
-from s3agg.counts import Counted
+from s3agg.commands.status import Status
 from s3agg.errors import several
+from s3agg.live.counts import Counted
+from s3agg.live.items import BucketActivity
+from s3agg.live.log_lines import hides_lines
 from s3agg.render.chart import Chart
 from s3agg.render.words import (
     STYLES,
@@ -26,10 +28,9 @@ from s3agg.render.words import (
     share_names,
     short,
 )
+from s3agg.resources.notification import Notification
 from s3agg.resources.resource import ABSENT, Difference
-from s3agg.resources.s3 import Notification
 from s3agg.settings import Names
-from s3agg.status import Status
 
 PRESENT = "yes"  # of what is there or not, and no more
 

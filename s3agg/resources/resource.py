@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from s3agg.aws import Aws, Place
-from s3agg.refusals import Refusal
+from s3agg.aws.place import Place
+from s3agg.aws.refusals import Refusal
+from s3agg.aws.session import Aws
 from s3agg.settings import REGION_TAG, STACK_TAG
 
 ABSENT = "(none)"

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from s3agg import stack as stacks
-from s3agg.aws import Place
+from s3agg.aws.place import Place
 from s3agg.local import ACCOUNT, REGION
-from s3agg.resources.s3 import KeyFilter
+from s3agg.resources.notification import KeyFilter
 from s3agg.settings import Settings
-from s3agg.stack import Stack
+from s3agg.stack import declared
+from s3agg.stack.declared import Stack
 from tests.benchmarks.timing import timed
 from tests.e2e.support import OwnStack
 
@@ -24,7 +24,7 @@ PATIENCE_S = 300
 def run(stack: OwnStack, bucket: str, folder: Path, *, pause_s: float) -> float:
     """Make a stack of that name by the script; the seconds that took."""
     place = Place("aws", REGION, ACCOUNT)
-    _write_documents(folder, stacks.make(place, stack.names, Settings(), {bucket: KeyFilter()}))
+    _write_documents(folder, declared.make(place, stack.names, Settings(), {bucket: KeyFilter()}))
     environment = {
         **stack.run.environment,
         "STACK": stack.names.stack,

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import botocore.session
 
 from s3agg.__main__ import run
-from s3agg.options import Behind
+from s3agg.cli.options import Behind
 
 TREE = str(Path(__file__).parents[2])
 

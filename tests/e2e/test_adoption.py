@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from s3agg.aws import Aws
+from s3agg.aws.session import Aws
 from s3agg.settings import Names
 from tests.e2e import support
 from tests.e2e.support import OwnStack, World, eventually

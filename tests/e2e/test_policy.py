@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
-from s3agg import cost, deployment, engine, preflight, prices, probe, redrive, status
+from s3agg import engine
 from s3agg.assets import handler_zip
-from s3agg.aws import Aws
-from s3agg.deployment import Request
+from s3agg.aws.session import Aws
+from s3agg.commands import cost, preflight, redrive, status
+from s3agg.commands import test_upload as probe
+from s3agg.commands.create import bring
+from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
 from s3agg.local.session import of_nobody
+from s3agg.prices import tables as prices
 from s3agg.settings import PRICE_TABLES
+from s3agg.stack import deployed
+from s3agg.stack.deployed import Request
 from tests.e2e import support
 from tests.e2e.support import Cli, OwnStack, World, eventually
 from tests.support import iam
@@ -248,7 +254,7 @@ class Life:
 
     def create(self, aws: Aws, request: Request) -> None:
         checked = preflight.check(aws, self.own.names, request)
-        finish(deployment.bring(aws, checked.passed(), checked.plan))
+        finish(bring(aws, checked.passed(), checked.plan))
 
     def open_window_of_the_blogs(self) -> None:
         window = {"BucketName": {"S": self.bucket}, "timestamp": {"N": "1"}}
@@ -282,9 +288,9 @@ class Life:
             sqs.send_message(QueueUrl=url, MessageBody=body)
 
     def test_upload(self, aws: Aws) -> None:
-        deployed = deployment.read(aws, self.own.names)
-        rule = deployment.the_bucket(deployed, self.bucket)
-        finish(probe.run(aws, deployed, rule, count=1, timeout_s=20, keep=False))
+        deployment = deployed.read(aws, self.own.names)
+        rule = deployed.the_bucket(deployment, self.bucket)
+        finish(probe.run(aws, deployment, rule, count=1, timeout_s=20, keep=False))
 
     def measure(self, aws: Aws) -> None:
         with suppress(S3aggError):  # nothing has been counted yet
@@ -292,14 +298,14 @@ class Life:
 
     def redrive(self, aws: Aws) -> None:
         self.fail()  # again: what could not be given back is hidden for a minute
-        finish(redrive.run(aws, deployment.read(aws, self.own.names), dry_run=False))
+        finish(redrive.run(aws, deployed.read(aws, self.own.names), dry_run=False))
 
     def detach(self, aws: Aws) -> None:
-        deployed, plan = deployment.for_detach(aws, self.own.names, [self.bucket])
-        finish(deployment.detach(aws, deployed, [self.bucket], plan))
+        deployment, plan = for_detach(aws, self.own.names, [self.bucket])
+        finish(detach_buckets(aws, deployment, [self.bucket], plan))
 
     def delete(self, aws: Aws) -> None:
-        _, plan = deployment.for_delete(aws, self.own.names)
+        _, plan = for_delete(aws, self.own.names)
         finish(engine.apply(aws, plan, keep_going=True))
 
 

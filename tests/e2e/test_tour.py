@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s3agg.cli import cli
+from s3agg.cli.main import cli
 from tests.tour import readme
 from tests.tour.picture import text, text_in
 from tests.tour.scenes import forms, scenes

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib.resources import files
 
 import pytest
+
+from s3agg import assets
 
 # What botocore needs is counted before, whichever packages its version has.
 SCRIPT = """
@@ -31,3 +34,22 @@ def test_the_import_of_a_handler_brings_in_no_package_but_botocore_and_its_depen
     )
 
     assert set(done.stdout.split()) == {name, "shared"}
+
+
+@pytest.mark.parametrize("name", ["s3_aggregator", "s3_sgw_refresh", *assets.SHARED])
+def test_a_handler_imports_only_what_the_runtime_has(name: str) -> None:
+    tree = ast.walk(ast.parse(assets.handler_source(name)))
+    imported = {
+        module
+        for node in tree
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for module in (
+            [node.module] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+        )
+    }
+
+    assert {str(each).split(".")[0] for each in imported} <= {
+        *sys.stdlib_module_names,
+        "botocore",
+        *assets.SHARED,
+    }

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from s3agg import stack as stacks
-from s3agg.aws import Place
+from s3agg.aws.place import Place
 from s3agg.settings import Names, Settings
-from s3agg.stack import Stack
+from s3agg.stack import declared
+from s3agg.stack.declared import Stack
 from tests.support import iam
 from tests.support.aws import Call
 from tests.support.handlers import ACCOUNT, BUCKET, REGION, START_MS, World, record
 from tests.support.iam import Grant, Need
 
 PLACE = Place("aws", REGION, ACCOUNT)
-STACK = stacks.make(PLACE, Names(), Settings(), {})
+STACK = declared.make(PLACE, Names(), Settings(), {})
 ALIAS = "reports-abc-s3alias"
 
 # What Lambda itself does with a role: it sends failures away, and empties the queue that triggers.
@@ -70,7 +70,7 @@ def test_a_function_may_do_nothing_else(needed: dict[str, list[Need]], name: str
 
 @pytest.mark.parametrize("name", LAMBDAS_OWN)
 def test_a_function_reaches_nothing_of_another_stack_but_the_accounts_shares(name: str) -> None:
-    other = stacks.make(PLACE, Names("Other"), Settings(), {})
+    other = declared.make(PLACE, Names("Other"), Settings(), {})
     ours, theirs = ({grant.resource for grant in granted(name, stack)} for stack in (STACK, other))
 
     assert (

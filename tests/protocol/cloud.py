@@ -13,7 +13,7 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from s3agg.activity import wake_up
+from s3agg.live.items import wake_up
 from s3agg.settings import Settings
 from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
 from tests.protocol.queues import Message, Queue, Reader, Writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s3agg.settings import Settings
-from s3agg.stack import most_write_units
+from s3agg.stack.declared import most_write_units
 from tests.protocol.cloud import REFRESH_TIMEOUT_MS, REFRESHES_AT_ONCE
 from tests.protocol.load import Figures, Load, figures
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from s3agg.logs import Entry, Function
+from s3agg.commands.logs import Entry, Function
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.screen import Screen
 

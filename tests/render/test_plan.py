@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from s3agg import stack as stacks
-from s3agg.deployment import Deployment
 from s3agg.engine import Action, Change, Plan
 from s3agg.render.plan import plan_table
-from s3agg.resources.logs import LogGroup
+from s3agg.resources.log_group import LogGroup
 from s3agg.resources.resource import Difference, Found
 from s3agg.settings import Names, Settings
+from s3agg.stack import declared
+from s3agg.stack.deployed import Deployment
 from tests.support.aws import PLACE
 from tests.support.screens import make_screen, text_of
 
-STACK = stacks.make(PLACE, Names(), Settings(), {})
+STACK = declared.make(PLACE, Names(), Settings(), {})
 GROUP = LogGroup(PLACE, "/aws/lambda/S3EventAggregator", {}, retention=30)
 DRIFT = Difference("retention", "30 days", "forever")
 

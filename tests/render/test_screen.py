@@ -8,14 +8,16 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from s3agg import engine, probe, redrive
-from s3agg.activity import BucketActivity, Window
-from s3agg.aws import Call
+from s3agg import engine
+from s3agg.aws.trace import Call
+from s3agg.commands import redrive
+from s3agg.commands import test_upload as probe
+from s3agg.commands.status import Status
 from s3agg.errors import S3aggError
+from s3agg.live.items import BucketActivity, Window
 from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
-from s3agg.resources.logs import LogGroup
-from s3agg.status import Status
+from s3agg.resources.log_group import LogGroup
 from tests.support.aws import PLACE
 from tests.support.screens import NOW, make_screen, text_of
 from tests.support.statuses import make_resource, make_status

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from s3agg.activity import BucketActivity, QueueDepth, Window
-from s3agg.counts import Aggregated, Counted
+from s3agg.commands.status import Status
+from s3agg.live.counts import Aggregated, Counted
+from s3agg.live.items import BucketActivity, Window
+from s3agg.live.queues import QueueDepth
 from s3agg.render.status import status_view
 from s3agg.resources.resource import Difference
-from s3agg.status import Status
 from tests.support.screens import NOW, make_screen, text_of
 from tests.support.statuses import counted, make_resource, make_status
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from s3agg.resources.iam import Policy, Role
+from s3agg.resources.policy import Policy
+from s3agg.resources.role import Role
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, World
 

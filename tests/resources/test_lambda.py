@@ -11,12 +11,14 @@ from botocore.exceptions import ClientError
 
 from s3agg import assets
 from s3agg.errors import S3aggError
-from s3agg.resources.dynamodb import Table
-from s3agg.resources.iam import Role
-from s3agg.resources.lambda_ import EventSourceMapping, Function, Permission, statements
-from s3agg.resources.logs import LogGroup
+from s3agg.resources.function import Function
+from s3agg.resources.log_group import LogGroup
+from s3agg.resources.permission import Permission, statements
+from s3agg.resources.queue import Queue
 from s3agg.resources.resource import Resource
-from s3agg.resources.sqs import Queue
+from s3agg.resources.role import Role
+from s3agg.resources.table import Table
+from s3agg.resources.trigger import EventSourceMapping
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, World, account_settings
 
@@ -63,7 +65,7 @@ NO_ROOM = (
 
 
 @pytest.fixture
-def deployed(world: World) -> World:
+def deployment(world: World) -> World:
     """An account with the function, and as much of what it needs as moto asks for."""
     world.create(QUEUE, ROLE, FUNCTION)
     return world
@@ -82,24 +84,24 @@ def test_what_is_not_there_is_not_found(world: World, resource: Resource) -> Non
 
 
 @pytest.mark.parametrize("resource", [PERMISSION, TRIGGER], ids=lambda each: each.kind)
-def test_what_the_function_does_not_have_is_not_found(deployed: World, resource: Resource) -> None:
-    assert resource.find(deployed.aws) is None
+def test_what_the_function_does_not_have_is_not_found(deployment: World, resource: Resource) -> None:
+    assert resource.find(deployment.aws) is None
 
 
-def test_a_new_function_is_as_declared(deployed: World) -> None:
-    assert deployed.differences(FUNCTION) == {}
+def test_a_new_function_is_as_declared(deployment: World) -> None:
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_a_new_function_has_its_tags_from_the_start(deployed: World) -> None:
-    assert deployed.found(FUNCTION).tags == TAGS
+def test_a_new_function_has_its_tags_from_the_start(deployment: World) -> None:
+    assert deployment.found(FUNCTION).tags == TAGS
 
 
-def test_a_new_function_knows_the_table_and_the_queue(deployed: World) -> None:
-    variables = deployed.found(FUNCTION).more["variables"]
+def test_a_new_function_knows_the_table_and_the_queue(deployment: World) -> None:
+    variables = deployment.found(FUNCTION).more["variables"]
 
     assert variables == {
         "TABLE_NAME": "Table",
-        "QUEUE_URL": QUEUE.url(deployed.aws),
+        "QUEUE_URL": QUEUE.url(deployment.aws),
         "LOG_LEVEL": "INFO",
         "REFRESH_DELAY_SECONDS": "30",
     }
@@ -132,17 +134,17 @@ CONFIGURATION = "lambda:UpdateFunctionConfiguration"
     ids=lambda each: next(iter(each)),
 )
 def test_a_configuration_changed_by_hand_is_named_and_mended(
-    deployed: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
+    deployment: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
 ) -> None:
-    deployed.create(replace(ROLE, name="Other"))
-    deployed.somebody.lambda_.update_function_configuration(FunctionName="Function", **changed)
+    deployment.create(replace(ROLE, name="Other"))
+    deployment.somebody.lambda_.update_function_configuration(FunctionName="Function", **changed)
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert named == difference
     assert changes == [CONFIGURATION]
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.differences(FUNCTION) == {}
 
 
 def set_variables(world: World, **changed: str | None) -> None:
@@ -165,86 +167,86 @@ def set_variables(world: World, **changed: str | None) -> None:
     ],
 )
 def test_a_variable_changed_by_hand_is_named_and_mended(
-    deployed: World, name: str, value: str | None, difference: tuple[str, str]
+    deployment: World, name: str, value: str | None, difference: tuple[str, str]
 ) -> None:
-    set_variables(deployed, **{name: value})
+    set_variables(deployment, **{name: value})
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert named == {f"variable {name}": difference}
     assert changes == [CONFIGURATION]
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_variables_that_somebody_added_stay_and_are_no_difference(deployed: World) -> None:
-    set_variables(deployed, THEIRS="1", LOG_LEVEL="DEBUG")
+def test_variables_that_somebody_added_stay_and_are_no_difference(deployment: World) -> None:
+    set_variables(deployment, THEIRS="1", LOG_LEVEL="DEBUG")
 
-    deployed.update(FUNCTION)
+    deployment.update(FUNCTION)
 
-    assert deployed.found(FUNCTION).more["variables"]["THEIRS"] == "1"
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.found(FUNCTION).more["variables"]["THEIRS"] == "1"
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_code_changed_by_hand_is_named_and_mended(deployed: World) -> None:
-    deployed.somebody.lambda_.update_function_code(
+def test_code_changed_by_hand_is_named_and_mended(deployment: World) -> None:
+    deployment.somebody.lambda_.update_function_code(
         FunctionName="Function", ZipFile=assets.handler_zip("s3_sgw_refresh"), Architectures=["arm64"]
     )
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert list(named) == ["code"]
     assert changes == ["lambda:UpdateFunctionCode"]
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_another_architecture_takes_the_code_again(deployed: World) -> None:
+def test_another_architecture_takes_the_code_again(deployment: World) -> None:
     other = replace(FUNCTION, architecture="x86_64")
 
-    named = deployed.differences(other)
-    changes = deployed.update(other)
+    named = deployment.differences(other)
+    changes = deployment.update(other)
 
     assert named == {"architecture": ("x86_64", "arm64")}
     assert changes == ["lambda:UpdateFunctionCode"]
-    assert deployed.wire.made("lambda:UpdateFunctionCode")[0]["Architectures"] == ["x86_64"]
+    assert deployment.wire.made("lambda:UpdateFunctionCode")[0]["Architectures"] == ["x86_64"]
 
 
-def test_the_configuration_goes_before_the_code(deployed: World) -> None:
+def test_the_configuration_goes_before_the_code(deployment: World) -> None:
     new = replace(FUNCTION, runtime="python3.14", modules=("s3_sgw_refresh",))
 
-    changes = deployed.update(new)
+    changes = deployment.update(new)
 
     assert changes == [CONFIGURATION, "lambda:UpdateFunctionCode"]
 
 
-def test_reserved_concurrency_changed_by_hand_is_named_and_mended(deployed: World) -> None:
-    deployed.somebody.lambda_.put_function_concurrency(
+def test_reserved_concurrency_changed_by_hand_is_named_and_mended(deployment: World) -> None:
+    deployment.somebody.lambda_.put_function_concurrency(
         FunctionName="Function", ReservedConcurrentExecutions=1
     )
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert named == {"reserved concurrency": ("10", "1")}
     assert changes == ["lambda:PutFunctionConcurrency"]
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_a_reservation_taken_away_is_a_difference_where_there_is_room(deployed: World) -> None:
-    deployed.somebody.lambda_.delete_function_concurrency(FunctionName="Function")
+def test_a_reservation_taken_away_is_a_difference_where_there_is_room(deployment: World) -> None:
+    deployment.somebody.lambda_.delete_function_concurrency(FunctionName="Function")
 
-    assert deployed.differences(FUNCTION) == {"reserved concurrency": ("10", "(none)")}
+    assert deployment.differences(FUNCTION) == {"reserved concurrency": ("10", "(none)")}
 
 
 @pytest.mark.parametrize(("unreserved", "room"), [(10, False), (109, False), (110, True)])
 def test_no_reservation_in_an_account_without_room_is_no_difference(
-    deployed: World, unreserved: int, room: bool
+    deployment: World, unreserved: int, room: bool
 ) -> None:
-    deployed.somebody.lambda_.delete_function_concurrency(FunctionName="Function")
-    deployed.wire.answer("lambda:GetAccountSettings", account_settings(unreserved))
+    deployment.somebody.lambda_.delete_function_concurrency(FunctionName="Function")
+    deployment.wire.answer("lambda:GetAccountSettings", account_settings(unreserved))
 
-    assert bool(deployed.differences(FUNCTION)) is room
+    assert bool(deployment.differences(FUNCTION)) is room
 
 
 def test_an_account_without_room_gets_a_warning_and_a_function(needed: World) -> None:
@@ -291,58 +293,58 @@ def test_a_new_function_may_take_longer_than_a_minute_to_become_active(needed: W
     assert needed.differences(FUNCTION) == {}
 
 
-def test_a_failure_destination_changed_by_hand_is_named_and_mended(deployed: World) -> None:
+def test_a_failure_destination_changed_by_hand_is_named_and_mended(deployment: World) -> None:
     # moto keeps the first destination that was ever put.
     other = {"DestinationConfig": {"OnFailure": {"Destination": QUEUE.arn}}}
-    deployed.wire.answer("lambda:GetFunctionEventInvokeConfig", other, times=2)
+    deployment.wire.answer("lambda:GetFunctionEventInvokeConfig", other, times=2)
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert named == {"failure destination": (DEAD.arn, QUEUE.arn)}
     assert changes == ["lambda:PutFunctionEventInvokeConfig"]
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_a_failure_destination_taken_away_is_put_back(deployed: World) -> None:
-    deployed.somebody.lambda_.delete_function_event_invoke_config(FunctionName="Function")
+def test_a_failure_destination_taken_away_is_put_back(deployment: World) -> None:
+    deployment.somebody.lambda_.delete_function_event_invoke_config(FunctionName="Function")
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert named == {"failure destination": (DEAD.arn, "(none)")}
     assert changes == ["lambda:PutFunctionEventInvokeConfig"]
-    assert deployed.differences(FUNCTION) == {}
+    assert deployment.differences(FUNCTION) == {}
 
 
-def test_how_somebody_had_events_retried_stays_when_the_destination_is_put_back(deployed: World) -> None:
-    deployed.wire.answer("lambda:GetFunctionEventInvokeConfig", {"MaximumRetryAttempts": 1})
+def test_how_somebody_had_events_retried_stays_when_the_destination_is_put_back(deployment: World) -> None:
+    deployment.wire.answer("lambda:GetFunctionEventInvokeConfig", {"MaximumRetryAttempts": 1})
 
-    deployed.update(FUNCTION)
+    deployment.update(FUNCTION)
 
-    (put,) = deployed.wire.made("lambda:PutFunctionEventInvokeConfig")
+    (put,) = deployment.wire.made("lambda:PutFunctionEventInvokeConfig")
     assert put["MaximumRetryAttempts"] == 1
     assert put["DestinationConfig"] == {"OnFailure": {"Destination": DEAD.arn}}
 
 
 def test_where_failures_of_a_function_go_is_its_owners_business_if_we_declare_nothing(
-    deployed: World,
+    deployment: World,
 ) -> None:
     without = replace(FUNCTION, failures_to=None)
 
-    assert deployed.differences(without) == {}
-    assert deployed.update(without) == []
+    assert deployment.differences(without) == {}
+    assert deployment.update(without) == []
 
 
-def test_a_tag_changed_by_hand_is_named_and_alone_written(deployed: World) -> None:
-    deployed.somebody.lambda_.tag_resource(Resource=FUNCTION.arn, Tags={"team": "b"})
+def test_a_tag_changed_by_hand_is_named_and_alone_written(deployment: World) -> None:
+    deployment.somebody.lambda_.tag_resource(Resource=FUNCTION.arn, Tags={"team": "b"})
 
-    named = deployed.differences(FUNCTION)
-    changes = deployed.update(FUNCTION)
+    named = deployment.differences(FUNCTION)
+    changes = deployment.update(FUNCTION)
 
     assert named == {"tag team": ("a", "b")}
     assert changes == ["lambda:TagResource"]
-    assert deployed.wire.made("lambda:TagResource")[0]["Tags"] == {"team": "a"}
+    assert deployment.wire.made("lambda:TagResource")[0]["Tags"] == {"team": "a"}
 
 
 @pytest.mark.parametrize("tags", [{}, {STACK_TAG: "Other"}])
@@ -415,39 +417,39 @@ def test_another_invalid_parameter_is_an_error_at_once(
 
 
 @pytest.mark.parametrize("operation", [CONFIGURATION, "lambda:UpdateFunctionCode"])
-def test_an_update_in_progress_is_waited_for(deployed: World, operation: str) -> None:
-    deployed.wire.refuse(operation, "ResourceConflictException", "An update is in progress", times=2)
+def test_an_update_in_progress_is_waited_for(deployment: World, operation: str) -> None:
+    deployment.wire.refuse(operation, "ResourceConflictException", "An update is in progress", times=2)
     new = replace(FUNCTION, timeout=20, modules=("s3_sgw_refresh",))
 
-    changes = deployed.update(new)
+    changes = deployment.update(new)
 
     assert changes.count(operation) == 3
-    assert deployed.differences(new) == {}
+    assert deployment.differences(new) == {}
 
 
-def test_an_update_waits_until_it_is_in_force(deployed: World) -> None:
-    deployed.wire.answer(
+def test_an_update_waits_until_it_is_in_force(deployment: World) -> None:
+    deployment.wire.answer(
         "lambda:GetFunctionConfiguration", {"State": "Active", "LastUpdateStatus": "InProgress"}, times=12
     )
 
-    deployed.update(replace(FUNCTION, timeout=20))
+    deployment.update(replace(FUNCTION, timeout=20))
 
-    assert deployed.waiting[-1].startswith("waiting for function Function to become active")
-
-
-def test_delete_removes_the_function(deployed: World) -> None:
-    deployed.delete(FUNCTION)
-
-    assert FUNCTION.find(deployed.aws) is None
+    assert deployment.waiting[-1].startswith("waiting for function Function to become active")
 
 
-def test_deleting_a_function_that_is_gone_is_no_error(deployed: World) -> None:
-    found = deployed.found(FUNCTION)
-    deployed.somebody.lambda_.delete_function(FunctionName="Function")
+def test_delete_removes_the_function(deployment: World) -> None:
+    deployment.delete(FUNCTION)
 
-    FUNCTION.delete(deployed.aws, found)
+    assert FUNCTION.find(deployment.aws) is None
 
-    assert FUNCTION.find(deployed.aws) is None
+
+def test_deleting_a_function_that_is_gone_is_no_error(deployment: World) -> None:
+    found = deployment.found(FUNCTION)
+    deployment.somebody.lambda_.delete_function(FunctionName="Function")
+
+    FUNCTION.delete(deployment.aws, found)
+
+    assert FUNCTION.find(deployment.aws) is None
 
 
 @pytest.mark.parametrize(
@@ -460,24 +462,26 @@ def test_deleting_a_function_that_is_gone_is_no_error(deployed: World) -> None:
         (TRIGGER, "lambda:ListTags"),
     ],
 )
-def test_a_denied_look_is_not_taken_for_absence(deployed: World, resource: Resource, operation: str) -> None:
-    deployed.create(PERMISSION, TRIGGER)
-    deployed.wire.refuse(operation, "AccessDeniedException", status=403)
+def test_a_denied_look_is_not_taken_for_absence(
+    deployment: World, resource: Resource, operation: str
+) -> None:
+    deployment.create(PERMISSION, TRIGGER)
+    deployment.wire.refuse(operation, "AccessDeniedException", status=403)
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        resource.find(deployed.aws)
+        resource.find(deployment.aws)
 
 
-def test_a_new_permission_is_as_declared(deployed: World) -> None:
-    deployed.create(PERMISSION)
+def test_a_new_permission_is_as_declared(deployment: World) -> None:
+    deployment.create(PERMISSION)
 
-    assert deployed.differences(PERMISSION) == {}
+    assert deployment.differences(PERMISSION) == {}
 
 
-def test_a_permission_is_for_one_bucket_of_this_account(deployed: World) -> None:
-    PERMISSION.create(deployed.aws)
+def test_a_permission_is_for_one_bucket_of_this_account(deployment: World) -> None:
+    PERMISSION.create(deployment.aws)
 
-    (made,) = deployed.wire.made("lambda:AddPermission")
+    (made,) = deployment.wire.made("lambda:AddPermission")
     assert made["StatementId"] == "SID_my_photos"
     assert (made["SourceArn"], made["SourceAccount"]) == ("arn:aws:s3:::my.photos", PLACE.account)
 
@@ -502,7 +506,7 @@ def test_a_permission_is_for_one_bucket_of_this_account(deployed: World) -> None
     ],
 )
 def test_a_permission_changed_by_hand_is_named_and_made_anew(
-    deployed: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
+    deployment: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
 ) -> None:
     statement = {
         "FunctionName": "Function",
@@ -513,77 +517,77 @@ def test_a_permission_changed_by_hand_is_named_and_made_anew(
         "SourceArn": "arn:aws:s3:::my.photos",
         **changed,
     }
-    deployed.somebody.lambda_.add_permission(
+    deployment.somebody.lambda_.add_permission(
         **{name: value for name, value in statement.items() if value is not None}
     )
 
-    named = deployed.differences(PERMISSION)
-    changes = deployed.update(PERMISSION)
+    named = deployment.differences(PERMISSION)
+    changes = deployment.update(PERMISSION)
 
     assert named == difference
     assert changes == ["lambda:AddPermission", "lambda:RemovePermission"] * 2
-    assert list(statements(deployed.somebody, "Function")) == ["SID_my_photos"]
-    assert deployed.differences(PERMISSION) == {}
+    assert list(statements(deployment.somebody, "Function")) == ["SID_my_photos"]
+    assert deployment.differences(PERMISSION) == {}
 
 
-def test_a_change_of_the_policy_at_the_same_time_is_waited_for(deployed: World) -> None:
-    deployed.wire.refuse("lambda:AddPermission", "PreconditionFailedException", status=412, times=2)
-    deployed.wire.refuse("lambda:RemovePermission", "PreconditionFailedException", status=412, times=2)
+def test_a_change_of_the_policy_at_the_same_time_is_waited_for(deployment: World) -> None:
+    deployment.wire.refuse("lambda:AddPermission", "PreconditionFailedException", status=412, times=2)
+    deployment.wire.refuse("lambda:RemovePermission", "PreconditionFailedException", status=412, times=2)
 
-    deployed.create(PERMISSION)
-    changes = deployed.delete(PERMISSION)
+    deployment.create(PERMISSION)
+    changes = deployment.delete(PERMISSION)
 
     assert changes == ["lambda:RemovePermission"] * 3
 
 
-def test_a_policy_without_room_says_how_many_buckets_are_attached(deployed: World) -> None:
-    deployed.create(PERMISSION)
-    deployed.wire.refuse("lambda:AddPermission", "PolicyLengthExceededException", "20480")
+def test_a_policy_without_room_says_how_many_buckets_are_attached(deployment: World) -> None:
+    deployment.create(PERMISSION)
+    deployment.wire.refuse("lambda:AddPermission", "PolicyLengthExceededException", "20480")
     other = replace(PERMISSION, name="SID_other", bucket="other")
 
     with pytest.raises(S3aggError, match=r"bucket other: 1 are attached, .*--stack"):
-        other.create(deployed.aws)
+        other.create(deployment.aws)
 
 
-def test_the_policy_is_asked_for_once_for_all_buckets(deployed: World) -> None:
-    deployed.aws.forget()
+def test_the_policy_is_asked_for_once_for_all_buckets(deployment: World) -> None:
+    deployment.aws.forget()
 
     for _ in range(3):
-        statements(deployed.aws, "Function")
+        statements(deployment.aws, "Function")
 
-    assert len(deployed.wire.made("lambda:GetPolicy")) == 1
+    assert len(deployment.wire.made("lambda:GetPolicy")) == 1
 
 
-def test_delete_removes_one_permission_only(deployed: World) -> None:
+def test_delete_removes_one_permission_only(deployment: World) -> None:
     other = replace(PERMISSION, name="SID_other", bucket="other")
-    deployed.create(PERMISSION, other)
+    deployment.create(PERMISSION, other)
 
-    deployed.delete(PERMISSION)
+    deployment.delete(PERMISSION)
 
-    deployed.aws.forget()
-    assert list(statements(deployed.aws, "Function")) == ["SID_other"]
+    deployment.aws.forget()
+    assert list(statements(deployment.aws, "Function")) == ["SID_other"]
 
 
 @pytest.mark.parametrize("what", ["permission", "function"])
-def test_deleting_a_permission_that_is_gone_is_no_error(deployed: World, what: str) -> None:
-    deployed.create(PERMISSION)
-    found = deployed.found(PERMISSION)
+def test_deleting_a_permission_that_is_gone_is_no_error(deployment: World, what: str) -> None:
+    deployment.create(PERMISSION)
+    found = deployment.found(PERMISSION)
     if what == "permission":
-        PERMISSION.delete(deployed.somebody, found)
+        PERMISSION.delete(deployment.somebody, found)
     else:
-        FUNCTION.delete(deployed.somebody, found)
+        FUNCTION.delete(deployment.somebody, found)
 
-    PERMISSION.delete(deployed.aws, found)
+    PERMISSION.delete(deployment.aws, found)
 
-    deployed.aws.forget()
-    assert PERMISSION.find(deployed.aws) is None
+    deployment.aws.forget()
+    assert PERMISSION.find(deployment.aws) is None
 
 
-def test_a_new_trigger_is_as_declared(deployed: World) -> None:
-    deployed.create(TRIGGER)
+def test_a_new_trigger_is_as_declared(deployment: World) -> None:
+    deployment.create(TRIGGER)
 
-    assert deployed.differences(TRIGGER) == {}
-    assert deployed.found(TRIGGER).tags == TAGS
+    assert deployment.differences(TRIGGER) == {}
+    assert deployment.found(TRIGGER).tags == TAGS
 
 
 @pytest.mark.parametrize(
@@ -597,81 +601,81 @@ def test_a_new_trigger_is_as_declared(deployed: World) -> None:
     ],
 )
 def test_a_trigger_changed_by_hand_is_named_and_mended(
-    deployed: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
+    deployment: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
 ) -> None:
-    deployed.create(TRIGGER)
-    uuid = deployed.found(TRIGGER).more["uuid"]
-    deployed.somebody.lambda_.update_event_source_mapping(UUID=uuid, **changed)
+    deployment.create(TRIGGER)
+    uuid = deployment.found(TRIGGER).more["uuid"]
+    deployment.somebody.lambda_.update_event_source_mapping(UUID=uuid, **changed)
 
-    named = deployed.differences(TRIGGER)
-    changes = deployed.update(TRIGGER)
+    named = deployment.differences(TRIGGER)
+    changes = deployment.update(TRIGGER)
 
     assert named == difference
     assert changes == ["lambda:UpdateEventSourceMapping"]
-    assert deployed.differences(TRIGGER) == {}
+    assert deployment.differences(TRIGGER) == {}
 
 
-def test_a_trigger_that_somebody_made_is_taken_over(deployed: World) -> None:
-    deployed.somebody.lambda_.create_event_source_mapping(
+def test_a_trigger_that_somebody_made_is_taken_over(deployment: World) -> None:
+    deployment.somebody.lambda_.create_event_source_mapping(
         EventSourceArn=QUEUE.arn, FunctionName="Function", BatchSize=1
     )
 
-    deployed.update(TRIGGER)
+    deployment.update(TRIGGER)
 
-    assert not TRIGGER.is_foreign(deployed.found(TRIGGER))
-    assert deployed.differences(TRIGGER) == {}
+    assert not TRIGGER.is_foreign(deployment.found(TRIGGER))
+    assert deployment.differences(TRIGGER) == {}
 
 
-def test_the_trigger_of_another_function_is_not_ours(deployed: World) -> None:
+def test_the_trigger_of_another_function_is_not_ours(deployment: World) -> None:
     other = replace(FUNCTION, name="Function2")
-    deployed.create(other, replace(TRIGGER, function=other))
+    deployment.create(other, replace(TRIGGER, function=other))
 
-    assert TRIGGER.find(deployed.aws) is None
+    assert TRIGGER.find(deployment.aws) is None
 
 
 @pytest.mark.parametrize("operation", ["UpdateEventSourceMapping", "DeleteEventSourceMapping"])
-def test_a_trigger_that_is_changing_is_waited_for(deployed: World, operation: str) -> None:
-    deployed.create(TRIGGER)
-    deployed.wire.refuse(f"lambda:{operation}", "ResourceInUseException", times=2)
+def test_a_trigger_that_is_changing_is_waited_for(deployment: World, operation: str) -> None:
+    deployment.create(TRIGGER)
+    deployment.wire.refuse(f"lambda:{operation}", "ResourceInUseException", times=2)
 
     if operation.startswith("Update"):
-        changes = deployed.update(replace(TRIGGER, at_once=3))
+        changes = deployment.update(replace(TRIGGER, at_once=3))
     else:
-        changes = deployed.delete(TRIGGER)
+        changes = deployment.delete(TRIGGER)
 
     assert changes == [f"lambda:{operation}"] * 3
 
 
-def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployed: World) -> None:
+def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployment: World) -> None:
     deleting = {"UUID": "1", "State": "Deleting", "FunctionArn": FUNCTION.arn, "BatchSize": 1}
-    deployed.wire.answer("lambda:ListEventSourceMappings", {"EventSourceMappings": [deleting]}, times=5)
+    deployment.wire.answer("lambda:ListEventSourceMappings", {"EventSourceMappings": [deleting]}, times=5)
 
-    found = TRIGGER.find(deployed.aws)
-    TRIGGER.create(deployed.aws)
+    found = TRIGGER.find(deployment.aws)
+    TRIGGER.create(deployment.aws)
 
     assert found is None
-    assert deployed.differences(TRIGGER) == {}
+    assert deployment.differences(TRIGGER) == {}
 
 
-def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployed: World) -> None:
-    deployed.create(TRIGGER)
+def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployment: World) -> None:
+    deployment.create(TRIGGER)
     # moto would make a second one.
-    deployed.wire.refuse(
+    deployment.wire.refuse(
         "lambda:CreateEventSourceMapping", "ResourceConflictException", "The mapping already exists."
     )
 
     with pytest.raises(ClientError) as caught:
-        TRIGGER.create(deployed.aws)
+        TRIGGER.create(deployment.aws)
 
     assert any(refusal.matches(caught.value) for refusal in TRIGGER.taken)
-    assert deployed.clock.waited == 0
+    assert deployment.clock.waited == 0
 
 
-def test_deleting_a_trigger_that_is_gone_is_no_error(deployed: World) -> None:
-    deployed.create(TRIGGER)
-    found = deployed.found(TRIGGER)
-    deployed.somebody.lambda_.delete_event_source_mapping(UUID=found.more["uuid"])
+def test_deleting_a_trigger_that_is_gone_is_no_error(deployment: World) -> None:
+    deployment.create(TRIGGER)
+    found = deployment.found(TRIGGER)
+    deployment.somebody.lambda_.delete_event_source_mapping(UUID=found.more["uuid"])
 
-    TRIGGER.delete(deployed.aws, found)
+    TRIGGER.delete(deployment.aws, found)
 
-    assert TRIGGER.find(deployed.aws) is None
+    assert TRIGGER.find(deployment.aws) is None

@@ -25,7 +25,8 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import MockAWS
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
-from s3agg.aws import Aws, Place
+from s3agg.aws.place import Place
+from s3agg.aws.session import Aws
 from s3agg.resources.resource import Found, Resource
 
 if TYPE_CHECKING:

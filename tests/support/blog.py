@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from s3agg import assets
-from s3agg.aws import Aws
+from s3agg.aws.session import Aws
 
 TABLE = AGGREGATOR = "S3EventAggregator"
 QUEUE = "S3EventAggregatorActionQueue"

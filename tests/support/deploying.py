@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from s3agg import deployment, engine, preflight
-from s3agg.deployment import Request
+from s3agg import engine
+from s3agg.commands import preflight
+from s3agg.commands.create import bring
+from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.settings import Names
+from s3agg.stack.deployed import Request
 from tests.support.aws import World
 from tests.support.snapshots import Snapshot
 
@@ -41,8 +44,8 @@ def create(
 ) -> list[str]:
     """What `create` does: the kinds and actions of what it changed."""
     request = Request(buckets, prefix, suffix, options)
-    deployed = preflight.check(world.aws, names, request).passed()
-    return carry_out(deployment.bring(world.aws, deployed, deployed.plan()))
+    deployment = preflight.check(world.aws, names, request).passed()
+    return carry_out(bring(world.aws, deployment, deployment.plan()))
 
 
 def carry_out(events: Iterable[engine.Event]) -> list[str]:
@@ -52,11 +55,11 @@ def carry_out(events: Iterable[engine.Event]) -> list[str]:
 
 def delete(world: World, *, names: Names = NAMES, keep_logs: bool = False) -> list[str]:
     """What `delete` does: the kinds and actions of what it changed."""
-    _, plan = deployment.for_delete(world.aws, names, keep_logs=keep_logs)
+    _, plan = for_delete(world.aws, names, keep_logs=keep_logs)
     return carry_out(engine.apply(world.aws, plan, keep_going=True))
 
 
 def detach(world: World, *buckets: str, names: Names = NAMES) -> list[str]:
     """What `delete --bucket` does: the kinds and actions of what it changed."""
-    deployed, plan = deployment.for_detach(world.aws, names, buckets)
-    return carry_out(deployment.detach(world.aws, deployed, buckets, plan))
+    deployment, plan = for_detach(world.aws, names, buckets)
+    return carry_out(detach_buckets(world.aws, deployment, buckets, plan))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
-from s3agg.aws import Aws
+from s3agg.aws.session import Aws
 from s3agg.settings import Names
 from tests.support.aws import Clock
 

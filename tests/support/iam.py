@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from s3agg.aws import Place
+from s3agg.aws.place import Place
 from tests.support.aws import Call
 
 # What IAM calls otherwise than the API.

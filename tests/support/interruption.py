@@ -21,7 +21,7 @@ from botocore.compat import HTTPHeaders
 from moto.core.models import MockAWS
 from moto.dynamodb.models import dynamodb_backends
 
-from s3agg.aws import Aws
+from s3agg.aws.session import Aws
 from s3agg.resources.resource import unpaired
 from tests.support.aws import ACCOUNT, REGION, Clock, Session, empty, watch
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from s3agg.activity import BucketActivity, QueueDepth
-from s3agg.counts import Aggregated, Counted, Invocations
+from s3agg.commands.status import ResourceStatus, State, Status
+from s3agg.live.counts import Aggregated, Counted, Invocations
+from s3agg.live.items import BucketActivity
+from s3agg.live.queues import QueueDepth
 from s3agg.resources.resource import Difference
-from s3agg.status import ResourceStatus, State, Status
 
 
 def make_status(

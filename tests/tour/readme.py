@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from s3agg.cli import cli
+from s3agg.cli.main import cli
 
 README = Path(__file__).parent.parent.parent / "README.md"
 BEGIN, END = "<!-- help begins; written by python -m tests.tour -->", "<!-- help ends -->"

@@ -1,0 +1,1 @@
+"""AWS as one user sees it."""

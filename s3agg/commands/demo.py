@@ -1,0 +1,113 @@
+"""The whole thing on this machine: the code of the commands, on an emulator and a Storage Gateway."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from s3agg import engine
+from s3agg.aws.session import Aws
+from s3agg.commands import preflight, status
+from s3agg.commands import test_upload as probe
+from s3agg.commands.create import bring
+from s3agg.commands.delete import for_delete
+from s3agg.commands.status import Status
+from s3agg.errors import S3aggError
+from s3agg.local import machine
+from s3agg.settings import Names
+from s3agg.stack import deployed
+from s3agg.stack.deployed import Request
+
+BUCKET = "s3agg-demo"
+PATIENCE_S = 120
+CONCURRENCY = 5  # each execution starts a Python of its own here: more of them only get in each other's way
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the demo does next, in words; `command` is the command that does it in an account of one's own."""
+
+    what: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an NFS client saw on the share before and after, in files, and how many refreshes that took."""
+
+    uploaded: int
+    refreshes: int
+    share_before: int
+    share_after: int
+    seconds: float
+
+
+Event = Step | engine.Event | probe.Event | Status | Report
+
+
+def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Iterator[Event]:
+    """Show all of it; the last event is the Report. `connect` takes the emulator's URL and the gateway's.
+
+    Raises S3aggError if the emulator is not installed, or anything does not go as promised. However it
+    ends, no process and no folder is left behind.
+    """
+    started = time.monotonic()
+    yield Step("Starting AWS on this machine")
+    with machine.running() as here:
+        gateway = here.gateway
+        aws = connect(here.emulator.url, gateway.url)
+        yield Step("Making a bucket and a file share on it")
+        aws.s3.create_bucket(Bucket=BUCKET)
+        share = _make_share(aws)
+        before = len(gateway.inventory(share))
+        names = Names()
+
+        yield Step(
+            "Making the stack",
+            f"s3agg create --bucket {BUCKET} --window {window} --concurrency {CONCURRENCY}",
+        )
+        request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
+        checked = preflight.check(aws, names, request)
+        yield from bring(aws, checked.passed(), checked.plan)
+
+        yield Step(
+            f"Uploading {count} objects", f"s3agg test-upload --bucket {BUCKET} --count {count} --keep"
+        )
+        deployment = deployed.read(aws, names)
+        rule = deployed.the_bucket(deployment, BUCKET)
+        for event in probe.run(aws, deployment, rule, count=count, timeout_s=PATIENCE_S, keep=True):
+            yield event
+            if isinstance(event, probe.Report) and not event.ok:
+                raise S3aggError(" ".join(event.notes))
+        aws.wait_for(
+            "the gateway to finish listing the bucket", lambda: len(gateway.inventory(share)) >= count or None
+        )
+
+        yield Step("Asking whether all is well", "s3agg status")
+        yield status.read(aws, names)
+
+        yield Step("Removing the stack", "s3agg delete")
+        _, plan = for_delete(aws, names)
+        yield from engine.apply(aws, plan, keep_going=True)
+        if deployed.read(aws, names).exists:
+            raise S3aggError("Something of the stack was left behind")
+
+        yield Report(
+            uploaded=count,
+            refreshes=len(gateway.refreshes(share)),
+            share_before=before,
+            share_after=len(gateway.inventory(share)),
+            seconds=round(time.monotonic() - started, 1),
+        )
+
+
+def _make_share(aws: Aws) -> str:
+    place = aws.place
+    answer = aws.client("storagegateway").create_nfs_file_share(
+        ClientToken="s3agg-demo",
+        GatewayARN=place.arn("storagegateway", "gateway/sgw-12345678"),
+        Role=place.iam("role/StorageGateway"),
+        LocationARN=place.bucket(BUCKET),
+    )
+    return str(answer["FileShareARN"])

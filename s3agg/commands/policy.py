@@ -1,0 +1,295 @@
+"""policy: what whoever runs s3agg must be allowed, for one stack and its buckets, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from s3agg.aws.refusals import is_denied
+from s3agg.aws.session import Aws
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.resources.notification import TEST_OBJECT, KeyFilter
+from s3agg.resources.policy import Policy
+from s3agg.resources.role import Role
+from s3agg.settings import Names, Settings, check_bucket_name
+from s3agg.stack import declared, deployed
+from s3agg.stack.declared import Stack
+from s3agg.stack.deployed import Request
+
+LONGEST_MANAGED = 6144  # characters of a managed policy, whitespace not counted
+POLICY_ARN = r"arn:[\w-]+:iam::\w+:policy/[\w+=,.@/-]+"  # a condition would take * and ? for patterns
+
+Document = dict[str, Any]
+
+
+def make(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Document:
+    """The policy for the stack `names` and these buckets, or those attached if there are none.
+
+    `boundary` is what both roles must have; `none`, or None for what is declared. Changes nothing, and where
+    buckets and boundary are given, only asks who and where we are. Raises UsageProblem if there is no bucket,
+    S3aggError if the stack would have to be read and cannot be.
+    """
+    stack = _stack(aws, names, [check_bucket_name(bucket) for bucket in buckets], boundary)
+    if stack.settings.permissions_boundary is None:
+        aws.warn(
+            "Who may write the roles' policies may as well do anything: bound the roles with"
+            " --permissions-boundary, or give this to administrators only"
+        )
+    made = document(stack)
+    if (size := length(made)) > LONGEST_MANAGED:
+        aws.warn(
+            f"This policy has {size} characters, and a managed policy holds {LONGEST_MANAGED}: print one for"
+            " fewer buckets with --bucket, or make it an inline policy of a role, which holds 10240"
+        )
+    return made
+
+
+def length(made: Document) -> int:
+    """How many characters IAM counts."""
+    return len(json.dumps(made, separators=(",", ":")))
+
+
+def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Stack:
+    """The stack as it is, or is to be."""
+    options = {"permissions_boundary": boundary}
+    settings = Settings.declared(options, {})
+    if not buckets or boundary is None:
+        try:
+            deployment = deployed.read(aws, names, Request(options=options))
+        except S3aggError as error:
+            if not is_denied(error):
+                raise
+            if not buckets:
+                raise S3aggError(error.problem, "Name the buckets with --bucket") from error
+            aws.warn(f"No boundary is demanded, as the stack cannot be read. {error}")
+        else:
+            settings = deployment.stack.settings
+            buckets = buckets or deployment.buckets
+            if not buckets:
+                raise UsageProblem(f"The stack {names.stack} has no bucket yet", "Name one with --bucket")
+    stack = declared.make(aws.place, names, settings, dict.fromkeys(buckets, KeyFilter()))
+    named = settings.permissions_boundary
+    if named and not re.fullmatch(POLICY_ARN, named):
+        raise UsageProblem(f"{named} is not the ARN of a policy", "Name one in full, without * and ?")
+    if named in [each.arn for each in stack.resources if isinstance(each, Policy)]:
+        raise UsageProblem(
+            f"{named} is a policy of the stack, which cannot bound its own roles",
+            "Name a policy that only administrators can change",
+        )
+    return stack
+
+
+def document(stack: Stack) -> Document:
+    """The policy for a stack and the buckets that it is attached to.
+
+    Whoever attaches other policies to our roles, or ours to others, detaches them before `s3agg delete`.
+    """
+    parts = (_iam, _table_and_queues, _functions, _watching, _buckets)
+    statements = [*(statement for part in parts for statement in part(stack)), _everywhere()]
+    made: Document = {"Version": "2012-10-17", "Statement": statements}
+    if length(made) > LONGEST_MANAGED:
+        for statement in statements:
+            del statement["Sid"]  # which only people need
+    return made
+
+
+def _allow(sid: str, resources: Sequence[str], *actions: str, **condition: dict[str, Any]) -> Document:
+    """A statement; a list of one is written as that one, as AWS does."""
+    made: Document = {"Sid": sid, "Effect": "Allow", "Action": _plain(actions), "Resource": _plain(resources)}
+    return {**made, "Condition": condition} if condition else made
+
+
+def _plain(values: Sequence[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _iam(stack: Stack) -> Iterator[Document]:
+    boundary = stack.settings.permissions_boundary
+    policies = [each.arn for each in stack.resources if isinstance(each, Policy)]
+    roles = [each for each in stack.resources if isinstance(each, Role)]
+    arns = [role.arn for role in roles]
+    yield _allow(
+        "Policies",
+        policies,
+        "iam:CreatePolicy",
+        "iam:CreatePolicyVersion",
+        "iam:DeletePolicy",
+        "iam:DeletePolicyVersion",
+        "iam:GetPolicy",
+        "iam:GetPolicyVersion",
+        "iam:ListEntitiesForPolicy",
+        "iam:ListPolicyVersions",
+        "iam:TagPolicy",
+    )
+    create = () if boundary else ("iam:CreateRole",)
+    yield _allow(
+        "Roles",
+        arns,
+        *create,
+        "iam:DeleteRole",
+        "iam:DeleteRolePolicy",
+        "iam:GetRole",
+        "iam:ListAttachedRolePolicies",
+        "iam:ListRolePolicies",
+        "iam:TagRole",
+        "iam:UpdateAssumeRolePolicy",
+    )
+    if boundary:  # and nobody who has only this takes it off again
+        yield _allow(
+            "BoundRoles",
+            arns,
+            "iam:CreateRole",
+            "iam:PutRolePermissionsBoundary",
+            ArnEquals={"iam:PermissionsBoundary": boundary},
+        )
+    managed = dict.fromkeys(arn for role in roles for arn in role.managed_policies)
+    yield _allow(
+        "RolePolicies",
+        arns,
+        "iam:AttachRolePolicy",
+        "iam:DetachRolePolicy",
+        ArnEquals={"iam:PolicyARN": [*policies, *managed]},
+    )
+    yield _allow(
+        "PassRoles",
+        arns,
+        "iam:PassRole",
+        StringEquals={"iam:PassedToService": "lambda.amazonaws.com"},
+    )
+
+
+def _table_and_queues(stack: Stack) -> Iterator[Document]:
+    yield _allow(
+        "Table",
+        [stack.table.arn],
+        "dynamodb:CreateTable",
+        "dynamodb:DeleteItem",
+        "dynamodb:DeleteTable",
+        "dynamodb:DescribeTable",
+        "dynamodb:GetItem",
+        "dynamodb:ListTagsOfResource",
+        "dynamodb:Scan",
+        "dynamodb:TagResource",
+        "dynamodb:UpdateItem",
+        "dynamodb:UpdateTable",
+    )
+    yield _allow(
+        "Queues",
+        [stack.queue.arn, stack.dead_letters.arn],
+        "sqs:CreateQueue",
+        "sqs:DeleteQueue",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "sqs:ListQueueTags",
+        "sqs:SetQueueAttributes",
+        "sqs:TagQueue",
+    )
+    yield _allow(
+        "RedriveFrom",
+        [stack.dead_letters.arn],
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:ReceiveMessage",
+    )
+    yield _allow("SendTo", [stack.queue.arn], "sqs:SendMessage")
+
+
+def _functions(stack: Stack) -> Iterator[Document]:
+    yield _allow(
+        "Functions",
+        [stack.aggregator.arn, stack.refresher.arn],
+        "lambda:CreateFunction",
+        "lambda:DeleteFunction",
+        "lambda:DeleteFunctionConcurrency",
+        "lambda:GetFunction",
+        "lambda:GetFunctionConfiguration",
+        "lambda:GetFunctionEventInvokeConfig",
+        "lambda:ListTags",
+        "lambda:PutFunctionConcurrency",
+        "lambda:TagResource",
+        "lambda:UpdateFunctionCode",
+        "lambda:UpdateFunctionConfiguration",
+    )
+    yield _allow(
+        "Aggregator",
+        [stack.aggregator.arn],
+        "lambda:AddPermission",
+        "lambda:GetPolicy",
+        "lambda:InvokeFunction",
+        "lambda:PutFunctionEventInvokeConfig",
+        "lambda:RemovePermission",
+    )
+    ours = {"lambda:FunctionArn": stack.refresher.arn}
+    # AWS names a trigger only when it is made.
+    yield _allow("NewTrigger", ["*"], "lambda:CreateEventSourceMapping", ArnEquals=ours)
+    triggers = stack.table.place.arn("lambda", "event-source-mapping:*")
+    yield _allow(
+        "Trigger",
+        [triggers],
+        "lambda:DeleteEventSourceMapping",
+        "lambda:UpdateEventSourceMapping",
+        ArnEquals=ours,
+    )
+    yield _allow("TriggerTags", [triggers], "lambda:ListTags", "lambda:TagResource")
+
+
+def _watching(stack: Stack) -> Iterator[Document]:
+    groups = [function.log_group.arn for function in (stack.aggregator, stack.refresher)]
+    yield _allow(
+        "LogGroups",
+        [*groups, *(f"{group}:*" for group in groups)],  # tags go by the one form, the rest by the other
+        "logs:CreateLogGroup",
+        "logs:DeleteLogGroup",
+        "logs:FilterLogEvents",
+        "logs:ListTagsForResource",
+        "logs:PutRetentionPolicy",
+        "logs:TagResource",
+    )
+    yield _allow(
+        "Alarms",
+        [alarm.arn for alarm in stack.alarms],
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:ListTagsForResource",
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",
+    )
+    yield _allow(
+        "FileShares",
+        [stack.table.place.arn("storagegateway", "share/*")],
+        "storagegateway:DescribeNFSFileShares",
+        "storagegateway:DescribeSMBFileShares",
+    )
+    # By names too, it is judged as of all alarms.
+    yield _allow("FindAlarms", [stack.table.place.arn("cloudwatch", "alarm:*")], "cloudwatch:DescribeAlarms")
+
+
+def _buckets(stack: Stack) -> Iterator[Document]:
+    arns = [notification.arn for notification in stack.notifications]
+    yield _allow("Buckets", arns, "s3:GetBucketNotification", "s3:ListBucket", "s3:PutBucketNotification")
+    yield _allow(
+        "TestObjects",
+        [f"{arn}/*{TEST_OBJECT}*" for arn in arns],
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:PutObject",
+    )
+
+
+def _everywhere() -> Document:
+    """What reads only, and what AWS knows no narrower resource for.
+
+    Metrics, an account's quotas, lists of triggers and of file shares have no ARNs; log groups have, but not
+    to be found by.
+    """
+    return _allow(
+        "Unscoped",
+        ["*"],
+        "cloudwatch:GetMetricData",
+        "cloudwatch:ListMetrics",
+        "lambda:GetAccountSettings",
+        "lambda:ListEventSourceMappings",
+        "logs:DescribeLogGroups",
+        "storagegateway:ListFileShares",
+    )

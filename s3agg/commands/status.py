@@ -1,0 +1,250 @@
+"""Is it working? Every resource, window, queue and function of a stack, read once, or again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Literal, TypeVar
+
+from s3agg import engine
+from s3agg.aws.clock import from_ms
+from s3agg.aws.refusals import doing
+from s3agg.aws.session import Aws
+from s3agg.engine import Change
+from s3agg.errors import S3aggError
+from s3agg.live import counts, file_shares, items, queues
+from s3agg.live.counts import Aggregated, Invocations
+from s3agg.live.items import BucketActivity
+from s3agg.live.log_lines import hides_lines
+from s3agg.live.queues import QueueDepth
+from s3agg.resources.log_group import LogGroup
+from s3agg.resources.queue import Queue
+from s3agg.resources.resource import Difference
+from s3agg.settings import Names
+from s3agg.stack import deployed
+from s3agg.stack.deployed import Deployment
+
+State = Literal["ok", "missing", "drifted", "foreign"]
+STATES: dict[str, State] = {
+    "keep": "ok",
+    "create": "missing",
+    "update": "drifted",
+    "delete": "drifted",  # there, although no longer asked for
+    "foreign": "foreign",
+}
+LOOK_S = 2.0  # between two looks at windows and queues, when watching
+FULL_LOOK_S = 30.0  # between two at everything: some 40 calls, of which CloudWatch's are paid for
+# A refresh that is later than that has no message any more, or nobody who takes it (DESIGN 2): after 5 min
+# another event opens the window anew; a message for the shares that were left waits for 15 min at most.
+LATE_S = 300
+LATEST_S = 20 * 60
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ResourceStatus:
+    """One resource; its differences are declared against found."""
+
+    kind: str
+    name: str
+    arn: str
+    state: State
+    differences: Sequence[Difference]
+    owner: str = ""  # whose it is, if it is foreign
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How much happened of late, and which file shares refresh themselves after how many s, by their ARNs."""
+
+    functions: Sequence[Invocations]
+    aggregated: Sequence[Aggregated]
+    timers: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stack as `status` shows it; the fields are those of its JSON.
+
+    `late` are the buckets whose refresh should have come by now. `functions` is empty where CloudWatch could
+    not be asked, `aggregated` where the logs could not, or their level hides the lines. `timers` are the
+    seconds after which a file share refreshes a folder by itself, by its ARN.
+    """
+
+    stack: str
+    region: str
+    account: str
+    healthy: bool
+    resources: Sequence[ResourceStatus]
+    way_out: str  # what to do about what is foreign
+    buckets: Sequence[BucketActivity]
+    late: Sequence[str]
+    queues: Sequence[QueueDepth]
+    log_level: str
+    functions: Sequence[Invocations]
+    aggregated: Sequence[Aggregated]
+    timers: Mapping[str, int]
+
+    @property
+    def as_declared(self) -> bool:
+        return all(resource.state == "ok" for resource in self.resources)
+
+    @property
+    def exists(self) -> bool:
+        # Log groups may have been kept, and AWS makes them anew for a late line.
+        return any(each.state != "missing" for each in self.resources if each.kind != LogGroup.kind)
+
+    @property
+    def dead_letters(self) -> int:
+        """How many messages failed for good, about; some of them may be in somebody's hands now."""
+        return _dead_letters(self.queues, Names(self.stack))
+
+
+def read(aws: Aws, names: Names) -> Status:
+    """Ask AWS for all of it; changes nothing."""
+    _ = aws.place  # who we are, before anything else is asked
+    return _all_of_it(aws, names)[0]
+
+
+def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
+    """The stack as it is now, and every 2 s from then on; or why that could not be read this time.
+
+    Windows and queues are looked at each time, everything else every 30 s. Raises S3aggError if the first
+    look fails.
+    """
+    _ = aws.place
+    last, again = _all_of_it(aws, names)
+    till = aws.clock.monotonic() + FULL_LOOK_S
+    yield last
+    while True:
+        aws.clock.sleep(LOOK_S)
+        try:
+            if aws.clock.monotonic() >= till:
+                last, again = _all_of_it(aws, names)
+                till = aws.clock.monotonic() + FULL_LOOK_S
+            else:
+                last = again()
+        except S3aggError as error:
+            yield error
+        else:
+            yield last
+
+
+def _all_of_it(aws: Aws, names: Names) -> tuple[Status, Callable[[], Status]]:
+    """The stack as it is now, and how to bring just its windows and queues up to date."""
+    deployment, functions, aggregated = aws.at_once(
+        lambda aws: deployed.read(aws, names),
+        lambda aws: _functions(aws, names),
+        lambda aws: _aggregated(aws, names),
+    )
+    counted = _Counts(functions, aggregated, _timers(aws, deployment))
+    for bucket, error in deployment.unread.items():
+        aws.warn(f"Bucket {bucket} cannot be looked at, it may be somebody else's by now. {error}")
+    stack = deployment.stack
+    found = [(queue, deployment.found.get(queue.key)) for queue in (stack.queue, stack.dead_letters)]
+    queues = [QueueDepth.of(queue.name, each.more["attributes"]) for queue, each in found if each is not None]
+
+    def again() -> Status:
+        items, *depths = aws.at_once(
+            lambda aws: _items(aws, deployment),
+            *(partial(_depth, queue) for queue, each in found if each is not None),
+        )
+        known = replace(deployment, activity=items)
+        return _status(aws, known, counted, [each for each in depths if each is not None])
+
+    return _status(aws, deployment, counted, queues), again
+
+
+def _items(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
+    table = deployment.stack.table
+    found = deployment.found.get(table.key)
+    if found is None or engine.is_foreign(table, found, adopt=False):
+        return {}
+    with doing(f"reading table {table.name}"):
+        return items.buckets(aws, table.name)
+
+
+def _depth(queue: Queue, aws: Aws) -> QueueDepth | None:
+    with doing(f"looking at queue {queue.name}"):
+        return queues.queue_depth(aws, queue)
+
+
+def _status(aws: Aws, deployment: Deployment, counted: _Counts, queues: Sequence[QueueDepth]) -> Status:
+    names = deployment.stack.names
+    plan = deployment.plan()
+    resources = [_resource(change) for change in plan.changes]
+    buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
+    late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
+    well = all(each.state == "ok" for each in resources) and not late and not _dead_letters(queues, names)
+    return Status(
+        stack=names.stack,
+        region=deployment.place.region,
+        account=deployment.place.account,
+        healthy=well,
+        resources=resources,
+        way_out=engine.way_out(plan) if plan.foreign else "",
+        buckets=buckets,
+        late=late,
+        queues=queues,
+        log_level=deployment.log_level,
+        functions=counted.functions,
+        aggregated=[] if hides_lines(deployment.log_level) else counted.aggregated,
+        timers=counted.timers,
+    )
+
+
+def _is_late(bucket: BucketActivity, now: datetime) -> bool:
+    """Whether a refresh should have come by now: of a window that is due, or one that was not finished."""
+    due = [moment for moment in (bucket.window.closes_at, bucket.not_before) if moment is not None]
+    if not due or not (bucket.window.open or bucket.pending):
+        return False
+    return (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S)
+
+
+def _functions(aws: Aws, names: Names) -> list[Invocations]:
+    def ask() -> list[Invocations]:
+        with doing("reading the functions' metrics"):
+            return counts.invocations(aws, [names.aggregator, names.refresher])
+
+    return _if_possible(aws, ask, [], "How often the functions ran is not known.")
+
+
+def _aggregated(aws: Aws, names: Names) -> list[Aggregated]:
+    def ask() -> list[Aggregated]:
+        with doing("reading the functions' logs"):
+            return counts.aggregated(aws, names)
+
+    return _if_possible(aws, ask, [], "How many events and refreshes there were is not known.")
+
+
+def _timers(aws: Aws, deployment: Deployment) -> dict[str, int]:
+    shares = {share for bucket in deployment.buckets for share in deployment.activity_of(bucket).shares}
+    if not shares:
+        return {}
+    otherwise = "Whether file shares refresh themselves is not known."
+    return _if_possible(aws, lambda: file_shares.timers(aws, shares), {}, otherwise)
+
+
+def _if_possible(aws: Aws, ask: Callable[[], T], nothing: T, otherwise: str) -> T:
+    """What is answered; where that is refused a warning, as the rest is to be seen all the same."""
+    try:
+        return ask()
+    except S3aggError as error:
+        aws.warn(f"{otherwise} {error}")
+        return nothing
+
+
+def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:
+    return sum(queue.messages for queue in queues if queue.name == names.dead_letters)
+
+
+def _resource(change: Change) -> ResourceStatus:
+    resource = change.resource
+    differences = list(change.differences)
+    if change.action == "delete":
+        differences = [Difference(resource.kind, "(none)", resource.name)]
+    owner = resource.owner(change.found) if change.action == "foreign" and change.found else ""
+    return ResourceStatus(resource.kind, resource.name, change.arn, STATES[change.action], differences, owner)

@@ -1,0 +1,310 @@
+"""template: the stack of `create` as a CloudFormation template, from the same declarations.
+
+CloudFormation sets a bucket's notifications only where it has made the bucket. So the template has all of the
+stack but those, and `create --adopt --bucket` attaches the bucket: it makes the rule, and gives the policies
+the tags that CloudFormation does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from botocore.exceptions import ClientError
+from botocore.loaders import create_loader
+
+from s3agg import __version__, assets
+from s3agg.aws.place import Place
+from s3agg.aws.refusals import Refusal, doing, is_error
+from s3agg.aws.session import Aws
+from s3agg.engine import Key
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.resources.bucket import region_of
+from s3agg.resources.notification import KeyFilter
+from s3agg.resources.policy import Policy
+from s3agg.resources.resource import Resource
+from s3agg.settings import BUCKET_NAME, LOG_LEVELS, RANGES, Names, Settings, check_bucket_name, check_runtime
+from s3agg.stack import declared
+from s3agg.stack.declared import Stack
+
+PLACE = Place("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
+BUCKET = "${Bucket}"
+# Which parameter stands where in the properties of the resources.
+VARIABLES = {"REFRESH_DELAY_SECONDS": "Window", "LOG_LEVEL": "LogLevel"}  # the functions' environment
+TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # options kept as tags of the table
+THRESHOLDS = {"ApproximateAgeOfOldestMessage": "OldestMessageThreshold"}  # of alarms, by their metrics
+UPLOADING = (Refusal("ConditionalRequestConflict"),)  # somebody else uploads the same right now
+DIRECT_BYTES = 51_200  # a longer template goes to CloudFormation by way of a bucket
+
+Properties = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template; the zips that it names, by their keys in CodeBucket; the command that attaches Bucket."""
+
+    text: str
+    zips: Mapping[str, bytes]
+    attach: str
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it can only go to CloudFormation by way of a bucket."""
+        return len(self.text.encode()) > DIRECT_BYTES
+
+
+# CloudFormation's functions, each with its argument.
+
+
+class Ref(str):
+    __slots__ = ()
+
+
+class GetAtt(str):
+    __slots__ = ()
+
+
+class Sub(str):
+    __slots__ = ()
+
+
+def make(
+    names: Names, options: Mapping[str, Any], *, bucket: str | None, code_bucket: str | None
+) -> Template:
+    """The template of the stack `names`; `options` are those of `create`, by their Settings names.
+
+    Both buckets, the window and the log level are parameters; their defaults are what is given here. Asks AWS
+    nothing. Raises UsageProblem for what cannot be asked for.
+    """
+    for each in filter(None, (bucket, code_bucket)):
+        check_bucket_name(each)
+    settings = Settings.declared(options, {}).keeping_billing()
+    settings.check_interval()
+    check_runtime(settings.runtime, _runtimes())
+    # The table keeps the parameters as tags, whether they were passed or not.
+    kept = replace(settings, asked=settings.asked | {"window", "log_level"})
+    stack = declared.make(PLACE, names, kept, {BUCKET: KeyFilter()})
+    attach = f"s3agg create --adopt{Names(names.stack).option} --bucket "
+    document = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "S3 event aggregator. CloudFormation cannot attach the bucket: see the output Attach."
+        f" (s3agg {__version__})",
+        "Parameters": _parameters(stack, bucket, code_bucket),
+        "Resources": _resources(stack),
+        "Outputs": {"Attach": {"Value": Sub(f"{attach}{BUCKET} --region {PLACE.region}")}},
+    }
+    return Template(
+        yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1000),
+        {each.code_key: each.code for each in (stack.aggregator, stack.refresher)},
+        f"s3agg create --adopt{names.option} --bucket {bucket or 'BUCKET'}",
+    )
+
+
+def write(zips: Mapping[str, bytes], folder: Path) -> None:
+    """Write the zips of a template to a folder, under their keys; raise UsageProblem if that cannot be."""
+    try:
+        for key, content in zips.items():
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except OSError as error:
+        raise UsageProblem(
+            f"{folder} cannot be written to: {error.strerror}", "Name another folder"
+        ) from error
+
+
+def upload(aws: Aws, zips: Mapping[str, bytes], bucket: str) -> bool:
+    """Upload the zips of a template to a bucket, under their keys; whether any was not there yet.
+
+    Raises S3aggError if CloudFormation could not take them from there, or AWS refuses.
+    """
+    place = aws.place
+    with doing(f"uploading the functions' code to bucket {bucket}"):
+        region = region_of(aws, place, bucket)
+        if region != place.region:
+            raise S3aggError(
+                f"Bucket {bucket} is in {region}, and Lambda takes code only from a bucket"
+                f" of the stack's region, which is {place.region}",
+                f"Name a bucket in {place.region}, or pass --region {region}",
+            )
+        uploaded = [_upload(aws, bucket, key, content) for key, content in zips.items()]
+    return any(uploaded)
+
+
+def _upload(aws: Aws, bucket: str, key: str, content: bytes) -> bool:
+    """Upload a zip and return True, or False if its key is there: the key holds the zip's hash."""
+
+    def put() -> bool:
+        try:
+            aws.s3.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=content,
+                IfNoneMatch="*",
+                ExpectedBucketOwner=aws.place.account,
+            )
+        except ClientError as error:
+            if is_error(error, "PreconditionFailed"):
+                return False
+            raise
+        return True
+
+    return aws.wait_for(f"bucket {bucket} to take the functions' code", put, refusals=UPLOADING)
+
+
+def _runtimes() -> list[str]:
+    """As `Aws.runtimes`, without a session: nothing of the user's configuration matters here."""
+    shapes = create_loader().load_service_model("lambda", "service-2")["shapes"]
+    return [name for name in shapes["Runtime"]["enum"] if assets.runs_handlers(name)]
+
+
+def _parameters(stack: Stack, bucket: str | None, code_bucket: str | None) -> dict[str, Properties]:
+    settings = stack.settings
+    shortest, longest = RANGES["window"]
+    return {
+        "Bucket": {
+            "Type": "String",
+            "Description": "Whose events are aggregated",
+            "AllowedPattern": BUCKET_NAME,
+            **({"Default": bucket} if bucket else {}),
+        },
+        "Window": {
+            "Type": "Number",
+            "Description": "Seconds from a bucket's first event to its refresh",
+            "MinValue": shortest,
+            "MaxValue": longest,
+            "Default": settings.window,
+        },
+        "LogLevel": {
+            "Type": "String",
+            "Description": "What the functions log",
+            "AllowedValues": list(LOG_LEVELS),
+            "Default": settings.log_level,
+        },
+        "CodeBucket": {
+            "Type": "String",
+            "Description": "The bucket, of the stack's region, that holds the functions' zips",
+            "AllowedPattern": BUCKET_NAME,
+            **({"Default": code_bucket} if code_bucket else {}),
+        },
+        **{
+            THRESHOLDS[alarm.metric]: {
+                "Type": "Number",
+                "Description": "Seconds that a message may wait before the alarm. CloudFormation cannot add:"
+                f" set it to Window plus {alarm.threshold - settings.window}",
+                "Default": alarm.threshold,
+            }
+            for alarm in stack.alarms
+            if alarm.wanted and alarm.metric in THRESHOLDS
+        },
+    }
+
+
+def _resources(stack: Stack) -> dict[str, Properties]:
+    """What CloudFormation makes, by logical ids."""
+    ids = {each.key: _logical_ids(stack, each) for each in _wanted(stack)}
+    # The first that has an ARN is what it is of: a permission has its function's.
+    arns = {each.arn: _arn(each, ids[each.key][0]) for each in reversed(_wanted(stack))}
+    made: dict[str, Properties] = {}
+    for resource in _wanted(stack):
+        needs = [ids[each.key][0] for each in resource.needs]
+        for logical_id, kind in zip(ids[resource.key], resource.cloudformation, strict=True):
+            properties = _written(_with_parameters(resource.cloudformation[kind]), ids, arns)
+            referred = {
+                leaf.partition(".")[0] for leaf in _leaves(properties) if isinstance(leaf, Ref | GetAtt)
+            }
+            after = [each for each in needs if each not in referred]
+            made[logical_id] = {
+                "Type": kind,
+                **({"DependsOn": after} if after else {}),
+                "Properties": properties,
+            }
+            needs = []  # what else it is made of refers to the first
+    return made
+
+
+def _with_parameters(properties: Mapping[str, Any]) -> Properties:
+    """A resource's properties, with a reference to a parameter wherever one stands."""
+    given = dict(properties)
+    if "Environment" in given:
+        variables = given["Environment"]["Variables"]
+        given["Environment"] = {
+            "Variables": {
+                name: Ref(VARIABLES[name]) if name in VARIABLES else value
+                for name, value in variables.items()
+            }
+        }
+    if "Tags" in given:
+        given["Tags"] = [
+            {**tag, "Value": Ref(TAGS[tag["Key"]])} if tag["Key"] in TAGS else tag for tag in given["Tags"]
+        ]
+    if given.get("MetricName") in THRESHOLDS:
+        given["Threshold"] = Ref(THRESHOLDS[given["MetricName"]])
+    if "Code" in given:
+        given["Code"] = {"S3Bucket": Ref("CodeBucket"), **given["Code"]}
+    return given
+
+
+def _wanted(stack: Stack) -> list[Resource]:
+    """What is in the template."""
+    return [each for each in stack.resources if each.wanted and each.cloudformation]
+
+
+def _logical_ids(stack: Stack, resource: Resource) -> list[str]:
+    """What the template calls what a resource is made of: its own name, and what it is."""
+    name = resource.name.rpartition("/")[2].removeprefix(stack.names.stack)
+    _, *more = resource.cloudformation
+    whats = [resource.kind.title().replace(" ", ""), *(kind.rpartition(":")[2] for kind in more)]
+    return [re.sub(r"[\W_]", "", name.removesuffix(what) + what) for what in whats]
+
+
+def _arn(resource: Resource, logical_id: str) -> Ref | GetAtt:
+    return Ref(logical_id) if isinstance(resource, Policy) else GetAtt(f"{logical_id}.Arn")
+
+
+def _written(value: Any, ids: Mapping[Key, list[str]], arns: Mapping[str, Ref | GetAtt]) -> Any:
+    """A value as the template says it."""
+    if isinstance(value, Mapping):
+        return {key: _written(each, ids, arns) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_written(each, ids, arns) for each in value]
+    if isinstance(value, Resource):
+        return Ref(ids[value.key][0])
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    if value in arns:
+        return arns[value]
+    alone = re.fullmatch(r"\$\{([^}]+)\}", value)
+    return Ref(alone[1]) if alone else Sub(value)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes CloudFormation's functions in their short form."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # CloudFormation takes none
+        return True
+
+    def choose_scalar_style(self) -> str:
+        """Without quotes around what a function is given: there is nothing in it to be quoted for."""
+        is_argument = getattr(self.event, "tag", "").startswith("!")
+        return "" if is_argument else super().choose_scalar_style()
+
+
+def _function(dumper: yaml.SafeDumper, argument: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(f"!{type(argument).__name__}", argument)
+
+
+for function in (Ref, GetAtt, Sub):
+    Dumper.add_representer(function, _function)

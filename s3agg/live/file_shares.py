@@ -1,0 +1,48 @@
+"""The file shares of a bucket, as Storage Gateway knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import chain
+
+from s3agg.aws.refusals import doing
+from s3agg.aws.session import Aws, batches
+
+PER_DESCRIBE = 10
+
+
+def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
+    """Of these file shares, those that refresh themselves: CacheStaleTimeoutInSeconds by the share's ARN.
+
+    A folder that was listed longer ago than that is listed anew when somebody opens it. Raises S3aggError.
+    """
+    with doing("looking at the file shares"):
+        pages = aws.storage_gateway.get_paginator("list_file_shares").paginate()
+        found = [each for page in pages for each in page["FileShareInfoList"]]
+        there = [each for each in found if each["FileShareARN"] in shares]
+        asked = [
+            (kind, batch)
+            for kind in ("NFS", "SMB")
+            for batch in batches(
+                [each["FileShareARN"] for each in there if each["FileShareType"] == kind], PER_DESCRIBE
+            )
+        ]
+    return dict(chain.from_iterable(aws.side_by_side(lambda each: _described(aws, *each), asked)))
+
+
+def _described(aws: Aws, kind: str, shares: Sequence[str]) -> list[tuple[str, int]]:
+    with doing("looking at the file shares"):
+        if kind == "NFS":
+            nfs = aws.storage_gateway.describe_nfs_file_shares(FileShareARNList=shares)
+            found = [
+                (each["FileShareARN"], each.get("CacheAttributes")) for each in nfs["NFSFileShareInfoList"]
+            ]
+        else:
+            smb = aws.storage_gateway.describe_smb_file_shares(FileShareARNList=shares)
+            found = [
+                (each["FileShareARN"], each.get("CacheAttributes")) for each in smb["SMBFileShareInfoList"]
+            ]
+    seconds = [
+        (share, (attributes or {}).get("CacheStaleTimeoutInSeconds", 0)) for share, attributes in found
+    ]
+    return [(share, after) for share, after in seconds if after]

@@ -1,0 +1,65 @@
+"""What becomes of the objects that test-upload uploads, and what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from s3agg.commands import test_upload as probe
+from s3agg.errors import several
+from s3agg.render.words import counted, new_table, plain, share_names
+
+MOST_OBJECTS = 10  # that have a row of their own
+STYLES = {"uploaded": "dim", "opened the window": "bold green", "in the window": "cyan"}
+
+
+def probe_view(report: probe.Report) -> RenderableType:
+    """The answer, what became of the objects, and how long each hop took."""
+    parts: list[RenderableType] = [
+        Text.assemble(
+            _answer(report),
+            plain(f": {_summary(report)}, in {report.seconds:.1f} s"),
+        )
+    ]
+    if report.opened_windows is not None:
+        parts += ["", objects_table(report.objects)]
+    hops = new_table("after", "", "UTC")
+    hops.columns[0].justify = "right"
+    for hop in report.hops:
+        time = f"{hop.time:%H:%M:%S}.{hop.time.microsecond // 100_000}"
+        hops.add_row(f"{hop.seconds:.1f} s", plain(hop.what), time)
+    parts += ["", hops, *(plain(refreshed(each)) for each in report.refreshes)]
+    return Group(*parts, *(plain(note) for note in report.notes))
+
+
+def _answer(report: probe.Report) -> tuple[str, str]:
+    if not report.ok:
+        return "It does not work", "bold red"
+    if not any(refresh.shares for refresh in report.refreshes):
+        return "It works, but there is no file share to refresh", "bold yellow"
+    return "It works", "bold green"
+
+
+def _summary(report: probe.Report) -> str:
+    refreshes = several(len(report.refreshes), "refresh", "es")
+    return f"{several(report.uploaded, 'upload')} to {report.bucket}, {refreshes}"
+
+
+def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:
+    """Some of the objects, a row each; and how many became what, if there are more."""
+    table = new_table("object", "became", "after")
+    table.columns[-1].justify = "right"
+    for each in objects[:MOST_OBJECTS]:
+        table.add_row(plain(each.key), plain(each.became, STYLES[each.became]), f"{each.seconds:.1f} s")
+    if len(objects) > MOST_OBJECTS:
+        became = Counter(each.became for each in objects)
+        return Group(table, plain(f"{len(objects)} in all: {counted(became)}"))
+    return table
+
+
+def refreshed(refresh: probe.Refresh) -> str:
+    """What a refresh has refreshed."""
+    return f"Refreshed: {share_names(refresh.shares) or 'no file share'}"

@@ -1,0 +1,79 @@
+"""The functions' log groups, made by us so that their lines do not stay forever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from s3agg.aws.session import Aws
+from s3agg.resources.resource import Found, Resource, pairs
+
+
+def log_group_of(function: str) -> str:
+    """Name of the log group that Lambda writes a function's lines to."""
+    return f"/aws/lambda/{function}"
+
+
+@dataclass(frozen=True, eq=False)
+class LogGroup(Resource):
+    """A log group; retention in days. Never foreign: a late line makes AWS recreate it untagged."""
+
+    kind: ClassVar[str] = "log group"
+
+    retention: int
+
+    @property
+    def arn(self) -> str:
+        return self.place.arn("logs", f"log-group:{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"retention": f"{self.retention} days"}
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        properties = {
+            "LogGroupName": self.name,
+            "RetentionInDays": self.retention,
+            "Tags": pairs(self.tags),
+        }
+        return {"AWS::Logs::LogGroup": properties}
+
+    def find(self, aws: Aws) -> Found | None:
+        group = described(aws, self.name)
+        if group is None:
+            return None
+        days = group.get("retentionInDays")
+        tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
+        return Found({"retention": f"{days} days" if days else "forever"}, tags)
+
+    def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # whatever is found
+        return False
+
+    def create(self, aws: Aws) -> None:
+        try:
+            aws.logs.create_log_group(logGroupName=self.name, tags=dict(self.tags))
+        except aws.logs.exceptions.ResourceAlreadyExistsException:
+            # The function's first line was faster.
+            aws.logs.tag_resource(resourceArn=self.arn, tags=dict(self.tags))
+        aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.logs.tag_resource(resourceArn=self.arn, tags=missing)
+        if self.differs(found, "retention"):
+            aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        try:
+            aws.logs.delete_log_group(logGroupName=self.name)
+        except aws.logs.exceptions.ResourceNotFoundException:
+            return
+
+
+def described(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """What AWS says of the log group of this name; None if there is none."""
+    pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+    groups = (group for page in pages for group in page["logGroups"])
+    return next((dict(group) for group in groups if group.get("logGroupName") == name), None)

@@ -1,0 +1,143 @@
+"""The customer managed policies that the roles have."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from s3agg.aws.refusals import Refusal
+from s3agg.aws.session import Aws
+from s3agg.resources.resource import Found, Resource, canonical, pairs, unpaired
+
+TAKEN = (Refusal("EntityAlreadyExists"),)
+VERSIONS = 5  # as many as a policy can have
+# FACTS 13; IAM is a moment behind itself. Somebody's instance profile would be waited for in vain.
+ATTACHED = (Refusal("DeleteConflict", "polic"),)
+
+
+def read_document(document: Any) -> Mapping[str, Any]:
+    """A policy document as boto3 gives it: already read, or URL-encoded text."""
+    return json.loads(unquote(document)) if isinstance(document, str) else document  # type: ignore[no-any-return]
+
+
+def _regions(document: str) -> set[str]:
+    """The regions of the table and the queues that the document names."""
+    return set(re.findall(r'"arn:[^:"]+:(?:dynamodb|sqs):([^:*"]+):', document))
+
+
+@dataclass(frozen=True, eq=False)
+class Policy(Resource):
+    """A customer managed policy."""
+
+    kind: ClassVar[str] = "policy"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
+
+    document: Mapping[str, Any]
+
+    @property
+    def arn(self) -> str:
+        return self.place.iam(f"policy/{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"document": canonical(self.document)}
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        """Without tags, which CloudFormation knows for roles, but not for policies."""
+        return {"AWS::IAM::ManagedPolicy": {"ManagedPolicyName": self.name, "PolicyDocument": self.document}}
+
+    def find(self, aws: Aws) -> Found | None:
+        try:
+            policy = aws.iam.get_policy(PolicyArn=self.arn)["Policy"]
+            version = aws.iam.get_policy_version(PolicyArn=self.arn, VersionId=policy["DefaultVersionId"])
+        except aws.iam.exceptions.NoSuchEntityException:
+            return None
+        document = canonical(read_document(version["PolicyVersion"]["Document"]))
+        return Found(
+            {"document": document}, unpaired(policy.get("Tags", [])), {"regions": _regions(document)}
+        )
+
+    def is_adoptable(self, found: Found) -> bool:
+        """One without tags may be that of a stack in another region, which the ARNs in it tell."""
+        return super().is_adoptable(found) and found.more["regions"] <= {self.place.region}
+
+    def owner(self, found: Found) -> str:
+        if super().is_adoptable(found) and not self.is_adoptable(found):
+            return f"of a stack in {', '.join(sorted(found.more['regions'] - {self.place.region}))}"
+        return super().owner(found)
+
+    def create(self, aws: Aws) -> None:
+        aws.iam.create_policy(
+            PolicyName=self.name, PolicyDocument=json.dumps(self.document), Tags=pairs(self.tags)
+        )
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.iam.tag_policy(PolicyArn=self.arn, Tags=pairs(missing))
+        if self.differs(found, "document"):
+            old = self._old_versions(aws)
+            if len(old) == VERSIONS - 1:
+                self._forget(aws, old[-1])
+            self._add_version(aws)
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
+        def delete() -> bool:
+            try:
+                attached, old = aws.at_once(self.attached_to, self._old_versions)
+                aws.side_by_side(lambda whom: self._detach(aws, *whom), attached)
+                aws.side_by_side(lambda version: self._forget(aws, version), old)
+                aws.iam.delete_policy(PolicyArn=self.arn)
+            except aws.iam.exceptions.NoSuchEntityException:
+                return True
+            return True
+
+        aws.wait_for(f"policy {self.name} to be detached", delete, refusals=ATTACHED)
+
+    def _add_version(self, aws: Aws) -> None:
+        try:
+            aws.iam.create_policy_version(
+                PolicyArn=self.arn, PolicyDocument=json.dumps(self.document), SetAsDefault=True
+            )
+        except aws.iam.exceptions.LimitExceededException:
+            found = self.find(aws)
+            if found is None or self.differs(found, "document"):
+                raise
+            # A call whose answer was lost had succeeded.
+
+    def _forget(self, aws: Aws, version: str) -> None:
+        with suppress(aws.iam.exceptions.NoSuchEntityException):  # that version: the policy may be there
+            aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=version)
+
+    def _old_versions(self, aws: Aws) -> list[str]:
+        """The versions that are not in force, newest first."""
+        versions = aws.iam.list_policy_versions(PolicyArn=self.arn)["Versions"]
+        old = [each["VersionId"] for each in versions if not each["IsDefaultVersion"]]
+        return sorted(old, key=lambda version: int(version.lstrip("v")), reverse=True)
+
+    def attached_to(self, aws: Aws) -> list[tuple[str, str]]:
+        """Whom it is attached to: each a role, user or group, and its name."""
+        found: list[tuple[str, str]] = []
+        pages = aws.iam.get_paginator("list_entities_for_policy").paginate(
+            PolicyArn=self.arn, PolicyUsageFilter="PermissionsPolicy"
+        )
+        for page in pages:
+            found += [("role", each["RoleName"]) for each in page["PolicyRoles"]]
+            found += [("user", each["UserName"]) for each in page["PolicyUsers"]]
+            found += [("group", each["GroupName"]) for each in page["PolicyGroups"]]
+        return found
+
+    def _detach(self, aws: Aws, kind: str, name: str) -> None:
+        # IAM is a moment behind itself: it lists roles that are gone.
+        with suppress(aws.iam.exceptions.NoSuchEntityException):
+            if kind == "role":
+                aws.iam.detach_role_policy(RoleName=name, PolicyArn=self.arn)
+            elif kind == "user":
+                aws.iam.detach_user_policy(UserName=name, PolicyArn=self.arn)
+            else:
+                aws.iam.detach_group_policy(GroupName=name, PolicyArn=self.arn)

@@ -1,0 +1,126 @@
+"""The roles that the functions run with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from s3agg.aws.refusals import Refusal
+from s3agg.aws.session import Aws
+from s3agg.resources.policy import ATTACHED, TAKEN, Policy, read_document
+from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
+
+
+@dataclass(frozen=True, eq=False)
+class Role(Resource):
+    """A role with the policies attached that it needs; others that somebody attached stay."""
+
+    kind: ClassVar[str] = "role"
+    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
+
+    trust: Mapping[str, Any]
+    policies: tuple[Policy, ...]
+    managed_policies: tuple[str, ...]  # ARNs of AWS's own
+    boundary: str | None
+
+    @property
+    def arn(self) -> str:
+        return self.place.iam(f"role/{self.name}")
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        attached = {f"attached {arn}": "yes" for arn in self._policy_arns}
+        return {
+            "trust": canonical(self.trust),
+            "permissions boundary": self.boundary or ABSENT,
+            **attached,
+        }
+
+    @property
+    def _policy_arns(self) -> list[str]:
+        return [*(policy.arn for policy in self.policies), *self.managed_policies]
+
+    @property
+    def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
+        properties = {
+            "RoleName": self.name,
+            "AssumeRolePolicyDocument": self.trust,
+            "ManagedPolicyArns": self._policy_arns,
+            **self._bounds,
+            "Tags": pairs(self.tags),
+        }
+        return {"AWS::IAM::Role": properties}
+
+    @property
+    def _bounds(self) -> dict[str, Any]:
+        return {"PermissionsBoundary": self.boundary} if self.boundary else {}
+
+    def find(self, aws: Aws) -> Found | None:
+        try:
+            role, attached = aws.at_once(self._role, self._attached)
+        except aws.iam.exceptions.NoSuchEntityException:
+            return None
+        properties = {
+            "trust": canonical(read_document(role.get("AssumeRolePolicyDocument", {}))),
+            "permissions boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ABSENT),
+            **{f"attached {arn}": "yes" for arn in attached},
+        }
+        return Found(properties, unpaired(role.get("Tags", [])), {"attached": attached})
+
+    def create(self, aws: Aws) -> None:
+        aws.iam.create_role(
+            RoleName=self.name,
+            AssumeRolePolicyDocument=json.dumps(self.trust),
+            Tags=pairs(self.tags),
+            **self._bounds,
+        )
+        self._attach(aws, self._policy_arns)
+
+    def update(self, aws: Aws, found: Found) -> None:
+        if missing := self.missing_tags(found):
+            aws.iam.tag_role(RoleName=self.name, Tags=pairs(missing))
+        if self.differs(found, "trust"):
+            aws.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
+        if self.differs(found, "permissions boundary"):
+            if self.boundary:
+                aws.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
+            else:
+                aws.iam.delete_role_permissions_boundary(RoleName=self.name)
+        self._attach(aws, [arn for arn in self._policy_arns if arn not in found.more["attached"]])
+
+    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
+        def delete() -> bool:
+            try:
+                attached, inline = aws.at_once(self._attached, self._inline)
+                aws.side_by_side(lambda arn: self._detach(aws, arn), attached)
+                aws.side_by_side(lambda policy: self._delete_inline(aws, policy), inline)
+                aws.iam.delete_role(RoleName=self.name)
+            except aws.iam.exceptions.NoSuchEntityException:
+                return True
+            return True
+
+        aws.wait_for(f"role {self.name} to be free to go", delete, refusals=ATTACHED)
+
+    def _attach(self, aws: Aws, arns: Sequence[str]) -> None:
+        aws.side_by_side(lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn), arns)
+
+    def _detach(self, aws: Aws, arn: str) -> None:
+        with suppress(aws.iam.exceptions.NoSuchEntityException):
+            aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+
+    def _inline(self, aws: Aws) -> list[str]:
+        return aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]
+
+    def _delete_inline(self, aws: Aws, policy: str) -> None:
+        with suppress(aws.iam.exceptions.NoSuchEntityException):  # that policy, not the role
+            aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+
+    def _role(self, aws: Aws) -> Any:
+        return aws.iam.get_role(RoleName=self.name)["Role"]
+
+    def _attached(self, aws: Aws) -> list[str]:
+        pages = aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=self.name)
+        return [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]

@@ -1,0 +1,1 @@
+"""A stack: as it is declared, and as AWS has it."""

@@ -1,0 +1,226 @@
+"""What a stack is made of: every resource, with every property, from the settings (DESIGN 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from s3agg import assets
+from s3agg.aws.place import Place
+from s3agg.resources.alarm import QueueAlarm
+from s3agg.resources.function import Function
+from s3agg.resources.log_group import LogGroup, log_group_of
+from s3agg.resources.notification import KeyFilter, Notification
+from s3agg.resources.permission import Permission
+from s3agg.resources.policy import Policy
+from s3agg.resources.queue import Queue
+from s3agg.resources.resource import Resource
+from s3agg.resources.role import Role
+from s3agg.resources.table import Table
+from s3agg.resources.trigger import EventSourceMapping
+from s3agg.settings import REGION_TAG, SETTLE_S, STACK_TAG, Names, Settings, statement_id
+
+FOURTEEN_DAYS_S = 14 * 24 * 3600
+AGGREGATOR_TIMEOUT_S = 10
+REFRESH_TIMEOUT_S = 30  # the blog's 5 s cannot hold many shares
+# Six times the function's timeout, as AWS advises (FACTS 9).
+VISIBILITY_S = 6 * REFRESH_TIMEOUT_S
+# A message that is put off is received again: an outage of hours must fit ...
+MAX_RECEIVES = 100
+# ... and a message that is put off for hours at a time must be a dead letter before the queue forgets it.
+LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
+REFRESHES_AT_ONCE = 2  # a trigger's MaximumConcurrency is 2 at least (FACTS 9)
+WRITES_OF_AN_INSTANCE = 3  # at most, of a warm aggregator for each bucket and window
+WRITES_OF_A_REFRESH = 3  # at most, of the refresh function for each bucket and window
+SLOWEST_MESSAGE_S = 3600  # past its window and the interval, before the alarm for the oldest message rings
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The resources of one stack. `refresher` stands for the action: the function that refreshes."""
+
+    names: Names
+    settings: Settings
+    table: Table
+    queue: Queue
+    dead_letters: Queue
+    aggregator: Function
+    refresher: Function
+    trigger: EventSourceMapping
+    alarms: tuple[QueueAlarm, ...]
+    notifications: tuple[Notification, ...]
+
+    @property
+    def resources(self) -> list[Resource]:
+        """All of them, each once, what is needed before what needs it."""
+        found: dict[tuple[str, str], Resource] = {}
+
+        def add(resource: Resource) -> None:
+            for needed in resource.needs:
+                add(needed)
+            found.setdefault(resource.key, resource)
+
+        for resource in (self.trigger, self.aggregator, *self.alarms, *self.notifications):
+            add(resource)
+        return list(found.values())
+
+
+def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, KeyFilter]) -> Stack:
+    """Declare the stack `names`, attached to these buckets."""
+    tags = {STACK_TAG: names.stack, **settings.tags}
+    iam_tags = {**tags, REGION_TAG: place.region}
+
+    def policy(name: str, template: str) -> Policy:
+        values = {
+            "partition": place.partition,
+            "region": place.region,
+            "account": place.account,
+            "table": names.table,
+            "queue": names.queue,
+            "dead_letters": names.dead_letters,
+        }
+        return Policy(place, name, iam_tags, document=assets.policy(template, values))
+
+    def role(name: str, *policies: Policy) -> Role:
+        return Role(
+            place,
+            name,
+            iam_tags,
+            trust=assets.policy("lambda-trust", {}),
+            policies=policies,
+            managed_policies=(place.iam("policy/service-role/AWSLambdaBasicExecutionRole", account="aws"),),
+            boundary=settings.permissions_boundary,
+        )
+
+    table = Table(
+        place,
+        names.table,
+        {**tags, **settings.option_tags},
+        read_capacity=settings.read_capacity,
+        write_capacity=settings.write_capacity,
+        on_demand=settings.on_demand,
+    )
+    dead_letters = Queue(place, names.dead_letters, tags, visibility=VISIBILITY_S, retention=FOURTEEN_DAYS_S)
+    queue = Queue(
+        place,
+        names.queue,
+        tags,
+        visibility=VISIBILITY_S,
+        retention=FOURTEEN_DAYS_S,
+        dead_letters=dead_letters,
+        max_receives=min(MAX_RECEIVES, LONGEST_WAIT_S // max(settings.min_interval, 1)),
+    )
+    dynamo = policy(names.dynamo_policy, "dynamo-writer")
+    writer = policy(names.sqs_writer_policy, "sqs-writer")
+    reader = policy(names.sqs_reader_policy, "sqs-reader")
+    gateway = policy(names.gateway_policy, "sgw-refresh")
+
+    def log_group(function: str) -> LogGroup:
+        return LogGroup(place, log_group_of(function), tags, retention=settings.log_retention)
+
+    # Both functions judge by both how long a window can be.
+    lengths = {
+        "REFRESH_DELAY_SECONDS": str(settings.window),
+        "MIN_INTERVAL_SECONDS": str(settings.min_interval),
+    }
+    aggregator = Function(
+        place,
+        names.aggregator,
+        tags,
+        role=role(names.aggregator_role, dynamo, writer),
+        log_group=log_group(names.aggregator),
+        table=table,
+        queue=queue,
+        failures_to=dead_letters,
+        modules=("s3_aggregator", *assets.SHARED),
+        runtime=settings.runtime,
+        architecture=settings.architecture,
+        timeout=AGGREGATOR_TIMEOUT_S,
+        memory=settings.memory,
+        environment={
+            "LOG_LEVEL": settings.log_level,
+            **lengths,
+            "INCLUDE_GATEWAY_WRITES": "true" if settings.include_gateway_writes else None,
+        },
+        concurrency=settings.concurrency,
+    )
+    refresher = Function(
+        place,
+        names.refresher,
+        tags,
+        role=role(names.refresh_role, dynamo, reader, gateway),
+        log_group=log_group(names.refresher),
+        table=table,
+        queue=queue,
+        failures_to=None,
+        modules=("s3_sgw_refresh", *assets.SHARED),
+        runtime=settings.runtime,
+        architecture=settings.architecture,
+        timeout=REFRESH_TIMEOUT_S,
+        memory=settings.memory,
+        environment={
+            "LOG_LEVEL": settings.log_level,
+            **lengths,
+            "AWS_ENDPOINT_URL_STORAGE_GATEWAY": settings.storage_gateway_endpoint,
+        },
+        concurrency=REFRESHES_AT_ONCE,
+    )
+    return Stack(
+        names,
+        settings,
+        table,
+        queue,
+        dead_letters,
+        aggregator,
+        refresher,
+        EventSourceMapping(
+            place,
+            f"{queue.name} to {refresher.name}",
+            tags,
+            queue=queue,
+            function=refresher,
+            at_once=REFRESHES_AT_ONCE,
+        ),
+        (
+            QueueAlarm(
+                place,
+                f"{dead_letters.name}Waiting",
+                tags,
+                queue=dead_letters,
+                metric="ApproximateNumberOfMessagesVisible",
+                threshold=0,
+                topic=settings.alarm_topic,
+                description=f"Events or refreshes of the stack {names.stack} that failed after all retries",
+            ),
+            QueueAlarm(
+                place,
+                f"{queue.name}Oldest",
+                tags,
+                queue=queue,
+                metric="ApproximateAgeOfOldestMessage",
+                threshold=settings.window + settings.min_interval + SLOWEST_MESSAGE_S,
+                topic=settings.alarm_topic,
+                description=f"A refresh of the stack {names.stack} waits much longer than its window",
+            ),
+        ),
+        tuple(
+            Notification(
+                place,
+                bucket,
+                tags,
+                permission=Permission(place, statement_id(bucket), tags, function=aggregator, bucket=bucket),
+                rule=names.rule,
+                keys=keys,
+            )
+            for bucket, keys in buckets.items()
+        ),
+    )
+
+
+def most_write_units(settings: Settings, buckets: int) -> float:
+    """The most write units a second that so many buckets can need, by the protocol (DESIGN 2).
+
+    A write of an item takes one unit. A window is due no sooner than its refresh may start.
+    """
+    writes = WRITES_OF_AN_INSTANCE * settings.concurrency + WRITES_OF_A_REFRESH
+    return buckets * writes / max(settings.window, settings.min_interval + SETTLE_S)

@@ -1,0 +1,122 @@
+"""Recognising what AWS refuses, and saying it in plain words."""
+
+from __future__ import annotations
+
+import pytest
+from botocore import exceptions
+
+from s3agg.aws.refusals import Refusal, doing, is_error
+from s3agg.errors import S3aggError
+from tests.support.aws import HOSTILE, refusal
+
+# Errors in plain words
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "hint", "exit_code"),
+    [
+        (exceptions.NoCredentialsError(), "No AWS credentials", "aws configure", 1),
+        (
+            exceptions.PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"),
+            "No AWS credentials",
+            "aws configure",
+            1,
+        ),
+        (
+            exceptions.CredentialRetrievalError(provider="process", error_msg=HOSTILE),
+            "No AWS credentials",
+            "aws configure",
+            1,
+        ),
+        (
+            exceptions.SSOTokenLoadError(error_msg="Token for corp does not exist"),
+            "You are not logged in: Error loading SSO Token: Token for corp",
+            "Log in: aws sso login",
+            1,
+        ),
+        (exceptions.UnauthorizedSSOTokenError(), "You are not logged in", "Log in: aws sso login", 1),
+        (
+            exceptions.TokenRetrievalError(provider="sso", error_msg=HOSTILE),
+            "You are not logged in",
+            "Log in: aws sso login",
+            1,
+        ),
+        (
+            exceptions.InvalidConfigError(error_msg=HOSTILE),
+            "a message of several lines",
+            "Mend that in the AWS configuration",
+            1,
+        ),
+        (exceptions.NoRegionError(), "No region is set", "--region", 2),
+        (exceptions.ProfileNotFound(profile="nope"), "(nope)", "aws configure list-profiles", 2),
+        (
+            exceptions.EndpointConnectionError(endpoint_url="https://sts"),
+            'While looking: Could not connect to the endpoint URL: "https://sts"',
+            "--endpoint-url",
+            1,
+        ),
+        (exceptions.ReadTimeoutError(endpoint_url="https://sts"), "While looking", "network", 1),
+        (refusal("ExpiredToken"), "The AWS credentials have expired: a message of several lines", "sso", 1),
+        (refusal("RequestExpired"), "have expired", "a new session's keys and token", 1),
+        (refusal("InvalidClientTokenId"), "AWS does not accept these credentials", "--profile", 1),
+        (refusal("SignatureDoesNotMatch"), "AWS does not accept these credentials", "--profile", 1),
+        (
+            refusal("AccessDeniedException"),
+            "While looking: AWS said to CreateTable: a message of several lines (AccessDeniedException)",
+            "Ask for permission to call CreateTable",
+            1,
+        ),
+        (refusal("AccessDenied"), "(AccessDenied)", "Ask for permission", 1),
+        (refusal("403"), "(403)", "Ask for permission", 1),
+        (refusal("LimitExceededException"), "(LimitExceededException)", "", 1),
+        (refusal("ResourceConflictException", "An update is in progress"), "(Res", "when that has ended", 1),
+        (refusal("ResourceConflictException", "Please update the existing one"), "(Res", "", 1),
+        (refusal("DeleteConflict"), "(DeleteConflict)", "Take it off what it is still attached to", 1),
+        (
+            refusal("SlowDown"),
+            "(SlowDown)",
+            "asked for too much, or has trouble: run the same command again",
+            1,
+        ),
+        (refusal("InvalidArgument", "No such thing"), "(InvalidArgument)", "", 1),
+        (refusal("Silent", ""), "While looking: AWS said to CreateTable: no reason given (Silent)", "", 1),
+        (exceptions.ParamValidationError(report=HOSTILE), "While looking", "", 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_an_error_is_one_line_with_a_hint_and_an_exit_code(
+    error: Exception, words: str, hint: str, exit_code: int
+) -> None:
+    with pytest.raises(S3aggError) as caught, doing("looking"):
+        raise error
+
+    assert words in caught.value.problem
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == exit_code
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is error
+
+
+def test_an_error_that_is_not_awss_passes_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), doing("looking"):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("expected", "matches"),
+    [
+        (Refusal("Busy"), True),
+        (Refusal("Busy", "SEVERAL"), True),
+        (Refusal("Busy", "none of it"), False),
+        (Refusal("Bus"), False),
+    ],
+)
+def test_a_refusal_is_known_by_its_code_and_a_part_of_its_message(expected: Refusal, matches: bool) -> None:
+    assert expected.matches(refusal("Busy")) is matches
+
+
+def test_only_a_refusal_has_a_code() -> None:
+    assert not is_error(ValueError("Busy"), "Busy")
+
+
+# Tracing

@@ -1,0 +1,568 @@
+"""The command line: what it takes, what it answers, its exit codes; moto is behind it, in process."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from moto.core.models import MockAWS
+
+from s3agg.cli.main import cli, main
+from s3agg.cli.options import Behind
+from tests.support import blog
+from tests.support.aws import (
+    REGION,
+    Clock,
+    Session,
+    Wire,
+    account_settings,
+    empty,
+    make_bucket,
+    make_world,
+)
+from tests.support.ran import Ran
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS = [
+    "create",
+    "delete",
+    "status",
+    "test-upload",
+    "redrive",
+    "logs",
+    "policy",
+    "cost",
+    "completion",
+    "template",
+    "local",
+    "demo",
+]
+
+
+@contextmanager
+def answering(answer: str) -> Iterator[None]:
+    """Let this be what the user types."""
+    before, sys.stdin = sys.stdin, io.StringIO(answer)
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs commands as the user does, in this process."""
+
+    capsys: pytest.CaptureFixture[str]
+    session: Session | None = None
+    clock: Clock = field(default_factory=Clock)  # nobody really waits
+
+    def __call__(self, *args: str, answer: str = "") -> Ran:
+        with pytest.raises(SystemExit) as exit_, answering(answer):
+            main(args, Behind(self.session, self.clock, workers=1))
+        out, err = self.capsys.readouterr()
+        return Ran(int(str(exit_.value.code)), out, err)
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """The commands, with nothing behind them: they must not get as far as AWS."""
+    return Shell(capsys)
+
+
+@pytest.fixture(scope="module")
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture(scope="module")
+def session(wire: Wire) -> Session:
+    return make_session(wire)
+
+
+def make_session(wire: Wire | None = None) -> Session:
+    made = Session().with_credentials()
+    made.set_config_variable("region", REGION)
+    wire = wire or Wire()
+    wire.listen(made)
+    wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
+    return made
+
+
+@pytest.fixture
+def aws_shell(capsys: pytest.CaptureFixture[str], session: Session, running_moto: MockAWS) -> Shell:
+    """The commands, with an account behind them that is empty but for the bucket `uploads`."""
+    session.set_config_variable("region", REGION)
+    empty(running_moto)
+    make_bucket(make_world().somebody, "uploads")
+    return Shell(capsys, session)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_of_every_option_and_shows_two_examples(shell: Shell, command: str) -> None:
+    ran = shell(command, "--help")
+
+    assert ran.code == 0
+    assert all(option.opts[0] in ran.stdout for option in cli.commands[command].params)
+    assert ran.stdout.partition("Examples:")[2].count(f"s3agg {command}") == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_example_in_the_help_is_a_right_use_of_the_command(command: str) -> None:
+    lines = re.findall(r"s3agg ([^\n>)]+)", str(cli.commands[command].epilog))
+
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        context = cli.commands[name].make_context(name, arguments, obj=Behind())
+        assert context.params
+
+
+OPTIONS = [
+    (command, option)
+    for command in COMMANDS
+    for option in cli.commands[command].params
+    if isinstance(option, click.Option)
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), OPTIONS, ids=[f"{each[0]} {each[1].opts[0]}" for each in OPTIONS]
+)
+def test_every_option_tells_its_unit_its_default_and_its_range(command: str, option: click.Option) -> None:
+    context = click.Context(cli.commands[command])
+    words, told = option.get_help_record(context) or ("", "")
+
+    assert "default: " in told
+    assert words.split()[-1] not in {"TEXT", "INTEGER", "RANGE", "DIRECTORY"}
+    if isinstance(option.type, click.Choice):
+        assert all(str(choice).lower() in f"{words} {told}".lower() for choice in option.type.choices)
+    if isinstance(option.type, click.IntRange):
+        assert re.search(r"; \d+ (to \d+|or more)\]", told)
+
+
+def test_no_commands_first_line_is_cut_off_in_the_list_of_commands(shell: Shell) -> None:
+    ran = shell("--help")
+
+    assert "..." not in ran.stdout.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_neither_boto3_nor_rich(option: str) -> None:
+    code = (
+        "import sys\n"
+        "from s3agg.__main__ import run\n"
+        f"sys.argv[1:] = ['{option}']\n"
+        "try: run()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('boto3', 'botocore', 'rich') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603  # ours
+
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_an_estimate_needs_neither_boto3_nor_an_account_nor_a_region(output: str) -> None:
+    code = (
+        "import sys\n"
+        "from s3agg.cli.main import main\n"
+        f"try: main(['cost', '--objects-per-day', '1000', '--output', '{output}'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('boto3', 'botocore') if name in sys.modules])"
+    )
+    nothing = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(  # noqa: S603  # ours
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=nothing
+    )
+
+    assert "DynamoDB" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "create --bucket uploads",
+        "status",
+        "policy --bucket uploads",
+        "cost --measured --bucket uploads",
+        "redrive --dry-run",
+        "delete --yes",
+    ],
+)
+def test_a_command_makes_only_the_clients_that_it_uses(aws_shell: Shell, command: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    session = make_session()
+    used: set[str] = set()
+    session.register("before-call", lambda model, **_: used.add(model.service_model.service_name))
+
+    Shell(aws_shell.capsys, session)(*command.split())
+
+    assert {service for service, *_ in session.made} == used
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    assert shell("--version").stdout.startswith("s3agg, version ")
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_completes_s3agg(shell: Shell, name: str) -> None:
+    assert "_S3AGG_COMPLETE" in shell("completion", name).stdout
+
+
+WRONG = {
+    "a window of 0": ("create --bucket bbb --window 0", "0 is not in the range"),
+    "a window of -1": ("create --bucket bbb --window -1", "-1 is not in the range"),
+    "a window of 50 000": ("create --bucket bbb --window 50000", "1<=x<=42600"),
+    "a window of abc": ("create --bucket bbb --window abc", "'abc' is not a valid"),
+    "a malformed bucket": ("create --bucket Not_A_Bucket", "is no bucket name"),
+    "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// or ARN"),
+    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "no s3:// or ARN"),
+    "two lines for a bucket": (r"create --bucket bad\ninput", r"bad\ninput"),
+    "a mistyped command": ("crate", "Did you mean 'create'?"),
+    "a mistyped option": ("status --otput json", "Did you mean '--output'?"),
+    "an unknown log level": ("create --log-level LOUD", "'LOUD' is not one of"),
+    "a tag without a value": ("create --tag team", "is not of the form KEY=VALUE"),
+    "a reserved tag": ("create --tag s3agg:stack=x --bucket uploads", "is reserved"),
+    "a topic that is no topic": ("create --alarm-topic arn:aws:sqs:x:1:q", "neither an ARN of sns"),
+    "a stack that cannot be": ("status --stack no.dots", "cannot name a stack"),
+    "a region that cannot be": ("status --region no_underscores", "Check --region"),
+    "an endpoint that is no URL": ("status --endpoint-url x:1", "An endpoint is a URL"),
+    "a count of 0": ("test-upload --count 0", "0 is not in the range"),
+    "a port that cannot be": ("local --port 99999", "99999 is not in the range"),
+    "watching a pipe": ("status --watch", "redraws a terminal"),
+    "an unknown runtime": ("create --bucket uploads --runtime python2.7", "no runtime python2.7"),
+    "no bucket at all": ("create", "Name one with --bucket"),
+    "a policy for no bucket": ("policy", "Name one with --bucket"),
+    "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
+    "a cost of nothing": ("cost", "Say --objects-per-day or --measured"),
+    "a capacity of a cost on demand": (
+        "cost --objects-per-day 1 --write-capacity 10",
+        "--write-capacity would do nothing: the table is on demand. Pass --provisioned.",
+    ),
+    "a capacity of a template on demand": (
+        "template --zips zips --read-capacity 10 --write-capacity 10",
+        "--read-capacity and --write-capacity would do nothing",
+    ),
+    "a cost of both": ("cost --objects-per-day 1 --measured", "Say --objects-per-day or --measured"),
+    "objects below zero": ("cost --objects-per-day -1", "-1 is not in the range"),
+    "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
+    "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "are measured. Do not say"),
+    "a bucket that is not measured": ("cost --objects-per-day 1 --bucket bbb", "Say --measured"),
+    "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "no table of prices 1999-12"),
+    "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "is no table of prices"),
+    "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
+    "a template of hasty intervals": (
+        "template --code-bucket uploads --min-interval 5",
+        "--min-interval 5 is too short",
+    ),
+    "a template for a malformed bucket": (
+        "template --code-bucket uploads --bucket Not_A_Bucket",
+        "is no bucket name",
+    ),
+    "a template without code": ("template", "Pass --code-bucket BUCKET to upload the functions' code now"),
+    "a template with its code twice": (
+        "template --code-bucket uploads --zips build",
+        "template needs either --code-bucket or --zips",
+    ),
+    "zips where nothing can be": ("template --zips /dev/null/zips", "/dev/null/zips cannot be written to"),
+}
+
+
+@pytest.mark.parametrize(("command", "words"), WRONG.values(), ids=WRONG)
+def test_wrong_usage_is_one_line_on_stderr_exit_code_2_and_no_change(
+    aws_shell: Shell, wire: Wire, command: str, words: str
+) -> None:
+    wire.calls.clear()
+
+    ran = aws_shell(*(word.replace(r"\n", "\n") for word in command.split()))
+
+    assert (ran.code, ran.stdout) == (2, "")
+    assert words in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert wire.changes == []
+
+
+def test_a_profile_that_does_not_exist_is_wrong_usage(shell: Shell) -> None:
+    ran = shell("status", "--profile", "nobody")
+
+    assert (ran.code, ran.stdout) == (2, "")
+    assert "(nobody) could not be found" in ran.stderr
+
+
+FAILING = {
+    "a bucket that does not exist": ("create --bucket nobodys", "There is no bucket nobodys"),
+    "a bucket of another region": ("create --bucket far-away", "is in us-west-2"),
+    "the cost of what is not there": ("cost --measured", "Measure a bucket with --bucket"),
+    "the cost of a bucket that counts nothing": (
+        "cost --measured --bucket uploads",
+        "put-bucket-metrics-configuration --bucket uploads --id EntireBucket",
+    ),
+    "a template whose code has no bucket": ("template --code-bucket nobodys", "There is no bucket nobodys"),
+    "testing what is not there": ("test-upload", "so there is nothing to test"),
+    "putting back to work what is not there": ("redrive", "so there is nothing to put back to work"),
+}
+
+
+@pytest.mark.parametrize(("command", "words"), FAILING.values(), ids=FAILING)
+def test_a_failure_is_one_line_on_stderr_exit_code_1_and_no_change(
+    aws_shell: Shell, wire: Wire, command: str, words: str
+) -> None:
+    make_bucket(make_world("us-west-2").somebody, "far-away", "us-west-2")
+    wire.calls.clear()
+
+    ran = aws_shell(*command.split())
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert words in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert wire.changes == []
+
+
+def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell: Shell, wire: Wire) -> None:
+    wire.calls.clear()
+
+    ran = aws_shell("create", "--bucket", "uploads", "--dry-run", "--output", "json")
+
+    assert ran.code == 3
+    assert {change["action"] for change in ran.json["changes"]} == {"create"}
+    assert wire.changes == []
+
+
+def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
+    created = aws_shell("create", "--bucket", "uploads", "--output", "json")
+    again = aws_shell("create", "--output", "json")
+    status = aws_shell("status", "--output", "json")
+    deleted = aws_shell("delete", "--yes", "--output", "json")
+
+    assert [ran.code for ran in (created, again, status, deleted)] == [0, 0, 0, 0]
+    assert {change["action"] for change in created.json["changes"]} == {"create"}
+    assert {change["action"] for change in again.json["changes"]} == {"keep"}
+    assert {resource["state"] for resource in status.json["resources"]} == {"ok"}
+    assert {change["action"] for change in deleted.json["changes"]} == {"delete"}
+    assert aws_shell("status").code == 3
+
+
+def test_create_ends_with_the_next_sensible_command(aws_shell: Shell) -> None:
+    ran = aws_shell("create", "--bucket", "uploads")
+
+    assert ran.stderr.splitlines()[-1] == "Next: s3agg test-upload --bucket uploads"
+    assert ran.stdout.startswith("Done: 16 created; stack S3EventAggregator")
+
+
+@pytest.mark.parametrize("answer", ["", "n\n"])
+def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire: Wire, answer: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    wire.calls.clear()
+
+    ran = aws_shell("delete", answer=answer)
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "Remove all this? [y/N]" in ran.stderr
+    assert ran.stderr.endswith("Nothing was changed: answer y, or say --yes.\n")
+    assert wire.changes == []
+
+
+def test_delete_can_keep_the_logs(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    ran = aws_shell("delete", "--keep-logs", "--yes", "--output", "json")
+
+    kept = make_world().somebody.logs.describe_log_groups()["logGroups"]
+    assert ran.code == 0
+    assert [each["logGroupName"] for each in kept] == [
+        "/aws/lambda/S3EventAggregator",
+        "/aws/lambda/S3StorageGatewayRefresh",
+    ]
+
+
+def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
+    make_bucket(make_world().somebody, "second")
+    aws_shell("create", "--bucket", "uploads", "--bucket", "second")
+
+    ran = aws_shell("delete", "--bucket", "second", "--yes", "--output", "json")
+
+    assert {change["name"] for change in ran.json["changes"]} == {"second", "SID_second"}
+    status = aws_shell("status", "--output", "json").json
+    assert [each["name"] for each in status["buckets"]] == ["uploads"]
+
+
+def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
+    make_bucket(make_world().somebody, "second")
+    aws_shell("create", "--bucket", "uploads", "--bucket", "second")
+
+    ran = aws_shell("test-upload")
+
+    assert ran.code == 2
+    assert ran.stderr == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("status", "--region", REGION), f"make it with s3agg create --bucket BUCKET --region {REGION}"),
+        (("status", "--stack", "Other"), "make it with s3agg create --bucket BUCKET --stack Other"),
+        (("create", "--bucket", "uploads", "--region", REGION), f"--bucket uploads --region {REGION}"),
+    ],
+)
+def test_advice_is_for_the_aws_and_the_stack_at_hand(
+    aws_shell: Shell, arguments: tuple[str, ...], advice: str
+) -> None:
+    ran = aws_shell(*arguments)
+
+    assert advice in " ".join((ran.stdout + ran.stderr).split())
+
+
+def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    sqs = make_world().somebody.sqs
+    url = sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    sqs.send_message(
+        QueueUrl=url,
+        MessageBody="{}",
+        MessageAttributes={"bucket-name": {"DataType": "String", "StringValue": "uploads"}},
+    )
+
+    dry = aws_shell("redrive", "--dry-run", "--output", "json", "--stack", "S3EventAggregator")
+    done = aws_shell("redrive")
+    sqs.send_message(QueueUrl=url, MessageBody="strange")
+    stays = aws_shell("redrive")
+
+    assert [ran.code for ran in (dry, done, stays)] == [0, 0, 1]
+    assert dry.json["counts"] == {"would go back": 1, "would stay": 0}
+    assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
+    assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
+    assert stays.stderr == "not understood: stays\n"
+
+
+def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    lambda_ = make_world().somebody.lambda_
+    lambda_.update_function_configuration(FunctionName="S3EventAggregator", MemorySize=256)
+
+    status, dry = aws_shell("status"), aws_shell("create", "--dry-run")
+
+    assert (status.code, dry.code) == (3, 3)
+    assert "memory is 256 MB, not 128 MB" in status.stdout
+    assert "memory: 256 MB -> 128 MB" in dry.stdout
+
+
+def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) -> None:
+    blog.create(make_world().somebody, "uploads")
+
+    refused = [aws_shell("create"), aws_shell("delete", "--yes"), aws_shell("delete", "--bucket", "uploads")]
+    shown = aws_shell("create", "--bucket", "uploads", "--adopt", "--dry-run", "--output", "json")
+    adopted = aws_shell("create", "--adopt")
+    after = aws_shell("status")
+
+    assert [ran.code for ran in refused] == [1, 1, 1]
+    assert all("Take it over with --adopt" in ran.stderr for ran in refused)
+    assert shown.code == 3
+    assert {change["action"] for change in shown.json["changes"]} == {"create", "update", "keep"}
+    assert (adopted.code, after.code) == (0, 0)
+
+
+def test_the_blogs_stack_is_removed_if_that_is_said(aws_shell: Shell) -> None:
+    blog.create(make_world().somebody, "uploads")
+
+    ran = aws_shell("delete", "--adopt", "--yes")
+
+    assert ran.code == 0
+    assert aws_shell("delete", "--yes", "--output", "json").json["changes"] == []
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, output: str) -> None:
+    ran = aws_shell("policy", "--bucket", "uploads", "--output", output, "--stack", "Other")
+
+    assert ran.code == 0
+    assert ran.json["Version"] == "2012-10-17"
+    assert f"arn:aws:dynamodb:{REGION}:123456789012:table/Other" in ran.stdout
+    assert "arn:aws:s3:::uploads" in ran.stdout
+    assert ran.stderr.startswith("Warning: Who may write the roles' policies may as well do anything")
+
+
+def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
+    example = ("--objects-per-day", "1000", "--refreshes-per-day", "50", "--provisioned")
+    ran = shell("cost", *example, "--prices", "2018-08")
+
+    rows = {" ".join(line.split()) for line in ran.stdout.splitlines()}
+    assert ran.code == 0
+    assert ran.stdout.startswith("3.35 USD a month: 1 000 objects and 50 refreshes a day\n")
+    assert "Lambda requests 33 000 0.20 31 500 0.20" in rows
+    assert "DynamoDB write unit-hours 3 600 2.65 3 600 2.65" in rows
+    assert "total 3.35 3.36" in rows
+
+
+def test_the_readme_shows_the_cost_as_it_is(shell: Shell) -> None:
+    ran = shell("cost", "--objects-per-day", "1000", "--refreshes-per-day", "50")
+    table = "\n".join(line.rstrip() for line in ran.stdout.partition("\n\n")[0].splitlines())
+
+    assert table in README.read_text(encoding="utf-8")
+
+
+def test_the_prices_of_a_json_cost_are_a_table_to_be_changed(shell: Shell, tmp_path: Path) -> None:
+    estimate = ("cost", "--objects-per-day", "1000", "--output", "json")
+    before = shell(*estimate).json
+    table = tmp_path / "mine.json"
+    table.write_text(json.dumps(before["prices"]), encoding="utf-8")
+
+    assert shell(*estimate, "--prices", str(table)).json == before
+
+
+def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attaches_the_bucket(
+    aws_shell: Shell,
+) -> None:
+    command = ("template", "--bucket", "uploads", "--code-bucket", "uploads", "--stack", "Other")
+    ran, again = aws_shell(*command), aws_shell(*command)
+
+    assert ran.code == 0
+    assert yaml.compose(ran.stdout)
+    assert again.stdout == ran.stdout
+    assert again.stderr.startswith("The functions' code was already in bucket uploads.\n")
+    assert ran.stderr == (
+        "The functions' code is now in bucket uploads.\n"
+        "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
+        "Once the stack is there, attach it: s3agg create --adopt --stack Other --bucket uploads\n"
+    )
+
+
+def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_with(
+    shell: Shell, tmp_path: Path
+) -> None:
+    zips = tmp_path / "zips"
+    tags = [word for number in range(20) for word in ("--tag", f"{number}={'x' * 200}")]
+
+    zipped = shell("template", "--zips", str(zips))
+    long = shell("template", "--zips", str(zips), *tags)
+
+    upload = (
+        f"First upload the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n"
+        "Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET\n"
+    )
+    assert zipped.stderr.startswith(upload)
+    assert len(list(zips.glob("s3agg/*.zip"))) == 2
+    assert long.stderr.startswith(
+        upload + "It is too long to be passed directly: deploy it with --s3-bucket.\n"
+    )
+
+
+def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
+    fresh = replace(aws_shell, session=make_session())  # whose clients are not made yet
+
+    ran = fresh("create", "--bucket", "uploads", "--tag", "plan=zebra", "-v", "--output", "json")
+
+    assert " ms  lambda CreateFunction S3EventAggregator" in ran.stderr
+    assert "zebra" not in ran.stderr

@@ -1,0 +1,297 @@
+"""logs: both functions' lines in one order, none twice, none missed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from s3agg.aws.clock import from_ms
+from s3agg.commands import logs
+from s3agg.commands.logs import LOOK_S, Entry
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.settings import Names
+from tests.support import aws as support
+from tests.support.aws import World
+
+world = support.world
+
+NAMES = Names()
+GROUPS = {"aggregator": "/aws/lambda/S3EventAggregator", "refresh": "/aws/lambda/S3StorageGatewayRefresh"}
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def account(world: World) -> World:
+    """An account with both log groups; CloudWatch Logs answers what `write` has written."""
+    for group in GROUPS.values():
+        world.somebody.logs.create_log_group(logGroupName=group)
+    return world
+
+
+class CloudWatch:
+    """Answers FilterLogEvents, two events a page, from what is written here."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.numbers = itertools.count(1)
+        world.wire.answer("logs:FilterLogEvents", self._answer)
+
+    def write(self, function: str, message: str, age_s: float = 0) -> None:
+        at = int((self.world.clock.time() - age_s) * 1000)
+        event = {"timestamp": at, "message": message, "eventId": str(next(self.numbers))}
+        self.events.append((GROUPS[function], event))
+
+    def _answer(self) -> dict[str, Any]:
+        asked = self.world.wire.made("logs:FilterLogEvents")[-1]
+        assert len(self.world.wire.made("logs:FilterLogEvents")) < 200, "a line that is missed is waited for"
+        found = [
+            event
+            for group, event in self.events
+            if group == asked["logGroupName"] and event["timestamp"] >= asked["startTime"]
+        ]
+        begin = int(asked.get("nextToken", "0"))
+        more = {"nextToken": str(begin + 2)} if len(found) > begin + 2 else {}
+        return {"events": found[begin : begin + 2], **more}
+
+
+@pytest.fixture
+def cloudwatch(account: World) -> CloudWatch:
+    return CloudWatch(account)
+
+
+def read(world: World, *, age_s: float = 600, **how: Any) -> Iterator[Entry]:
+    return logs.read(world.aws, NAMES, since=from_ms((world.clock.time() - age_s) * 1000), **how)
+
+
+def messages(world: World, **how: Any) -> list[str]:
+    return [entry.message for entry in read(world, **how)]
+
+
+def test_the_lines_of_both_functions_come_in_the_order_of_time(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for age_s, function in ((50, "aggregator"), (40, "refresh"), (30, "aggregator"), (20, "refresh")):
+        cloudwatch.write(function, f"{age_s} s ago", age_s)
+
+    assert messages(account) == ["50 s ago", "40 s ago", "30 s ago", "20 s ago"]
+
+
+def test_what_is_older_than_asked_for_stays_away(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "old", 700)
+    cloudwatch.write("aggregator", "new", 500)
+
+    assert messages(account) == ["new"]
+
+
+def test_one_function_can_be_asked_for(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "an event")
+    cloudwatch.write("refresh", "a message")
+
+    assert messages(account, functions=("refresh",)) == ["a message"]
+
+
+def test_one_bucket_can_be_asked_for_and_none_whose_name_begins_like_it(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for words in (
+        "for bucket: photos, timestamp",
+        "Bucket: photos key=x",
+        "bucket: photos-2,",
+        "bucket: a.photos",
+    ):
+        cloudwatch.write("aggregator", words)
+
+    assert messages(account, bucket="photos") == ["for bucket: photos, timestamp", "Bucket: photos key=x"]
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "request_id", "message"),
+    [
+        ("[INFO]\t2026-01-02T03:04:05.678Z\tabc-1\tSending\tit", "INFO", "abc-1", "Sending\tit"),
+        ("[ERROR]\t2026-01-02T03:04:05.678Z\tabc-1\tNo\nTrace:\n  x", "ERROR", "abc-1", "No\nTrace:\n  x"),
+        ("START RequestId: abc-1 Version: $LATEST", "", "abc-1", "START RequestId: abc-1 Version: $LATEST"),
+        ("REPORT RequestId: abc-1\tDuration: 3 ms", "", "abc-1", "REPORT RequestId: abc-1\tDuration: 3 ms"),
+        ("Something of Python's own", "", "", "Something of Python's own"),
+    ],
+)
+def test_a_line_is_taken_apart_as_the_runtime_put_it_together(
+    account: World, cloudwatch: CloudWatch, line: str, level: str, request_id: str, message: str
+) -> None:
+    cloudwatch.write("aggregator", line)
+
+    (entry,) = read(account)
+
+    assert (entry.level, entry.request_id, entry.message) == (level, request_id, message)
+
+
+def test_following_tells_each_line_once_however_many_pages_there_are(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    told: list[str] = []
+    for number in range(5):
+        cloudwatch.write("aggregator", f"line {number}")
+    following = read(account, follow=True)
+    told += [next(following).message for _ in range(5)]
+    for number in range(5, 12):
+        cloudwatch.write("refresh", f"line {number}")
+    told += [next(following).message for _ in range(7)]
+    cloudwatch.write("aggregator", "the last")
+    told.append(next(following).message)
+
+    assert told == [f"line {number}" for number in range(12)] + ["the last"]
+
+
+def test_following_goes_on_after_a_failure_and_misses_nothing(account: World, cloudwatch: CloudWatch) -> None:
+    following = read(account, follow=True)
+    cloudwatch.write("aggregator", "before")
+    told = [next(following).message]
+    for number in range(4):
+        cloudwatch.write("aggregator" if number % 2 else "refresh", f"line {number}", age_s=-number)
+    # The next look reads of both logs; its third call, a page further on, fails.
+    account.wire.refuse("logs:FilterLogEvents", "ServiceUnavailableException", after=2, times=1)
+    told += [next(following).message for _ in range(4)]
+
+    assert sorted(told) == ["before", *(f"line {number}" for number in range(4))]
+    assert account.warnings[0].endswith("Looking on.")
+
+
+def test_without_following_a_failure_is_an_error(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "before")
+    account.wire.refuse("logs:FilterLogEvents", "ServiceUnavailableException")
+
+    with pytest.raises(S3aggError, match="While reading log group"):
+        messages(account)
+
+
+def test_a_line_that_cloudwatch_shows_later_than_younger_ones_is_not_missed(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    cloudwatch.write("aggregator", "young")
+    following = read(account, follow=True)
+    first = next(following).message
+    cloudwatch.write("aggregator", "older, and late", age_s=20)
+
+    assert (first, next(following).message) == ("young", "older, and late")
+
+
+def test_lines_of_one_millisecond_are_told_once_each_and_in_their_order(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for number in range(5):
+        cloudwatch.write("refresh", f"line {number}")
+    following = read(account, follow=True)
+    told = [next(following).message for _ in range(5)]
+    cloudwatch.write("refresh", "line 5")
+    told.append(next(following).message)
+
+    assert told == [f"line {number}" for number in range(6)]
+
+
+def test_following_what_goes_far_back_tells_each_line_once(account: World, cloudwatch: CloudWatch) -> None:
+    for age_s in range(600, -1, -10):
+        cloudwatch.write("aggregator", f"{age_s} s ago", age_s)
+    following = read(account, follow=True)
+    told = [next(following).message for _ in range(61)]
+    cloudwatch.write("aggregator", "the last")
+
+    assert [*told, next(following).message] == [
+        *(f"{age_s} s ago" for age_s in range(600, -1, -10)),
+        "the last",
+    ]
+
+
+def test_a_look_that_finds_nothing_for_once_does_not_have_all_told_again(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    cloudwatch.write("aggregator", "first")
+    following = read(account, follow=True)
+    told = [next(following).message]
+    account.wire.answer(
+        "logs:FilterLogEvents", {"events": []}, times=3
+    )  # the rest of this look, and one more
+    account.wire.before("logs:FilterLogEvents", lambda: cloudwatch.write("aggregator", "second"), after=4)
+
+    assert [*told, next(following).message] == ["first", "second"]
+
+
+def test_a_log_group_that_is_made_later_is_followed_from_then_on(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    account.wire.refuse(
+        "logs:FilterLogEvents",
+        "ResourceNotFoundException",
+        times=2,
+        when=lambda call: call.params["logGroupName"] == GROUPS["refresh"],
+    )
+    cloudwatch.write("aggregator", "an event")
+    cloudwatch.write("refresh", "a message")
+    following = read(account, follow=True)
+
+    assert [next(following).message for _ in range(2)] == ["an event", "a message"]
+
+
+def test_what_has_come_is_told_before_further_pages_are_asked_for(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for number in range(20):
+        cloudwatch.write("aggregator", f"line {number}")
+
+    next(read(account))
+
+    assert len(account.wire.made("logs:FilterLogEvents")) == len(GROUPS)
+
+
+def test_following_looks_every_two_seconds(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "first")
+    following = read(account, follow=True)
+    next(following)
+    cloudwatch.write("aggregator", "second")
+    next(following)
+
+    assert account.clock.waited == LOOK_S
+
+
+def test_cloudwatch_is_not_asked_for_what_was_before_1970(account: World, cloudwatch: CloudWatch) -> None:
+    cloudwatch.write("aggregator", "a line")
+
+    entries = list(logs.read(account.aws, NAMES, since=logs.since("1960-01-01", NOW)))
+
+    assert len(entries) == 1
+    assert {call["startTime"] for call in account.wire.made("logs:FilterLogEvents")} == {0}
+
+
+def test_what_cannot_be_a_bucket_is_in_no_line(account: World) -> None:
+    with pytest.raises(UsageProblem, match="is no bucket name"):
+        list(read(account, bucket="s3://photos"))
+
+
+def test_a_stack_without_log_groups_is_an_error(world: World) -> None:
+    with pytest.raises(S3aggError, match="There are no logs of a stack S3EventAggregator"):
+        list(read(world))
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("30s", NOW - timedelta(seconds=30)),
+        ("10m", NOW - timedelta(minutes=10)),
+        ("2h", NOW - timedelta(hours=2)),
+        ("7d", NOW - timedelta(days=7)),
+        ("2026-01-01T08:00:00Z", datetime(2026, 1, 1, 8, tzinfo=timezone.utc)),
+        ("2026-01-01T08:00:00+02:00", datetime(2026, 1, 1, 6, tzinfo=timezone.utc)),
+        ("2026-01-01", datetime(2026, 1, 1, tzinfo=timezone.utc)),
+    ],
+)
+def test_a_moment_is_an_age_or_a_time(text: str, moment: datetime) -> None:
+    assert logs.since(text, NOW) == moment
+
+
+@pytest.mark.parametrize("text", ["", "10", "10x", "m", "-5m", "yesterday", "2026-13-01", "9" * 30 + "d"])
+def test_what_is_no_moment_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageProblem, match="is no moment"):
+        logs.since(text, NOW)

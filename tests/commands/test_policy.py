@@ -1,0 +1,446 @@
+"""The operator's policy: what a whole life of a stack needs, no less and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import pytest
+from moto.core.models import MockAWS
+
+from s3agg import engine
+from s3agg.aws.clock import from_ms
+from s3agg.aws.place import Place
+from s3agg.commands import cost, logs, preflight, redrive, status
+from s3agg.commands import policy as operator_policy
+from s3agg.commands import test_upload as probe
+from s3agg.commands.create import bring
+from s3agg.commands.delete import detach_buckets, for_delete, for_detach
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.live import log_lines
+from s3agg.prices import tables as prices
+from s3agg.resources.notification import KeyFilter
+from s3agg.resources.policy import Policy
+from s3agg.settings import PRICE_TABLES, Names, Settings
+from s3agg.stack import declared, deployed
+from s3agg.stack.declared import Stack
+from s3agg.stack.deployed import Deployment, Request
+from tests.support import aws as support
+from tests.support import iam
+from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world
+from tests.support.iam import Need
+
+world = support.world
+
+NAMES = Names()
+BUCKETS = ("uploads", "photos.example")
+BOUNDARY = PLACE.iam("policy/Boundary")
+
+NOBODY = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"},
+}
+CHINA = Place("aws-cn", "cn-north-1", ACCOUNT)
+GOVERNMENT = Place("aws-us-gov", "us-gov-west-1", ACCOUNT)
+OTHER = Names("Other")
+
+
+def made(
+    boundary: str | None = None,
+    *,
+    buckets: Iterable[str] = BUCKETS,
+    place: Place = PLACE,
+    names: Names = NAMES,
+) -> Stack:
+    settings = Settings(permissions_boundary=boundary)
+    return declared.make(place, names, settings, dict.fromkeys(buckets, KeyFilter()))
+
+
+def printed(boundary: str | None = None, **how: Any) -> dict[str, Any]:
+    return operator_policy.document(made(boundary, **how))
+
+
+@dataclass
+class Life:
+    """One stack's, from its first create to its delete; whatever can differ does once."""
+
+    world: World
+
+    def live(self) -> list[Need]:
+        """Live it; what that took."""
+        for bucket in BUCKETS:
+            self.world.bucket(bucket)
+        self.world.somebody.iam.create_policy(PolicyName="Boundary", PolicyDocument=json.dumps(printed()))
+        options = {"alarm_topic": PLACE.arn("sns", "Topic"), "permissions_boundary": BOUNDARY}
+        self.create(Request(BUCKETS, options={**options, "tags": {"team": "a"}}))
+        self.create(Request())
+        self.adopt()
+        self.outgrow()
+        self.spoil()
+        # A new window changes an alarm, a new tag all that carries tags.
+        self.create(Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "on_demand": False}))
+        self.look()
+        finish(logs.read(self.world.aws, NAMES, since=from_ms(0)))
+        self.measure()
+        deployment = deployed.read(self.world.aws, NAMES)
+        for bucket in BUCKETS:
+            self.test_upload(deployment, bucket)
+        self.redrive(deployment)
+        self.delete()
+        return needs_of(self.world)
+
+    def create(self, request: Request) -> None:
+        checked = preflight.check(self.world.aws, NAMES, request)
+        finish(bring(self.world.aws, checked.passed(), checked.plan))
+
+    def adopt(self) -> None:
+        """Bring it up to date while a window of the blog's is open."""
+        window = {"BucketName": {"S": BUCKETS[0]}, "timestamp": {"N": "1"}}
+        self.world.somebody.dynamodb.put_item(TableName=NAMES.table, Item=window)
+        self.create(Request(adopt=True))
+
+    def outgrow(self) -> None:
+        """Reserve too little where the account has no room for more; then there is room again."""
+        for function in (NAMES.aggregator, NAMES.refresher):
+            self.world.somebody.lambda_.put_function_concurrency(
+                FunctionName=function, ReservedConcurrentExecutions=1
+            )
+        self.world.wire.refuse(
+            "lambda:PutFunctionConcurrency",
+            "InvalidParameterValueException",
+            "below its minimum UnreservedConcurrentExecution",
+            times=2,
+        )
+        self.create(Request())
+
+    def spoil(self) -> None:
+        """Be somebody who changes this and that by hand."""
+        aws, stack = self.world.somebody, made()
+        policies = [each.arn for each in stack.resources if isinstance(each, Policy)]
+        for arn in policies * 4:
+            aws.iam.create_policy_version(
+                PolicyArn=arn, PolicyDocument=json.dumps(printed()), SetAsDefault=True
+            )
+        for role in (NAMES.aggregator_role, NAMES.refresh_role):
+            aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(NOBODY))
+            aws.iam.delete_role_permissions_boundary(RoleName=role)
+        for name in (NAMES.queue, NAMES.dead_letters):
+            url = aws.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "7"})
+        for function in (stack.aggregator, stack.refresher):
+            aws.lambda_.update_function_code(
+                FunctionName=function.name, ZipFile=stack.aggregator.code + b"\0"
+            )
+            aws.lambda_.delete_function_concurrency(FunctionName=function.name)
+            aws.logs.delete_retention_policy(logGroupName=function.log_group.name)
+        aws.lambda_.delete_function_event_invoke_config(FunctionName=NAMES.aggregator)
+        (trigger,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
+        aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], BatchSize=5)
+
+    def look(self) -> None:
+        """See a bucket that has a file share of each kind."""
+        shares = [PLACE.arn("storagegateway", f"share/share-{kind}") for kind in ("NFS", "SMB")]
+        self.world.somebody.dynamodb.put_item(
+            TableName=NAMES.table,
+            Item={
+                "BucketName": {"S": BUCKETS[0]},
+                "shares": {"SS": [each.rpartition("/")[2] for each in shares]},
+            },
+        )
+        listed = [{"FileShareARN": each, "FileShareType": each[-3:]} for each in shares]
+        self.world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": listed})
+        for kind in ("NFS", "SMB"):
+            answer: dict[str, Any] = {f"{kind}FileShareInfoList": []}
+            self.world.wire.answer(f"storagegateway:Describe{kind}FileShares", answer)
+        status.read(self.world.aws, NAMES)
+
+    def test_upload(self, deployment: Deployment, bucket: str) -> None:
+        """Of two objects, one versioned; their events show, their refresh does not."""
+        wire = self.world.wire
+        wire.answer("s3:PutObject", {})
+        wire.answer("s3:PutObject", {"VersionId": "1"}, times=1)
+        wire.answer("s3:DeleteObject", {})
+
+        def lines() -> dict[str, Any]:
+            keys = [params["Key"] for params in wire.made("s3:PutObject")]
+            sent = [f"{log_lines.SENT}{bucket}, timestamp: 1 key={key}" for key in keys]
+            return {"events": [{"timestamp": 1, "message": line} for line in sent]}
+
+        wire.answer("logs:FilterLogEvents", lines)
+        rule = deployed.the_bucket(deployment, bucket)
+        finish(probe.run(self.world.aws, deployment, rule, count=2, timeout_s=2, keep=False))
+
+    def measure(self) -> None:
+        """Ask what the stack and its buckets cost; nothing was counted yet."""
+        table = prices.read(PRICE_TABLES[-1])
+        with suppress(S3aggError):
+            cost.of_stack(self.world.aws, NAMES, {}, table)
+        with suppress(S3aggError):
+            cost.of_buckets(self.world.aws, BUCKETS, None, {}, table)
+
+    def redrive(self, deployment: Deployment) -> None:
+        """One event, one refresh message, and one message that nobody understands."""
+        aws, wire = self.world.somebody, self.world.wire
+        url = aws.sqs.get_queue_url(QueueName=NAMES.dead_letters)["QueueUrl"]
+        event = {"Records": [{"s3": {"bucket": {"name": BUCKETS[0]}}}]}
+        arn = PLACE.arn("lambda", f"function:{NAMES.aggregator}")
+        record = {"requestContext": {"functionArn": arn}, "requestPayload": event}
+        for body in (json.dumps(record), "strange"):
+            aws.sqs.send_message(QueueUrl=url, MessageBody=body)
+        attributes: Any = {"bucket-name": {"DataType": "String", "StringValue": BUCKETS[0]}}
+        aws.sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
+        wire.answer("lambda:Invoke", lambda: {"Payload": BytesIO(b"null")})
+        finish(redrive.run(self.world.aws, deployment, dry_run=False))
+
+    def delete(self) -> None:
+        """First one bucket, then everything; of a role that somebody gave a policy inline."""
+        deployment, plan = for_detach(self.world.aws, NAMES, BUCKETS[1:])
+        finish(detach_buckets(self.world.aws, deployment, BUCKETS[1:], plan))
+        for role in (NAMES.aggregator_role, NAMES.refresh_role):
+            self.world.somebody.iam.put_role_policy(
+                RoleName=role, PolicyName="inline", PolicyDocument=json.dumps(printed())
+            )
+        _, plan = for_delete(self.world.aws, NAMES)
+        finish(engine.apply(self.world.aws, plan, keep_going=True))
+
+
+def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[Need]:
+    """What the calls that were made so far took."""
+    return [need for call in world.wire.calls for need in iam.needs(call, place, names.refresher)]
+
+
+def finish(events: Iterable[object]) -> None:
+    for _ in events:
+        pass
+
+
+@pytest.fixture(scope="module")
+def life(running_moto: MockAWS) -> list[Need]:
+    """What a life took, of a stack whose roles are bounded."""
+    empty(running_moto)
+    return Life(make_world()).live()
+
+
+def without_boundary(life: list[Need]) -> list[Need]:
+    return [need for need in life if need.action != "iam:PutRolePermissionsBoundary"]
+
+
+# No less and no more
+
+
+def test_it_allows_all_that_a_stacks_life_needs(life: list[Need]) -> None:
+    assert iam.refused(iam.grants(printed(BOUNDARY)), life) == []
+    assert iam.refused(iam.grants(printed()), without_boundary(life)) == []
+
+
+def test_it_allows_nothing_that_a_stacks_life_does_not_need(life: list[Need]) -> None:
+    assert iam.idle(iam.grants(printed(BOUNDARY)), life) == []
+    assert iam.idle(iam.grants(printed()), without_boundary(life)) == []
+
+
+def test_its_conditions_name_nothing_that_a_stacks_life_does_not_need(life: list[Need]) -> None:
+    allowed = {pair for grant in iam.grants(printed(BOUNDARY)) for pair in grant.values}
+
+    assert allowed <= {pair for need in life for pair in need.context.items()}
+
+
+def test_it_is_right_in_another_partition_and_for_another_stack(running_moto: MockAWS) -> None:
+    empty(running_moto)
+    china = make_world(CHINA.region)
+    china.bucket(BUCKETS[0], CHINA.region)
+
+    plan = preflight.check(china.aws, OTHER, Request(BUCKETS[:1])).passed().plan()
+    finish(engine.apply(china.aws, plan))
+
+    allowed = iam.grants(printed(place=CHINA, names=OTHER))
+    assert china.aws.place == CHINA
+    assert iam.refused(allowed, needs_of(china, CHINA, OTHER)) == []
+
+
+@pytest.mark.parametrize("place", [CHINA, GOVERNMENT], ids=["China", "Government"])
+def test_it_differs_between_partitions_by_arns_only(place: Place) -> None:
+    at_home = json.dumps(printed(BOUNDARY)).replace(f":{PLACE.region}:", f":{place.region}:")
+    boundary = place.iam("policy/Boundary")
+
+    assert json.dumps(printed(boundary, place=place)) == at_home.replace(
+        "arn:aws:", f"arn:{place.partition}:"
+    )
+
+
+def test_two_stacks_share_nothing_but_what_has_no_names() -> None:
+    ours, theirs = (
+        {grant.resource for grant in iam.grants(printed(names=names))} for names in (NAMES, OTHER)
+    )
+    nameless = {
+        grant.resource for grant in iam.grants(printed(buckets=["any"])) if "S3" not in grant.resource
+    }
+
+    assert {each for each in ours & theirs if ":s3:" not in each} < nameless
+
+
+# What an administrator keeps
+
+ROLE = PLACE.iam(f"role/{NAMES.aggregator_role}")
+ANYTHING = PLACE.iam("policy/AdministratorAccess", account="aws")
+FORBIDDEN = {
+    "attach AWS's own policies": Need("iam:AttachRolePolicy", ROLE, {"iam:PolicyARN": ANYTHING}),
+    "write other policies": Need("iam:CreatePolicyVersion", BOUNDARY),
+    "put policies into a role": Need("iam:PutRolePolicy", ROLE),
+    "touch other roles": Need("iam:UpdateAssumeRolePolicy", PLACE.iam("role/Administrator")),
+    "touch users": Need("iam:AttachUserPolicy", PLACE.iam("user/me")),
+    "pass other roles": Need(
+        "iam:PassRole", PLACE.iam("role/Administrator"), {"iam:PassedToService": "lambda.amazonaws.com"}
+    ),
+    "pass a role to other services": Need("iam:PassRole", ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}),
+    "change other functions": Need("lambda:UpdateFunctionCode", PLACE.arn("lambda", "function:theirs")),
+    "change other functions' triggers": Need(
+        "lambda:UpdateEventSourceMapping",
+        PLACE.arn("lambda", "event-source-mapping:x"),
+        {"lambda:FunctionArn": PLACE.arn("lambda", "function:theirs")},
+    ),
+    "read objects": Need("s3:GetObject", PLACE.bucket("uploads/s3agg-test-1")),
+    "write other objects": Need("s3:PutObject", PLACE.bucket("uploads/theirs")),
+    "write to other buckets": Need("s3:PutObject", PLACE.bucket("theirs/s3agg-test-1")),
+    "take refreshes away": Need("sqs:DeleteMessage", PLACE.arn("sqs", NAMES.queue)),
+    "read other logs": Need("logs:FilterLogEvents", PLACE.arn("logs", "log-group:/aws/lambda/theirs:*")),
+}
+
+
+@pytest.mark.parametrize("need", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_it_does_not_allow_to(need: Need) -> None:
+    assert iam.refused(iam.grants(printed()), [need]) == [need]
+    assert iam.refused(iam.grants(printed(BOUNDARY)), [need]) == [need]
+
+
+def test_with_a_boundary_no_role_can_be_without_it_or_with_another() -> None:
+    other = {"iam:PermissionsBoundary": ANYTHING}
+    wanted = [
+        Need("iam:CreateRole", ROLE),
+        Need("iam:CreateRole", ROLE, other),
+        Need("iam:PutRolePermissionsBoundary", ROLE, other),
+        Need("iam:DeleteRolePermissionsBoundary", ROLE),
+        Need("iam:DeleteRolePermissionsBoundary", ROLE, {"iam:PermissionsBoundary": BOUNDARY}),
+    ]
+
+    assert iam.refused(iam.grants(printed(BOUNDARY)), wanted) == wanted
+
+
+def test_no_action_is_a_pattern_and_only_what_aws_cannot_narrow_is_everywhere() -> None:
+    allowed = iam.grants(printed(BOUNDARY))
+
+    assert [grant.action for grant in allowed if "*" in grant.action] == []
+    assert {grant.action for grant in allowed if grant.resource == "*"} <= iam.WIDE
+
+
+def test_every_statement_says_what_it_is_for_and_lists_in_order() -> None:
+    statements = printed(BOUNDARY, buckets=["any"], names=Names("Abc"))["Statement"]
+    sids = [each["Sid"] for each in statements]
+    actions = [iam.listed(each["Action"]) for each in statements]
+
+    assert len(set(sids)) == len(sids)
+    assert all(sid.isalnum() for sid in sids)
+    assert actions == [sorted(each) for each in actions]
+
+
+# Printing it
+
+
+def ask(world: World, *buckets: str, boundary: str | None = None) -> dict[str, Any]:
+    return operator_policy.make(world.aws, NAMES, buckets, boundary)
+
+
+def make_stack(world: World, **options: Any) -> None:
+    for bucket in BUCKETS:
+        world.bucket(bucket)
+    plan = preflight.check(world.aws, NAMES, Request(BUCKETS, options=options)).passed().plan()
+    finish(engine.apply(world.aws, plan))
+    world.wire.calls.clear()
+
+
+def test_with_buckets_and_boundary_named_aws_is_asked_only_who_we_are(world: World) -> None:
+    made = ask(world, *BUCKETS, boundary=BOUNDARY)
+
+    assert made == printed(BOUNDARY)
+    assert [call.operation for call in world.wire.calls] == ["sts:GetCallerIdentity"]
+    assert world.warnings == []
+
+
+def test_it_is_for_the_buckets_that_are_attached_and_the_boundary_that_is_declared(world: World) -> None:
+    make_stack(world, permissions_boundary=BOUNDARY)
+
+    assert ask(world) == printed(BOUNDARY, buckets=sorted(BUCKETS))
+    assert ask(world, "one") == printed(BOUNDARY, buckets=["one"])
+    assert ask(world, boundary="none") == printed(buckets=sorted(BUCKETS))
+    assert world.wire.changes == []
+
+
+def test_without_a_boundary_it_warns_that_it_amounts_to_everything(world: World) -> None:
+    ask(world, "one", boundary="none")
+
+    assert [warning for warning in world.warnings if "may as well do anything" in warning] == world.warnings
+    assert len(world.warnings) == 1
+
+
+def test_without_a_stack_the_buckets_must_be_named(world: World) -> None:
+    with pytest.raises(UsageProblem, match=r"has no bucket yet\. Name one with --bucket\."):
+        ask(world)
+
+    assert ask(world, *BUCKETS) == printed()
+
+
+def test_whoever_may_not_read_the_stack_has_to_name_the_buckets(world: World) -> None:
+    world.wire.refuse("dynamodb:DescribeTable", "AccessDeniedException")
+
+    with pytest.raises(S3aggError, match=r"While looking at table .*\. Name the buckets with --bucket\."):
+        ask(world)
+    assert ask(world, *BUCKETS) == printed()
+    assert world.warnings[0].startswith("No boundary is demanded, as the stack cannot be read. While looking")
+
+
+def test_another_failure_to_read_the_stack_is_none_of_permissions(world: World) -> None:
+    world.wire.refuse("dynamodb:DescribeTable", "ServiceException")
+
+    with pytest.raises(S3aggError, match="ServiceException"):
+        ask(world, *BUCKETS)
+
+
+def test_a_policy_that_the_operator_may_write_bounds_nothing(world: World) -> None:
+    with pytest.raises(UsageProblem, match="cannot bound its own roles"):
+        ask(world, "one", boundary=PLACE.iam(f"policy/{NAMES.dynamo_policy}"))
+
+
+@pytest.mark.parametrize("boundary", ["policy/*", "policy/Bound?", "role/Boundary"])
+def test_what_is_not_one_policy_is_no_boundary(world: World, boundary: str) -> None:
+    with pytest.raises(UsageProblem, match="is not the ARN of a policy"):
+        ask(world, "one", boundary=PLACE.iam(boundary))
+
+
+def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
+    with pytest.raises(UsageProblem, match="is no bucket name"):
+        ask(world, "*")
+
+
+def test_it_fits_into_a_managed_policy_with_several_buckets() -> None:
+    buckets = [f"bucket-of-{number:02}" for number in range(8)]  # as the README says
+
+    assert operator_policy.length(printed(buckets=buckets)) <= operator_policy.LONGEST_MANAGED
+    assert operator_policy.length(printed(BOUNDARY, buckets=buckets[:4])) <= operator_policy.LONGEST_MANAGED
+
+
+def test_what_statements_are_for_is_left_out_where_there_is_no_room_for_it() -> None:
+    few, many = printed(buckets=["any"]), printed(buckets=[f"bucket-{number}" for number in range(9)])
+
+    assert all("Sid" in each for each in few["Statement"])
+    assert not any("Sid" in each for each in many["Statement"])
+    assert [each["Action"] for each in few["Statement"]] == [each["Action"] for each in many["Statement"]]
+
+
+def test_it_warns_when_it_is_too_long_for_a_managed_policy(world: World) -> None:
+    ask(world, *(f"bucket-{number}" for number in range(20)), boundary=BOUNDARY)
+
+    (warning,) = world.warnings
+    assert "a managed policy holds 6144" in warning

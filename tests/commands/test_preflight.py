@@ -1,0 +1,302 @@
+"""What stands in the way of `create`: all of it told at once, and nothing changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from s3agg.aws.session import Aws
+from s3agg.commands import preflight
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.resources.notification import EVENTS
+from s3agg.settings import Names
+from s3agg.stack.deployed import Request
+from tests.support import aws as support
+from tests.support.aws import PLACE, REGION, Session, World, account_settings, make_bucket, moto, watch
+from tests.support.deploying import create, make
+
+world = support.world
+
+NAMES = Names()
+
+
+@pytest.fixture
+def photos(world: World) -> World:
+    """An account with the stack, attached to the bucket `photos`."""
+    make(world, "photos")
+    return world
+
+
+def refused(world: World, *buckets: str, **options: Any) -> S3aggError:
+    """Why `create` refuses; it must have changed nothing."""
+    with pytest.raises(S3aggError) as caught:
+        create(world, *buckets, **options)
+    assert world.wire.changes == []
+    return caught.value
+
+
+def test_a_bucket_that_does_not_exist_is_refused_before_any_change(world: World) -> None:
+    assert refused(world, "photos").problem == "There is no bucket photos"
+
+
+def test_a_bucket_of_somebody_else_is_refused_before_any_change(world: World) -> None:
+    world.bucket("photos")
+    world.wire.refuse("s3:HeadBucket", "403", "Forbidden", status=403)
+
+    assert "is not of account" in refused(world, "photos").problem
+
+
+def test_a_bucket_that_cannot_be_looked_at_is_named_in_one_line(world: World) -> None:
+    world.bucket("photos")
+    world.wire.fail("s3:HeadBucket", ReadTimeoutError(endpoint_url="https://s3"))
+
+    assert "While looking at bucket photos" in refused(world, "photos").problem
+
+
+def test_a_bucket_of_another_region_is_refused_before_any_change(world: World) -> None:
+    world.bucket("photos")
+    world.wire.answer("s3:HeadBucket", {"BucketRegion": "us-east-2"})
+
+    assert "is in us-east-2" in refused(world, "photos").problem
+
+
+def test_all_buckets_that_cannot_be_are_named_at_once(world: World) -> None:
+    world.bucket("photos")
+
+    problem = str(refused(world, "scans", "photos", "songs"))
+
+    assert "There is no bucket scans. Check" in problem
+    assert "There is no bucket songs. Check" in problem
+
+
+def test_a_bucket_that_was_attached_and_is_gone_is_named_before_any_change(photos: World) -> None:
+    photos.bucket("scans")
+    photos.somebody.s3.delete_bucket(Bucket="photos")
+
+    assert refused(photos, "scans").problem == "There is no bucket photos"
+
+
+def test_a_rule_of_somebody_else_for_the_same_keys_is_named_before_any_change(world: World) -> None:
+    world.bucket("photos")
+    theirs: Any = {"Id": "theirs", "TopicArn": PLACE.arn("sns", "theirs"), "Events": list(EVENTS)}
+    world.somebody.s3.put_bucket_notification_configuration(
+        Bucket="photos", NotificationConfiguration={"TopicConfigurations": [theirs]}
+    )
+
+    refusal = refused(world, "photos")
+
+    assert "theirs" in refusal.problem
+    assert "--prefix" in refusal.hint
+
+
+@pytest.mark.parametrize(
+    ("buckets", "options", "words"),
+    [
+        (("s3://photos",), {}, "is no bucket name"),
+        ((), {}, "The stack has no bucket yet"),
+        (("photos",), {"runtime": "python2.7"}, "Lambda has no runtime python2.7"),
+        (("photos",), {"min_interval": 59}, "--min-interval 59 is too short"),
+        (("photos",), {"window": 0}, "--window 0 is out of range"),
+        (("photos",), {"tags": {"aws:x": "y"}}, "is reserved"),
+        (("photos",), {"write_capacity": 10}, "--write-capacity would do nothing: the table is on demand"),
+    ],
+)
+def test_wrong_usage_is_refused_before_any_change(
+    world: World, buckets: tuple[str, ...], options: dict[str, Any], words: str
+) -> None:
+    world.bucket("photos")
+
+    refusal = refused(world, *buckets, **options)
+
+    assert words in refusal.problem
+    assert isinstance(refusal, UsageProblem)
+
+
+GATEWAY = (
+    "[default]\nservices = mine\n[services mine]\nstorage_gateway =\n  endpoint_url = http://127.0.0.1:9\n"
+)
+
+
+def test_another_storage_gateway_is_refused_where_the_functions_run_in_aws(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(GATEWAY, encoding="utf-8")
+    aws = Aws(session=Session(str(config)).with_credentials(), region=REGION)
+
+    # Nothing was called: no AWS is there to be called.
+    with pytest.raises(UsageProblem, match=r"http://127\.0\.0\.1:9 is set for Storage Gateway"):
+        preflight.check(aws, NAMES, Request(("photos",))).passed()
+
+
+class HereAws(Aws):
+    """An Aws whose Lambda counts as local; moto answers no endpoint on loopback."""
+
+    @property
+    def lambda_is_local(self) -> bool:
+        return True
+
+
+def test_where_lambda_is_local_its_functions_get_the_other_storage_gateway_and_short_intervals(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(GATEWAY, encoding="utf-8")
+    session = Session(str(config)).with_credentials()
+    aws = HereAws(session=session, region=REGION, workers=1)
+    request = Request(("photos",), options={"min_interval": 1})
+
+    with moto():
+        watch(session)
+        make_bucket(aws, "photos")
+        declared = preflight.check(aws, NAMES, request).passed().stack.refresher.environment
+
+    assert declared["AWS_ENDPOINT_URL_STORAGE_GATEWAY"] == "http://127.0.0.1:9"
+    assert declared["MIN_INTERVAL_SECONDS"] == "1"
+
+
+def test_a_bucket_of_somebody_else_is_named_although_its_rules_cannot_be_read_either(world: World) -> None:
+    world.wire.refuse("s3:HeadBucket", "403", status=403)
+    world.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403)
+
+    with pytest.raises(S3aggError, match="Bucket photos is not of account"):
+        create(world, "photos")
+
+
+def test_a_prefix_without_a_bucket_is_wrong_usage(photos: World) -> None:
+    with pytest.raises(UsageProblem, match="Name them with --bucket"):
+        create(photos, prefix="in/")
+
+
+@pytest.mark.parametrize("prefix", ["with blanks/", "*", "ü/", "50%", "dt=1/", "%3d"])
+def test_a_prefix_that_s3_would_not_match_is_wrong_usage(photos: World, prefix: str) -> None:
+    with pytest.raises(UsageProblem, match="S3 would match no key with the prefix"):
+        create(photos, "photos", prefix=prefix)
+
+
+# All of it at once
+
+
+def test_everything_that_stands_in_the_way_is_told_at_once(world: World) -> None:
+    world.bucket("photos")
+    world.somebody.sqs.create_queue(QueueName=NAMES.queue)
+    theirs: Any = {"Id": "theirs", "TopicArn": PLACE.arn("sns", "theirs"), "Events": list(EVENTS)}
+    world.somebody.s3.put_bucket_notification_configuration(
+        Bucket="photos", NotificationConfiguration={"TopicConfigurations": [theirs]}
+    )
+
+    refusal = refused(world, "photos", "scans", min_interval=1)
+
+    assert refusal.exit_code == 1
+    assert [line[:58] for line in refusal.lines] == [
+        "Nothing was changed, because of all this:",
+        "- There is no bucket scans. Check its name, or make it fir",
+        "- --min-interval 1 is too short. Storage Gateway wants 60 ",
+        "- This has the stack's names, but is not this stack's: que",
+        "- Another rule of bucket photos is for the same events and",
+    ]
+
+
+def test_what_may_not_be_looked_at_is_told_at_once_too(world: World) -> None:
+    world.bucket("photos")
+    for operation in ("iam:GetRole", "dynamodb:DescribeTable", "s3:HeadBucket"):
+        world.wire.refuse(operation, "AccessDenied", "not allowed")
+
+    refusal = refused(world, "photos")
+
+    assert {line[:60] for line in refusal.lines[1:]} == {
+        "- Bucket photos is not of account 123456789012, or you may n",
+        "- While looking at role S3AggregatorActionLambdaRole: AWS sa",
+        "- While looking at table S3EventAggregator: AWS said to Desc",
+        "- While looking at role S3EventAggregatorLambdaRole: AWS sai",
+    }
+
+
+def test_neither_credentials_nor_region_is_told_at_once() -> None:
+    with pytest.raises(S3aggError) as caught:
+        preflight.check(Aws(session=Session()), NAMES, Request(("photos",)))
+
+    assert [line[:24] for line in caught.value.lines[1:]] == [
+        "- No region is set. Name",
+        "- No AWS credentials: Un",
+    ]
+
+
+def test_a_quota_without_room_is_foreseen_and_stops_nothing(world: World) -> None:
+    world.bucket("photos")
+    world.wire.answer("lambda:GetAccountSettings", account_settings(111))
+
+    create(world, "photos")
+
+    (warning,) = world.warnings
+    assert warning.startswith(
+        "This account's quota leaves no room to reserve 2 concurrent executions for S3Sto"
+    )
+
+
+@pytest.mark.parametrize(("concurrency", "needed"), [(10, 6), (100, 49)])
+def test_a_capacity_that_the_buckets_can_exceed_is_foreseen_and_stops_nothing(
+    world: World, concurrency: int, needed: int
+) -> None:
+    buckets = [world.bucket(f"photos-{number}") for number in range(10)]
+    create(world, *buckets[:-1], on_demand=False)
+    world.warnings.clear()
+
+    create(world, buckets[-1], concurrency=concurrency)
+
+    (warning,) = world.warnings
+    assert warning == (
+        f"10 buckets with --concurrency {concurrency} can need {needed} write units a second, but 5 are"
+        f" provisioned: DynamoDB may throttle the table. Pass --on-demand, or --write-capacity {needed}"
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"on_demand": False, "write_capacity": 6}])
+def test_a_capacity_that_suffices_is_no_cause_to_warn(world: World, options: dict[str, Any]) -> None:
+    create(world, *(world.bucket(f"photos-{number}") for number in range(10)), **options)
+
+    assert world.warnings == []
+
+
+def test_what_is_reserved_already_needs_no_room(photos: World) -> None:
+    photos.wire.answer("lambda:GetAccountSettings", account_settings(100))
+
+    create(photos, "photos")
+
+    assert photos.warnings == []
+
+
+def test_a_bucket_too_many_for_the_functions_policy_is_refused_before_any_change(photos: World) -> None:
+    """Some 60 to 70 buckets fit (FACTS 15)."""
+    for number in range(60):  # somebody else's take the room too
+        name = f"bucket-{number:02}"
+        photos.somebody.lambda_.add_permission(
+            FunctionName=NAMES.aggregator,
+            StatementId=f"OF_{name}",
+            Action="lambda:InvokeFunction",
+            Principal="s3.amazonaws.com",
+            SourceAccount=PLACE.account,
+            SourceArn=PLACE.bucket(name),
+        )
+    new = [photos.bucket(f"one-more-{number}") for number in range(10)]
+
+    preflight.check(photos.aws, NAMES, Request((new[0],))).passed()
+    refusal = refused(photos, *new)
+
+    assert "1 are attached, and all together it can hold 20480 bytes" in refusal.problem
+    assert "--stack" in refusal.hint
+
+
+def test_what_was_asked_for_and_cannot_be_any_more_must_be_said_again(photos: World) -> None:
+    photos.somebody.dynamodb.tag_resource(
+        ResourceArn=PLACE.arn("dynamodb", f"table/{NAMES.table}"),
+        Tags=[{"Key": "s3agg:window", "Value": "50000"}],
+    )
+
+    assert "--window is '50000'" in refused(photos).problem
+
+    create(photos, window=60)
+    assert preflight.check(photos.aws, NAMES, Request()).passed().stack.settings.window == 60

@@ -1,0 +1,511 @@
+"""redrive: what it makes of dead letters, in which order, and what is left when it is stopped anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from moto.core.models import MockAWS
+from moto.sqs.models import Message, sqs_backends
+from moto.sqs.models import Queue as MotoQueue
+
+from s3agg import engine
+from s3agg.commands import redrive
+from s3agg.commands.redrive import DeadLetter, Report
+from s3agg.errors import S3aggError
+from s3agg.resources.resource import Found
+from s3agg.settings import STACK_TAG, Names, Settings
+from s3agg.stack import declared
+from s3agg.stack.deployed import Deployment
+from tests.support.aws import ACCOUNT, PLACE, REGION, World, empty, make_world, refusal
+
+NAMES = Names()
+AGGREGATOR = PLACE.arn("lambda", f"function:{NAMES.aggregator}:$LATEST")
+REFRESH = {
+    "bucket-name": {"DataType": "String", "StringValue": "uploads"},
+    "timestamp": {"DataType": "Number", "StringValue": "1750000000000"},
+    "due": {"DataType": "Number.ms", "StringValue": "1750000030000"},
+    "more": {"DataType": "Binary.x", "BinaryValue": b"\x00\xff"},
+}
+
+
+class Killed(BaseException):
+    """Nothing more happens in this process."""
+
+
+@dataclass
+class Post:
+    """The two queues, and this test in the role of Lambda: it fails events, and is given them again."""
+
+    world: World
+    deployment: Deployment
+    events: list[DeadLetter | Report] = field(default_factory=list)
+
+    def queue(self, name: str) -> MotoQueue:
+        return sqs_backends[ACCOUNT][REGION].queues[name]
+
+    def messages(self, name: str) -> list[Message]:
+        """What a queue holds, hidden or not."""
+        return self.queue(name)._messages  # noqa: SLF001  # AWS shows no hidden ones
+
+    @property
+    def dead(self) -> list[str]:
+        """The bodies of the dead letters, hidden or not."""
+        return [message.body for message in self.messages(NAMES.dead_letters)]
+
+    @property
+    def hidden(self) -> int:
+        return len([each for each in self.messages(NAMES.dead_letters) if not each.visible])
+
+    @property
+    def sent(self) -> list[Any]:
+        """The attributes of the messages in the action queue."""
+        return [message.message_attributes for message in self.messages(NAMES.queue)]
+
+    @property
+    def invoked(self) -> list[Any]:
+        """The events that reached the aggregator."""
+        return [json.loads(params["Payload"]) for params in self.world.wire.made("lambda:Invoke")]
+
+    def put(self, body: str, attributes: Any = None) -> str:
+        url = self.deployment.found[self.deployment.stack.dead_letters.key].more["url"]
+        self.world.somebody.sqs.send_message(
+            QueueUrl=url, MessageBody=body, MessageAttributes=attributes or {}
+        )
+        return body
+
+    def empty(self) -> None:
+        for name in (NAMES.dead_letters, NAMES.queue):
+            self.messages(name).clear()
+        self.world.wire.reset()
+        self.world.warnings.clear()
+        self.answer(b"null")
+
+    def answer(self, payload: bytes, *, times: float = float("inf"), **how: str) -> None:
+        """Be the aggregator that says this."""
+        self.world.wire.answer("lambda:Invoke", lambda: {"Payload": BytesIO(payload), **how}, times=times)
+
+    def let_time_pass(self) -> None:
+        """Until all that is hidden has come back."""
+        for message in self.messages(NAMES.dead_letters):
+            message.change_visibility(0)
+
+    def redrive(self, *, dry_run: bool = False) -> Report:
+        self.events = list(redrive.run(self.world.aws, self.deployment, dry_run=dry_run))
+        report = self.events[-1]
+        assert isinstance(report, Report)
+        return report
+
+    @contextmanager
+    def hook(self, when: str, act: Callable[[str], None]) -> Iterator[None]:
+        """Do this with the name of each operation before its call, or after it."""
+
+        def told(model: Any, **_: Any) -> None:
+            act(model.name)
+
+        clients = {"sqs": self.world.aws.sqs, "lambda": self.world.aws.lambda_}
+        for service, client in clients.items():
+            client.meta.events.register(f"{when}-call.{service}", told)
+        try:
+            yield
+        finally:
+            for service, client in clients.items():
+                client.meta.events.unregister(f"{when}-call.{service}", told)
+
+
+@pytest.fixture(scope="module")
+def deployment(running_moto: MockAWS) -> Deployment:
+    """The queues are moto's; nothing else of the stack is needed, as this test is the function."""
+    empty(running_moto)
+    aws = make_world().aws
+    stack = declared.make(PLACE, NAMES, Settings(), {})
+    queues = [stack.dead_letters, stack.queue]
+    for queue in queues:
+        queue.create(aws)
+    found = engine.find(aws, queues)
+    found[stack.aggregator.key] = Found({}, {STACK_TAG: NAMES.stack})
+    return Deployment(PLACE, stack, found, activity={}, unread={})
+
+
+@pytest.fixture
+def post(deployment: Deployment) -> Post:
+    made = Post(make_world(), deployment)
+    made.empty()
+    return made
+
+
+def event(*keys: str, bucket: str = "uploads") -> dict[str, Any]:
+    return {"Records": [{"s3": {"bucket": {"name": bucket}, "object": {"key": key}}} for key in keys]}
+
+
+def record(payload: object, *, function: str = AGGREGATOR, **differing: Any) -> str:
+    """What Lambda sends of an event that failed, as AWS documents it."""
+    context = {"condition": "RetriesExhausted", "approximateInvokeCount": 3, **differing}
+    response = context.pop("responsePayload", {"errorMessage": "no such queue", "errorType": "ClientError"})
+    return json.dumps(
+        {
+            "version": "1.0",
+            "timestamp": "2025-06-15T15:07:10.000Z",
+            "requestContext": {"requestId": "1", "functionArn": function, **context},
+            "requestPayload": payload,
+            "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+            "responsePayload": response,
+        }
+    )
+
+
+def only(report: Report) -> DeadLetter:
+    (letter,) = report.dead_letters
+    return letter
+
+
+def test_a_failed_event_is_given_to_the_aggregator_again(post: Post) -> None:
+    post.put(record(event("key ü")))
+
+    report = post.redrive()
+
+    (call,) = post.world.wire.made("lambda:Invoke")
+    assert (call["FunctionName"], call["InvocationType"]) == (NAMES.aggregator, "RequestResponse")
+    assert post.invoked == [event("key ü")]
+    assert (post.dead, only(report).outcome, report.ok) == ([], "done", True)
+
+
+def test_a_refresh_message_goes_back_to_its_queue_with_all_its_attributes_and_their_types(post: Post) -> None:
+    post.put("{}", REFRESH)
+
+    report = post.redrive()
+
+    (message,) = post.messages(NAMES.queue)
+    assert (message.body, message.message_attributes) == ("{}", REFRESH)
+    assert (post.dead, only(report).outcome, only(report).bucket) == ([], "done", "uploads")
+
+
+def test_nothing_is_removed_before_it_is_at_work(post: Post) -> None:
+    post.put(record(event("key")))
+    post.put("{}", REFRESH)
+
+    post.redrive()
+
+    assert post.world.wire.changes == [
+        *("sqs:ReceiveMessage", "lambda:Invoke", "sqs:DeleteMessage"),
+        *("sqs:SendMessage", "sqs:DeleteMessage", "sqs:ReceiveMessage"),
+    ]
+
+
+def test_a_letter_tells_what_it_is_and_since_when(post: Post) -> None:
+    post.put(record(event("one", "two")))
+
+    letter = only(post.redrive())
+
+    (call,) = post.world.wire.made("sqs:ReceiveMessage")[:1]
+    assert (letter.kind, letter.bucket, letter.keys) == ("S3 event", "uploads", 2)
+    assert letter.since is not None
+    assert letter.reason == "failed 3 times: ClientError: no such queue"
+    assert (call["VisibilityTimeout"], call["WaitTimeSeconds"]) == (60, 1)
+
+
+def test_an_event_that_fails_again_stays_and_keeps_nobody_waiting(post: Post) -> None:
+    failing = post.put(record(event("one")))
+    post.put(record(event("two")))
+    post.answer(
+        b'{"errorMessage": "still\\nno queue", "errorType": "ClientError"}',
+        times=1,
+        FunctionError="Unhandled",
+    )
+
+    report = post.redrive()
+
+    stays, done = report.dead_letters
+    assert (stays.outcome, done.outcome) == ("stays", "done")
+    assert stays.error == "Function S3EventAggregator failed again: ClientError: still no queue."
+    assert (post.dead, post.hidden) == ([failing], 0)
+    assert (report.ok, report.counts) == (False, {"done": 1, "stays": 1})
+
+
+@pytest.mark.parametrize("payload", [b"", b"null", b'"oh"', b"[" * 100_000])
+def test_a_failure_that_says_nothing_is_one_too(post: Post, payload: bytes) -> None:
+    post.put(record(event("key")))
+    post.answer(payload, FunctionError="Unhandled")
+
+    letter = only(post.redrive())
+
+    assert letter.error == "Function S3EventAggregator failed again: it does not say why."
+
+
+NOT_UNDERSTOOD = {
+    "no JSON": "hello",
+    "nested without end": "[" * 100_000,
+    "another document": json.dumps({"requestContext": [], "requestPayload": 1}),
+    "an event by itself": json.dumps(event("key")),
+    "no event": record(None),
+    "of another function": record(event("key"), function=f"{AGGREGATOR[: -len(':$LATEST')]}2"),
+    "not of S3": record({"detail-type": "Scheduled Event"}),
+    "no list of records": record({"Records": {"s3": {}}}),
+}
+
+
+@pytest.mark.parametrize("body", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
+def test_what_is_not_understood_stays_and_is_said_to(post: Post, body: str) -> None:
+    post.put(body)
+    post.put("{}", REFRESH)
+
+    report = post.redrive()
+
+    strange, refresh = report.dead_letters
+    assert (strange.kind, strange.outcome, refresh.outcome) == ("not understood", "stays", "done")
+    assert strange.reason
+    assert (post.dead, post.hidden, post.invoked) == ([body], 0, [])
+
+
+def test_an_event_goes_back_though_one_of_its_records_makes_no_sense(post: Post) -> None:
+    mixed = {"Records": [{"eventName": "x"}, "y", *event("key")["Records"]]}
+    post.put(record(mixed))
+
+    letter = only(post.redrive())
+
+    assert (letter.kind, letter.outcome, letter.bucket, letter.keys) == ("S3 event", "done", "uploads", 1)
+    assert post.invoked == [mixed]
+
+
+def test_a_function_that_is_busy_is_waited_for(post: Post) -> None:
+    post.world.wire.refuse("lambda:Invoke", "TooManyRequestsException", "Rate Exceeded.", times=3)
+    post.answer(b"null")
+    post.put(record(event("key")))
+
+    assert only(post.redrive()).outcome == "done"
+
+
+def test_the_event_by_which_s3_tests_a_rule_goes_back_too(post: Post) -> None:
+    post.put(record({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads"}))
+
+    assert only(post.redrive()).outcome == "done"
+
+
+REASONS = {
+    "failed once: X": {"approximateInvokeCount": 1, "responsePayload": {"errorType": "X"}},
+    "failed 3 times: timed out": {"responsePayload": {"errorMessage": "timed  out"}},
+    "failed 3 times": {"responsePayload": None},
+    "waited too long for a free execution": {"condition": "EventAgeExceeded", "responsePayload": None},
+    "given up by Lambda (Tired): ClientError: no such queue": {"condition": "Tired"},
+}
+
+
+@pytest.mark.parametrize(("reason", "said"), REASONS.items(), ids=REASONS)
+def test_why_an_event_was_given_up_is_told_in_words(post: Post, reason: str, said: dict[str, Any]) -> None:
+    post.put(record(event("key"), **said))
+
+    assert only(post.redrive(dry_run=True)).reason == reason
+
+
+def test_more_than_one_batch_is_worked_off_side_by_side(post: Post) -> None:
+    post.world.aws.workers = 8
+    for number in range(13):
+        post.put(record(event(f"key{number}")))
+        post.put("{}", REFRESH)
+
+    report = post.redrive()
+
+    assert (post.dead, len(post.invoked), len(post.sent)) == ([], 13, 13)
+    assert (report.counts, len(post.events)) == ({"done": 26, "stays": 0}, 27)
+
+
+def test_those_that_stay_and_come_again_in_a_long_run_keep_nobody_waiting(post: Post) -> None:
+    for number in range(12):
+        post.put(f"strange {number}")
+    post.put("{}", REFRESH)
+
+    post.world.wire.before("sqs:ReceiveMessage", post.let_time_pass, after=1)
+    report = post.redrive()
+
+    assert report.counts == {"done": 1, "stays": 12}
+    assert (len(post.sent), post.hidden) == (1, 0)
+
+
+def test_a_run_ends_although_those_that_stay_come_again_and_again(post: Post) -> None:
+    post.put("strange")
+
+    with post.hook("before", lambda _: post.let_time_pass()):
+        report = post.redrive()
+
+    assert report.counts == {"done": 0, "stays": 1}
+    assert len(post.world.wire.made("sqs:ReceiveMessage")) == 2
+
+
+def test_a_refresh_message_that_fails_again_meanwhile_is_left_for_the_next_run(post: Post) -> None:
+    post.put("{}", REFRESH)
+
+    def fail_again() -> None:
+        queue = post.messages(NAMES.queue)
+        post.queue(NAMES.dead_letters).add_message(queue.pop())
+
+    post.world.wire.before("sqs:ReceiveMessage", fail_again, after=1)
+    report = post.redrive()
+
+    assert (len(report.dead_letters), post.sent, post.dead, post.hidden) == (1, [], ["{}"], 0)
+
+
+def test_no_dead_letters_is_as_asked(post: Post) -> None:
+    report = post.redrive()
+
+    assert (report.ok, list(report.dead_letters), report.in_flight) == (True, [], 0)
+
+
+def test_a_dry_run_changes_nothing_and_hides_nothing(post: Post) -> None:
+    bodies = [post.put(record(event("key"))), post.put("{}", REFRESH), post.put("strange")]
+
+    reports = [post.redrive(dry_run=True), post.redrive(dry_run=True)]
+
+    kinds = ["S3 event", "refresh message", "not understood"]
+    outcomes = ["would go back", "would go back", "would stay"]
+    for report in reports:
+        assert report.counts == {"would go back": 2, "would stay": 1}
+        assert [letter.kind for letter in report.dead_letters] == kinds
+        assert [letter.outcome for letter in report.dead_letters] == outcomes
+    assert (post.dead, post.hidden, post.sent, post.invoked) == (bodies, 0, [], [])
+    assert set(post.world.wire.changes) == {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibilityBatch"}
+
+
+def test_what_others_hold_is_counted(post: Post) -> None:
+    post.put("{}", REFRESH)
+    running = redrive.run(post.world.aws, post.deployment, dry_run=True)
+    next(running)
+
+    meanwhile = post.redrive()
+    running.close()  # type: ignore[attr-defined]  # it is a generator
+
+    assert (list(meanwhile.dead_letters), meanwhile.in_flight) == ([], 1)
+    assert post.hidden == 0
+
+
+def stop(post: Post, at: int, how: str) -> bool:
+    """Redrive, but let the call of this number go wrong; return whether there was one."""
+    calls = 0
+    killed = False
+
+    def now() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls == at + 1
+
+    def go_wrong(operation: str) -> None:
+        nonlocal killed
+        if killed or (now() and how.startswith("killed")):
+            killed = True  # not even what was received is given back
+            raise Killed
+        if calls == at + 1 and how == "refused":
+            raise refusal("AccessDenied")
+        if calls == at + 1 and how == "its reply lost":
+            raise ReadTimeoutError(endpoint_url=f"https://{operation}")
+
+    when = "before" if how in {"refused", "killed before it"} else "after"
+    try:
+        with post.hook(when, go_wrong):
+            post.redrive()
+    except (S3aggError, Killed):
+        pass
+    return calls > at
+
+
+@pytest.mark.parametrize("how", ["refused", "its reply lost", "killed before it", "killed after it"])
+def test_whichever_call_goes_wrong_nothing_is_lost_and_the_next_run_finishes(post: Post, how: str) -> None:
+    at = 0
+    while True:
+        post.empty()
+        failed = post.put(record(event("key")))
+        post.put("{}", REFRESH)
+        went_wrong = stop(post, at, how)
+
+        assert failed in post.dead or post.invoked, f"lost the event: call {at} {how}"
+        assert "{}" in post.dead or post.sent, f"lost the refresh: call {at} {how}"
+        post.let_time_pass()
+        post.redrive()
+        assert (post.dead, bool(post.invoked), bool(post.sent)) == ([], True, True)
+        if not went_wrong:
+            break
+        at += 1
+    assert at >= 7
+
+
+@pytest.mark.parametrize("operation", ["Invoke", "SendMessage", "DeleteMessage"])
+def test_after_ctrl_c_what_is_left_is_visible_at_once(post: Post, operation: str) -> None:
+    for _ in range(3):
+        post.put(record(event("key")))
+        post.put("{}", REFRESH)
+
+    def press(called: str) -> None:
+        if called == operation:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), post.hook("before", press):
+        post.redrive()
+
+    assert (len(post.dead) + len(post.invoked) + len(post.sent) >= 6, post.hidden) == (True, 0)
+
+
+def test_what_cannot_be_given_back_is_said_to_come_back_by_itself(post: Post) -> None:
+    post.put("strange")
+    post.world.wire.refuse("sqs:ChangeMessageVisibilityBatch", "AccessDenied")
+
+    report = post.redrive()
+
+    assert [letter.outcome for letter in report.dead_letters] == ["stays"]
+    (warning,) = post.world.warnings
+    assert warning.endswith("S3EventAggregatorDeadLetters: 1 more will be back by themselves, within 60 s")
+
+
+def test_a_queue_that_cannot_be_read_is_one_line(post: Post) -> None:
+    post.world.wire.refuse("sqs:ReceiveMessage", "AccessDenied")
+
+    with pytest.raises(S3aggError, match="While receiving from queue S3EventAggregatorDeadLetters: AWS said"):
+        post.redrive()
+
+
+def test_what_aws_refuses_for_one_letter_is_that_letters_error(post: Post) -> None:
+    post.put(record(event("key")))
+    post.put("{}", REFRESH)
+    post.world.wire.refuse("lambda:Invoke", "AccessDeniedException", "not you")
+
+    stays, done = post.redrive().dead_letters
+
+    assert (stays.outcome, done.outcome) == ("stays", "done")
+    assert stays.error == (
+        "While giving an event to function S3EventAggregator again: AWS said to Invoke: not you"
+        " (AccessDeniedException). Ask for permission to call Invoke, and run this again."
+    )
+
+
+NEEDED = ["dead_letters", "queue", "aggregator"]
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_foreign_is_named_and_nothing_is_touched(post: Post, name: str) -> None:
+    post.put("{}", REFRESH)
+    resource = getattr(post.deployment.stack, name)
+    foreign = replace(post.deployment.found[resource.key], tags={})
+    post.deployment = replace(post.deployment, found={**post.deployment.found, resource.key: foreign})
+
+    with pytest.raises(S3aggError, match=f"{resource.kind} {resource.name} .without the tag s3agg:stack"):
+        post.redrive()
+
+    assert (post.dead, post.world.wire.changes) == (["{}"], [])
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_is_missing_is_named_with_the_command_that_makes_it(post: Post, name: str) -> None:
+    resource = getattr(post.deployment.stack, name)
+    found = {key: each for key, each in post.deployment.found.items() if key != resource.key}
+    post.deployment = replace(post.deployment, found=found)
+
+    with pytest.raises(S3aggError) as error:
+        post.redrive()
+
+    assert str(error.value) == (
+        f"Missing: {resource.kind} {resource.name}. Repair the stack first: s3agg create."
+    )
+    assert post.world.wire.calls == []

@@ -1,0 +1,312 @@
+"""What `status` makes of a stack."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from s3agg.commands import status
+from s3agg.commands.status import Status
+from s3agg.errors import S3aggError
+from s3agg.live.queues import QueueDepth
+from s3agg.resources.resource import Difference
+from s3agg.settings import Names
+from tests.support import aws as support
+from tests.support import deploying
+from tests.support.aws import PLACE, World
+
+world = support.world
+
+NAMES = Names()
+
+
+def make_stack(world: World, **options: Any) -> None:
+    deploying.make(world, "uploads", **options)
+
+
+def test_a_stack_as_declared_is_healthy_and_reading_it_changes_nothing(world: World) -> None:
+    make_stack(world)
+
+    read = status.read(world.aws, NAMES)
+
+    assert (read.healthy, read.as_declared, read.exists) == (True, True, True)
+    assert world.wire.changes == []
+
+
+def test_each_resource_has_its_arn_and_state(world: World) -> None:
+    make_stack(world)
+
+    states = {each.arn: each.state for each in status.read(world.aws, NAMES).resources}
+
+    assert set(states.values()) == {"ok"}
+    assert "arn:aws:lambda:eu-west-1:123456789012:function:S3EventAggregator" in states
+    assert "arn:aws:iam::123456789012:role/S3AggregatorActionLambdaRole" in states
+
+
+def test_what_is_missing_drifted_or_foreign_is_named(world: World) -> None:
+    make_stack(world)
+    somebody = world.somebody
+    somebody.logs.put_retention_policy(logGroupName="/aws/lambda/S3EventAggregator", retentionInDays=1)
+    somebody.iam.untag_role(RoleName="S3EventAggregatorLambdaRole", TagKeys=["s3agg:stack"])
+    url = somebody.sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    somebody.sqs.delete_queue(QueueUrl=url)
+
+    read = status.read(world.aws, NAMES)
+
+    odd = {each.name: (each.state, list(each.differences)) for each in read.resources if each.state != "ok"}
+    assert odd == {
+        "/aws/lambda/S3EventAggregator": ("drifted", [Difference("retention", "30 days", "1 days")]),
+        "S3EventAggregatorLambdaRole": ("foreign", []),
+        "S3EventAggregatorDeadLetters": ("missing", []),
+    }
+    assert (read.healthy, read.as_declared, read.exists) == (False, False, True)
+
+
+def test_a_dead_letter_is_not_healthy_although_all_is_as_declared(world: World) -> None:
+    make_stack(world)
+    sqs = world.somebody.sqs
+    url = sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="in somebody's hands")
+    sqs.receive_message(QueueUrl=url)
+    sqs.send_message(QueueUrl=url, MessageBody="delayed", DelaySeconds=900)
+
+    read = status.read(world.aws, NAMES)
+
+    assert (read.healthy, read.as_declared, read.dead_letters) == (False, True, 2)
+    assert read.queues == [
+        QueueDepth("S3EventAggregatorActionQueue", visible=0, delayed=0, in_flight=0),
+        QueueDepth("S3EventAggregatorDeadLetters", visible=0, delayed=1, in_flight=1),
+    ]
+
+
+def test_a_buckets_item_tells_of_its_window_shares_and_last_refresh(world: World) -> None:
+    make_stack(world)
+    world.somebody.dynamodb.put_item(
+        TableName="S3EventAggregator",
+        Item={
+            "BucketName": {"S": "uploads"},
+            "timestamp": {"N": "1750000030000"},
+            "opened_by": {"S": "x"},
+            "refreshed": {"N": "1749999000000"},
+            "shares": {"SS": ["b", "a"]},
+        },
+    )
+
+    (bucket,) = status.read(world.aws, NAMES).buckets
+
+    assert bucket.window.open
+    assert bucket.window.closes_at == datetime(2025, 6, 15, 15, 7, 10, tzinfo=timezone.utc)
+    assert bucket.last_refresh == datetime(2025, 6, 15, 14, 50, tzinfo=timezone.utc)
+    assert [share.rpartition(":")[2] for share in bucket.shares] == ["share/a", "share/b"]
+
+
+def know_a_share(world: World) -> str:
+    """Have a bucket's item name a file share; its ARN."""
+    world.somebody.dynamodb.put_item(
+        TableName="S3EventAggregator", Item={"BucketName": {"S": "uploads"}, "shares": {"SS": ["share-1"]}}
+    )
+    return PLACE.arn("storagegateway", "share/share-1")
+
+
+def test_a_share_that_refreshes_itself_is_told(world: World) -> None:
+    make_stack(world)
+    share = know_a_share(world)
+    listed = {"FileShareInfoList": [{"FileShareARN": share, "FileShareType": "SMB"}]}
+    described = {"FileShareARN": share, "CacheAttributes": {"CacheStaleTimeoutInSeconds": 300}}
+    world.wire.answer("storagegateway:ListFileShares", listed)
+    world.wire.answer("storagegateway:DescribeSMBFileShares", {"SMBFileShareInfoList": [described]})
+
+    assert status.read(world.aws, NAMES).timers == {share: 300}
+
+
+def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(world: World) -> None:
+    make_stack(world)
+    know_a_share(world)
+    world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
+
+    read = status.read(world.aws, NAMES)
+
+    assert (read.healthy, read.timers) == (True, {})
+    assert world.warnings[0].startswith("Whether file shares refresh themselves is not known. While looking")
+
+
+def test_nobody_asks_storage_gateway_where_no_share_is_known(world: World) -> None:
+    make_stack(world)
+    status.read(world.aws, NAMES)
+
+    assert [call for call in world.wire.calls if call.operation.startswith("storagegateway:")] == []
+
+
+def put_item(world: World, **attributes: float) -> None:
+    """Have a window that is due so many s from now, or other moments."""
+    now = world.clock.time()
+    numbers = {name: {"N": str(int((now + after) * 1000))} for name, after in attributes.items()}
+    item: Any = {"BucketName": {"S": "uploads"}, "opened_by": {"S": "x"}, **numbers}
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+
+def test_watching_looks_at_windows_and_queues_every_2_s_and_at_the_rest_every_30(world: World) -> None:
+    make_stack(world)
+    begun = world.clock.waited
+    seen = [look for look in islice(status.watch(world.aws, NAMES), 17) if isinstance(look, Status)]
+
+    assert [each.healthy for each in seen] == [True] * 17
+    assert world.clock.waited - begun == pytest.approx(16 * 2)
+    assert len(world.wire.made("dynamodb:Scan")) == 17
+    assert len(world.wire.made("cloudwatch:GetMetricData")) == 2
+    assert len(world.wire.made("lambda:GetPolicy")) <= 2
+
+
+def test_a_window_is_seen_at_the_next_look(world: World) -> None:
+    make_stack(world)
+    looks = status.watch(world.aws, NAMES)
+    before = next(looks)
+    put_item(world, timestamp=30)
+    after = next(looks)
+
+    assert isinstance(before, Status)
+    assert isinstance(after, Status)
+    assert (before.buckets[0].window.open, after.buckets[0].window.open) == (False, True)
+
+
+def test_a_table_of_somebody_elses_is_not_read_while_watching_either(world: World) -> None:
+    make_stack(world)
+    arn = world.somebody.dynamodb.describe_table(TableName="S3EventAggregator")["Table"]["TableArn"]
+    world.somebody.dynamodb.untag_resource(ResourceArn=arn, TagKeys=["s3agg:stack"])
+    list(islice(status.watch(world.aws, NAMES), 3))
+
+    assert world.wire.made("dynamodb:Scan") == []
+
+
+def test_what_goes_is_seen_within_30_s(world: World) -> None:
+    make_stack(world)
+    looks = status.watch(world.aws, NAMES)
+    next(looks)
+    world.somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    assert [each.healthy for each in islice(looks, 16) if isinstance(each, Status)][-1] is False
+
+
+def test_a_look_that_fails_is_told_and_the_next_goes_on(world: World) -> None:
+    make_stack(world)
+    looks = status.watch(world.aws, NAMES)
+    next(looks)
+    world.wire.refuse("dynamodb:Scan", "InternalServerError", times=1)
+    failed, mended = islice(looks, 2)
+
+    assert isinstance(failed, S3aggError)
+    assert "While reading table S3EventAggregator" in str(failed)
+    assert isinstance(mended, Status)
+
+
+def test_a_first_look_that_fails_is_an_error(world: World) -> None:
+    make_stack(world)
+    world.wire.refuse("dynamodb:Scan", "InternalServerError")
+
+    with pytest.raises(S3aggError, match="While reading table"):
+        next(status.watch(world.aws, NAMES))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "late"),
+    [
+        ({"timestamp": -200}, False),
+        ({"timestamp": -400}, True),
+        ({"timestamp": -400, "not_before": -10}, False),
+        ({"timestamp": 400}, False),
+    ],
+)
+def test_a_refresh_that_should_have_come_is_not_healthy(
+    world: World, attributes: dict[str, float], late: bool
+) -> None:
+    make_stack(world)
+    put_item(world, **attributes)
+
+    read = status.read(world.aws, NAMES)
+
+    assert (list(read.late), read.healthy, read.as_declared) == (["uploads"] if late else [], not late, True)
+
+
+@pytest.mark.parametrize(("since_s", "late"), [(1000, False), (1300, True)])
+def test_a_refresh_that_was_not_finished_may_take_longer(world: World, since_s: float, late: bool) -> None:
+    make_stack(world)
+    at = str(int((world.clock.time() - since_s) * 1000))
+    item: Any = {"BucketName": {"S": "uploads"}, "pending": {"S": "token"}, "not_before": {"N": at}}
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+    assert bool(status.read(world.aws, NAMES).late) is late
+
+
+@pytest.mark.parametrize("operation", ["cloudwatch:GetMetricData", "logs:FilterLogEvents"])
+def test_what_cannot_be_counted_hides_nothing_else(world: World, operation: str) -> None:
+    make_stack(world)
+    world.wire.refuse(operation, "AccessDeniedException")
+
+    read = status.read(world.aws, NAMES)
+
+    assert read.healthy
+    assert [] in (list(read.functions), list(read.aggregated))
+    assert "is not known. While reading the functions'" in world.warnings[0]
+
+
+def test_where_the_log_level_hides_the_lines_nothing_is_told_of_them(world: World) -> None:
+    make_stack(world, log_level="WARN")
+    read = status.read(world.aws, NAMES)
+
+    assert (read.log_level, list(read.aggregated)) == ("WARN", [])
+
+
+def test_an_attached_bucket_without_events_is_there_and_quiet(world: World) -> None:
+    make_stack(world)
+
+    (bucket,) = status.read(world.aws, NAMES).buckets
+
+    assert (bucket.name, bucket.window.open, bucket.last_refresh, bucket.shares) == (
+        "uploads",
+        False,
+        None,
+        (),
+    )
+
+
+def test_kept_logs_are_no_stack(world: World) -> None:
+    make_stack(world)
+    deploying.delete(world, keep_logs=True)
+
+    assert not status.read(world.aws, NAMES).exists
+
+
+def test_what_is_foreign_is_told_with_its_owner_and_a_way_out(world: World) -> None:
+    make_stack(world)
+    tag = [{"Key": "s3agg:region", "Value": "us-east-1"}]
+    world.somebody.iam.tag_role(RoleName="S3EventAggregatorLambdaRole", Tags=tag)  # type: ignore[arg-type]  # a tag
+
+    read = status.read(world.aws, NAMES)
+
+    (foreign,) = [each for each in read.resources if each.state == "foreign"]
+    assert foreign.owner == "of the stack of this name in us-east-1"
+    assert read.way_out == "Choose another name with --stack"
+
+
+def test_a_stack_that_is_not_there_is_all_missing(world: World) -> None:
+    read = status.read(world.aws, NAMES)
+
+    assert {each.state for each in read.resources} == {"missing"}
+    assert (read.exists, read.buckets, read.queues) == (False, [], [])
+
+
+def test_an_alarm_that_is_no_longer_asked_for_is_drift(world: World) -> None:
+    make_stack(world)
+    world.somebody.cloudwatch.put_metric_alarm(
+        AlarmName="S3EventAggregatorDeadLettersWaiting",
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Tags=[{"Key": "s3agg:stack", "Value": "S3EventAggregator"}],
+    )
+
+    odd = [each for each in status.read(world.aws, NAMES).resources if each.state != "ok"]
+
+    assert [(each.kind, each.state) for each in odd] == [("alarm", "drifted")]

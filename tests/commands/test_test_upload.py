@@ -1,0 +1,438 @@
+"""test-upload: what it uploads, what it makes of the functions' log lines, how it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from moto.core.models import MockAWS
+
+from s3agg import engine
+from s3agg.aws.clock import from_ms
+from s3agg.aws.session import Aws
+from s3agg.commands import preflight
+from s3agg.commands import test_upload as probe
+from s3agg.commands.test_upload import Report, Seen
+from s3agg.errors import S3aggError
+from s3agg.settings import Names
+from s3agg.stack import deployed
+from s3agg.stack.deployed import Request
+from tests.support.aws import REGION, Clock, Session, Wire, account_settings, empty, make_bucket
+from tests.support.functions import SHARE, Functions
+
+BUCKET = "uploads"
+
+
+@dataclass
+class Play(Functions):
+    """A stack, and this test in the role of its functions: it writes their log lines and their item."""
+
+    wire: Wire = field(default_factory=Wire)
+    warnings: list[str] = field(default_factory=list)
+
+    def make_stack(self, request: Request) -> None:
+        for _ in engine.apply(self.aws, preflight.check(self.aws, Names(), request).passed().plan()):
+            pass
+        # An upload would make moto look for Docker to run the function: only the wire knows the rule now.
+        rules = self.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
+        self.aws.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
+        self.wire.answer("s3:GetBucketNotificationConfiguration", rules)
+        self.can_log()
+
+    def run(
+        self, on_waiting: Callable[[list[str]], object], **how: object
+    ) -> tuple[list[probe.Event], Report]:
+        """Run the probe; each time that it waits, this is called with the keys uploaded."""
+        deployment = deployed.read(self.aws, Names())
+        options: Mapping[str, object] = {"count": 3, "timeout_s": 8, "keep": False, **how}
+        events: list[probe.Event] = []
+        running = probe.run(self.aws, deployment, deployed.the_bucket(deployment, None), **options)  # type: ignore[arg-type]  # by name
+        for event in running:
+            events.append(event)
+            if isinstance(event, probe.Waiting):
+                on_waiting(sorted({each.key for each in events if isinstance(each, Seen)}))
+        report = events[-1]
+        assert isinstance(report, Report)
+        return events, report
+
+    def stored(self) -> list[str]:
+        """What is in the bucket: every version of every object, and delete markers."""
+        page = self.aws.s3.list_object_versions(Bucket=BUCKET)
+        return [each["Key"] for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+
+
+@pytest.fixture(scope="module")
+def watched() -> tuple[Session, Wire]:
+    """A session whose clients are made once: that takes most time."""
+    session, wire = Session().with_credentials(), Wire()
+    wire.listen(session)
+    return session, wire
+
+
+@pytest.fixture
+def play(watched: tuple[Session, Wire], running_moto: MockAWS) -> Play:
+    """An account with one bucket. Its clock starts now: moto takes no log lines from far away."""
+    empty(running_moto)
+    session, wire = watched
+    wire.reset()
+    clock = Clock(time.time())
+    wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
+    warnings: list[str] = []
+    aws = Aws(session=session, region=REGION, workers=1, clock=clock, warn=warnings.append)
+    make_bucket(aws, BUCKET)
+    return Play(aws, clock, BUCKET, wire=wire, warnings=warnings)
+
+
+def once(*actions: Callable[[list[str]], object]) -> Callable[[list[str]], None]:
+    """Take these one after the other, one each time."""
+    left = list(actions)
+
+    def act(keys: list[str]) -> None:
+        if left:
+            left.pop(0)(keys)
+
+    return act
+
+
+def test_events_are_followed_to_a_refresh_that_began_after_the_last_of_them(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    too_early = play.clock.time()
+
+    events, report = play.run(
+        once(play.handle, lambda _: play.refresh(started=too_early - 5), lambda _: play.refresh())
+    )
+
+    assert (report.ok, report.uploaded, report.opened_windows, report.within_window) == (True, 3, 1, 2)
+    assert report.refreshes[-1].shares == (SHARE,)
+    assert [event.became for event in events if isinstance(event, Seen)] == [
+        "uploaded", "uploaded", "uploaded", "opened the window", "in the window", "in the window",
+    ]  # fmt: skip
+
+
+def test_lines_of_other_buckets_and_other_uploads_do_not_count(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    other = "Refresh complete for bucket: other, started: 9999999999999, shares: none"
+
+    _, report = play.run(
+        once(
+            lambda _: play.handle(["somebody.txt", "s3agg-test-000000000000-1"]),
+            lambda _: play.log("S3StorageGatewayRefresh", other),
+        )
+    )
+
+    assert (report.ok, report.opened_windows, report.refreshes) == (False, 0, ())
+
+
+def test_what_was_uploaded_is_removed_again_and_that_is_said(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert play.stored() == []
+    assert "Removing the objects again is an event too: one more refresh follows." in report.notes
+
+
+def test_versions_are_removed_too(play: Play) -> None:
+    play.aws.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    play.make_stack(Request((BUCKET,)))
+    play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert play.stored() == []
+
+
+def test_keep_leaves_the_objects(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+
+    assert len(play.stored()) == 3
+
+
+def test_what_was_uploaded_is_removed_even_if_the_user_gives_up(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def give_up(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play.run(give_up)
+
+    assert play.stored() == []
+
+
+def test_an_object_that_cannot_be_removed_is_named(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.refuse("s3:DeleteObject", "AccessDenied", times=1)
+    _, report = play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert report.ok
+    assert [warning.partition(" from")[0] for warning in play.warnings] == [
+        f"Could not remove {play.stored()[0]}"
+    ]
+
+
+def test_the_keys_fit_the_rules_prefix_and_suffix_and_are_found_in_the_log(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), prefix="in+box/%C3%BC/", suffix=".t+x"))
+    _, report = play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+
+    assert report.ok
+    assert all(key.startswith("in box/ü/s3agg-test-") and key.endswith(".t x") for key in play.stored())
+
+
+def test_a_bucket_without_a_share_is_no_failure_and_is_said(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle, lambda _: play.refresh("none")))
+
+    assert report.ok
+    assert report.refreshes[-1].shares == ()
+    assert any(note.startswith(f"No file share is mapped to bucket {BUCKET}") for note in report.notes)
+
+
+def test_events_that_do_not_arrive_are_counted_and_explained(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(lambda keys: play.handle(keys[:1])))
+
+    assert not report.ok
+    assert report.notes[0].startswith("2 of 3 events not seen within 8 s. A new rule of a bucket can")
+
+
+def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle))
+
+    assert (report.ok, report.refreshes) == (False, ())
+    assert report.notes[0] == "No refresh came within 8 s; see what s3agg status says."
+    assert play.stored() == []
+
+
+def put_item(play: Play, **attributes: str | float) -> None:
+    """Be a function: write the bucket's item."""
+    item = {
+        name: {"S": value} if isinstance(value, str) else {"N": str(int(value * 1000))}
+        for name, value in attributes.items()
+    }
+    play.aws.dynamodb.put_item(TableName="S3EventAggregator", Item={"BucketName": {"S": BUCKET}, **item})
+
+
+def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        put_item(play, timestamp=play.clock.time() + 10, opened_by="x")
+
+    events, _ = play.run(once(open_window, lambda _: play.refresh()))
+
+    waiting = [event.what for event in events if isinstance(event, probe.Waiting)]
+    assert waiting[0] == "3 events to reach function S3EventAggregator"
+    assert waiting[1:3] == ["the window to close in 10 s", "the window to close in 9 s"]
+
+
+def test_a_refresh_that_may_not_come_yet_is_counted_down_to(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        now = play.clock.time()
+        put_item(play, timestamp=now + 2, opened_by="x", not_before=now + 4)
+
+    events, report = play.run(
+        once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60
+    )
+
+    waiting = [event for event in events if isinstance(event, probe.Waiting)]
+    assert report.ok
+    assert [event.what for event in waiting[1:6]] == [
+        "the window to close in 2 s",
+        "the window to close in 1 s",
+        "the last refresh to be long enough ago in 2 s",
+        "the last refresh to be long enough ago in 1 s",
+        "the refresh",
+    ]
+    assert [event.passed for event in waiting[1:3]] == [
+        pytest.approx(0.6, abs=0.1),
+        pytest.approx(0.8, abs=0.1),
+    ]
+
+
+def test_the_end_of_a_refresh_under_way_is_not_counted_down_to(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        now = play.clock.time()
+        put_item(play, timestamp=now + 1, opened_by="x", pending="token", not_before=now + 90)
+
+    events, _ = play.run(once(open_window, lambda _: None, lambda _: play.refresh()), timeout_s=60)
+
+    assert not [event for event in events if isinstance(event, probe.Waiting) and "long enough" in event.what]
+
+
+def test_each_hop_is_told_with_its_time(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    began = play.clock.time()
+
+    def open_window(keys: list[str]) -> None:
+        play.clock.sleep(1)
+        play.handle(keys)
+        put_item(play, timestamp=began + 3, opened_by="x")
+
+    _, report = play.run(once(open_window, *[lambda _: None] * 4, lambda _: play.refresh()), timeout_s=60)
+
+    hops = {hop.what: hop.seconds for hop in report.hops}
+    assert list(hops) == [
+        *("upload began", "last object uploaded", "first event handled", "window opened"),
+        *("last event handled", "window due", "refresh began", "refresh complete"),
+    ]
+    assert (hops["upload began"], hops["window opened"], hops["window due"]) == (0, 1, 3)
+    assert hops["refresh began"] >= 3
+    assert report.hops[0].time == from_ms(int(began * 1000))
+    assert {(seen.became, seen.seconds) for seen in report.objects} == {
+        ("opened the window", 1),
+        ("in the window", 1),
+    }
+
+
+def test_while_a_window_is_open_aws_is_left_alone(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    closes_at = play.clock.time() + 30
+    asked: list[float] = []
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        put_item(play, timestamp=closes_at, opened_by="x")
+        play.wire.calls.clear()
+
+    def look(_: list[str]) -> None:
+        asked.extend(play.clock.time() for _ in play.wire.calls)
+        play.wire.calls.clear()
+
+    play.run(once(open_window, *[look] * 30), timeout_s=30)
+
+    assert len(asked) == 2  # for the events, and for the item: until when to wait
+
+
+def test_a_window_is_waited_for_no_longer_than_it_lasts_by_whatever_clock(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        put_item(play, timestamp=play.clock.time() + 200, opened_by="x")
+
+    started = play.clock.monotonic()
+    _, report = play.run(once(open_window, lambda _: play.refresh()), timeout_s=300)
+
+    assert report.ok
+    assert play.clock.monotonic() - started < 10
+
+
+def test_the_logs_are_read_no_more_than_five_times_a_second(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    reads: list[int] = []
+
+    def look(_: list[str]) -> None:
+        second = int(play.clock.monotonic() - play.clock.started)
+        reads.extend(second for call in play.wire.calls if call.operation == "logs:FilterLogEvents")
+        play.wire.calls.clear()
+
+    play.run(once(*[look] * 100), timeout_s=20)
+
+    assert max(reads.count(second) for second in reads) <= 5
+
+
+def test_where_the_log_level_hides_the_lines_the_table_is_the_judge(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"log_level": "WARN"}))
+
+    def still_open(_: list[str]) -> None:
+        put_item(play, timestamp=play.clock.time() + 3, opened_by="x", refreshed=play.clock.time())
+
+    _, report = play.run(
+        once(still_open, lambda _: put_item(play, refreshed=play.clock.time())),
+    )
+
+    assert (report.ok, report.opened_windows, report.within_window) == (True, None, None)
+    assert len(report.refreshes) == 1
+    assert "The log level WARN hides the functions' lines: judged by the table." in report.notes
+
+
+def test_a_refresh_from_before_the_upload_is_not_taken_from_the_table(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"log_level": "ERROR"}))
+    put_item(play, refreshed=play.clock.time() - 60)
+
+    _, report = play.run(once())
+
+    assert not report.ok
+
+
+def test_an_object_whose_upload_was_not_answered_is_removed_too(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.fail("s3:PutObject", EndpointConnectionError(endpoint_url="https://s3"))
+
+    with pytest.raises(S3aggError, match=f"While uploading to bucket {BUCKET}"):
+        play.run(once(), count=1)
+
+    assert len(play.wire.made("s3:DeleteObject")) == 1
+
+
+def test_what_is_advised_is_for_the_aws_at_hand(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
+    deployment = deployed.read(play.aws, Names(where=" --profile p"))
+    rule = deployed.the_bucket(deployment, None)
+    *_, report = probe.run(play.aws, deployment, rule, count=1, timeout_s=1, keep=False)
+
+    assert isinstance(report, Report)
+    assert report.notes[0].endswith("see s3agg status --profile p.")
+
+
+def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
+    _, report = play.run(once())
+
+    assert report.notes[0] == "The stack is not as declared, which may be why: see s3agg status."
+
+
+def test_who_gives_up_is_told_that_the_objects_are_removed(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def give_up(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play.run(give_up)
+
+    assert play.warnings == ["What was uploaded has been removed again."]
+
+
+def test_a_refresh_that_was_held_back_is_told_until_when(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), options={"window": 5}))
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        now = play.clock.time()
+        put_item(play, timestamp=now + 2, opened_by="x", not_before=now + 4)
+
+    _, report = play.run(once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60)
+
+    hops = {hop.what: hop.seconds for hop in report.hops}
+    assert hops["held back till now by --min-interval"] == pytest.approx(hops["window due"] + 2, abs=0.1)
+
+
+def test_where_the_refresh_does_not_come_the_removal_is_told_of_too(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    _, report = play.run(once(play.handle))
+
+    assert not report.ok
+    assert "Removing the objects again is an event too: one more refresh follows." in report.notes
+
+
+def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.refuse("s3:PutObject", "AccessDenied", after=2)
+
+    with pytest.raises(Exception, match=f"While uploading to bucket {BUCKET}: AWS said to PutObject"):
+        play.run(once())
+
+    assert play.stored() == []

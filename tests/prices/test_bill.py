@@ -1,0 +1,215 @@
+"""What a month costs, by the blog's rule and by ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from s3agg.errors import UsageProblem
+from s3agg.prices import bill, tables
+from s3agg.prices.bill import Bill, Line, Load
+from s3agg.prices.tables import Prices
+from s3agg.settings import PRICE_TABLES, SETTLE_S, Settings
+
+BLOGS, TODAYS = (tables.read(name) for name in PRICE_TABLES)
+EXAMPLE = (1000, 50)  # the blog's objects and refreshes a day
+
+
+def estimated(
+    objects: float = 1000, refreshes: float | None = 50, prices: Prices = TODAYS, **options: Any
+) -> Bill:
+    return bill.estimate(objects, refreshes, Settings(**options), prices)
+
+
+def line_of(made: Bill, service: str, unit: str) -> Line:
+    (line,) = [line for line in made.lines if (line.service, line.unit) == (service, unit)]
+    return line
+
+
+def by_the_blog(made: Bill, service: str) -> float:
+    """What the blog's rule pays for a service, in dollars and cents."""
+    return round(sum(line.blog_usd or 0 for line in made.lines if line.service == service), 2)
+
+
+# The blog's figures
+
+
+def test_the_blogs_example_is_used_as_the_blog_computes_it() -> None:
+    polls = BLOGS.polls_a_minute * bill.MINUTES
+    used = bill.by_the_blogs_rule(Load(*EXAMPLE, polls))
+
+    assert used.requests == 31_500
+    assert used.seconds == pytest.approx(4650)
+    assert polls == 172_800
+    assert used.sqs_requests == 172_800 + 1500 + 1500 + 1500
+
+
+def test_the_blogs_example_costs_what_the_blog_says_at_its_prices() -> None:
+    made = estimated(*EXAMPLE, prices=BLOGS)
+
+    assert line_of(made, "Lambda", "requests").blog_quantity == 31_500
+    assert line_of(made, "Lambda", "GB-seconds").blog_quantity == 581.25
+    assert line_of(made, "Lambda", "GB-seconds").blog_usd == 0.009689
+    assert [by_the_blog(made, each) for each in ("Lambda", "DynamoDB", "SQS")] == [0.21, 2.75, 0.40]
+
+
+# Ours beside it
+
+
+def test_the_blogs_example_uses_by_our_rule_what_the_protocol_takes() -> None:
+    used = bill.by_our_rule(Load(*EXAMPLE, polls=0))
+
+    assert used.requests == 30 * (1000 + 50 + 50)  # each message comes twice
+    assert used.seconds == pytest.approx(30 * (500 * 0.005 + 450 * 0.1 + 50 * (0.5 + 0.7 + 2 + 0.1)))
+    assert used.writes == 30 * (500 + 2 * 50)
+    assert used.reads == 30 * 2 * 50
+    assert used.sqs_requests == 30 * 5 * 50
+    assert used.log_bytes == used.requests * 600
+
+
+def test_logs_are_kept_compressed_for_as_long_as_was_asked() -> None:
+    made = estimated(log_retention=60)
+
+    assert line_of(made, "CloudWatch Logs", "GB ingested").quantity == 0.0198
+    assert line_of(made, "CloudWatch Logs", "GB-months stored").quantity == round(0.0198 * 0.15 * 2, 6)
+    assert line_of(made, "CloudWatch Logs", "GB-months stored").blog_quantity == round(
+        0.0189 * 0.15 * 365 / 30, 6
+    )
+
+
+def test_events_within_a_window_cost_us_neither_writes_nor_their_duration() -> None:
+    few, many = (bill.by_our_rule(Load(objects, 50, polls=0)) for objects in (1000, 100_000))
+
+    assert many.writes == few.writes == 30 * 50 * (bill.ASKING + 2)
+    assert many.seconds - few.seconds == pytest.approx(30 * 99_000 * bill.SKIP_S)
+
+
+def test_where_every_event_is_alone_each_asks_the_table() -> None:
+    used = bill.by_our_rule(Load(50, 50, polls=0))
+
+    assert used.writes == 30 * 50 * 3
+
+
+def test_the_wait_for_late_events_is_paid_for() -> None:
+    ours, blogs = (rule(Load(1, 1, polls=0)) for rule in (bill.by_our_rule, bill.by_the_blogs_rule))
+
+    assert ours.seconds - blogs.seconds == pytest.approx(30 * (SETTLE_S + bill.PUT_OFF_S))
+
+
+def test_the_blogs_rule_needs_capacity_for_each_object() -> None:
+    line = line_of(estimated(864_000, 50, on_demand=False), "DynamoDB", "write unit-hours")
+
+    assert (line.quantity, line.blog_quantity) == (5 * 720, 10 * 720)
+
+
+def test_whatever_we_pay_for_the_blogs_table_has_the_blogs_capacity() -> None:
+    lines = [
+        estimated(on_demand=True),
+        estimated(on_demand=False, write_capacity=10),
+    ]
+
+    for made in lines:
+        assert by_the_blog(made, "DynamoDB") == 2.43
+        assert line_of(made, "DynamoDB", "write unit-hours").blog_quantity == 5 * 720
+
+
+def test_on_demand_we_pay_for_each_write_and_the_blogs_rule_for_its_capacity() -> None:
+    made = estimated(1_000_000, 50)
+
+    dynamodb = [
+        (line.unit, line.quantity, line.blog_quantity) for line in made.lines if line.service == "DynamoDB"
+    ]
+    assert dynamodb == [
+        ("writes", 18_000, 0),
+        ("reads", 3000, 0),
+        ("write unit-hours", 0, 12 * 720),
+        ("read unit-hours", 0, 720),
+    ]
+
+
+def test_what_was_chosen_is_what_is_paid_for() -> None:
+    plain = estimated(on_demand=False)
+    chosen = estimated(
+        on_demand=False,
+        memory=256,
+        architecture="x86_64",
+        write_capacity=10,
+        read_capacity=3,
+        log_retention=60,
+        alarm_topic="x",
+    )
+
+    def grew(unit: str) -> float:
+        before, after = (next(line for line in made.lines if line.unit == unit) for made in (plain, chosen))
+        return round(after.quantity / before.quantity, 6)
+
+    assert grew("GB-seconds") == grew("write unit-hours") == grew("GB-months stored") == 2
+    assert grew("read unit-hours") == 3
+    assert line_of(chosen, "Lambda", "GB-seconds").usd == round(1593.75 * 0.0000166667, 6)
+    assert line_of(chosen, "CloudWatch", "alarms").usd == 0.2
+
+
+def test_a_total_is_the_sum_of_its_lines() -> None:
+    made = estimated(123_456, 789, alarm_topic="x")
+
+    assert made.usd == pytest.approx(sum(line.usd or 0 for line in made.lines))
+    assert made.blog_usd == pytest.approx(sum(line.blog_usd or 0 for line in made.lines))
+
+
+def test_unless_said_there_are_as_many_refreshes_as_there_can_be() -> None:
+    assert estimated(10, None).refreshes_per_day == 10
+    assert estimated(10_000, None).refreshes_per_day == 1393
+
+
+def test_without_objects_only_what_stands_there_costs() -> None:
+    made = estimated(0, None)
+
+    assert {line.service for line in made.lines if line.usd} == {"SQS"}
+    assert {line.service for line in made.lines if line.blog_usd} == {"DynamoDB", "SQS"}
+
+
+def test_a_refresh_takes_an_object() -> None:
+    with pytest.raises(UsageProblem, match="50 refreshes a day are more than 10 objects"):
+        estimated(10, 50)
+
+
+def test_huge_numbers_have_a_price() -> None:
+    made = estimated(10**9, 10**9)
+
+    assert 100_000 < made.usd < 1_000_000
+
+
+def test_what_has_no_price_is_named_and_not_in_the_total() -> None:
+    made = estimated(prices=BLOGS, architecture="arm64")
+
+    assert line_of(made, "Lambda", "GB-seconds").usd is None
+    assert made.unpriced == [
+        "lambda_gb_seconds_arm64",
+        "dynamodb_writes",
+        "dynamodb_reads",
+        "logs_gb_ingested",
+        "logs_gb_months",
+    ]
+
+
+def test_a_bill_says_of_which_prices_it_is_and_what_they_leave_out() -> None:
+    note = estimated().notes[-1]
+
+    assert "Prices 2025-07 of us-east-1, without free tier and tax" in note
+    assert TODAYS.source in note
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (31_500.0, "31 500"),
+        (581.25, "581.25"),
+        (10, "10"),
+        (0.0198, "0.0198"),
+        (30_000_000_000, "30 000 000 000"),
+    ],
+)
+def test_a_number_is_shown_with_no_more_digits_than_tell_something(value: float, shown: str) -> None:
+    assert bill.number(value) == shown

@@ -1,0 +1,131 @@
+"""What `test-upload` shows, while it waits and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from rich.console import Group
+
+from s3agg.commands import test_upload as probe
+from s3agg.commands.test_upload import Hop, Refresh, Report, Seen, Waiting
+from tests.support.screens import make_screen, text_of
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=timezone.utc)
+SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
+
+
+def make_report(**differing: object) -> Report:
+    values: dict[str, object] = {
+        "bucket": "b",
+        "uploaded": 2,
+        "opened_windows": 1,
+        "within_window": 1,
+        "refreshes": (Refresh(NOW, (SHARE,), NOW),),
+        "hops": (Hop("upload began", NOW, 0), Hop("window due", NOW + timedelta(seconds=30), 30)),
+        "objects": (Seen("test-1", "opened the window", 0.4), Seen("test-2", "in the window", 1.2)),
+        "seconds": 33.4,
+        "ok": True,
+        "notes": ("One thing.",),
+    }
+    return Report(**{**values, **differing})  # type: ignore[arg-type]  # by name
+
+
+def shown(report: Report, width: int = 80) -> list[str]:
+    screen = make_screen(width=width)
+    screen.probe(report)
+    return text_of(screen.out).splitlines()
+
+
+def test_a_report_tells_what_became_of_each_object_and_when_each_hop_was() -> None:
+    assert shown(make_report()) == [
+        "It works: 2 uploads to b, 1 refresh, in 33.4 s",
+        "",
+        "object  became             after",
+        "test-1  opened the window  0.4 s",
+        "test-2  in the window      1.2 s",
+        "",
+        " after                UTC",
+        " 0.0 s  upload began  03:04:05.6",
+        "30.0 s  window due    03:04:35.6",
+        "Refreshed: share-1",
+        "One thing.",
+    ]
+
+
+def test_a_failure_is_told_in_the_first_line() -> None:
+    first, *_ = shown(make_report(ok=False, refreshes=(), uploaded=1))
+
+    assert first == "It does not work: 1 upload to b, 0 refreshes, in 33.4 s"
+
+
+def test_what_the_log_level_hides_is_left_out() -> None:
+    lines = shown(make_report(opened_windows=None, within_window=None, objects=(Seen("k", "uploaded", 0),)))
+
+    assert not [line for line in lines if "uploaded" in line or "object" in line]
+
+
+def test_of_many_objects_some_have_a_row_and_all_are_counted() -> None:
+    objects = [Seen(f"test-{n}", "in the window" if n else "opened the window", 1) for n in range(500)]
+    lines = shown(make_report(objects=tuple(objects)))
+
+    assert sum(line.startswith("test-") for line in lines) == 10
+    assert "500 in all: 1 opened the window, 499 in the window" in lines
+
+
+def test_a_refresh_of_nothing_is_told_as_that() -> None:
+    lines = shown(make_report(refreshes=(Refresh(NOW, ()),)))
+
+    assert lines[0].startswith("It works, but there is no file share to refresh: 2 uploads to b")
+    assert "Refreshed: no file share" in lines
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_key_is_data_and_fits_the_terminal(width: int) -> None:
+    lines = shown(make_report(objects=(Seen("[red]\x1b[31m" + "k" * 300, "in the window", 1),)), width)
+
+    assert max(len(line) for line in lines) <= width
+    assert "".join(line.split()[0] for line in lines if "k" * 9 in line).startswith("[red]\\x1b[31mkkk")
+
+
+def live(events: Iterable[probe.Event], encoding: str = "utf-8") -> str:
+    """What the terminal shows after these events."""
+    screen = make_screen(terminal=False, encoding=encoding)
+    for event in events:
+        screen.progress.fold(event)
+        if isinstance(event, Waiting):
+            screen.waiting(f"Waiting for {event.what}")
+    screen.out.print(Group(screen.progress))
+    return text_of(screen.out)
+
+
+def test_each_objects_row_changes_in_place() -> None:
+    uploaded = [Seen("a", "uploaded", 0.1), Seen("b", "uploaded", 0.1)]
+
+    assert live(uploaded).count("uploaded") == 2
+    lines = live([*uploaded, Seen("b", "opened the window", 0.7)]).splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["a", "uploaded", "0.1", "s"],
+        ["b", "opened", "the", "window", "0.7", "s"],
+    ]
+
+
+def test_a_countdown_leads_to_the_refresh() -> None:
+    half = Waiting("the window to close in 15 s", 60, passed=0.5)
+
+    assert "Waiting for the window to close in 15 s" in live([Seen("a", "uploaded", 0), half])
+    assert "-" * 20 in live([half], encoding="cp1252")
+
+
+def test_once_the_refresh_has_come_nothing_is_waited_for() -> None:
+    came = Refresh(NOW, (SHARE,), NOW)
+
+    assert "Waiting" not in live([Seen("a", "uploaded", 0), Waiting("the refresh", 60), came])
+
+
+def test_in_a_pipe_each_step_is_a_line() -> None:
+    screen = make_screen()
+    screen.watch([Seen("a", "uploaded", 0), Seen("a", "opened the window", 1), Refresh(NOW, (SHARE,), NOW)])
+
+    assert text_of(screen.err) == "a: opened the window\nRefreshed: share-1\n"

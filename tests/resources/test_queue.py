@@ -1,0 +1,162 @@
+"""The queues."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from botocore.exceptions import ClientError
+
+from s3agg.resources.queue import Queue
+from s3agg.settings import STACK_TAG
+from tests.support.aws import PLACE, World
+
+TAGS = {STACK_TAG: "Test", "team": "a"}
+DEAD = Queue(PLACE, "Dead", TAGS, visibility=180, retention=1_209_600)
+QUEUE = Queue(PLACE, "Queue", TAGS, visibility=180, retention=1_209_600, dead_letters=DEAD, max_receives=100)
+
+
+def set_by_hand(world: World, queue: Queue, name: str, value: str) -> None:
+    url = world.found(queue).more["url"]
+    world.somebody.sqs.set_queue_attributes(QueueUrl=url, Attributes={name: value})  # type: ignore[dict-item]  # any name
+
+
+def test_a_queue_that_is_not_there_is_not_found(world: World) -> None:
+    assert QUEUE.find(world.aws) is None
+
+
+def test_new_queues_are_as_declared(world: World) -> None:
+    world.create(DEAD, QUEUE)
+
+    assert world.differences(DEAD) == {}
+    assert world.differences(QUEUE) == {}
+
+
+def test_a_new_queue_has_its_tags_from_the_start(world: World) -> None:
+    world.create(DEAD)
+
+    assert world.found(DEAD).tags == TAGS
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "difference"),
+    [
+        ("VisibilityTimeout", "30", {"visibility timeout": ("180 s", "30 s")}),
+        ("MessageRetentionPeriod", "60", {"retention": ("1209600 s", "60 s")}),
+        (
+            "RedrivePolicy",
+            json.dumps({"deadLetterTargetArn": DEAD.arn, "maxReceiveCount": 3}),
+            {"dead letters": (f"{DEAD.arn} after 100 receives", f"{DEAD.arn} after 3 receives")},
+        ),
+        ("RedrivePolicy", "", {"dead letters": (f"{DEAD.arn} after 100 receives", "(none)")}),
+    ],
+)
+def test_a_property_changed_by_hand_is_named_and_mended(
+    world: World, attribute: str, value: str, difference: dict[str, tuple[str, str]]
+) -> None:
+    world.create(DEAD, QUEUE)
+    set_by_hand(world, QUEUE, attribute, value)
+
+    named = world.differences(QUEUE)
+    changes = world.update(QUEUE)
+
+    assert named == difference
+    assert changes == ["sqs:SetQueueAttributes"]
+    assert world.differences(QUEUE) == {}
+
+
+def test_a_redrive_policy_that_is_not_declared_is_taken_off(world: World) -> None:
+    other = replace(DEAD, name="Other")
+    world.create(DEAD, other)
+    redrive = {"deadLetterTargetArn": other.arn, "maxReceiveCount": 3}
+    set_by_hand(world, DEAD, "RedrivePolicy", json.dumps(redrive))
+
+    named = world.differences(DEAD)
+    world.update(DEAD)
+
+    assert named == {"dead letters": ("(none)", f"{other.arn} after 3 receives")}
+    assert world.differences(DEAD) == {}
+
+
+def test_a_tag_changed_by_hand_is_named_and_alone_written(world: World) -> None:
+    world.create(DEAD)
+    url = world.found(DEAD).more["url"]
+    world.somebody.sqs.tag_queue(QueueUrl=url, Tags={"team": "b"})
+
+    named = world.differences(DEAD)
+    changes = world.update(DEAD)
+
+    assert named == {"tag team": ("a", "b")}
+    assert changes == ["sqs:TagQueue"]
+    assert world.wire.made("sqs:TagQueue")[0]["Tags"] == {"team": "a"}
+
+
+@pytest.mark.parametrize("tags", [{}, {STACK_TAG: "Other"}])
+def test_a_queue_without_our_tag_or_with_another_stacks_is_foreign(
+    world: World, tags: dict[str, str]
+) -> None:
+    world.create(replace(DEAD, tags=tags))
+
+    assert DEAD.is_foreign(world.found(DEAD))
+
+
+@pytest.mark.parametrize("code", ["AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"])
+def test_the_name_of_a_queue_deleted_just_now_is_waited_for_in_words(world: World, code: str) -> None:
+    world.wire.refuse("sqs:CreateQueue", code, "You must wait 60 seconds", times=75)
+
+    DEAD.create(world.aws)
+
+    assert 60 < world.clock.waited < 70
+    left = [int(words.rpartition("(at most ")[2].removesuffix(" s more)")) for words in world.waiting]
+    assert world.waiting[0].startswith(
+        "waiting for AWS to free the name of queue Dead, deleted less than 60 s"
+    )
+    assert (left[0], left[-1]) == (59, 0)
+    assert left == sorted(left, reverse=True)
+
+
+def test_a_queue_name_that_never_comes_free_is_an_error_in_awss_words(world: World) -> None:
+    world.wire.refuse(
+        "sqs:CreateQueue", "AWS.SimpleQueueService.QueueDeletedRecently", "You must wait 60 seconds"
+    )
+
+    with pytest.raises(ClientError, match="You must wait 60 seconds"):
+        DEAD.create(world.aws)
+
+    assert 90 < world.clock.waited < 92
+
+
+def test_delete_removes_it(world: World) -> None:
+    world.create(DEAD)
+
+    changes = world.delete(DEAD)
+
+    assert changes == ["sqs:DeleteQueue"]
+    assert DEAD.find(world.aws) is None
+
+
+def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
+    world.create(DEAD)
+    found = world.found(DEAD)
+    world.somebody.sqs.delete_queue(QueueUrl=found.more["url"])
+
+    DEAD.delete(world.aws, found)
+
+    assert DEAD.find(world.aws) is None
+
+
+def test_a_queue_that_goes_while_it_is_looked_at_is_not_found(world: World) -> None:
+    world.create(DEAD)
+    world.wire.refuse("sqs:GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue")
+
+    assert DEAD.find(world.aws) is None
+
+
+@pytest.mark.parametrize("operation", ["GetQueueUrl", "GetQueueAttributes", "ListQueueTags"])
+def test_a_denied_look_is_not_taken_for_absence(world: World, operation: str) -> None:
+    world.create(DEAD)
+    world.wire.refuse(f"sqs:{operation}", "AccessDenied")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        DEAD.find(world.aws)
