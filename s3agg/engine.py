@@ -10,34 +10,53 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import Literal
+from typing import Any, Literal, cast
 
 from botocore.exceptions import ClientError
 
 from s3agg.aws.refusals import doing
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError, together
-from s3agg.resources.resource import Difference, Found, Resource
+from s3agg.resources.resource import OURS, Difference, F, Found, Owner, Resource
 
 Action = Literal["create", "update", "keep", "delete", "foreign"]
 Key = tuple[str, str]
 
-DOING = {"create": "creating", "update": "updating", "delete": "deleting"}
+
+@dataclass(frozen=True)
+class Verb:
+    """An action in words: before, while and after it is done."""
+
+    before: str
+    during: str
+    after: str
+
+
+VERBS: Mapping[Action, Verb] = {
+    "create": Verb("create", "creating", "created"),
+    "update": Verb("update", "updating", "updated"),
+    "delete": Verb("remove", "removing", "removed"),
+}  # of the actions that change something
 
 
 @dataclass(frozen=True)
 class Change:
     """What is to become of one resource, and why."""
 
-    resource: Resource
+    resource: Resource[Any]
     action: Action
     differences: Sequence[Difference] = ()
     found: Found | None = None
 
     @property
     def arn(self) -> str:
-        """As found, where AWS chooses it."""
-        return str(self.found.more.get("arn", self.resource.arn)) if self.found else self.resource.arn
+        return self.resource.arn_of(self.found) if self.found else self.resource.arn
+
+    @property
+    def owner(self) -> Owner:
+        """Whose it is; ours if it is not there yet."""
+        return self.resource.owner(self.found) if self.found else OURS
 
 
 @dataclass(frozen=True)
@@ -48,11 +67,24 @@ class Plan:
 
     @property
     def to_do(self) -> list[Change]:
-        return [change for change in self.changes if change.action in DOING]
+        return [change for change in self.changes if change.action in VERBS]
 
     @property
     def foreign(self) -> list[Change]:
         return [change for change in self.changes if change.action == "foreign"]
+
+
+class Findings(dict[Key, Found]):
+    """What AWS has of some resources, by their keys."""
+
+    def of(self, resource: Resource[F]) -> F | None:
+        """What was found of a resource; None if nothing."""
+        return cast("F | None", self.get(resource.key))
+
+    def add(self, resource: Resource[F], found: F | None) -> None:
+        """Keep what was found of a resource, if anything was."""
+        if found is not None:
+            self[resource.key] = found
 
 
 @dataclass(frozen=True)
@@ -74,26 +106,29 @@ class Failed:
 Event = Started | Finished | Failed
 
 
-def find(aws: Aws, resources: Sequence[Resource]) -> dict[Key, Found]:
+def find(snapshot: Snapshot, resources: Sequence[Resource[Any]]) -> Findings:
     """Ask AWS what it has of each, side by side; raise S3aggError for all that it does not tell."""
 
-    def find_one(resource: Resource) -> Found | None:
+    def find_one(resource: Resource[Any]) -> Found | None:
         with doing(f"looking at {resource.kind} {resource.name}"):
-            return resource.find(aws)
+            return resource.find(snapshot)
 
-    found = aws.side_by_side(find_one, resources)
-    return {resource.key: each for resource, each in zip(resources, found, strict=True) if each is not None}
+    findings = Findings()
+    for resource, found in zip(resources, snapshot.aws.side_by_side(find_one, resources), strict=True):
+        findings.add(resource, found)
+    return findings
 
 
-def is_foreign(resource: Resource, found: Found, *, adopt: bool) -> bool:
+def is_foreign(resource: Resource[F], found: F, *, adopt: bool) -> bool:
     """Whether it is somebody else's and stays so; what nobody wants is not adopted either."""
-    return resource.is_foreign(found) and not (adopt and resource.wanted and resource.is_adoptable(found))
+    owner = resource.owner(found)
+    return not owner.ours and not (adopt and resource.wanted and owner.adoptable)
 
 
-def plan(resources: Sequence[Resource], found: Mapping[Key, Found], *, adopt: bool = False) -> Plan:
+def plan(resources: Sequence[Resource[Any]], found: Mapping[Key, Found], *, adopt: bool = False) -> Plan:
     """Plan what brings AWS to what is declared; `adopt` takes over what is foreign but nobody else's."""
 
-    def change(resource: Resource) -> Change | None:
+    def change(resource: Resource[Any]) -> Change | None:
         have = found.get(resource.key)
         if have is None:
             return Change(resource, "create") if resource.wanted else None
@@ -108,7 +143,9 @@ def plan(resources: Sequence[Resource], found: Mapping[Key, Found], *, adopt: bo
     return Plan([each for each in map(change, resources) if each is not None])
 
 
-def plan_delete(resources: Sequence[Resource], found: Mapping[Key, Found], *, adopt: bool = False) -> Plan:
+def plan_delete(
+    resources: Sequence[Resource[Any]], found: Mapping[Key, Found], *, adopt: bool = False
+) -> Plan:
     """Plan what removes whatever AWS has of these; `adopt` as for `plan`."""
     changes = []
     for resource in resources:
@@ -151,7 +188,7 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Iterator[Event]:
                         order.done(event.change.resource.key)
                     yield event
         except BaseException:
-            aws.stopping.set()
+            aws.wait.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if failures and keep_going and left:
@@ -186,7 +223,7 @@ def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[Key]:
     return order
 
 
-def _needs(resource: Resource, changes: Mapping[Key, Change]) -> Iterator[Key]:
+def _needs(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator[Key]:
     """The changes that this resource waits for, also through resources that do not change."""
     for needed in resource.needs:
         if needed.key in changes:
@@ -197,7 +234,7 @@ def _needs(resource: Resource, changes: Mapping[Key, Change]) -> Iterator[Key]:
 
 def _carry_out(aws: Aws, change: Change) -> None:
     resource = change.resource
-    with doing(f"{DOING[change.action]} {resource.kind} {resource.name}"):
+    with doing(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
         if change.found is None:
             _create(aws, resource)
         elif change.action == "delete":
@@ -206,7 +243,7 @@ def _carry_out(aws: Aws, change: Change) -> None:
             resource.update(aws, change.found)
 
 
-def _create(aws: Aws, resource: Resource) -> None:
+def _create(aws: Aws, resource: Resource[Any]) -> None:
     """Make it, or bring up to date what has come to be since AWS was asked.
 
     That is by a call of ours whose answer was lost, or by somebody who creates the same stack just now.
@@ -216,8 +253,8 @@ def _create(aws: Aws, resource: Resource) -> None:
     except ClientError as error:
         if not any(refusal.matches(error) for refusal in resource.taken):
             raise
-        found = resource.find(aws)
-        if found is None or resource.is_foreign(found):
+        found = resource.find(Snapshot(aws))
+        if found is None or not resource.owner(found).ours:
             raise
         resource.update(aws, found)
 
@@ -225,9 +262,7 @@ def _create(aws: Aws, resource: Resource) -> None:
 def foreign(plan: Plan) -> S3aggError:
     """Say which resources of our names are somebody else's, and what to do."""
     whose = [
-        f"{change.resource.kind} {change.resource.name} ({change.resource.owner(change.found)})"
-        for change in plan.foreign
-        if change.found is not None
+        f"{change.resource.kind} {change.resource.name} ({change.owner.words})" for change in plan.foreign
     ]
     return S3aggError(
         f"This has the stack's names, but is not this stack's: {', '.join(whose)}", way_out(plan)
@@ -236,9 +271,8 @@ def foreign(plan: Plan) -> S3aggError:
 
 def way_out(plan: Plan) -> str:
     """What to do about what is somebody else's."""
-    adoptable = all(change.found and change.resource.is_adoptable(change.found) for change in plan.foreign)
     ways = [change.resource.way_out for change in plan.foreign]
-    if adoptable:
+    if all(change.owner.adoptable for change in plan.foreign):
         ways.insert(0, "take it over with --adopt, of create or delete")
     hint = ", or ".join(dict.fromkeys(ways))
     return hint[:1].upper() + hint[1:]

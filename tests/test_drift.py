@@ -52,7 +52,7 @@ Rows = dict[str, Change]
 # What a person, or another tool, does to each kind of resource
 
 
-def on_table(_: Resource) -> Rows:
+def on_table(_: Resource[Any]) -> Rows:
     def capacity(aws: Aws) -> None:
         aws.dynamodb.update_table(
             TableName=NAMES.table,
@@ -63,7 +63,7 @@ def on_table(_: Resource) -> Rows:
     return {"capacity": capacity}
 
 
-def on_queue(queue: Resource) -> Rows:
+def on_queue(queue: Resource[Any]) -> Rows:
     def attribute(name: Any, value: str) -> Change:
         def change(aws: Aws) -> None:
             url = aws.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
@@ -84,7 +84,7 @@ def on_queue(queue: Resource) -> Rows:
     }
 
 
-def on_policy(policy: Resource) -> Rows:
+def on_policy(policy: Resource[Any]) -> Rows:
     return {
         "document": lambda aws: aws.iam.create_policy_version(
             PolicyArn=policy.arn, PolicyDocument=OTHER, SetAsDefault=True
@@ -92,7 +92,7 @@ def on_policy(policy: Resource) -> Rows:
     }
 
 
-def on_role(role: Resource) -> Rows:
+def on_role(role: Resource[Any]) -> Rows:
     def detach(arn: str) -> Change:
         return lambda aws: aws.iam.detach_role_policy(RoleName=role.name, PolicyArn=arn)
 
@@ -108,7 +108,7 @@ def on_role(role: Resource) -> Rows:
     }
 
 
-def on_function(function: Resource) -> Rows:
+def on_function(function: Resource[Any]) -> Rows:
     name = function.name
 
     def configuration(**changed: Any) -> Change:
@@ -155,7 +155,7 @@ def on_function(function: Resource) -> Rows:
     return rows
 
 
-def on_permission(_: Resource) -> Rows:
+def on_permission(_: Resource[Any]) -> Rows:
     def anew(**changed: Any) -> Change:
         statement = {
             "FunctionName": NAMES.aggregator,
@@ -220,7 +220,7 @@ def in_moto(function: str) -> Any:
     return lambda_simple_backends[ACCOUNT][REGION].get_function(function)
 
 
-def on_notification(_: Resource) -> Rows:
+def on_notification(_: Resource[Any]) -> Rows:
     def rule(**changed: Any) -> Change:
         def change(aws: Aws) -> None:
             have: Any = aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
@@ -237,7 +237,7 @@ def on_notification(_: Resource) -> Rows:
     return {"events": rule(Events=["s3:ObjectCreated:Put"]), GONE: remove}
 
 
-def on_trigger(_: Resource) -> Rows:
+def on_trigger(_: Resource[Any]) -> Rows:
     def mapping(**changed: Any) -> Change:
         def change(aws: Aws) -> None:
             (have,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
@@ -254,14 +254,14 @@ def on_trigger(_: Resource) -> Rows:
     }
 
 
-def on_log_group(group: Resource) -> Rows:
+def on_log_group(group: Resource[Any]) -> Rows:
     return {
         "retention": lambda aws: aws.logs.put_retention_policy(logGroupName=group.name, retentionInDays=1),
         "retention, forever": lambda aws: aws.logs.delete_retention_policy(logGroupName=group.name),
     }
 
 
-def on_alarm(alarm: Resource) -> Rows:
+def on_alarm(alarm: Resource[Any]) -> Rows:
     def anew(**changed: Any) -> Change:
         def change(aws: Aws) -> None:
             have: Any = aws.cloudwatch.describe_alarms(AlarmNames=[alarm.name])["MetricAlarms"][0]
@@ -282,7 +282,7 @@ def on_alarm(alarm: Resource) -> Rows:
     }
 
 
-CHANGES: Mapping[str, Callable[[Resource], Rows]] = {
+CHANGES: Mapping[str, Callable[[Resource[Any]], Rows]] = {
     "table": on_table,
     "queue": on_queue,
     "policy": on_policy,
@@ -304,7 +304,7 @@ FIXED = {
 UNTAGGED = {"permission", "notification"}
 
 
-def tag_changes(resource: Resource) -> Rows:
+def tag_changes(resource: Resource[Any]) -> Rows:
     """Each tag of a resource, taken away and with another value, as far as that is drift."""
     arn, name = resource.arn, resource.name
 
@@ -347,7 +347,7 @@ def tag_changes(resource: Resource) -> Rows:
     return rows
 
 
-def declares(resource: Resource, key: str) -> bool:
+def declares(resource: Resource[Any], key: str) -> bool:
     """Whether the tag is what was asked for, so that changing it is asking for something else."""
     return resource.kind == "table" and key.startswith("s3agg:") and key != STACK_TAG
 
@@ -368,7 +368,7 @@ def mapping_arn(aws: Aws) -> str:
 class Row:
     """One change by hand, of one property of one resource."""
 
-    resource: Resource
+    resource: Resource[Any]
     name: str
     change: Change
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from s3agg import engine
 from s3agg.aws.refusals import Refusal
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Change, Failed, Finished, Plan, Started
 from s3agg.errors import S3aggError
 from s3agg.resources.resource import Difference, Found, Resource
@@ -20,13 +21,24 @@ from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, Clock, Session
 
 OURS = {STACK_TAG: "Test"}
-AS_DECLARED = Found({"size": "1"}, OURS)
-DRIFTED = Found({"size": "2"}, OURS)
-FOREIGN = Found({"size": "1"}, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundThing(Found):
+    size: str
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"size": self.size}
+
+
+AS_DECLARED = FoundThing(size="1", tags=OURS)
+DRIFTED = FoundThing(size="2", tags=OURS)
+FOREIGN = FoundThing(size="1", tags={})
 
 
 @dataclass(frozen=True, eq=False)
-class Thing(Resource):
+class Thing(Resource[FoundThing]):
     """A resource that notes in `log` what becomes of it; `act` is what that takes."""
 
     kind: ClassVar[str] = "thing"
@@ -35,7 +47,7 @@ class Thing(Resource):
     log: list[str]
     base: Thing | None = None
     others: tuple[Thing, ...] = ()
-    there: Found | None = None
+    there: FoundThing | None = None
     is_wanted: bool = True
     act: Callable[[], object] = field(default=lambda: None)
 
@@ -55,7 +67,7 @@ class Thing(Resource):
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
         return {}
 
-    def find(self, aws: Aws) -> Found | None:  # noqa: ARG002  # a Resource's
+    def find(self, snapshot: Snapshot) -> FoundThing | None:  # noqa: ARG002  # a Resource's
         self.act()
         return self.there
 
@@ -63,11 +75,11 @@ class Thing(Resource):
         self.act()
         self.log.append(f"create {self.name}")
 
-    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # a Resource's
+    def update(self, aws: Aws, found: FoundThing) -> None:  # noqa: ARG002  # a Resource's
         self.act()
         self.log.append(f"update {self.name}")
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # a Resource's
+    def delete(self, aws: Aws, found: FoundThing) -> None:  # noqa: ARG002  # a Resource's
         self.act()
         self.log.append(f"delete {self.name}")
 
@@ -83,7 +95,7 @@ class World:
         name: str,
         *others: Thing,
         base: Thing | None = None,
-        there: Found | None = None,
+        there: FoundThing | None = None,
         wanted: bool = True,
         act: Callable[[], object] = lambda: None,
     ) -> Thing:
@@ -128,7 +140,7 @@ def apply(a_plan: Plan, workers: int = 1) -> list[engine.Event]:
     ],
 )
 def test_a_plan_says_what_becomes_of_each(
-    world: World, there: Found | None, wanted: bool, action: str
+    world: World, there: FoundThing | None, wanted: bool, action: str
 ) -> None:
     (change,) = plan(world.thing("a", there=there, wanted=wanted)).changes
 
@@ -160,14 +172,14 @@ def test_a_plan_to_delete_holds_what_is_there(world: World) -> None:
 def test_find_asks_for_all_and_leaves_out_what_is_not_there(world: World) -> None:
     things = [world.thing("a", there=DRIFTED), world.thing("b")]
 
-    found = engine.find(aws_with(1), things)
+    found = engine.find(Snapshot(aws_with(1)), things)
 
     assert found == {("thing", "a"): DRIFTED}
 
 
 def test_a_failed_look_names_what_was_looked_at(world: World) -> None:
     with pytest.raises(S3aggError, match="While looking at thing a: AWS said to MakeThing: not you"):
-        engine.find(aws_with(1), [world.thing("a", act=refuse)])
+        engine.find(Snapshot(aws_with(1)), [world.thing("a", act=refuse)])
 
 
 @pytest.mark.parametrize("workers", [1, 8])
@@ -302,7 +314,7 @@ def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: Wor
     header, why, what = caught.value.lines
     assert world.log == ["delete a"]
     assert header == "Not everything could be done:"
-    assert why.startswith("- While deleting thing stuck: AWS said to MakeThing: not you (AccessDenied).")
+    assert why.startswith("- While removing thing stuck: AWS said to MakeThing: not you (AccessDenied).")
     assert what.startswith("- Left because of that: thing base, thing needed.")
 
 
@@ -310,7 +322,7 @@ def taken() -> None:
     raise ClientError({"Error": {"Code": "Taken", "Message": "there is one"}}, "MakeThing")
 
 
-def create_what_came_to_be(world: World, there: Found | None) -> None:
+def create_what_came_to_be(world: World, there: FoundThing | None) -> None:
     refusals = iter([taken])  # only the first act, which is to create it
 
     def act() -> None:
@@ -328,7 +340,7 @@ def test_what_came_to_be_since_it_was_looked_for_is_brought_up_to_date(world: Wo
 
 
 @pytest.mark.parametrize("there", [FOREIGN, None], ids=["somebody else's", "gone again"])
-def test_a_name_that_is_taken_otherwise_is_an_error(world: World, there: Found | None) -> None:
+def test_a_name_that_is_taken_otherwise_is_an_error(world: World, there: FoundThing | None) -> None:
     with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: there is one"):
         create_what_came_to_be(world, there)
 
@@ -363,11 +375,12 @@ def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(world: World) -> 
     waiting = threading.Event()
 
     def wait_forever() -> None:
-        def look() -> None:
+        def look() -> bool:
             waiting.set()
+            return False
 
         try:
-            aws.wait_for("nothing", look, patience_s=100_000)
+            aws.wait.poll("nothing", look, patience_s=100_000)
         except S3aggError as error:
             world.log.append(error.problem)
             raise
@@ -394,6 +407,6 @@ def test_what_is_ready_runs_side_by_side(world: World) -> None:
 def test_looks_run_side_by_side_too(world: World) -> None:
     together = threading.Barrier(3, timeout=5)
 
-    found = engine.find(aws_with(3), [world.thing(name, act=together.wait) for name in "abc"])
+    found = engine.find(Snapshot(aws_with(3)), [world.thing(name, act=together.wait) for name in "abc"])
 
     assert found == {}

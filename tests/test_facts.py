@@ -354,7 +354,7 @@ ROWS = [
         "the right to send failures away spreads",
         refused_role(INVOKE_CONFIG, NOT_SENT, SOON),
         CREATE,
-        (f"waiting for role {NAMES.aggregator_role} to be allowed to send failures to {NAMES.dead_letters}",),
+        ("waiting for function S3EventAggregator to take its failure destination (1 s)",),
         waits_s=A_WHILE,
     ),
     drift(
@@ -366,7 +366,7 @@ ROWS = [
         "permissions to call SendMessage",
         AGAIN,
         code=1,
-        waits_s=A_MINUTE,
+        waits_s=(120, 125),
     ),
     # 4: destinations that S3 cannot reach
     Row(
@@ -544,14 +544,6 @@ ROWS = [
     Row(
         10,
         "the old table is going",
-        Answered("dynamodb:DescribeTable", {"Table": {"TableStatus": "DELETING"}}, times=12),
-        CREATE,
-        ("waiting for the old table S3EventAggregator to go (1 s)",),
-        waits_s=(1, 10),
-    ),
-    Row(
-        10,
-        "the old table is going, which is not seen yet",
         Refused("dynamodb:CreateTable", "ResourceInUseException", f"{IN_USE} deleted: {NAMES.table}", SOON),
         CREATE,
         ("waiting for the old table S3EventAggregator to go (1 s)",),
@@ -588,7 +580,7 @@ ROWS = [
         "a delete meets a change of the table that does not end",
         Refused("dynamodb:DeleteTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}"),
         DELETE,
-        ("While deleting table S3EventAggregator: AWS said to DeleteTable:", AGAIN),
+        ("While removing table S3EventAggregator: AWS said to DeleteTable:", AGAIN),
         1,
         LONG,
         deployment=True,
@@ -707,7 +699,7 @@ ROWS = [
         DELETE,
         (
             "Not everything could be done:",
-            "- While deleting trigger S3EventAggregatorActionQueue to S3StorageGatewayRefresh:",
+            "- While removing trigger S3EventAggregatorActionQueue to S3StorageGatewayRefresh:",
             "is currently being updated",
             AGAIN,
             "- Left because of that: ",
@@ -756,7 +748,7 @@ ROWS = [
         ),
         DELETE,
         (
-            "While deleting policy S3EventAggregatorDynamo: AWS said to DeletePolicy: Cannot delete a policy",
+            "While removing policy S3EventAggregatorDynamo: AWS said to DeletePolicy: Cannot delete a policy",
             "Take it off what it is still attached to",
         ),
         1,
@@ -774,7 +766,7 @@ ROWS = [
             of=NAMES.aggregator_role,
         ),
         DELETE,
-        ("While deleting role S3EventAggregatorLambdaRole:", "instance profile", "Take it off what it is"),
+        ("While removing role S3EventAggregatorLambdaRole:", "instance profile", "Take it off what it is"),
         1,
         deployment=True,
     ),

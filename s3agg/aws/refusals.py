@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import ParamSpec, TypeVar
 
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
 from s3agg.errors import S3aggError, UsageProblem
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 SSO_LOGIN = "aws sso login"
+# How each service says that there is no such thing.
+NOT_FOUND = (
+    "404",  # S3, to HeadBucket
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "NoSuchBucket",
+    "NoSuchEntity",  # IAM
+    "QueueDoesNotExist",
+    "ResourceNotFoundException",  # DynamoDB, Lambda, CloudWatch Logs
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,21 @@ def is_error(error: BaseException | None, *codes: str) -> bool:
     if not isinstance(error, exceptions.ClientError):
         return False
     return error.response.get("Error", {}).get("Code", "") in codes
+
+
+def is_not_found(error: BaseException | None) -> bool:
+    """Whether AWS said that there is no such thing."""
+    return is_error(error, *NOT_FOUND)
+
+
+def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What the call returns; None if AWS says that there is no such thing, and only then."""
+    try:
+        return call(*args, **kwargs)
+    except exceptions.ClientError as error:
+        if is_not_found(error):
+            return None
+        raise
 
 
 def is_denied(error: S3aggError) -> bool:

@@ -23,10 +23,10 @@ from s3agg.assets import runs_handlers
 from s3agg.aws.clock import Clock
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import obtaining, remember_codes, unlock
-from s3agg.aws.refusals import Refusal, doing
+from s3agg.aws.refusals import doing
 from s3agg.aws.trace import Call
 from s3agg.aws.trace import trace as watch_calls
-from s3agg.aws.waiting import pauses
+from s3agg.aws.waiting import Waiting
 from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.local import REGION
 from s3agg.local.session import of_nobody
@@ -76,7 +76,7 @@ class Aws:
         self.clock = clock
         self.waiting = waiting
         self.warn = warn
-        self.stopping = threading.Event()
+        self.wait = Waiting(clock, waiting)
         self._endpoint_url = endpoint_url
         self._endpoints = dict(endpoints or {})
         with doing("setting up"):
@@ -86,8 +86,8 @@ class Aws:
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._once: dict[object, Any] = {}
-        self._once_locks: dict[object, threading.Lock] = {}
+        # Of queues by their names: a queue's URL stays the same, also when it is made again.
+        self.queue_urls: dict[str, str] = {}
         if trace is not None:
             watch_calls(self._session, clock, trace)
 
@@ -283,64 +283,6 @@ class Aws:
     def at_once(self, *asks: Callable[[Aws], Any]) -> list[Any]:
         """Ask several different things side by side."""
         return self.side_by_side(lambda ask: ask(self), asks)
-
-    def once(self, key: object, ask: Callable[[], T]) -> T:
-        """Ask AWS once for what several resources want to know; `forget` starts afresh."""
-        with self._lock:
-            lock = self._once_locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._once:
-                self._once[key] = ask()
-            return self._once[key]  # type: ignore[no-any-return]
-
-    def know(self, key: object, value: object) -> None:
-        """Answer `once` with this from now on."""
-        with self._lock:
-            self._once[key] = value
-
-    def forget(self) -> None:
-        with self._lock:
-            self._once.clear()
-            self._once_locks.clear()
-
-    def wait_for(
-        self,
-        what: str,
-        attempt: Callable[[], T | None],
-        *,
-        refusals: Sequence[Refusal] = (),
-        patience_s: float = 60,
-        at_most_s: float | None = None,
-    ) -> T:
-        """Try until it gives something: first soon, then slower, down to once a second.
-
-        Errors among `refusals` mean "not yet". When patience ends, the last of them is raised, or
-        S3aggError if there was none. `what` completes the sentence "waiting for ..."; where it is known how
-        long it can take, `at_most_s`, that is counted down.
-        """
-        started = self.clock.monotonic()
-        growing = pauses(0.1)
-        while True:
-            refused = None
-            try:
-                result = attempt()
-                if result is not None:
-                    return result
-            except exceptions.ClientError as error:
-                if not any(refusal.matches(error) for refusal in refusals):
-                    raise
-                refused = error
-            waited = self.clock.monotonic() - started
-            if waited > patience_s:
-                if refused is not None:
-                    raise refused
-                raise S3aggError(f"Waited {waited:.0f} s in vain for {what}", "Run the command again")
-            if self.stopping.is_set():
-                raise S3aggError(f"Interrupted while waiting for {what}", "Run the command again")
-            if waited > 1:
-                left = "" if at_most_s is None else f"at most {max(at_most_s - waited, 0):.0f} s more"
-                self.waiting(f"waiting for {what} ({left or f'{waited:.0f} s'})")
-            self.clock.sleep(next(growing))
 
 
 def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -1,8 +1,20 @@
-"""Waiting for AWS."""
+"""Waiting for AWS: `retry` a call that it refuses for a while, `poll` for a state that is to come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from botocore.exceptions import ClientError
+
+from s3agg.aws.clock import Clock
+from s3agg.aws.refusals import Refusal
+from s3agg.errors import S3aggError
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
 
 
 def pauses(soonest: float) -> Iterator[float]:
@@ -11,3 +23,103 @@ def pauses(soonest: float) -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 1.25, 1)
+
+
+class Waiting:
+    """How one user waits; `tell` gets in words what is being waited for, and for how long.
+
+    `what` always completes the sentence "waiting for ...". Where it is known how long something can take,
+    `at_most_s`, that is counted down. Once `stopping` is set, whoever waits gives up.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
+        self.clock = clock
+        self.tell = tell
+        self.stopping = threading.Event()
+
+    def retry(
+        self,
+        what: str,
+        call: Callable[[], T],
+        *,
+        on: Sequence[Refusal],
+        patience_s: float = PATIENCE_S,
+        at_most_s: float | None = None,
+    ) -> T:
+        """Make a call again as long as AWS refuses it with one of `on`; return its answer.
+
+        Raises any other error at once, the last refusal when patience ends.
+        """
+        wait = _Wait(self, what, patience_s, at_most_s)
+        while True:
+            try:
+                return call()
+            except ClientError as error:
+                if not _is_among(error, on) or not wait.goes_on():
+                    raise
+
+    def poll(
+        self,
+        what: str,
+        is_done: Callable[[], bool],
+        *,
+        on: Sequence[Refusal] = (),
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Look until it is done; a refusal among `on` means that it is not yet.
+
+        Raises S3aggError when patience ends, or the refusal if the last look was refused.
+        """
+        wait = _Wait(self, what, patience_s)
+        while True:
+            refused: ClientError | None = None
+            try:
+                if is_done():
+                    return
+            except ClientError as error:
+                if not _is_among(error, on):
+                    raise
+                refused = error
+            if not wait.goes_on():
+                raise refused or S3aggError(
+                    f"Waited {wait.waited_s:.0f} s in vain for {what}", "Run the command again"
+                )
+
+
+def _is_among(error: ClientError, refusals: Sequence[Refusal]) -> bool:
+    return any(refusal.matches(error) for refusal in refusals)
+
+
+class _Wait:
+    """One wait: its pauses, and its end."""
+
+    def __init__(
+        self, waiting: Waiting, what: str, patience_s: float, at_most_s: float | None = None
+    ) -> None:
+        self.waiting = waiting
+        self.what = what
+        self.patience_s = patience_s
+        self.at_most_s = at_most_s
+        self.started = waiting.clock.monotonic()
+        self.pauses = pauses(0.1)
+
+    @property
+    def waited_s(self) -> float:
+        return self.waiting.clock.monotonic() - self.started
+
+    def goes_on(self) -> bool:
+        """Pause before another try; False when patience has ended. Raises S3aggError if interrupted."""
+        waited = self.waited_s
+        if waited > self.patience_s:
+            return False
+        if self.waiting.stopping.is_set():
+            raise S3aggError(f"Interrupted while waiting for {self.what}", "Run the command again")
+        if waited > 1:
+            left = (
+                f"{waited:.0f} s"
+                if self.at_most_s is None
+                else f"at most {max(self.at_most_s - waited, 0):.0f} s more"
+            )
+            self.waiting.tell(f"waiting for {self.what} ({left})")
+        self.waiting.clock.sleep(next(self.pauses))
+        return True

@@ -19,23 +19,42 @@ it was needless, or is done again because a run died: at most a bucket is refres
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 
-from s3agg.aws.refusals import is_error
+from s3agg import engine
+from s3agg.aws.refusals import doing, is_error
 from s3agg.aws.session import Aws
-from s3agg.engine import Change
+from s3agg.engine import Plan
 from s3agg.live import items
+from s3agg.stack.deployed import Deployment
 
 
-def settle(aws: Aws, aggregator: Change, refresher: Change) -> None:
+def take_over(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
+    """Carry out a plan: first what opens windows, then what closes them."""
+    stack = deployment.stack
+    receiving = {stack.refresher.key, stack.trigger.key}
+    yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key not in receiving]))
+    with doing(f"keeping the windows in table {stack.table.name}"):
+        settle(aws, deployment)
+        keep_windows(aws, stack.table.name)
+    yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key in receiving]))
+
+
+def settle(aws: Aws, deployment: Deployment) -> None:
     """Let the old aggregator end what it has in hand: new events already go to the new one.
 
     As long as the refresh function is still to change: a run that died may have changed the aggregator.
     """
-    changing = any(each.what == "code" for change in (aggregator, refresher) for each in change.differences)
-    if aggregator.found is not None and changing:
-        seconds = int(aggregator.found.properties["timeout"].removesuffix(" s"))
-        aws.waiting(f"waiting for what the old function {aggregator.resource.name} has in hand ({seconds} s)")
-        aws.clock.sleep(seconds)
+    stack, found = deployment.stack, deployment.found
+    old, refresher = found.of(stack.aggregator), found.of(stack.refresher)
+    changes = (old and stack.aggregator.differs(old, "code")) or (
+        refresher and stack.refresher.differs(refresher, "code")
+    )
+    if old is not None and changes:
+        aws.waiting(
+            f"waiting for what the old function {stack.aggregator.name} has in hand ({old.timeout} s)"
+        )
+        aws.clock.sleep(old.timeout)
 
 
 def keep_windows(aws: Aws, table: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from s3agg import engine
 from s3agg.aws.refusals import doing
@@ -87,7 +88,7 @@ def for_detach(
         if bucket not in deployment.buckets and bucket not in {*deployment.activity, *deployment.unread}:
             attached = ", ".join(deployment.buckets) or "none"
             aws.warn(f"Bucket {bucket} is not attached to the stack {names.stack}. Attached are: {attached}")
-    resources: list[Resource] = []
+    resources: list[Resource[Any]] = []
     for notification in deployment.stack.notifications:
         if notification.bucket in buckets:
             resources += [notification, notification.permission]

@@ -80,8 +80,8 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
             yield event
             if isinstance(event, probe.Report) and not event.ok:
                 raise S3aggError(" ".join(event.notes))
-        aws.wait_for(
-            "the gateway to finish listing the bucket", lambda: len(gateway.inventory(share)) >= count or None
+        aws.wait.poll(
+            "the gateway to finish listing the bucket", lambda: len(gateway.inventory(share)) >= count
         )
 
         yield Step("Asking whether all is well", "s3agg status")

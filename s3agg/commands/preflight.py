@@ -79,9 +79,9 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
             partial(_check_foreign, plan),
-            partial(check_policy_room, aws, permissions),
-            *(partial(_check_attached, aws, names, each) for each in attached),
-            *(partial(_check_rule, aws, each) for each in rules if each.bucket in fine),
+            partial(check_policy_room, deployment.snapshot, permissions),
+            *(partial(_check_attached, deployment, each) for each in attached),
+            *(partial(_check_rule, deployment, each) for each in rules if each.bucket in fine),
         ],
     )
     _warn_of_quota(aws, deployment)
@@ -146,20 +146,20 @@ def _check_foreign(plan: Plan) -> None:
         raise engine.foreign(plan)
 
 
-def _check_attached(aws: Aws, names: Names, notification: Notification) -> None:
+def _check_attached(deployment: Deployment, notification: Notification) -> None:
     """Nobody asks for this bucket now, but its rule is not as it was, and would be made again."""
     try:
         with doing(f"looking at bucket {notification.bucket}"):
-            check_bucket(aws, notification.place, notification.bucket)
+            check_bucket(deployment.snapshot.aws, notification.place, notification.bucket)
     except S3aggError as error:
-        detach = f"s3agg delete --bucket {notification.bucket}{names.option}"
+        detach = f"s3agg delete --bucket {notification.bucket}{deployment.stack.names.option}"
         raise S3aggError(error.problem, f"Detach it: {detach}") from error
-    _check_rule(aws, notification)
+    _check_rule(deployment, notification)
 
 
-def _check_rule(aws: Aws, notification: Notification) -> None:
+def _check_rule(deployment: Deployment, notification: Notification) -> None:
     with doing(f"reading the notifications of bucket {notification.bucket}"):
-        notification.check_room(aws)
+        notification.check_room(deployment.snapshot)
 
 
 def _warn_of_logs(aws: Aws, plan: Plan) -> None:
@@ -178,10 +178,10 @@ def _warn_of_logs(aws: Aws, plan: Plan) -> None:
 def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
     """Foresee what Lambda will not reserve (FACTS 7): the stack works without."""
     with doing("reading the account's quota of concurrent executions"):
-        room = reservable(aws)
+        room = reservable(deployment.snapshot)
     for function in (deployment.stack.aggregator, deployment.stack.refresher):
-        found = deployment.found.get(function.key)
-        more = function.concurrency - ((found and found.more["reserved"]) or 0)
+        found = deployment.found.of(function)
+        more = function.concurrency - ((found and found.reserved) or 0)
         if more > room:
             aws.warn(function.unreserved)
         else:

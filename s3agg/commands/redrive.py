@@ -25,6 +25,7 @@ from s3agg.aws.session import Aws, batches
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
 from s3agg.live import queues
+from s3agg.resources.queue import FoundQueue
 from s3agg.stack.declared import AGGREGATOR_TIMEOUT_S, Stack
 from s3agg.stack.deployed import Deployment
 
@@ -81,16 +82,10 @@ def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Iterator[Event]:
     function is missing or somebody else's, before anything is received.
     """
     stack, place = deployment.stack, deployment.place
-    _check(deployment)
-    redrive = _Redrive(
-        aws,
-        stack,
-        dead_letters_url=deployment.found[stack.dead_letters.key].more["url"],
-        queue_url=deployment.found[stack.queue.key].more["url"],
-        dry_run=dry_run,
-    )
+    dead_letters, queue = _checked(deployment)
+    redrive = _Redrive(aws, stack, dead_letters_url=dead_letters.url, queue_url=queue.url, dry_run=dry_run)
     with doing(f"reading how deep queue {stack.dead_letters.name} is"):
-        depth = queues.queue_depth(aws, stack.dead_letters)
+        depth = queues.depth(aws, stack.dead_letters.name, dead_letters.url)
     try:
         yield from redrive.work()
     finally:
@@ -108,19 +103,21 @@ def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Iterator[Event]:
     )
 
 
-def _check(deployment: Deployment) -> None:
-    """Raise S3aggError unless the queues and the function are there and this stack's."""
+def _checked(deployment: Deployment) -> tuple[FoundQueue, FoundQueue]:
+    """The dead-letter queue and the queue; raise S3aggError unless they and the function are this stack's."""
     stack = deployment.stack
     needed = {each.key for each in (stack.dead_letters, stack.queue, stack.aggregator)}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
     if plan.foreign:
         raise engine.foreign(plan)
     missing = [change.resource for change in plan.changes if change.action == "create"]
-    if missing:
+    dead_letters, queue = deployment.found.of(stack.dead_letters), deployment.found.of(stack.queue)
+    if missing or dead_letters is None or queue is None:
         raise S3aggError(
             f"Missing: {', '.join(f'{each.kind} {each.name}' for each in missing)}",
             f"Repair the stack first: s3agg create{stack.names.option}",
         )
+    return dead_letters, queue
 
 
 @dataclass(frozen=True)
@@ -248,14 +245,14 @@ class _Redrive:
         """Give an event to the aggregator again; raise S3aggError if it fails again."""
         name = self.stack.aggregator.name
         with doing(f"giving an event to function {name} again"):
-            answer = self.aws.wait_for(
+            answer = self.aws.wait.retry(
                 f"function {name} to have a free execution",
                 lambda: self.aws.lambda_.invoke(
                     FunctionName=name,
                     InvocationType="RequestResponse",
                     Payload=json.dumps(event).encode(),
                 ),
-                refusals=THROTTLED,
+                on=THROTTLED,
                 patience_s=PATIENCE_S,
             )
             payload = answer["Payload"].read()

@@ -20,7 +20,7 @@ from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
-from s3agg.resources.queue import Queue
+from s3agg.resources.queue import FoundQueue, Queue
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
 from s3agg.stack import deployed
@@ -54,15 +54,6 @@ class ResourceStatus:
     state: State
     differences: Sequence[Difference]
     owner: str = ""  # whose it is, if it is foreign
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """How much happened of late, and which file shares refresh themselves after how many s, by their ARNs."""
-
-    functions: Sequence[Invocations]
-    aggregated: Sequence[Aggregated]
-    timers: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -106,7 +97,7 @@ class Status:
 def read(aws: Aws, names: Names) -> Status:
     """Ask AWS for all of it; changes nothing."""
     _ = aws.place  # who we are, before anything else is asked
-    return _all_of_it(aws, names)[0]
+    return _look(aws, names).status(aws)
 
 
 def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
@@ -116,84 +107,101 @@ def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
     look fails.
     """
     _ = aws.place
-    last, again = _all_of_it(aws, names)
+    last = _look(aws, names)
     till = aws.clock.monotonic() + FULL_LOOK_S
-    yield last
+    yield last.status(aws)
     while True:
         aws.clock.sleep(LOOK_S)
         try:
             if aws.clock.monotonic() >= till:
-                last, again = _all_of_it(aws, names)
+                last = _look(aws, names)
                 till = aws.clock.monotonic() + FULL_LOOK_S
             else:
-                last = again()
+                last = _look_again(aws, last)
         except S3aggError as error:
             yield error
         else:
-            yield last
+            yield last.status(aws)
 
 
-def _all_of_it(aws: Aws, names: Names) -> tuple[Status, Callable[[], Status]]:
-    """The stack as it is now, and how to bring just its windows and queues up to date."""
+@dataclass(frozen=True)
+class _Look:
+    """What a look at the stack has told; `timers` as for Status."""
+
+    deployment: Deployment
+    queues: Sequence[QueueDepth]
+    functions: Sequence[Invocations]
+    aggregated: Sequence[Aggregated]
+    timers: Mapping[str, int]
+
+    def status(self, aws: Aws) -> Status:
+        deployment, names = self.deployment, self.deployment.stack.names
+        plan = deployment.plan()
+        resources = [_resource(change) for change in plan.changes]
+        buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
+        late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
+        as_declared = all(each.state == "ok" for each in resources)
+        return Status(
+            stack=names.stack,
+            region=deployment.place.region,
+            account=deployment.place.account,
+            healthy=as_declared and not late and not _dead_letters(self.queues, names),
+            resources=resources,
+            way_out=engine.way_out(plan) if plan.foreign else "",
+            buckets=buckets,
+            late=late,
+            queues=self.queues,
+            log_level=deployment.log_level,
+            functions=self.functions,
+            aggregated=[] if hides_lines(deployment.log_level) else self.aggregated,
+            timers=self.timers,
+        )
+
+
+def _look(aws: Aws, names: Names) -> _Look:
+    """Look at everything."""
     deployment, functions, aggregated = aws.at_once(
         lambda aws: deployed.read(aws, names),
         lambda aws: _functions(aws, names),
         lambda aws: _aggregated(aws, names),
     )
-    counted = _Counts(functions, aggregated, _timers(aws, deployment))
     for bucket, error in deployment.unread.items():
         aws.warn(f"Bucket {bucket} cannot be looked at, it may be somebody else's by now. {error}")
-    stack = deployment.stack
-    found = [(queue, deployment.found.get(queue.key)) for queue in (stack.queue, stack.dead_letters)]
-    queues = [QueueDepth.of(queue.name, each.more["attributes"]) for queue, each in found if each is not None]
-
-    def again() -> Status:
-        items, *depths = aws.at_once(
-            lambda aws: _items(aws, deployment),
-            *(partial(_depth, queue) for queue, each in found if each is not None),
-        )
-        known = replace(deployment, activity=items)
-        return _status(aws, known, counted, [each for each in depths if each is not None])
-
-    return _status(aws, deployment, counted, queues), again
+    depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
+    return _Look(deployment, depths, functions, aggregated, _timers(aws, deployment))
 
 
-def _items(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
+def _look_again(aws: Aws, before: _Look) -> _Look:
+    """Look at the windows and the queues alone."""
+    activity, *depths = aws.at_once(
+        lambda aws: _activity(aws, before.deployment),
+        *(partial(_depth, queue.name, found.url) for queue, found in _queues(before.deployment)),
+    )
+    return replace(
+        before,
+        deployment=replace(before.deployment, activity=activity),
+        queues=[each for each in depths if each is not None],
+    )
+
+
+def _queues(deployment: Deployment) -> list[tuple[Queue, FoundQueue]]:
+    """The queues that are there."""
+    both = (deployment.stack.queue, deployment.stack.dead_letters)
+    return [(queue, found) for queue in both if (found := deployment.found.of(queue))]
+
+
+def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
     table = deployment.stack.table
-    found = deployment.found.get(table.key)
+    found = deployment.found.of(table)
     if found is None or engine.is_foreign(table, found, adopt=False):
         return {}
     with doing(f"reading table {table.name}"):
         return items.buckets(aws, table.name)
 
 
-def _depth(queue: Queue, aws: Aws) -> QueueDepth | None:
-    with doing(f"looking at queue {queue.name}"):
-        return queues.queue_depth(aws, queue)
-
-
-def _status(aws: Aws, deployment: Deployment, counted: _Counts, queues: Sequence[QueueDepth]) -> Status:
-    names = deployment.stack.names
-    plan = deployment.plan()
-    resources = [_resource(change) for change in plan.changes]
-    buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
-    late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
-    well = all(each.state == "ok" for each in resources) and not late and not _dead_letters(queues, names)
-    return Status(
-        stack=names.stack,
-        region=deployment.place.region,
-        account=deployment.place.account,
-        healthy=well,
-        resources=resources,
-        way_out=engine.way_out(plan) if plan.foreign else "",
-        buckets=buckets,
-        late=late,
-        queues=queues,
-        log_level=deployment.log_level,
-        functions=counted.functions,
-        aggregated=[] if hides_lines(deployment.log_level) else counted.aggregated,
-        timers=counted.timers,
-    )
+def _depth(name: str, url: str, aws: Aws) -> QueueDepth | None:
+    with doing(f"looking at queue {name}"):
+        return queues.depth(aws, name, url)
 
 
 def _is_late(bucket: BucketActivity, now: datetime) -> bool:
@@ -246,5 +254,6 @@ def _resource(change: Change) -> ResourceStatus:
     differences = list(change.differences)
     if change.action == "delete":
         differences = [Difference(resource.kind, "(none)", resource.name)]
-    owner = resource.owner(change.found) if change.action == "foreign" and change.found else ""
-    return ResourceStatus(resource.kind, resource.name, change.arn, STATES[change.action], differences, owner)
+    return ResourceStatus(
+        resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.words
+    )

@@ -153,7 +153,7 @@ def _upload(aws: Aws, bucket: str, key: str, content: bytes) -> bool:
             raise
         return True
 
-    return aws.wait_for(f"bucket {bucket} to take the functions' code", put, refusals=UPLOADING)
+    return aws.wait.retry(f"bucket {bucket} to take the functions' code", put, on=UPLOADING)
 
 
 def _runtimes() -> list[str]:
@@ -249,12 +249,12 @@ def _with_parameters(properties: Mapping[str, Any]) -> Properties:
     return given
 
 
-def _wanted(stack: Stack) -> list[Resource]:
+def _wanted(stack: Stack) -> list[Resource[Any]]:
     """What is in the template."""
     return [each for each in stack.resources if each.wanted and each.cloudformation]
 
 
-def _logical_ids(stack: Stack, resource: Resource) -> list[str]:
+def _logical_ids(stack: Stack, resource: Resource[Any]) -> list[str]:
     """What the template calls what a resource is made of: its own name, and what it is."""
     name = resource.name.rpartition("/")[2].removeprefix(stack.names.stack)
     _, *more = resource.cloudformation
@@ -262,7 +262,7 @@ def _logical_ids(stack: Stack, resource: Resource) -> list[str]:
     return [re.sub(r"[\W_]", "", name.removesuffix(what) + what) for what in whats]
 
 
-def _arn(resource: Resource, logical_id: str) -> Ref | GetAtt:
+def _arn(resource: Resource[Any], logical_id: str) -> Ref | GetAtt:
     return Ref(logical_id) if isinstance(resource, Policy) else GetAtt(f"{logical_id}.Arn")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from s3agg.aws.refusals import unless_absent
 from s3agg.aws.session import Aws
-from s3agg.resources.queue import Queue
+from s3agg.resources.queue import FoundQueue
 
 COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
     "ApproximateNumberOfMessages",
@@ -30,15 +30,13 @@ class QueueDepth:
         return self.visible + self.delayed + self.in_flight
 
     @classmethod
-    def of(cls, name: str, attributes: Mapping[str, str]) -> QueueDepth:
-        """As the attributes of the queue tell it."""
-        return cls(name, *(int(attributes[each]) for each in COUNTS))
+    def of(cls, name: str, found: FoundQueue) -> QueueDepth:
+        """As it was when the queue was found."""
+        return cls(name, found.visible, found.delayed, found.in_flight)
 
 
-def queue_depth(aws: Aws, queue: Queue) -> QueueDepth | None:
-    """How deep a queue is; None if it is not there."""
-    url = queue.url(aws)
-    if url is None:
-        return None
-    counts: Any = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(COUNTS))["Attributes"]
-    return QueueDepth.of(queue.name, counts)
+def depth(aws: Aws, name: str, url: str) -> QueueDepth | None:
+    """How many messages the queue holds now; None if it is gone."""
+    answer = unless_absent(aws.sqs.get_queue_attributes, QueueUrl=url, AttributeNames=list(COUNTS))
+    counts: Any = answer and answer["Attributes"]
+    return QueueDepth(name, *(int(counts[each]) for each in COUNTS)) if counts else None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from s3agg.engine import Change, Plan
-from s3agg.render.words import STYLES, difference_lines, new_table, place_of, plain
+from s3agg.engine import VERBS, Change, Plan
+from s3agg.render.words import STYLES, counted, difference_lines, new_table, place_of, plain
 from s3agg.stack.deployed import Deployment
-
-BEFORE = {"create": "create", "update": "update", "delete": "remove", "keep": "keep", "foreign": "foreign"}
-AFTER = {"create": "created", "update": "updated", "delete": "removed"}
 
 
 def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = False) -> RenderableType:
@@ -25,23 +22,24 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = 
         return plain(f"Nothing to remove: {there_is}.")
     if not shown:
         return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
-    words = AFTER if done else BEFORE
+    words = [_word(change, done=done) for change in shown]
     table = new_table("", "resource", "name")
-    for change in shown:
-        word = words.get(change.action, change.action)
+    for change, word in zip(shown, words, strict=True):
         resource = change.resource
         # What differs stands below the name: beside it there would be too little room for either.
         lines = Text("\n").join([plain(resource.name), *difference_lines(change.differences)])
         table.add_row(plain(word, STYLES.get(word, "")), plain(resource.kind), lines)
     kept = len(plan.changes) - len(shown)
     verb = "Done" if done else "To do"
-    first = plain(f"{verb}: {_summary(shown, words)}{f', {kept} unchanged' if kept else ''}; {where}", "bold")
+    first = plain(
+        f"{verb}: {counted(Counter(words))}{f', {kept} unchanged' if kept else ''}; {where}", "bold"
+    )
     return first if brief else Group(first, table)
 
 
-def _summary(changes: Sequence[Change], words: dict[str, str]) -> str:
-    counts: dict[str, int] = {}
-    for change in changes:
-        word = words.get(change.action, change.action)
-        counts[word] = counts.get(word, 0) + 1
-    return ", ".join(f"{count} {word}" for word, count in counts.items())
+def _word(change: Change, *, done: bool) -> str:
+    """What would become of a resource, or has."""
+    verb = VERBS.get(change.action)
+    if verb is None:
+        return change.action
+    return verb.after if done else verb.before

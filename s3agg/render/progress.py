@@ -12,12 +12,10 @@ from rich.table import Table
 from s3agg import engine
 from s3agg.commands import demo, redrive
 from s3agg.commands import test_upload as probe
-from s3agg.render.plan import AFTER
 from s3agg.render.test_upload import objects_table, refreshed
 from s3agg.render.words import counted, plain
 
 COUNTDOWN_WIDTH = 40
-DURING = {"create": "creating", "update": "updating", "delete": "removing"}
 
 
 class Progress:
@@ -58,14 +56,16 @@ class Progress:
         change = event.change
         resource = change.resource
         if isinstance(event, engine.Started):
-            self.running[resource.key] = f"{DURING[change.action]} {resource.kind} {resource.name}"
+            self.running[resource.key] = (
+                f"{engine.VERBS[change.action].during} {resource.kind} {resource.name}"
+            )
             return ""
         self.running.pop(resource.key, None)
         self.waiting = ""
         if isinstance(event, engine.Failed):
             return f"failed: {resource.kind} {resource.name}"
         self.finished += 1
-        return f"{AFTER[change.action]} {resource.kind} {resource.name}"
+        return f"{engine.VERBS[change.action].after} {resource.kind} {resource.name}"
 
     def __rich__(self) -> RenderableType:
         rows = Table.grid(padding=(0, 1))

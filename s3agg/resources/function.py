@@ -10,12 +10,13 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from s3agg import assets
-from s3agg.aws.refusals import Refusal
+from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.queue import Queue
-from s3agg.resources.resource import ABSENT, Found, Resource, pairs
+from s3agg.resources.resource import ABSENT, Difference, Found, Resource, pairs
 from s3agg.resources.role import Role
 from s3agg.resources.table import Table
 
@@ -37,8 +38,48 @@ UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least thi
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundFunction(Found):
+    """A function; timeout in s, memory in MB."""
+
+    role: str  # its ARN
+    handler: str | None
+    runtime: str | None
+    architecture: str
+    timeout: int
+    memory: int
+    code: str  # the SHA-256 of its zip, in Base64
+    variables: Mapping[str, str]
+    queue: str | None  # the name of our queue, if QUEUE_URL is that queue's
+    reserved: int | None  # concurrent executions
+    reservable: int  # as many could be reserved for it
+    invoke_config: Mapping[str, Any]  # how Lambda retries its events and where failures go, if anybody said
+
+    @property
+    def failures_to(self) -> str | None:
+        """The ARN of the failure destination."""
+        destination = self.invoke_config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        return str(destination) if destination else None
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {
+            "role": self.role,
+            "handler": self.handler or ABSENT,
+            "runtime": self.runtime or ABSENT,
+            "architecture": self.architecture,
+            "timeout": f"{self.timeout} s",
+            "memory": f"{self.memory} MB",
+            "code": self.code,
+            **{f"variable {name}": value for name, value in self.variables.items()},
+            **({"variable QUEUE_URL": self.queue} if self.queue else {}),
+            "reserved concurrency": ABSENT if self.reserved is None else str(self.reserved),
+            "failure destination": self.failures_to or ABSENT,
+        }
+
+
 @dataclass(frozen=True, eq=False)
-class Function(Resource):
+class Function(Resource[FoundFunction]):
     """A Lambda function; timeout in s, memory in MB.
 
     `environment` holds every variable that we may set, None where it is to be absent; others that
@@ -119,99 +160,100 @@ class Function(Resource):
         }
         return {"AWS::Lambda::Function": function, "AWS::Lambda::EventInvokeConfig": failures}
 
-    def find(self, aws: Aws) -> Found | None:
-        function, invoke_config, queue_url, unreserved = aws.at_once(
-            self._function, self._invoke_config, self.queue.url, _unreserved
+    def find(self, snapshot: Snapshot) -> FoundFunction | None:
+        function, invoke_config, queue_url, unreserved = snapshot.aws.at_once(
+            self._function,
+            self._invoke_config,
+            lambda _: self.queue.url_in(snapshot),
+            lambda _: _unreserved(snapshot),
         )
         if function is None:
             return None
         configuration = function["Configuration"]
         variables = configuration.get("Environment", {}).get("Variables", {})
         reserved = function.get("Concurrency", {}).get("ReservedConcurrentExecutions")
-        properties = {
-            "role": configuration["Role"],
-            "handler": configuration.get("Handler", ABSENT),
-            "runtime": configuration.get("Runtime", ABSENT),
-            "architecture": configuration.get("Architectures", ["x86_64"])[0],
-            "timeout": f"{configuration['Timeout']} s",
-            "memory": f"{configuration['MemorySize']} MB",
-            "code": configuration["CodeSha256"],
-            **{f"variable {name}": value for name, value in variables.items()},
-            "reserved concurrency": ABSENT if reserved is None else str(reserved),
-            "failure destination": _failure_destination(invoke_config),
-        }
-        if queue_url and variables.get("QUEUE_URL") == queue_url:
-            properties["variable QUEUE_URL"] = self.queue.name
-        room = unreserved + (reserved or 0) - UNRESERVED_MINIMUM
-        if self.concurrency > room and not _is_too_little(reserved):
-            # A small account cannot reserve any (FACTS 7); the protocol is safe at any concurrency.
-            properties["reserved concurrency"] = str(self.concurrency)
-        return Found(
-            properties,
-            function.get("Tags", {}),
-            {"variables": variables, "invoke config": invoke_config, "reserved": reserved},
+        reads_ours = queue_url is not None and variables.get("QUEUE_URL") == queue_url
+        return FoundFunction(
+            role=configuration["Role"],
+            handler=configuration.get("Handler"),
+            runtime=configuration.get("Runtime"),
+            architecture=configuration.get("Architectures", ["x86_64"])[0],
+            timeout=configuration["Timeout"],
+            memory=configuration["MemorySize"],
+            code=configuration["CodeSha256"],
+            variables=variables,
+            queue=self.queue.name if reads_ours else None,
+            reserved=reserved,
+            reservable=unreserved + (reserved or 0) - UNRESERVED_MINIMUM,
+            invoke_config=invoke_config,
+            tags=function.get("Tags", {}),
         )
 
+    def differences(self, found: FoundFunction) -> list[Difference]:
+        """A small account cannot reserve any concurrency (FACTS 7); the protocol is safe at any."""
+        has_no_room = self.concurrency > found.reservable and not _is_too_little(found.reserved)
+        return [
+            each
+            for each in super().differences(found)
+            if not (has_no_room and each.what == "reserved concurrency")
+        ]
+
     def create(self, aws: Aws) -> None:
-        aws.wait_for(
+        configuration = self._configuration(self._queue_url(aws), {})
+        aws.wait.retry(
             f"role {self.role.name} to spread to Lambda",
             lambda: aws.lambda_.create_function(
                 FunctionName=self.name,
                 Code={"ZipFile": self.code},
                 Architectures=[self.architecture],  # type: ignore[list-item]  # AWS judges
                 Tags=dict(self.tags),
-                **self._configuration(self._queue_url(aws), {}),
+                **configuration,
             ),
-            refusals=ROLE_SPREADING,
+            on=ROLE_SPREADING,
         )
         # Whoever needs it active waits for that: meanwhile there is more to be made.
         aws.at_once(lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {}))
 
-    def update(self, aws: Aws, found: Found) -> None:
+    def update(self, aws: Aws, found: FoundFunction) -> None:
         if missing := self.missing_tags(found):
             aws.lambda_.tag_resource(Resource=self.arn, Tags=missing)
         # The configuration first: AWS takes no code for a runtime that it has retired (FACTS 20).
         variables = [name for name in self.properties if name.startswith("variable ")]
         if self.differs(found, "role", "handler", "runtime", "timeout", "memory", *variables):
-            configuration = self._configuration(self._queue_url(aws), found.more["variables"])
-            aws.wait_for(
+            configuration = self._configuration(self._queue_url(aws), found.variables)
+            aws.wait.retry(
                 f"function {self.name} to take its new configuration",
                 lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
-                refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
+                on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             )
             self.wait_until_ready(aws)
         if self.differs(found, "code", "architecture"):
-            aws.wait_for(
+            aws.wait.retry(
                 f"function {self.name} to take its new code",
                 lambda: aws.lambda_.update_function_code(
                     FunctionName=self.name,
                     ZipFile=self.code,
                     Architectures=[self.architecture],  # type: ignore[list-item]  # AWS judges
                 ),
-                refusals=UPDATING,
+                on=UPDATING,
             )
             self.wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
-            self._reserve(aws, found.more["reserved"])
-        if "failure destination" in self.properties and self.differs(found, "failure destination"):
-            self._set_failure_destination(aws, found.more["invoke config"])
+            self._reserve(aws, found.reserved)
+        if self.differs(found, "failure destination"):
+            self._set_failure_destination(aws, found.invoke_config)
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
-        def delete() -> bool:
-            try:
-                aws.lambda_.delete_function(FunctionName=self.name)
-            except aws.lambda_.exceptions.ResourceNotFoundException:
-                return True
-            return True
-
-        aws.wait_for(f"function {self.name} to be free to go", delete, refusals=UPDATING)
+    def delete(self, aws: Aws, found: FoundFunction) -> None:  # noqa: ARG002  # its name is enough
+        aws.wait.retry(
+            f"function {self.name} to be free to go",
+            lambda: unless_absent(aws.lambda_.delete_function, FunctionName=self.name),
+            on=UPDATING,
+        )
 
     def _function(self, aws: Aws) -> Mapping[str, Any] | None:
-        try:
-            function: Any = aws.lambda_.get_function(FunctionName=self.name)
-        except aws.lambda_.exceptions.ResourceNotFoundException:
-            return None
-        if refused := function.get("TagsError"):  # without its tags it would look like somebody else's
+        function: Any = unless_absent(aws.lambda_.get_function, FunctionName=self.name)
+        if function and (refused := function.get("TagsError")):
+            # Without its tags it would look like somebody else's.
             raise S3aggError(
                 f"While looking at the tags of function {self.name}: {refused.get('Message')}",
                 "Ask for permission to call lambda:ListTags, and run this again",
@@ -219,18 +261,12 @@ class Function(Resource):
         return function  # type: ignore[no-any-return]
 
     def _invoke_config(self, aws: Aws) -> dict[str, Any]:
-        """How Lambda retries the function's events and where failures go; empty if nobody said."""
-        try:
-            config: Any = aws.lambda_.get_function_event_invoke_config(FunctionName=self.name)
-        except aws.lambda_.exceptions.ResourceNotFoundException:
-            return {}
-        return {name: config[name] for name in INVOKE_CONFIG if name in config}
+        config: Any = unless_absent(aws.lambda_.get_function_event_invoke_config, FunctionName=self.name)
+        return {name: config[name] for name in INVOKE_CONFIG if config and name in config}
 
     def _queue_url(self, aws: Aws) -> str:
-        return aws.wait_for(
-            f"queue {self.queue.name} to be listed",
-            lambda: self.queue.url(aws) or self.queue.ask_url(aws),
-        )
+        aws.wait.poll(f"queue {self.queue.name} to be listed", lambda: self.queue.url(aws) is not None)
+        return str(self.queue.url(aws))
 
     def _configuration(self, queue_url: str | Queue, variables: Mapping[str, str]) -> dict[str, Any]:
         ours = {**self.environment, "TABLE_NAME": self.table.name, "QUEUE_URL": queue_url}
@@ -248,12 +284,12 @@ class Function(Resource):
 
     def _reserve(self, aws: Aws, reserved: int | None) -> None:
         try:
-            aws.wait_for(
+            aws.wait.retry(
                 f"function {self.name} to take its reservation",
                 lambda: aws.lambda_.put_function_concurrency(
                     FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
                 ),
-                refusals=UPDATING,  # it may be new
+                on=UPDATING,  # it may be new
                 patience_s=ACTIVATION_S,
             )
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
@@ -278,35 +314,27 @@ class Function(Resource):
             return
         destinations = {**config.get("DestinationConfig", {}), "OnFailure": {"Destination": queue.arn}}
 
-        def put() -> object:
-            return aws.wait_for(
-                f"role {self.role.name} to be allowed to send failures to {queue.name}",
-                lambda: aws.lambda_.put_function_event_invoke_config(
-                    FunctionName=self.name, **{**config, "DestinationConfig": destinations}
-                ),
-                refusals=ROLE_SPREADING,
-            )
-
-        aws.wait_for(
+        aws.wait.retry(
             f"function {self.name} to take its failure destination",
-            put,
-            refusals=UPDATING,  # it may be new
+            lambda: aws.lambda_.put_function_event_invoke_config(
+                FunctionName=self.name, **{**config, "DestinationConfig": destinations}
+            ),
+            on=(*ROLE_SPREADING, *UPDATING),  # its role, and the function itself, may be new
             patience_s=ACTIVATION_S,
         )
 
     def wait_until_ready(self, aws: Aws) -> None:
         """Wait until it can be called; raise S3aggError if Lambda says that it never will."""
 
-        def ready() -> bool | None:
+        def is_ready() -> bool:
             configuration = aws.lambda_.get_function_configuration(FunctionName=self.name)
-            pending = configuration.get("State") == "Pending"
-            updating = configuration.get("LastUpdateStatus") == "InProgress"
-            if "Failed" in {configuration.get("State"), configuration.get("LastUpdateStatus")}:
+            state, update = configuration.get("State"), configuration.get("LastUpdateStatus")
+            if "Failed" in {state, update}:
                 why = configuration.get("LastUpdateStatusReason") or configuration.get("StateReason")
                 raise S3aggError(f"Lambda could not bring function {self.name} to life: {why}")
-            return None if pending or updating else True
+            return state != "Pending" and update != "InProgress"
 
-        aws.wait_for(f"function {self.name} to become active", ready, patience_s=ACTIVATION_S)
+        aws.wait.poll(f"function {self.name} to become active", is_ready, patience_s=ACTIVATION_S)
 
 
 def _is_too_little(reserved: int | None) -> bool:
@@ -314,16 +342,14 @@ def _is_too_little(reserved: int | None) -> bool:
     return reserved is not None and reserved < LEAST_RESERVED
 
 
-def _failure_destination(config: Mapping[str, Any]) -> str:
-    return config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination") or ABSENT
-
-
-def reservable(aws: Aws) -> int:
+def reservable(snapshot: Snapshot) -> int:
     """How many concurrent executions of the account can still be reserved for functions."""
-    return max(_unreserved(aws) - UNRESERVED_MINIMUM, 0)
+    return max(_unreserved(snapshot) - UNRESERVED_MINIMUM, 0)
 
 
-def _unreserved(aws: Aws) -> int:
+def _unreserved(snapshot: Snapshot) -> int:
     """How many concurrent executions of the account are not reserved for a function."""
-    limit = aws.once("account settings", aws.lambda_.get_account_settings).get("AccountLimit", {})
-    return int(limit.get("UnreservedConcurrentExecutions", UNRESERVED_MINIMUM))
+    limit = snapshot.once("account settings", snapshot.aws.lambda_.get_account_settings).get(
+        "AccountLimit", {}
+    )
+    return limit.get("UnreservedConcurrentExecutions", UNRESERVED_MINIMUM)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from s3agg.aws.refusals import unless_absent
 from s3agg.aws.session import Aws
-from s3agg.resources.resource import Found, Resource, pairs
+from s3agg.aws.snapshot import Snapshot
+from s3agg.resources.resource import OURS, Found, Owner, Resource, pairs
 
 
 def log_group_of(function: str) -> str:
@@ -15,8 +17,19 @@ def log_group_of(function: str) -> str:
     return f"/aws/lambda/{function}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundLogGroup(Found):
+    """A log group; retention in days, None if its lines stay forever."""
+
+    retention: int | None
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"retention": f"{self.retention} days" if self.retention else "forever"}
+
+
 @dataclass(frozen=True, eq=False)
-class LogGroup(Resource):
+class LogGroup(Resource[FoundLogGroup]):
     """A log group; retention in days. Never foreign: a late line makes AWS recreate it untagged."""
 
     kind: ClassVar[str] = "log group"
@@ -40,16 +53,16 @@ class LogGroup(Resource):
         }
         return {"AWS::Logs::LogGroup": properties}
 
-    def find(self, aws: Aws) -> Found | None:
+    def find(self, snapshot: Snapshot) -> FoundLogGroup | None:
+        aws = snapshot.aws
         group = described(aws, self.name)
         if group is None:
             return None
-        days = group.get("retentionInDays")
         tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
-        return Found({"retention": f"{days} days" if days else "forever"}, tags)
+        return FoundLogGroup(retention=group.get("retentionInDays"), tags=tags)
 
-    def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # whatever is found
-        return False
+    def owner(self, found: FoundLogGroup) -> Owner:  # noqa: ARG002  # whatever is found
+        return OURS
 
     def create(self, aws: Aws) -> None:
         try:
@@ -59,17 +72,14 @@ class LogGroup(Resource):
             aws.logs.tag_resource(resourceArn=self.arn, tags=dict(self.tags))
         aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
 
-    def update(self, aws: Aws, found: Found) -> None:
+    def update(self, aws: Aws, found: FoundLogGroup) -> None:
         if missing := self.missing_tags(found):
             aws.logs.tag_resource(resourceArn=self.arn, tags=missing)
         if self.differs(found, "retention"):
             aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
-        try:
-            aws.logs.delete_log_group(logGroupName=self.name)
-        except aws.logs.exceptions.ResourceNotFoundException:
-            return
+    def delete(self, aws: Aws, found: FoundLogGroup) -> None:  # noqa: ARG002  # its name is enough
+        unless_absent(aws.logs.delete_log_group, logGroupName=self.name)
 
 
 def described(aws: Aws, name: str) -> Mapping[str, Any] | None:

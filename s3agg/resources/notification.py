@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws.refusals import Refusal, is_error, said
+from s3agg.aws.refusals import Refusal, said, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.resources.permission import Permission
-from s3agg.resources.resource import Found, Resource
+from s3agg.resources.resource import OURS, Found, Owner, Resource
 
 EVENTS = ("s3:LifecycleExpiration:*", "s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 RULES = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurations")
@@ -27,7 +28,6 @@ BUSY = Refusal("OperationAborted")  # another change to the bucket is running (F
 UNVALIDATED = Refusal("InvalidArgument", "Unable to validate the following destination")  # FACTS 4
 OVERLAPS = (Refusal("InvalidArgument", "ambiguously"), Refusal("InvalidArgument", "overlap"))  # FACTS 5
 SPREADING_S = 5  # a read this soon after a write may still show what was there before
-WHOLE_BUCKET = "the whole bucket"
 TEST_OBJECT = "s3agg-test-"  # what the key of each object that test-upload makes holds
 
 Configuration = dict[str, Any]
@@ -68,7 +68,7 @@ class KeyFilter:
     def __str__(self) -> str:
         parts = [f"prefix {self.prefix}"] if self.prefix else []
         parts += [f"suffix {self.suffix}"] if self.suffix else []
-        return ", ".join(parts) or WHOLE_BUCKET
+        return ", ".join(parts) or "the whole bucket"
 
     @classmethod
     def of(cls, rule: Mapping[str, Any]) -> KeyFilter:
@@ -83,8 +83,24 @@ class KeyFilter:
         return prefixes and suffixes
 
 
+ALL_KEYS = KeyFilter()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundNotification(Found):
+    """A rule; it carries no tags. `target` is the ARN that it calls."""
+
+    events: tuple[str, ...]
+    keys: KeyFilter
+    target: str
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"events": " ".join(self.events), "keys": str(self.keys), "function": self.target}
+
+
 @dataclass(frozen=True, eq=False)
-class Notification(Resource):
+class Notification(Resource[FoundNotification]):
     """The rule in the notifications of the bucket `bucket`; `name` is the bucket's too, the Id is `rule`."""
 
     kind: ClassVar[str] = "notification"
@@ -115,49 +131,35 @@ class Notification(Resource):
         """Nothing: it is a property of the bucket, which CloudFormation only sets on buckets that it made."""
         return {}
 
-    def find(self, aws: Aws) -> Found | None:
-        try:
-            configuration = self.look(aws)
-        except ClientError as error:
-            if is_error(error, "NoSuchBucket", "404"):
-                return None
-            raise
-        found = our_rule(configuration, self.rule)
-        if found is None:
+    def find(self, snapshot: Snapshot) -> FoundNotification | None:
+        configuration = unless_absent(self.look, snapshot)
+        rule = our_rule(configuration, self.rule) if configuration else None
+        if rule is None:
             return None
-        return Found(
-            {
-                "events": " ".join(sorted(found["Events"])),
-                "keys": str(KeyFilter.of(found)),
-                "function": _target(found),
-            },
-            more={"keys": KeyFilter.of(found)},
+        return FoundNotification(
+            events=tuple(sorted(rule["Events"])), keys=KeyFilter.of(rule), target=_target(rule)
         )
 
-    def is_foreign(self, found: Found) -> bool:
+    def owner(self, found: FoundNotification) -> Owner:
         """A rule with our Id that calls something else: taking it over would cut that off."""
-        return found.properties["function"] != self.permission.function.arn
-
-    def owner(self, found: Found) -> str:
-        return f"whose rule {self.rule} calls {found.properties['function']}"
+        if found.target == self.permission.function.arn:
+            return OURS
+        return Owner(ours=False, words=f"whose rule {self.rule} calls {found.target}")
 
     def create(self, aws: Aws) -> None:
         self.permission.function.wait_until_ready(aws)  # what comes sooner might be lost
         self._change(aws, self.document)
 
-    def update(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written
+    def update(self, aws: Aws, found: FoundNotification) -> None:  # noqa: ARG002  # it is read again to be written
         self._change(aws, self.document)
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # it is read again to be written
-        try:
-            self._change(aws, None)
-        except ClientError as error:
-            if not is_error(error, "NoSuchBucket"):  # gone, and the rule with it (FACTS 18)
-                raise
+    def delete(self, aws: Aws, found: FoundNotification) -> None:  # noqa: ARG002  # it is read again to be written
+        # The bucket may be gone, and the rule with it (FACTS 18).
+        unless_absent(self._change, aws, None)
 
-    def look(self, aws: Aws) -> Configuration:
-        """The bucket's notifications as they were when first asked for, until `aws.forget()`."""
-        return aws.once(("notifications", self.bucket), lambda: self.read(aws))
+    def look(self, snapshot: Snapshot) -> Configuration:
+        """The bucket's notifications, asked for once."""
+        return snapshot.once(("notifications", self.bucket), lambda: self.read(snapshot.aws))
 
     def read(self, aws: Aws) -> Configuration:
         """The bucket's notifications, all of them, as they are now."""
@@ -169,9 +171,9 @@ class Notification(Resource):
         answer.pop("ResponseMetadata", None)
         return answer
 
-    def check_room(self, aws: Aws) -> None:
+    def check_room(self, snapshot: Snapshot) -> None:
         """Raise S3aggError if the bucket has a rule that S3 refuses beside ours."""
-        if problem := self._clashing(self.look(aws)):
+        if problem := self._clashing(self.look(snapshot)):
             raise problem
 
     def _clashing(self, configuration: Configuration) -> S3aggError | None:
@@ -217,7 +219,7 @@ class Notification(Resource):
         before: Configuration | None = None  # what our last write replaced
         written = 0.0
 
-        def attempt() -> bool | None:
+        def is_in_place() -> bool:
             nonlocal before, written
             have = self.read(aws)
             wanted = with_rule(have, self.rule, ours)
@@ -225,19 +227,19 @@ class Notification(Resource):
                 return True
             now = aws.clock.monotonic()
             if before is not None and normal(have) == normal(before) and now - written < SPREADING_S:
-                return None  # our write has not spread yet
+                return False  # our write has not spread yet
             if before is not None:
                 aws.waiting(f"somebody else changed the notifications of bucket {self.bucket}, again")
             self._put(aws, wanted, validate=ours is not None)
             before, written = have, now
-            return None
+            return False
 
         rule = f"the rule of bucket {self.bucket}"
         try:
-            aws.wait_for(
+            aws.wait.poll(
                 f"S3 to take {rule}" if ours else f"{rule} to go",
-                attempt,
-                refusals=(BUSY, spreading) if ours else (BUSY,),
+                is_in_place,
+                on=(BUSY, spreading) if ours else (BUSY,),
             )
         except ClientError as error:
             problem = self._refused(aws, error)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from s3agg.aws.refusals import Refusal
+from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
-from s3agg.resources.resource import Found, Resource, canonical, pairs, unpaired
+from s3agg.aws.snapshot import Snapshot
+from s3agg.resources.resource import Found, Owner, Resource, canonical, pairs, unpaired
 
 TAKEN = (Refusal("EntityAlreadyExists"),)
 VERSIONS = 5  # as many as a policy can have
@@ -25,13 +25,24 @@ def read_document(document: Any) -> Mapping[str, Any]:
     return json.loads(unquote(document)) if isinstance(document, str) else document  # type: ignore[no-any-return]
 
 
-def _regions(document: str) -> set[str]:
-    """The regions of the table and the queues that the document names."""
-    return set(re.findall(r'"arn:[^:"]+:(?:dynamodb|sqs):([^:*"]+):', document))
+@dataclass(frozen=True, kw_only=True)
+class FoundPolicy(Found):
+    """A policy, by the version of it that is in force."""
+
+    document: Mapping[str, Any]
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {"document": canonical(self.document)}
+
+    @property
+    def regions(self) -> set[str]:
+        """The regions of the table and the queues that the document names."""
+        return set(re.findall(r'"arn:[^:"]+:(?:dynamodb|sqs):([^:*"]+):', canonical(self.document)))
 
 
 @dataclass(frozen=True, eq=False)
-class Policy(Resource):
+class Policy(Resource[FoundPolicy]):
     """A customer managed policy."""
 
     kind: ClassVar[str] = "policy"
@@ -52,32 +63,31 @@ class Policy(Resource):
         """Without tags, which CloudFormation knows for roles, but not for policies."""
         return {"AWS::IAM::ManagedPolicy": {"ManagedPolicyName": self.name, "PolicyDocument": self.document}}
 
-    def find(self, aws: Aws) -> Found | None:
-        try:
-            policy = aws.iam.get_policy(PolicyArn=self.arn)["Policy"]
-            version = aws.iam.get_policy_version(PolicyArn=self.arn, VersionId=policy["DefaultVersionId"])
-        except aws.iam.exceptions.NoSuchEntityException:
-            return None
-        document = canonical(read_document(version["PolicyVersion"]["Document"]))
-        return Found(
-            {"document": document}, unpaired(policy.get("Tags", [])), {"regions": _regions(document)}
+    def find(self, snapshot: Snapshot) -> FoundPolicy | None:
+        return unless_absent(self._found, snapshot.aws)
+
+    def _found(self, aws: Aws) -> FoundPolicy:
+        policy = aws.iam.get_policy(PolicyArn=self.arn)["Policy"]
+        version = aws.iam.get_policy_version(PolicyArn=self.arn, VersionId=policy["DefaultVersionId"])
+        return FoundPolicy(
+            document=read_document(version["PolicyVersion"]["Document"]),
+            tags=unpaired(policy.get("Tags", [])),
         )
 
-    def is_adoptable(self, found: Found) -> bool:
+    def owner(self, found: FoundPolicy) -> Owner:
         """One without tags may be that of a stack in another region, which the ARNs in it tell."""
-        return super().is_adoptable(found) and found.more["regions"] <= {self.place.region}
-
-    def owner(self, found: Found) -> str:
-        if super().is_adoptable(found) and not self.is_adoptable(found):
-            return f"of a stack in {', '.join(sorted(found.more['regions'] - {self.place.region}))}"
-        return super().owner(found)
+        owner = super().owner(found)
+        elsewhere = found.regions - {self.place.region}
+        if owner.ours or not owner.adoptable or not elsewhere:
+            return owner
+        return Owner(ours=False, words=f"of a stack in {', '.join(sorted(elsewhere))}")
 
     def create(self, aws: Aws) -> None:
         aws.iam.create_policy(
             PolicyName=self.name, PolicyDocument=json.dumps(self.document), Tags=pairs(self.tags)
         )
 
-    def update(self, aws: Aws, found: Found) -> None:
+    def update(self, aws: Aws, found: FoundPolicy) -> None:
         if missing := self.missing_tags(found):
             aws.iam.tag_policy(PolicyArn=self.arn, Tags=pairs(missing))
         if self.differs(found, "document"):
@@ -86,18 +96,16 @@ class Policy(Resource):
                 self._forget(aws, old[-1])
             self._add_version(aws)
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # its name is enough
-        def delete() -> bool:
-            try:
-                attached, old = aws.at_once(self.attached_to, self._old_versions)
-                aws.side_by_side(lambda whom: self._detach(aws, *whom), attached)
-                aws.side_by_side(lambda version: self._forget(aws, version), old)
-                aws.iam.delete_policy(PolicyArn=self.arn)
-            except aws.iam.exceptions.NoSuchEntityException:
-                return True
-            return True
+    def delete(self, aws: Aws, found: FoundPolicy) -> None:  # noqa: ARG002  # its name is enough
+        aws.wait.retry(
+            f"policy {self.name} to be detached", lambda: unless_absent(self._remove, aws), on=ATTACHED
+        )
 
-        aws.wait_for(f"policy {self.name} to be detached", delete, refusals=ATTACHED)
+    def _remove(self, aws: Aws) -> None:
+        attached, old = aws.at_once(self.attached_to, self._old_versions)
+        aws.side_by_side(lambda whom: self._detach(aws, *whom), attached)
+        aws.side_by_side(lambda version: self._forget(aws, version), old)
+        aws.iam.delete_policy(PolicyArn=self.arn)
 
     def _add_version(self, aws: Aws) -> None:
         try:
@@ -105,14 +113,14 @@ class Policy(Resource):
                 PolicyArn=self.arn, PolicyDocument=json.dumps(self.document), SetAsDefault=True
             )
         except aws.iam.exceptions.LimitExceededException:
-            found = self.find(aws)
+            found = self.find(Snapshot(aws))
             if found is None or self.differs(found, "document"):
                 raise
             # A call whose answer was lost had succeeded.
 
     def _forget(self, aws: Aws, version: str) -> None:
-        with suppress(aws.iam.exceptions.NoSuchEntityException):  # that version: the policy may be there
-            aws.iam.delete_policy_version(PolicyArn=self.arn, VersionId=version)
+        # That version may be gone, and the policy be there.
+        unless_absent(aws.iam.delete_policy_version, PolicyArn=self.arn, VersionId=version)
 
     def _old_versions(self, aws: Aws) -> list[str]:
         """The versions that are not in force, newest first."""
@@ -134,10 +142,9 @@ class Policy(Resource):
 
     def _detach(self, aws: Aws, kind: str, name: str) -> None:
         # IAM is a moment behind itself: it lists roles that are gone.
-        with suppress(aws.iam.exceptions.NoSuchEntityException):
-            if kind == "role":
-                aws.iam.detach_role_policy(RoleName=name, PolicyArn=self.arn)
-            elif kind == "user":
-                aws.iam.detach_user_policy(UserName=name, PolicyArn=self.arn)
-            else:
-                aws.iam.detach_group_policy(GroupName=name, PolicyArn=self.arn)
+        if kind == "role":
+            unless_absent(aws.iam.detach_role_policy, RoleName=name, PolicyArn=self.arn)
+        elif kind == "user":
+            unless_absent(aws.iam.detach_user_policy, UserName=name, PolicyArn=self.arn)
+        else:
+            unless_absent(aws.iam.detach_group_policy, GroupName=name, PolicyArn=self.arn)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws.refusals import Refusal, is_error
+from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import ABSENT, Found, Resource, pairs
 
-GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 JUST_DELETED = (
     Refusal("AWS.SimpleQueueService.QueueDeletedRecently"),
     Refusal("QueueDeletedRecently"),
@@ -19,8 +19,26 @@ JUST_DELETED = (
 NOT_THERE_YET = Refusal("InvalidParameterValue", "Dead letter target does not exist")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundQueue(Found):
+    """A queue; visibility and retention in s, messages as SQS counts them, about."""
+
+    url: str
+    visibility: int
+    retention: int
+    dead_letters: str | None  # the ARN of the queue
+    max_receives: int
+    visible: int
+    delayed: int
+    in_flight: int
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return _in_words(self.visibility, self.retention, self.dead_letters, self.max_receives)
+
+
 @dataclass(frozen=True, eq=False)
-class Queue(Resource):
+class Queue(Resource[FoundQueue]):
     """A standard queue; visibility and retention in s."""
 
     kind: ClassVar[str] = "queue"
@@ -37,13 +55,8 @@ class Queue(Resource):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {
-            "visibility timeout": f"{self.visibility} s",
-            "retention": f"{self.retention} s",
-            "dead letters": f"{self.dead_letters.arn} after {self.max_receives} receives"
-            if self.dead_letters
-            else ABSENT,
-        }
+        dead_letters = self.dead_letters.arn if self.dead_letters else None
+        return _in_words(self.visibility, self.retention, dead_letters, self.max_receives)
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
@@ -69,76 +82,69 @@ class Queue(Resource):
     def url(self, aws: Aws) -> str | None:
         """The queue's URL as AWS gives it, which is not always what its name and our endpoint make.
 
-        Asked once for all that want to know, until `aws.forget()`; None if there was no queue then.
+        None if it has never been there.
         """
-        return aws.once(self._url_key, lambda: self._ask_url(aws))
-
-    def ask_url(self, aws: Aws) -> str | None:
-        """The same, asked anew."""
-        url = self._ask_url(aws)
-        aws.know(self._url_key, url)
-        return url
-
-    @property
-    def _url_key(self) -> tuple[str, str]:
-        return "queue URL", self.name
-
-    def _ask_url(self, aws: Aws) -> str | None:
-        try:
-            return aws.sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
-        except aws.sqs.exceptions.ClientError as error:
-            if is_error(error, *GONE):
+        if self.name not in aws.queue_urls:
+            answer = unless_absent(aws.sqs.get_queue_url, QueueName=self.name)
+            if answer is None:
                 return None
-            raise
+            aws.queue_urls[self.name] = answer["QueueUrl"]
+        return aws.queue_urls[self.name]
 
-    def find(self, aws: Aws) -> Found | None:
-        url = self.ask_url(aws)
-        if url is None:
-            return None
-        try:
-            attributes, tags = aws.at_once(
-                lambda aws: aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
-                lambda aws: aws.sqs.list_queue_tags(QueueUrl=url).get("Tags", {}),
-            )
-        except aws.sqs.exceptions.ClientError as error:
-            if is_error(error, *GONE):
-                return None
-            raise
-        redrive = json.loads(attributes.get("RedrivePolicy", "null") or "null")
-        properties = {
-            "visibility timeout": f"{attributes['VisibilityTimeout']} s",
-            "retention": f"{attributes['MessageRetentionPeriod']} s",
-            "dead letters": f"{redrive['deadLetterTargetArn']} after {redrive['maxReceiveCount']} receives"
-            if redrive
-            else ABSENT,
-        }
-        return Found(properties, tags, {"url": url, "attributes": attributes})
+    def url_in(self, snapshot: Snapshot) -> str | None:
+        """The same, asked once for all that want to know."""
+        return snapshot.once(("queue URL", self.name), lambda: self.url(snapshot.aws))
+
+    def find(self, snapshot: Snapshot) -> FoundQueue | None:
+        url = self.url_in(snapshot)
+        return None if url is None else unless_absent(self._found, snapshot.aws, url)
+
+    def _found(self, aws: Aws, url: str) -> FoundQueue:
+        attributes, tags = aws.at_once(
+            lambda aws: aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
+            lambda aws: aws.sqs.list_queue_tags(QueueUrl=url).get("Tags", {}),
+        )
+        redrive = json.loads(attributes.get("RedrivePolicy", "null") or "null") or {}
+        return FoundQueue(
+            url=url,
+            visibility=int(attributes["VisibilityTimeout"]),
+            retention=int(attributes["MessageRetentionPeriod"]),
+            dead_letters=redrive.get("deadLetterTargetArn"),
+            max_receives=int(redrive.get("maxReceiveCount", 0)),
+            visible=int(attributes["ApproximateNumberOfMessages"]),
+            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
+            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            tags=tags,
+        )
 
     def create(self, aws: Aws) -> None:
-        answer = aws.wait_for(
+        answer = aws.wait.retry(
             f"AWS to free the name of queue {self.name}, deleted less than 60 s ago",
             lambda: aws.sqs.create_queue(
                 QueueName=self.name, Attributes=self.attributes, tags=dict(self.tags)
             ),
-            refusals=(*JUST_DELETED, NOT_THERE_YET),
+            on=(*JUST_DELETED, NOT_THERE_YET),
             patience_s=90,
             at_most_s=60,
         )
-        aws.know(self._url_key, answer["QueueUrl"])
+        aws.queue_urls[self.name] = answer["QueueUrl"]
 
-    def update(self, aws: Aws, found: Found) -> None:
-        url = found.more["url"]
+    def update(self, aws: Aws, found: FoundQueue) -> None:
         if missing := self.missing_tags(found):
-            aws.sqs.tag_queue(QueueUrl=url, Tags=missing)
+            aws.sqs.tag_queue(QueueUrl=found.url, Tags=missing)
         if self.differs(found, *self.properties):
             attributes = self.attributes
-            if not self.dead_letters and found.properties["dead letters"] != ABSENT:
+            if not self.dead_letters and found.dead_letters:
                 attributes["RedrivePolicy"] = ""
-            aws.sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+            aws.sqs.set_queue_attributes(QueueUrl=found.url, Attributes=attributes)
 
-    def delete(self, aws: Aws, found: Found) -> None:
-        try:
-            aws.sqs.delete_queue(QueueUrl=found.more["url"])
-        except aws.sqs.exceptions.ClientError as error:
-            if not is_error(error, *GONE):
-                raise
+    def delete(self, aws: Aws, found: FoundQueue) -> None:
+        unless_absent(aws.sqs.delete_queue, QueueUrl=found.url)
+
+
+def _in_words(visibility: int, retention: int, dead_letters: str | None, max_receives: int) -> dict[str, str]:
+    return {
+        "visibility timeout": f"{visibility} s",
+        "retention": f"{retention} s",
+        "dead letters": f"{dead_letters} after {max_receives} receives" if dead_letters else ABSENT,
+    }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, TypeVar
 
 from s3agg.aws.place import Place
 from s3agg.aws.refusals import Refusal
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.settings import REGION_TAG, STACK_TAG
 
 ABSENT = "(none)"
@@ -25,22 +26,36 @@ class Difference:
     found: str
 
 
-@dataclass(frozen=True)
-class Found:
-    """What AWS has of a resource now, in the words of the resource's `properties`.
+@dataclass(frozen=True, kw_only=True)
+class Found(ABC):
+    """What AWS has of a resource now. `tags` is None for a kind that carries none."""
 
-    `tags` is None for a kind that carries none; `more` is what the resource needs to change or
-    remove what was found.
-    """
-
-    properties: Mapping[str, str]
     tags: Mapping[str, str] | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def properties(self) -> Mapping[str, str]:
+        """The same in the words of the resource's own `properties`."""
+
+
+F = TypeVar("F", bound=Found)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a resource of our name is, as far as it tells."""
+
+    ours: bool
+    adoptable: bool = False  # nothing about it says that it is another stack's: --adopt may take it over
+    words: str = ""  # of what is not ours
+
+
+OURS = Owner(ours=True, adoptable=True)
 
 
 @dataclass(frozen=True, eq=False)
-class Resource(ABC):
-    """One thing that AWS keeps for a stack.
+class Resource(ABC, Generic[F]):
+    """One thing that AWS keeps for a stack; F is what is found of it.
 
     A field that holds a resource, or several, is a dependency: those are made before this one and
     removed after it.
@@ -78,57 +93,49 @@ class Resource(ABC):
         A Resource among the values stands for what `!Ref` gives of it. Empty if CloudFormation cannot.
         """
 
+    def arn_of(self, found: F) -> str:  # noqa: ARG002  # for those whose ARN AWS chooses
+        """Its ARN, once it is found."""
+        return self.arn
+
     @abstractmethod
-    def find(self, aws: Aws) -> Found | None:
+    def find(self, snapshot: Snapshot) -> F | None:
         """What AWS has now; None only if the service says that there is no such resource."""
 
     @abstractmethod
     def create(self, aws: Aws) -> None: ...
 
     @abstractmethod
-    def update(self, aws: Aws, found: Found) -> None:
+    def update(self, aws: Aws, found: F) -> None:
         """Change what differs, and nothing else."""
 
     @abstractmethod
-    def delete(self, aws: Aws, found: Found) -> None:
+    def delete(self, aws: Aws, found: F) -> None:
         """Remove it; no error if it is gone by now."""
 
-    def differences(self, found: Found) -> list[Difference]:
+    def differences(self, found: F) -> list[Difference]:
         """How AWS differs from what is declared; empty means as declared."""
         pairs = [(what, value, found.properties.get(what, ABSENT)) for what, value in self.properties.items()]
         if found.tags is not None:
             pairs += [(f"tag {key}", value, found.tags.get(key, ABSENT)) for key, value in self.tags.items()]
         return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
-    def is_foreign(self, found: Found) -> bool:
-        """Whether somebody else's resource has our name: it can carry our tags and does not."""
-        return found.tags is not None and any(
-            found.tags.get(tag) != self.tags[tag] for tag in (STACK_TAG, REGION_TAG) if tag in self.tags
-        )
+    def owner(self, found: F) -> Owner:
+        """Whose it is: ours if it has the stack's tags, another stack's if it has that one's."""
+        if found.tags is None:
+            return OURS
+        tags = [tag for tag in (STACK_TAG, REGION_TAG) if tag in self.tags]
+        for tag, words in ((STACK_TAG, "of stack {}"), (REGION_TAG, "of the stack of this name in {}")):
+            if tag in tags and found.tags.get(tag, self.tags[tag]) != self.tags[tag]:
+                return Owner(ours=False, words=words.format(found.tags[tag]))
+        missing = [tag for tag in tags if tag not in found.tags]
+        return Owner(ours=False, adoptable=True, words=f"without the tag {missing[0]}") if missing else OURS
 
-    def is_adoptable(self, found: Found) -> bool:
-        """Whether nothing about it says that it is another stack's: --adopt may then take it over."""
-        return found.tags is not None and all(
-            found.tags.get(tag, self.tags[tag]) == self.tags[tag]
-            for tag in (STACK_TAG, REGION_TAG)
-            if tag in self.tags
-        )
-
-    def owner(self, found: Found) -> str:
-        """Whose a foreign resource is, as far as it tells."""
-        tags = found.tags or {}
-        if tags.get(STACK_TAG, self.tags[STACK_TAG]) != self.tags[STACK_TAG]:
-            return f"of stack {tags[STACK_TAG]}"
-        if REGION_TAG in self.tags and tags.get(REGION_TAG, self.tags[REGION_TAG]) != self.tags[REGION_TAG]:
-            return f"of the stack of this name in {tags[REGION_TAG]}"
-        return f"without the tag {STACK_TAG if STACK_TAG not in tags else REGION_TAG}"
-
-    def missing_tags(self, found: Found) -> dict[str, str]:
+    def missing_tags(self, found: F) -> dict[str, str]:
         return {key: value for key, value in self.tags.items() if (found.tags or {}).get(key) != value}
 
-    def differs(self, found: Found, *what: str) -> bool:
+    def differs(self, found: F, *what: str) -> bool:
         """Whether any of these properties differs."""
-        return any(self.properties[name] != found.properties.get(name, ABSENT) for name in what)
+        return any(each.what in what for each in self.differences(found))
 
     @property
     def key(self) -> tuple[str, str]:
@@ -136,9 +143,9 @@ class Resource(ABC):
         return self.kind, self.name
 
     @property
-    def needs(self) -> list[Resource]:
+    def needs(self) -> list[Resource[Any]]:
         """The resources that this one's fields refer to."""
-        needed: list[Resource] = []
+        needed: list[Resource[Any]] = []
         for each in fields(self):
             value = getattr(self, each.name)
             items = value if isinstance(value, tuple) else (value,)

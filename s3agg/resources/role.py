@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws.refusals import Refusal
+from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.policy import ATTACHED, TAKEN, Policy, read_document
 from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundRole(Found):
+    """A role; `attached` are the ARNs of its managed policies."""
+
+    trust: Mapping[str, Any]
+    boundary: str | None
+    attached: tuple[str, ...]
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return _in_words(self.trust, self.boundary, self.attached)
+
+
 @dataclass(frozen=True, eq=False)
-class Role(Resource):
+class Role(Resource[FoundRole]):
     """A role with the policies attached that it needs; others that somebody attached stay."""
 
     kind: ClassVar[str] = "role"
@@ -32,12 +45,7 @@ class Role(Resource):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        attached = {f"attached {arn}": "yes" for arn in self._policy_arns}
-        return {
-            "trust": canonical(self.trust),
-            "permissions boundary": self.boundary or ABSENT,
-            **attached,
-        }
+        return _in_words(self.trust, self.boundary, self._policy_arns)
 
     @property
     def _policy_arns(self) -> list[str]:
@@ -58,17 +66,17 @@ class Role(Resource):
     def _bounds(self) -> dict[str, Any]:
         return {"PermissionsBoundary": self.boundary} if self.boundary else {}
 
-    def find(self, aws: Aws) -> Found | None:
-        try:
-            role, attached = aws.at_once(self._role, self._attached)
-        except aws.iam.exceptions.NoSuchEntityException:
-            return None
-        properties = {
-            "trust": canonical(read_document(role.get("AssumeRolePolicyDocument", {}))),
-            "permissions boundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ABSENT),
-            **{f"attached {arn}": "yes" for arn in attached},
-        }
-        return Found(properties, unpaired(role.get("Tags", [])), {"attached": attached})
+    def find(self, snapshot: Snapshot) -> FoundRole | None:
+        return unless_absent(self._found, snapshot.aws)
+
+    def _found(self, aws: Aws) -> FoundRole:
+        role, attached = aws.at_once(self._role, self._attached)
+        return FoundRole(
+            trust=read_document(role.get("AssumeRolePolicyDocument", {})),
+            boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
+            attached=tuple(attached),
+            tags=unpaired(role.get("Tags", [])),
+        )
 
     def create(self, aws: Aws) -> None:
         aws.iam.create_role(
@@ -79,7 +87,7 @@ class Role(Resource):
         )
         self._attach(aws, self._policy_arns)
 
-    def update(self, aws: Aws, found: Found) -> None:
+    def update(self, aws: Aws, found: FoundRole) -> None:
         if missing := self.missing_tags(found):
             aws.iam.tag_role(RoleName=self.name, Tags=pairs(missing))
         if self.differs(found, "trust"):
@@ -89,34 +97,30 @@ class Role(Resource):
                 aws.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
             else:
                 aws.iam.delete_role_permissions_boundary(RoleName=self.name)
-        self._attach(aws, [arn for arn in self._policy_arns if arn not in found.more["attached"]])
+        self._attach(aws, [arn for arn in self._policy_arns if arn not in found.attached])
 
-    def delete(self, aws: Aws, found: Found) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
-        def delete() -> bool:
-            try:
-                attached, inline = aws.at_once(self._attached, self._inline)
-                aws.side_by_side(lambda arn: self._detach(aws, arn), attached)
-                aws.side_by_side(lambda policy: self._delete_inline(aws, policy), inline)
-                aws.iam.delete_role(RoleName=self.name)
-            except aws.iam.exceptions.NoSuchEntityException:
-                return True
-            return True
+    def delete(self, aws: Aws, found: FoundRole) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
+        aws.wait.retry(
+            f"role {self.name} to be free to go", lambda: unless_absent(self._remove, aws), on=ATTACHED
+        )
 
-        aws.wait_for(f"role {self.name} to be free to go", delete, refusals=ATTACHED)
+    def _remove(self, aws: Aws) -> None:
+        attached, inline = aws.at_once(self._attached, self._inline)
+        aws.side_by_side(lambda arn: self._detach(aws, arn), attached)
+        aws.side_by_side(lambda policy: self._delete_inline(aws, policy), inline)
+        aws.iam.delete_role(RoleName=self.name)
 
     def _attach(self, aws: Aws, arns: Sequence[str]) -> None:
         aws.side_by_side(lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn), arns)
 
     def _detach(self, aws: Aws, arn: str) -> None:
-        with suppress(aws.iam.exceptions.NoSuchEntityException):
-            aws.iam.detach_role_policy(RoleName=self.name, PolicyArn=arn)
+        unless_absent(aws.iam.detach_role_policy, RoleName=self.name, PolicyArn=arn)
 
     def _inline(self, aws: Aws) -> list[str]:
         return aws.iam.list_role_policies(RoleName=self.name)["PolicyNames"]
 
     def _delete_inline(self, aws: Aws, policy: str) -> None:
-        with suppress(aws.iam.exceptions.NoSuchEntityException):  # that policy, not the role
-            aws.iam.delete_role_policy(RoleName=self.name, PolicyName=policy)
+        unless_absent(aws.iam.delete_role_policy, RoleName=self.name, PolicyName=policy)
 
     def _role(self, aws: Aws) -> Any:
         return aws.iam.get_role(RoleName=self.name)["Role"]
@@ -124,3 +128,11 @@ class Role(Resource):
     def _attached(self, aws: Aws) -> list[str]:
         pages = aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=self.name)
         return [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]
+
+
+def _in_words(trust: Mapping[str, Any], boundary: str | None, attached: Sequence[str]) -> dict[str, str]:
+    return {
+        "trust": canonical(trust),
+        "permissions boundary": boundary or ABSENT,
+        **{f"attached {arn}": "yes" for arn in attached},
+    }

@@ -6,17 +6,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws.refusals import Refusal
+from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.function import ROLE_SPREADING, TAKEN, VISIBILITY_SPREADING, Function
 from s3agg.resources.queue import Queue
-from s3agg.resources.resource import ABSENT, Found, Resource, pairs
+from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, pairs
 
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
+PATIENCE_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundTrigger(Found):
+    """An event source mapping; AWS chooses its UUID and with that its ARN."""
+
+    uuid: str
+    arn: str
+    enabled: bool
+    batch_size: int
+    partial_responses: bool
+    at_once: int | None
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {
+            "state": "enabled" if self.enabled else "disabled",
+            "batch size": str(self.batch_size),
+            "partial batch responses": "yes" if self.partial_responses else "no",
+            "at once": str(self.at_once or ABSENT),
+        }
 
 
 @dataclass(frozen=True, eq=False)
-class EventSourceMapping(Resource):
+class EventSourceMapping(Resource[FoundTrigger]):
     """The trigger: the queue's messages go to the function, one at a time."""
 
     kind: ClassVar[str] = "trigger"
@@ -50,36 +73,33 @@ class EventSourceMapping(Resource):
             "at once": str(self.at_once),
         }
 
-    def find(self, aws: Aws) -> Found | None:
+    def find(self, snapshot: Snapshot) -> FoundTrigger | None:
+        aws = snapshot.aws
         mapping = self._mapping(aws)
         if mapping is None or mapping["State"] == "Deleting":
             return None
         arn = mapping.get("EventSourceMappingArn") or self.place.arn(
             "lambda", f"event-source-mapping:{mapping['UUID']}"
         )
-        reports = "ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", [])
-        return Found(
-            {
-                "state": "disabled" if mapping["State"] in {"Disabled", "Disabling"} else "enabled",
-                "batch size": str(mapping["BatchSize"]),
-                "partial batch responses": "yes" if reports else "no",
-                "at once": str(mapping.get("ScalingConfig", {}).get("MaximumConcurrency", ABSENT)),
-            },
-            aws.lambda_.list_tags(Resource=arn).get("Tags", {}),
-            {"uuid": mapping["UUID"], "arn": arn},
+        return FoundTrigger(
+            uuid=mapping["UUID"],
+            arn=arn,
+            enabled=mapping["State"] not in {"Disabled", "Disabling"},
+            batch_size=mapping["BatchSize"],
+            partial_responses="ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", []),
+            at_once=mapping.get("ScalingConfig", {}).get("MaximumConcurrency"),
+            tags=aws.lambda_.list_tags(Resource=arn).get("Tags", {}),
         )
 
-    def is_foreign(self, found: Found) -> bool:  # noqa: ARG002  # it feeds our function, whoever made it
-        return False
+    def arn_of(self, found: FoundTrigger) -> str:
+        return found.arn
+
+    def owner(self, found: FoundTrigger) -> Owner:  # noqa: ARG002  # it feeds our function, whoever made it
+        return OURS
 
     def create(self, aws: Aws) -> None:
-        aws.at_once(
-            self.function.wait_until_ready,
-            lambda aws: aws.wait_for(
-                "the old trigger to go", lambda: not self._is_going(aws) or None, patience_s=300
-            ),
-        )
-        aws.wait_for(
+        aws.at_once(self.function.wait_until_ready, self._wait_until_the_old_one_is_gone)
+        aws.wait.retry(
             f"role {self.function.role.name} to be allowed to read {self.queue.name}",
             lambda: aws.lambda_.create_event_source_mapping(
                 FunctionName=self.function.name,
@@ -87,34 +107,32 @@ class EventSourceMapping(Resource):
                 Tags=dict(self.tags),
                 **self._configuration,
             ),
-            refusals=(*ROLE_SPREADING, *VISIBILITY_SPREADING),
+            on=(*ROLE_SPREADING, *VISIBILITY_SPREADING),
         )
         self._wait_until_enabled(aws)
 
-    def update(self, aws: Aws, found: Found) -> None:
+    def update(self, aws: Aws, found: FoundTrigger) -> None:
         if missing := self.missing_tags(found):
-            aws.lambda_.tag_resource(Resource=found.more["arn"], Tags=missing)
+            aws.lambda_.tag_resource(Resource=found.arn, Tags=missing)
         if self.differs(found, *self.properties):
-            aws.wait_for(
+            aws.wait.retry(
                 "the trigger to take its new configuration",
                 lambda: aws.lambda_.update_event_source_mapping(
-                    UUID=found.more["uuid"], FunctionName=self.function.name, **self._configuration
+                    UUID=found.uuid, FunctionName=self.function.name, **self._configuration
                 ),
-                refusals=CHANGING,
-                patience_s=300,
+                on=CHANGING,
+                patience_s=PATIENCE_S,
             )
             self._wait_until_enabled(aws)
 
-    def delete(self, aws: Aws, found: Found) -> None:
-        def delete() -> bool:
-            try:
-                aws.lambda_.delete_event_source_mapping(UUID=found.more["uuid"])
-            except aws.lambda_.exceptions.ResourceNotFoundException:
-                return True
-            return True
-
-        aws.wait_for("the trigger to be free to go", delete, refusals=CHANGING, patience_s=300)
-        aws.wait_for("the trigger to go", lambda: self._mapping(aws) is None or None, patience_s=300)
+    def delete(self, aws: Aws, found: FoundTrigger) -> None:
+        aws.wait.retry(
+            "the trigger to be free to go",
+            lambda: unless_absent(aws.lambda_.delete_event_source_mapping, UUID=found.uuid),
+            on=CHANGING,
+            patience_s=PATIENCE_S,
+        )
+        aws.wait.poll("the trigger to go", lambda: self._mapping(aws) is None, patience_s=PATIENCE_S)
 
     @property
     def _configuration(self) -> dict[str, Any]:
@@ -124,10 +142,6 @@ class EventSourceMapping(Resource):
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "ScalingConfig": {"MaximumConcurrency": self.at_once},
         }
-
-    def _is_going(self, aws: Aws) -> bool:
-        mapping = self._mapping(aws)
-        return mapping is not None and mapping["State"] == "Deleting"
 
     def _mapping(self, aws: Aws) -> Mapping[str, Any] | None:
         pages = aws.lambda_.get_paginator("list_event_source_mappings").paginate(
@@ -139,9 +153,16 @@ class EventSourceMapping(Resource):
                     return mapping
         return None
 
-    def _wait_until_enabled(self, aws: Aws) -> None:
-        def enabled() -> bool | None:
+    def _wait_until_the_old_one_is_gone(self, aws: Aws) -> None:
+        def is_gone() -> bool:
             mapping = self._mapping(aws)
-            return True if mapping and mapping["State"] == "Enabled" else None
+            return mapping is None or mapping["State"] != "Deleting"
 
-        aws.wait_for("the trigger to be enabled", enabled, patience_s=300)
+        aws.wait.poll("the old trigger to go", is_gone, patience_s=PATIENCE_S)
+
+    def _wait_until_enabled(self, aws: Aws) -> None:
+        def is_enabled() -> bool:
+            mapping = self._mapping(aws)
+            return mapping is not None and mapping["State"] == "Enabled"
+
+        aws.wait.poll("the trigger to be enabled", is_enabled, patience_s=PATIENCE_S)

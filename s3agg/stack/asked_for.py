@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from s3agg.aws.session import Aws
-from s3agg.engine import Key
-from s3agg.resources.resource import ABSENT, Found, Resource
+from s3agg.engine import Findings
+from s3agg.resources.resource import F, Resource
 from s3agg.resources.table import Table
 from s3agg.settings import (
     BILLING_TAG,
@@ -18,11 +18,13 @@ from s3agg.settings import (
 )
 from s3agg.stack.declared import Stack
 
+T = TypeVar("T")
+
 SCRIPTS_CONCURRENCY = 1  # of the aggregator; see asked_for
 LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "FATAL": "ERROR"}  # other names that Python knows
 
 
-def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str]) -> dict[str, object]:
+def asked_for(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[str, object]:
     """What was asked for of a stack that nobody tagged, by Settings names: what is deployed.
 
     A choice is what the blog tells its reader to set, and what only a person can have set: the window, the
@@ -37,74 +39,66 @@ def asked_for(stack: Stack, found: Mapping[Key, Found], runtimes: Sequence[str])
     was chosen. A runtime counts only if it is among `runtimes`, those that Lambda still has.
     """
 
-    def of(resource: Resource) -> Mapping[str, str]:
-        have = found.get(resource.key)
-        return have.properties if have is not None and resource.is_adoptable(have) else {}
+    def of(resource: Resource[F]) -> F | None:
+        have = found.of(resource)
+        return have if have is not None and resource.owner(have).adoptable else None
 
     aggregator, refresher = of(stack.aggregator), of(stack.refresher)
-    functions = (aggregator, refresher)
-    roles = (stack.aggregator.role, stack.refresher.role)
+    variables = aggregator.variables if aggregator else {}
+    functions = [each for each in (aggregator, refresher) if each]
+    roles = [each for each in map(of, (stack.aggregator.role, stack.refresher.role)) if each]
     groups = [
-        group
+        have
         for group in (stack.aggregator.log_group, stack.refresher.log_group)
         # One that a run which died has just made was nobody's choice.
-        if stack.table.key not in found or STACK_TAG not in _tags(found.get(group.key))
+        if (have := of(group)) and (stack.table.key not in found or STACK_TAG not in (have.tags or {}))
     ]
-    level = _first(each.get("variable LOG_LEVEL") for each in functions)
-    concurrency = _number(aggregator.get("reserved concurrency"))
+    level = _first(each.variables.get("LOG_LEVEL") for each in functions)
+    reserved = aggregator.reserved if aggregator else None
     options: dict[str, object] = {
-        "window": _number(aggregator.get("variable REFRESH_DELAY_SECONDS")),
+        "window": _number(variables.get("REFRESH_DELAY_SECONDS")),
         "log_level": level and LEVELS.get(level.upper(), level.upper()),
-        **billing(stack.table, found.get(stack.table.key)),
-        "concurrency": None if concurrency == SCRIPTS_CONCURRENCY else concurrency,
-        "memory": _largest(each.get("memory") for each in functions),
+        **billing(stack.table, found),
+        "concurrency": None if reserved == SCRIPTS_CONCURRENCY else reserved,
+        "memory": max((each.memory for each in functions), default=None),
         "runtime": max(
-            (each["runtime"] for each in functions if each.get("runtime") in runtimes), default=None
+            (name for each in functions if (name := each.runtime) and name in runtimes), default=None
         ),
-        "architecture": _first(each.get("architecture") for each in functions),
-        "log_retention": _largest(of(each).get("retention") for each in groups),
-        "min_interval": _number(refresher.get("variable MIN_INTERVAL_SECONDS")),
-        "include_gateway_writes": aggregator.get("variable INCLUDE_GATEWAY_WRITES") == "true" or None,
-        "permissions_boundary": _first(of(each).get("permissions boundary") for each in roles),
-        "alarm_topic": _first(of(each).get("topic") for each in stack.alarms),
+        "architecture": _first(each.architecture for each in functions),
+        "log_retention": max((each.retention for each in groups if each.retention), default=None),
+        "min_interval": _number(refresher.variables.get("MIN_INTERVAL_SECONDS")) if refresher else None,
+        "include_gateway_writes": variables.get("INCLUDE_GATEWAY_WRITES") == "true" or None,
+        "permissions_boundary": _first(each.boundary for each in roles),
+        "alarm_topic": _first(topic for alarm in map(of, stack.alarms) if alarm for topic in alarm.topics),
     }
     return {name: value for name, value in options.items() if value is not None}
 
 
-def billing(table: Table, found: Found | None) -> dict[str, object]:
+def billing(table: Table, found: Findings) -> dict[str, object]:
     """How the table is paid for, by Settings names; nothing of none, and of one that is not ours to take."""
-    if found is None or not table.is_adoptable(found):
+    have = found.of(table)
+    if have is None or not table.owner(have).adoptable:
         return {}
-    if found.more["on_demand"]:
+    if have.on_demand:
         return {"on_demand": True}
-    read, write = found.more["units"]
-    return {"on_demand": False, "read_capacity": read, "write_capacity": write}
+    return {"on_demand": False, "read_capacity": have.read_capacity, "write_capacity": have.write_capacity}
 
 
-def _tags(found: Found | None) -> Mapping[str, str]:
-    return (found and found.tags) or {}
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value), None)
 
 
-def _first(values: Iterator[str | None]) -> str | None:
-    return next((value for value in values if value and value != ABSENT), None)
+def _number(text: str | None) -> int | None:
+    """What a variable says, if that is a number."""
+    return int(text) if text and text.isdecimal() else None
 
 
-def _number(words: str | None) -> int | None:
-    """The number that the words begin with."""
-    found = re.match(r"\d+\b(?!\.)", words or "")
-    return int(found[0]) if found else None
-
-
-def _largest(values: Iterator[str | None]) -> int | None:
-    return max((number for value in values if (number := _number(value)) is not None), default=None)
-
-
-def kept_options(aws: Aws, bare: Stack, found: Mapping[Key, Found], *, adopt: bool) -> dict[str, str]:
+def kept_options(aws: Aws, bare: Stack, found: Findings, *, adopt: bool) -> dict[str, str]:
     """What was asked for before, as the table's tags say it.
 
     Without such a table, one that is adopted or one that somebody removed, what is deployed was asked for.
     """
-    table = found.get(bare.table.key)
+    table = found.of(bare.table)
     kept = (table.tags or {}) if table else {}
     removed = table is None and bare.aggregator.key in found  # the function was made after it
     if (adopt or removed) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
@@ -112,15 +106,15 @@ def kept_options(aws: Aws, bare: Stack, found: Mapping[Key, Found], *, adopt: bo
     return {**_users_tags(kept, bare, found), **kept}
 
 
-def deployed_options(bare: Stack, found: Mapping[Key, Found], kept: Mapping[str, str]) -> dict[str, object]:
+def deployed_options(bare: Stack, found: Findings, kept: Mapping[str, str]) -> dict[str, object]:
     """What counts as asked for although no tag keeps it: how a table that is there is paid for.
 
     `create` keeps that as tags. It did not always, and on demand is the default of a new stack only.
     """
-    return {} if BILLING_TAG in kept else billing(bare.table, found.get(bare.table.key))
+    return {} if BILLING_TAG in kept else billing(bare.table, found)
 
 
-def _users_tags(kept: Mapping[str, str], bare: Stack, found: Mapping[Key, Found]) -> dict[str, str]:
+def _users_tags(kept: Mapping[str, str], bare: Stack, found: Findings) -> dict[str, str]:
     """The user's own tags that are gone from the table alone, as the stack's other resources have them."""
     missing = [key for key in kept.get(USER_TAGS_TAG, "").split("=") if key and key not in kept]
     others = [found[each.key].tags or {} for each in bare.resources if each.key in found]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from s3agg import assets
 from s3agg.aws.place import Place
 from s3agg.resources.alarm import QueueAlarm
 from s3agg.resources.function import Function
 from s3agg.resources.log_group import LogGroup, log_group_of
-from s3agg.resources.notification import KeyFilter, Notification
+from s3agg.resources.notification import ALL_KEYS, KeyFilter, Notification
 from s3agg.resources.permission import Permission
 from s3agg.resources.policy import Policy
 from s3agg.resources.queue import Queue
@@ -50,17 +51,28 @@ class Stack:
     alarms: tuple[QueueAlarm, ...]
     notifications: tuple[Notification, ...]
 
-    @property
-    def resources(self) -> list[Resource]:
-        """All of them, each once, what is needed before what needs it."""
-        found: dict[tuple[str, str], Resource] = {}
+    def notification(self, bucket: str, keys: KeyFilter = ALL_KEYS) -> Notification:
+        """Declare the rule of a bucket, and the permission that it needs."""
+        function = self.aggregator
+        permission = Permission(
+            function.place, statement_id(bucket), function.tags, function=function, bucket=bucket
+        )
+        return Notification(
+            function.place, bucket, function.tags, permission=permission, rule=self.names.rule, keys=keys
+        )
 
-        def add(resource: Resource) -> None:
+    @property
+    def resources(self) -> list[Resource[Any]]:
+        """All of them, each once, what is needed before what needs it."""
+        found: dict[tuple[str, str], Resource[Any]] = {}
+
+        def add(resource: Resource[Any]) -> None:
             for needed in resource.needs:
                 add(needed)
             found.setdefault(resource.key, resource)
 
-        for resource in (self.trigger, self.aggregator, *self.alarms, *self.notifications):
+        tops: list[Resource[Any]] = [self.trigger, self.aggregator, *self.alarms, *self.notifications]
+        for resource in tops:
             add(resource)
         return list(found.values())
 
@@ -165,7 +177,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         },
         concurrency=REFRESHES_AT_ONCE,
     )
-    return Stack(
+    stack = Stack(
         names,
         settings,
         table,
@@ -203,17 +215,10 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
                 description=f"A refresh of the stack {names.stack} waits much longer than its window",
             ),
         ),
-        tuple(
-            Notification(
-                place,
-                bucket,
-                tags,
-                permission=Permission(place, statement_id(bucket), tags, function=aggregator, bucket=bucket),
-                rule=names.rule,
-                keys=keys,
-            )
-            for bucket, keys in buckets.items()
-        ),
+        (),
+    )
+    return replace(
+        stack, notifications=tuple(stack.notification(bucket, keys) for bucket, keys in buckets.items())
     )
 
 

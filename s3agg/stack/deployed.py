@@ -1,35 +1,31 @@
-"""One stack in AWS: read what is there, and plan what brings it to what is asked, or removes it."""
+"""A stack as AWS has it now, beside what is declared of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from s3agg import engine
 from s3agg.aws.place import Place
 from s3agg.aws.refusals import doing, is_denied
 from s3agg.aws.session import Aws
-from s3agg.engine import Key, Plan
+from s3agg.aws.snapshot import Snapshot
+from s3agg.engine import Findings, Plan
 from s3agg.errors import S3aggError, UsageProblem, together
 from s3agg.live import items
 from s3agg.live.items import BucketActivity
-from s3agg.resources.notification import KeyFilter, Notification
+from s3agg.resources.notification import ALL_KEYS, FoundNotification, KeyFilter, Notification
 from s3agg.resources.permission import STAND_IN, statements
-from s3agg.resources.resource import Found
-from s3agg.settings import (
-    Names,
-    Settings,
-    check_bucket_name,
-    check_key_part,
-    statement_id,
-)
+from s3agg.resources.table import FoundTable
+from s3agg.settings import Names, Settings, check_bucket_name, check_key_part, statement_id
 from s3agg.stack import declared
 from s3agg.stack.asked_for import deployed_options, kept_options
 from s3agg.stack.declared import Stack
 
-B = TypeVar("B", bound=Iterable[str])
+# Our rule in a bucket's notifications, none, or why they cannot be looked at.
+Rule = FoundNotification | S3aggError | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,16 @@ class Request:
         check_key_part("prefix", self.prefix or "")
         check_key_part("suffix", self.suffix or "")
 
+    def keys_of(self, bucket: str, before: KeyFilter) -> KeyFilter:
+        """Which keys the bucket's rule is for; of a bucket that is not named now, those of before."""
+        if bucket not in self.buckets:
+            return before
+        return replace(
+            before,
+            prefix=before.prefix if self.prefix is None else self.prefix,
+            suffix=before.suffix if self.suffix is None else self.suffix,
+        )
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -61,9 +67,10 @@ class Deployment:
 
     place: Place
     stack: Stack
-    found: Mapping[Key, Found]
+    found: Findings
     activity: Mapping[str, BucketActivity]
     unread: Mapping[str, S3aggError]  # why the notifications of these buckets cannot be looked at
+    snapshot: Snapshot  # all that AWS answered
     adopt: bool = False  # what is foreign, but nobody else's, counts as ours
 
     @property
@@ -90,9 +97,8 @@ class Deployment:
     @property
     def log_level(self) -> str:
         """What the aggregator really logs, whatever was asked for."""
-        found = self.found.get(self.stack.aggregator.key)
-        asked = self.stack.settings.log_level
-        return found.properties.get("variable LOG_LEVEL", asked) if found else asked
+        found, asked = self.found.of(self.stack.aggregator), self.stack.settings.log_level
+        return found.variables.get("LOG_LEVEL", asked) if found else asked
 
     def plan(self) -> Plan:
         """What brings AWS to what is declared."""
@@ -102,105 +108,96 @@ class Deployment:
 def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     """Ask AWS for everything about a stack; declare what is asked for now over what was before."""
     request = request or Request()
-    aws.forget()
-    place = aws.place
-    bare = declared.make(place, names, Settings(), {})
+    snapshot = Snapshot(aws)
+    bare = declared.make(aws.place, names, Settings(), {})
 
-    # Each of the three that name buckets looks at their rules at once, while the others are still asked.
-    named, (activity, table), others, _ = aws.at_once(
-        lambda aws: _look_ahead(aws, bare, _named(aws, bare)),
-        lambda aws: _table(aws, bare, adopt=request.adopt),
-        lambda aws: engine.find(aws, [each for each in bare.resources if each is not bare.table]),
-        lambda aws: _look_ahead(aws, bare, request.buckets),
+    # What names buckets: the request, the function's policy, the table. The rules of those that one of them
+    # names are looked at while the others are still asked.
+    asked, permitted, table, found = aws.at_once(
+        lambda _: _rules(snapshot, bare, request.buckets),
+        lambda _: _rules(snapshot, bare, _permitted(snapshot, bare)),
+        lambda _: _read_table(snapshot, bare, adopt=request.adopt),
+        lambda _: engine.find(snapshot, [each for each in bare.resources if each is not bare.table]),
     )
-    found: dict[Key, Found] = {**table, **others}
-    if bare.table.key not in found and bare.aggregator.key in found:
+    if table.found is None and bare.aggregator.key in found:
         # Removed by hand; or somebody is creating the stack just now, and it has come since.
-        activity, table = _table(aws, bare, adopt=request.adopt)
-        found.update(table)
+        table = _read_table(snapshot, bare, adopt=request.adopt)
+
+    # What AWS has of each bucket.
+    rules: dict[str, Rule] = {**asked, **dict(sorted({**permitted, **table.rules}.items()))}
+    notifications = [bare.notification(bucket) for bucket in rules]
+    unread = _unread(rules)
+    found.add(bare.table, table.found)
+    for each in notifications:
+        rule = rules[each.bucket]
+        found.add(each, None if isinstance(rule, S3aggError) else rule)
+    found.update(engine.find(snapshot, [each.permission for each in notifications]))
+
+    # What is declared of that.
     kept = kept_options(aws, bare, found, adopt=request.adopt)
     settings = Settings.declared(request.options, kept, deployed_options(bare, found, kept))
     if request.keep_billing:
         settings = settings.keeping_billing()
-    candidates = dict.fromkeys([*request.buckets, *sorted(named | set(activity))], KeyFilter())
-    with_buckets = declared.make(place, names, settings, candidates)
-    found.update(engine.find(aws, [each.permission for each in with_buckets.notifications]))
-    rules, unread = _rules(aws, bare, candidates)
-    found.update(rules)
-
-    asked = {name: item.keys for name, item in activity.items() if item.keys is not None}
-
-    def keys_of(notification: Notification) -> KeyFilter:
-        rule = found.get(notification.key)
-        keys: KeyFilter = rule.more["keys"] if rule else asked.get(notification.bucket, KeyFilter())
-        if notification.bucket in request.buckets:
-            keys = KeyFilter(
-                keys.prefix if request.prefix is None else request.prefix,
-                keys.suffix if request.suffix is None else request.suffix,
-            )
-        return keys
-
-    attached = {
-        each.bucket: keys_of(each)
-        for each in with_buckets.notifications
-        if {each.key, each.permission.key} & found.keys() or each.bucket in {*request.buckets, *asked}
-    }
-    stack = declared.make(place, names, settings, attached)
-    return Deployment(place, stack, found, activity, unread, request.adopt)
+    attached: dict[str, KeyFilter] = {}
+    for each in notifications:
+        rule, item = found.of(each), table.activity.get(each.bucket)
+        before = rule.keys if rule else item and item.keys
+        if before is not None or found.of(each.permission) or each.bucket in request.buckets:
+            attached[each.bucket] = request.keys_of(each.bucket, before or ALL_KEYS)
+    stack = declared.make(aws.place, names, settings, attached)
+    return Deployment(aws.place, stack, found, table.activity, unread, snapshot, request.adopt)
 
 
-def _named(aws: Aws, bare: Stack) -> set[str]:
-    """The buckets that the function's policy names."""
-    with doing(f"reading the policy of function {bare.aggregator.name}"):
-        policy = statements(aws, bare.aggregator.name)
-    return {bucket for statement in policy.values() if (bucket := _bucket(statement))}
+@dataclass(frozen=True)
+class _Table:
+    """The table, the items of the buckets that are in it, and the rules of those."""
+
+    found: FoundTable | None
+    activity: Mapping[str, BucketActivity]
+    rules: Mapping[str, Rule]
 
 
-def _table(aws: Aws, bare: Stack, *, adopt: bool) -> tuple[Mapping[str, BucketActivity], Mapping[Key, Found]]:
-    """The buckets' items, and the table that they are in; nothing is read of a table of somebody else's."""
-    found = engine.find(aws, [bare.table])
-    table = found.get(bare.table.key)
-    if table is None or engine.is_foreign(bare.table, table, adopt=adopt):
-        return {}, found
+def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
+    """The table and what it tells; nothing is read of a table of somebody else's."""
+    found = engine.find(snapshot, [bare.table]).of(bare.table)
+    if found is None or engine.is_foreign(bare.table, found, adopt=adopt):
+        return _Table(found, {}, {})
     with doing(f"reading table {bare.table.name}"):
-        activity = items.buckets(aws, bare.table.name)
-    return _look_ahead(aws, bare, activity), found
+        activity = items.buckets(snapshot.aws, bare.table.name)
+    return _Table(found, activity, _rules(snapshot, bare, activity))
 
 
-def _look_ahead(aws: Aws, bare: Stack, buckets: B) -> B:
-    """Look at the rules of these buckets now, for `_rules` to tell; return the buckets."""
-    _looked_at(aws, bare, buckets)
-    return buckets
+def _rules(snapshot: Snapshot, bare: Stack, buckets: Iterable[str]) -> dict[str, Rule]:
+    """Our rule in the notifications of each bucket; a bucket is asked once, whoever names it first."""
 
-
-def _rules(aws: Aws, bare: Stack, buckets: Iterable[str]) -> tuple[dict[Key, Found], dict[str, S3aggError]]:
-    """Our rules that are in these buckets' notifications, and which of those cannot be looked at, and why.
-
-    A bucket that we may no longer look at must not keep a stack from being shown or removed: it may be
-    somebody else's by now. Raises S3aggError for any other failure.
-    """
-    looked_at = _looked_at(aws, bare, buckets)
-    errors = {bucket: rule for bucket, rule in looked_at.items() if isinstance(rule, S3aggError)}
-    if failed := [error for error in errors.values() if not is_denied(error)]:
-        raise together("Several things failed", failed)
-    found = [rule for rule in looked_at.values() if not isinstance(rule, S3aggError)]
-    return {key: rule for each in found for key, rule in each.items()}, errors
-
-
-def _looked_at(aws: Aws, bare: Stack, buckets: Iterable[str]) -> dict[str, dict[Key, Found] | S3aggError]:
-    """Our rule in each bucket, or why it cannot be told; a bucket is asked once, whoever names it first."""
-    stack = declared.make(bare.table.place, bare.names, bare.settings, dict.fromkeys(buckets, KeyFilter()))
-
-    def look(notification: Notification) -> dict[Key, Found] | S3aggError:
+    def look(notification: Notification) -> Rule:
         try:
-            return engine.find(aws, [notification])
+            return engine.find(snapshot, [notification]).of(notification)
         except S3aggError as error:
             return error
 
-    rules = aws.side_by_side(
-        lambda each: aws.once(("rule", each.bucket), lambda: look(each)), stack.notifications
-    )
-    return {each.bucket: rule for each, rule in zip(stack.notifications, rules, strict=True)}
+    notifications = [bare.notification(bucket) for bucket in buckets]
+    rules = snapshot.aws.side_by_side(look, notifications)
+    return {each.bucket: rule for each, rule in zip(notifications, rules, strict=True)}
+
+
+def _unread(rules: Mapping[str, Rule]) -> dict[str, S3aggError]:
+    """Why some buckets cannot be looked at. Raises S3aggError if that is not for want of a permission.
+
+    A bucket that we may no longer look at must not keep a stack from being shown or removed: it may be
+    somebody else's by now.
+    """
+    errors = {bucket: rule for bucket, rule in rules.items() if isinstance(rule, S3aggError)}
+    if failed := [error for error in errors.values() if not is_denied(error)]:
+        raise together("Several things failed", failed)
+    return errors
+
+
+def _permitted(snapshot: Snapshot, bare: Stack) -> list[str]:
+    """The buckets that the function's policy names."""
+    with doing(f"reading the policy of function {bare.aggregator.name}"):
+        policy = statements(snapshot, bare.aggregator.name)
+    return sorted({bucket for statement in policy.values() if (bucket := _bucket(statement))})
 
 
 def _bucket(statement: Mapping[str, Any]) -> str:

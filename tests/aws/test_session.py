@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from botocore import exceptions
 from botocore.credentials import CredentialResolver
 
 from s3agg.aws.place import Place
-from s3agg.aws.refusals import Refusal
 from s3agg.aws.session import Aws, is_loopback
 from s3agg.aws.trace import Call
 from s3agg.errors import S3aggError
 from tests.support import aws as support
-from tests.support.aws import ACCOUNT, REGION, Clock, Session, World, make_world, moto, refusal
+from tests.support.aws import ACCOUNT, REGION, Clock, Session, World, make_world, moto
 from tests.support.environment import environment
 
 world = support.world
@@ -246,145 +245,6 @@ def test_one_worker_does_one_after_the_other(quiet: Aws) -> None:
     quiet.side_by_side(done.append, [1, 2, 3])
 
     assert done == [1, 2, 3]
-
-
-# Asking once
-
-
-def test_what_several_want_to_know_is_asked_once(quiet: Aws) -> None:
-    asked: list[int] = []
-
-    def ask() -> int:
-        asked.append(1)
-        return len(asked)
-
-    answers = quiet.side_by_side(lambda _: quiet.once("key", ask), range(8))
-
-    assert set(answers) == {1}
-
-
-def test_after_forgetting_it_is_asked_again(quiet: Aws) -> None:
-    answers = iter([1, 2])
-    quiet.once("key", lambda: next(answers))
-
-    quiet.forget()
-
-    assert quiet.once("key", lambda: next(answers)) == 2
-
-
-def test_a_failed_question_is_asked_again(quiet: Aws) -> None:
-    def fail() -> int:
-        raise refusal("Throttling")
-
-    with pytest.raises(exceptions.ClientError):
-        quiet.once("key", fail)
-
-    assert quiet.once("key", lambda: 1) == 1
-
-
-def test_different_questions_have_different_answers(quiet: Aws) -> None:
-    assert (quiet.once("a", lambda: 1), quiet.once("b", lambda: 2)) == (1, 2)
-
-
-# Waiting
-
-
-class Patient(Clock):
-    """A clock that notes how long each sleep was."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float, /) -> None:
-        self.slept.append(seconds)
-        super().sleep(seconds)
-
-
-def attempts(*results: object) -> Callable[[], Any]:
-    """Each call gives or raises the next."""
-    left: Iterator[object] = iter(results)
-
-    def attempt() -> object:
-        result = next(left)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    return attempt
-
-
-BUSY = (Refusal("Busy"),)
-
-
-def test_what_is_there_at_once_is_not_waited_for(quiet: Aws, clock: Clock) -> None:
-    assert quiet.wait_for("it", lambda: "it") == "it"
-    assert clock.waited == 0
-
-
-def test_pauses_grow_from_a_moment_to_a_second() -> None:
-    clock = Patient()
-    aws = Aws(session=Session(), region=REGION, clock=clock)
-
-    aws.wait_for("it", attempts(*[None] * 20, True))
-
-    assert clock.slept[0] <= 0.1
-    assert clock.slept == sorted(clock.slept)
-    assert clock.slept[-1] == 1
-
-
-def test_false_is_an_answer_too(quiet: Aws) -> None:
-    assert quiet.wait_for("it", attempts(None, False)) is False
-
-
-def test_patience_ends_in_words(quiet: Aws, clock: Clock) -> None:
-    with pytest.raises(S3aggError, match=r"Waited 3\d s in vain for it"):
-        quiet.wait_for("it", lambda: None, patience_s=30)
-
-    assert 30 < clock.waited <= 31
-
-
-def test_a_refusal_that_passes_is_waited_out(quiet: Aws) -> None:
-    assert quiet.wait_for("it", attempts(refusal("Busy"), refusal("Busy"), 1), refusals=BUSY) == 1
-
-
-def test_a_refusal_that_stays_is_raised_when_patience_ends(quiet: Aws) -> None:
-    def refuse() -> None:
-        raise refusal("Busy")
-
-    with pytest.raises(exceptions.ClientError, match="Busy"):
-        quiet.wait_for("it", refuse, refusals=BUSY, patience_s=5)
-
-
-def test_another_refusal_is_raised_at_once(quiet: Aws, clock: Clock) -> None:
-    with pytest.raises(exceptions.ClientError, match="Denied"):
-        quiet.wait_for("it", attempts(refusal("Denied")), refusals=BUSY)
-
-    assert clock.waited == 0
-
-
-def test_an_old_refusal_is_not_raised_for_a_later_silence(quiet: Aws) -> None:
-    with pytest.raises(S3aggError, match="in vain"):
-        quiet.wait_for("it", attempts(refusal("Busy"), *[None] * 99), refusals=BUSY, patience_s=5)
-
-
-def test_waiting_is_told_only_when_it_takes_a_while(world: World) -> None:
-    world.aws.wait_for("the table", attempts(None, None, 1))
-    soon = list(world.waiting)
-
-    world.aws.wait_for("the table", attempts(*[None] * 20, 1))
-
-    assert soon == []
-    assert world.waiting[0] == "waiting for the table (1 s)"
-
-
-def test_who_stops_does_not_wait(quiet: Aws, clock: Clock) -> None:
-    quiet.stopping.set()
-
-    with pytest.raises(S3aggError, match="Interrupted while waiting for it"):
-        quiet.wait_for("it", lambda: None)
-
-    assert clock.waited == 0
 
 
 @pytest.fixture

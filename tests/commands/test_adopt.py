@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from s3agg import engine
+from s3agg.aws.snapshot import Snapshot
 from s3agg.commands import preflight
 from s3agg.commands.create import bring
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
@@ -272,7 +273,7 @@ def test_a_permission_without_a_source_is_narrowed_and_names_its_bucket(world: W
     for number in range(2):
         world.wire.before(
             "lambda:RemovePermission",
-            lambda: allowed.append(bool(statements(make_world_reading(world), NAMES.aggregator))),
+            lambda: allowed.append(bool(statements(Snapshot(make_world_reading(world)), NAMES.aggregator))),
             after=number,
         )
 
@@ -280,12 +281,11 @@ def test_a_permission_without_a_source_is_narrowed_and_names_its_bucket(world: W
 
     assert now(world).buckets == ["photos"]
     assert actions(world) == {"keep"}
-    assert list(statements(world.aws, NAMES.aggregator)) == ["SID_photos"]
+    assert list(statements(world.snapshot, NAMES.aggregator)) == ["SID_photos"]
     assert allowed == [True, True]
 
 
 def make_world_reading(world: World) -> Any:
-    world.somebody.forget()
     return world.somebody
 
 
@@ -485,7 +485,8 @@ def test_a_windows_refresh_is_noted_after_the_old_aggregator_and_before_our_refr
 ) -> None:
     open_the_blogs_window(photos)
     marks: list[tuple[str, float]] = []
-    photos.wire.before("dynamodb:UpdateItem", lambda: marks.append(("noted", photos.clock.waited)))
+    # The first one keeps that the bucket is attached.
+    photos.wire.before("dynamodb:UpdateItem", lambda: marks.append(("noted", photos.clock.waited)), after=1)
     for number, name in enumerate(("aggregator", "refresher")):
 
         def mark(name: str = name) -> None:
@@ -502,7 +503,7 @@ def test_a_windows_refresh_is_noted_after_the_old_aggregator_and_before_our_refr
 
 def test_a_window_that_our_aggregator_has_opened_meanwhile_is_left_alone(photos: World) -> None:
     open_the_blogs_window(photos)
-    photos.wire.before("dynamodb:UpdateItem", lambda: Functions(photos).event())
+    photos.wire.before("dynamodb:UpdateItem", lambda: Functions(photos).event(), after=1)
 
     adopt(photos)
 

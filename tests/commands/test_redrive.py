@@ -18,14 +18,29 @@ from moto.sqs.models import Queue as MotoQueue
 from s3agg import engine
 from s3agg.commands import redrive
 from s3agg.commands.redrive import DeadLetter, Report
+from s3agg.engine import Findings
 from s3agg.errors import S3aggError
-from s3agg.resources.resource import Found
+from s3agg.resources.function import FoundFunction
 from s3agg.settings import STACK_TAG, Names, Settings
 from s3agg.stack import declared
 from s3agg.stack.deployed import Deployment
 from tests.support.aws import ACCOUNT, PLACE, REGION, World, empty, make_world, refusal
 
 NAMES = Names()
+FUNCTION: dict[str, Any] = {
+    "role": "",
+    "handler": None,
+    "runtime": None,
+    "architecture": "",
+    "timeout": 0,
+    "memory": 0,
+    "code": "",
+    "variables": {},
+    "queue": None,
+    "reserved": None,
+    "reservable": 0,
+    "invoke_config": {},
+}
 AGGREGATOR = PLACE.arn("lambda", f"function:{NAMES.aggregator}:$LATEST")
 REFRESH = {
     "bucket-name": {"DataType": "String", "StringValue": "uploads"},
@@ -74,7 +89,9 @@ class Post:
         return [json.loads(params["Payload"]) for params in self.world.wire.made("lambda:Invoke")]
 
     def put(self, body: str, attributes: Any = None) -> str:
-        url = self.deployment.found[self.deployment.stack.dead_letters.key].more["url"]
+        dead_letters = self.deployment.found.of(self.deployment.stack.dead_letters)
+        assert dead_letters is not None
+        url = dead_letters.url
         self.world.somebody.sqs.send_message(
             QueueUrl=url, MessageBody=body, MessageAttributes=attributes or {}
         )
@@ -123,14 +140,14 @@ class Post:
 def deployment(running_moto: MockAWS) -> Deployment:
     """The queues are moto's; nothing else of the stack is needed, as this test is the function."""
     empty(running_moto)
-    aws = make_world().aws
+    world = make_world()
     stack = declared.make(PLACE, NAMES, Settings(), {})
     queues = [stack.dead_letters, stack.queue]
     for queue in queues:
-        queue.create(aws)
-    found = engine.find(aws, queues)
-    found[stack.aggregator.key] = Found({}, {STACK_TAG: NAMES.stack})
-    return Deployment(PLACE, stack, found, activity={}, unread={})
+        queue.create(world.aws)
+    found = engine.find(world.snapshot, queues)
+    found.add(stack.aggregator, FoundFunction(**FUNCTION, tags={STACK_TAG: NAMES.stack}))
+    return Deployment(PLACE, stack, found, activity={}, unread={}, snapshot=world.snapshot)
 
 
 @pytest.fixture
@@ -488,7 +505,9 @@ def test_what_is_foreign_is_named_and_nothing_is_touched(post: Post, name: str) 
     post.put("{}", REFRESH)
     resource = getattr(post.deployment.stack, name)
     foreign = replace(post.deployment.found[resource.key], tags={})
-    post.deployment = replace(post.deployment, found={**post.deployment.found, resource.key: foreign})
+    post.deployment = replace(
+        post.deployment, found=Findings({**post.deployment.found, resource.key: foreign})
+    )
 
     with pytest.raises(S3aggError, match=f"{resource.kind} {resource.name} .without the tag s3agg:stack"):
         post.redrive()
@@ -500,7 +519,7 @@ def test_what_is_foreign_is_named_and_nothing_is_touched(post: Post, name: str) 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(post: Post, name: str) -> None:
     resource = getattr(post.deployment.stack, name)
     found = {key: each for key, each in post.deployment.found.items() if key != resource.key}
-    post.deployment = replace(post.deployment, found=found)
+    post.deployment = replace(post.deployment, found=Findings(found))
 
     with pytest.raises(S3aggError) as error:
         post.redrive()

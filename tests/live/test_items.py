@@ -119,11 +119,15 @@ def test_a_queue_is_as_deep_as_it_holds_messages(world: World) -> None:
         world.somebody.sqs.send_message(QueueUrl=url, MessageBody="{}", DelaySeconds=delay)
     world.somebody.sqs.receive_message(QueueUrl=url)
 
-    assert queues.queue_depth(world.aws, QUEUE) == QueueDepth("Queue", visible=2, delayed=1, in_flight=1)
+    assert queues.depth(world.aws, "Queue", url) == QueueDepth("Queue", visible=2, delayed=1, in_flight=1)
 
 
-def test_a_queue_that_is_not_there_has_no_depth(world: World) -> None:
-    assert queues.queue_depth(world.aws, QUEUE) is None
+def test_a_queue_that_is_gone_has_no_depth(world: World) -> None:
+    world.create(QUEUE)
+    found = world.found(QUEUE)
+    world.delete(QUEUE)
+
+    assert queues.depth(world.aws, "Queue", found.url) is None
 
 
 def write_log(world: World, *lines: LogLine) -> None:

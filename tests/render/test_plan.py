@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from s3agg.engine import Action, Change, Plan
+from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
+from s3agg.engine import Action, Change, Findings, Plan
 from s3agg.render.plan import plan_table
 from s3agg.resources.log_group import LogGroup
-from s3agg.resources.resource import Difference, Found
+from s3agg.resources.resource import Difference
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared
 from s3agg.stack.deployed import Deployment
-from tests.support.aws import PLACE
+from tests.support.aws import PLACE, REGION, Session
 from tests.support.screens import make_screen, text_of
+from tests.support.statuses import FoundThing
 
 STACK = declared.make(PLACE, Names(), Settings(), {})
 GROUP = LogGroup(PLACE, "/aws/lambda/S3EventAggregator", {}, retention=30)
@@ -20,7 +23,8 @@ DRIFT = Difference("retention", "30 days", "forever")
 
 
 def make_deployment() -> Deployment:
-    return Deployment(PLACE, STACK, {STACK.table.key: Found({}, {})}, {}, {})
+    found = Findings({STACK.table.key: FoundThing()})
+    return Deployment(PLACE, STACK, found, {}, {}, Snapshot(Aws(session=Session(), region=REGION)))
 
 
 def make_plan(*actions: Action) -> Plan:

@@ -36,7 +36,7 @@ def change_by_hand(world: World, **changed: Any) -> None:
 
 
 def test_an_alarm_that_is_not_there_is_not_found(world: World) -> None:
-    assert ALARM.find(world.aws) is None
+    assert ALARM.find(world.snapshot) is None
 
 
 def test_a_new_alarm_is_as_declared(world: World) -> None:
@@ -92,7 +92,7 @@ def test_an_alarm_without_our_tag_or_with_another_stacks_is_foreign(
 ) -> None:
     world.create(replace(ALARM, tags=tags))
 
-    assert ALARM.is_foreign(world.found(ALARM))
+    assert not ALARM.owner(world.found(ALARM)).ours
 
 
 def test_delete_removes_it(world: World) -> None:
@@ -100,7 +100,7 @@ def test_delete_removes_it(world: World) -> None:
 
     world.delete(ALARM)
 
-    assert ALARM.find(world.aws) is None
+    assert ALARM.find(world.snapshot) is None
 
 
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
@@ -110,11 +110,11 @@ def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
 
     ALARM.delete(world.aws, found)
 
-    assert ALARM.find(world.aws) is None
+    assert ALARM.find(world.snapshot) is None
 
 
 def test_a_denied_look_is_not_taken_for_absence(world: World) -> None:
     world.wire.refuse("cloudwatch:DescribeAlarms", "AccessDenied", status=403)
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        ALARM.find(world.aws)
+        ALARM.find(world.snapshot)

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3agg.resources.policy import Policy
+from s3agg.resources.resource import Resource
 from s3agg.resources.role import Role
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, World
@@ -59,7 +60,7 @@ def versions(world: World) -> list[str]:
 
 @pytest.mark.parametrize("resource", [POLICY, ROLE])
 def test_what_is_not_there_is_not_found(world: World, resource: Policy | Role) -> None:
-    assert resource.find(world.aws) is None
+    assert resource.find(world.snapshot) is None
 
 
 def test_a_new_policy_and_role_are_as_declared(world: World) -> None:
@@ -159,7 +160,7 @@ def test_a_policy_goes_although_an_old_version_is_gone_by_then(world: World) -> 
 
     world.delete(POLICY)
 
-    assert POLICY.find(world.aws) is None
+    assert POLICY.find(world.snapshot) is None
 
 
 def test_a_role_goes_although_an_inline_policy_is_gone_by_then(world: World) -> None:
@@ -170,7 +171,7 @@ def test_a_role_goes_although_an_inline_policy_is_gone_by_then(world: World) -> 
 
     world.delete(ROLE)
 
-    assert ROLE.find(world.aws) is None
+    assert ROLE.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize(
@@ -251,15 +252,15 @@ def test_what_others_attached_to_the_role_stays_on_update(world: World) -> None:
 
     world.update(ROLE)
 
-    assert set(world.found(ROLE).more["attached"]) == {other, LOGGING, POLICY.arn}
+    assert set(world.found(ROLE).attached) == {other, LOGGING, POLICY.arn}
 
 
 @pytest.mark.parametrize("tags", [{}, {STACK_TAG: "Other"}])
 def test_without_our_tag_or_with_another_stacks_they_are_foreign(world: World, tags: dict[str, str]) -> None:
     world.create(replace(POLICY, tags=tags), replace(ROLE, tags=tags))
 
-    assert POLICY.is_foreign(world.found(POLICY))
-    assert ROLE.is_foreign(world.found(ROLE))
+    assert not POLICY.owner(world.found(POLICY)).ours
+    assert not ROLE.owner(world.found(ROLE)).ours
 
 
 def test_a_policy_with_versions_that_others_attached_elsewhere_can_be_deleted(world: World) -> None:
@@ -273,7 +274,7 @@ def test_a_policy_with_versions_that_others_attached_elsewhere_can_be_deleted(wo
 
     world.delete(POLICY)
 
-    assert POLICY.find(world.aws) is None
+    assert POLICY.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize("kind", ["User", "Group", "Role"])
@@ -287,7 +288,7 @@ def test_a_policy_goes_even_if_iam_still_lists_who_is_gone(world: World, kind: s
 
     world.delete(POLICY)
 
-    assert POLICY.find(world.aws) is None
+    assert POLICY.find(world.snapshot) is None
 
 
 def test_a_role_with_inline_policies_and_what_others_attached_can_be_deleted(world: World) -> None:
@@ -298,7 +299,7 @@ def test_a_role_with_inline_policies_and_what_others_attached_can_be_deleted(wor
 
     world.delete(ROLE)
 
-    assert ROLE.find(world.aws) is None
+    assert ROLE.find(world.snapshot) is None
 
 
 def test_a_role_goes_even_if_iam_still_lists_what_is_detached(world: World) -> None:
@@ -310,7 +311,7 @@ def test_a_role_goes_even_if_iam_still_lists_what_is_detached(world: World) -> N
 
     world.delete(ROLE)
 
-    assert ROLE.find(world.aws) is None
+    assert ROLE.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize(
@@ -330,18 +331,18 @@ def test_a_delete_is_tried_again_while_iam_is_behind_itself(
     world.delete(resource)
 
     assert len(world.wire.made(operation)) == 3
-    assert resource.find(world.aws) is None
+    assert resource.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize("resource", [POLICY, ROLE], ids=["policy", "role"])
-def test_deleting_what_somebody_just_deleted_is_no_error(world: World, resource: Policy | Role) -> None:
+def test_deleting_what_somebody_just_deleted_is_no_error(world: World, resource: Resource[Any]) -> None:
     world.create(POLICY, ROLE)
     found = world.found(resource)
     resource.delete(world.somebody, found)
 
     resource.delete(world.aws, found)
 
-    assert resource.find(world.aws) is None
+    assert resource.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize(
@@ -360,4 +361,4 @@ def test_a_denied_look_is_not_taken_for_absence(
     world.wire.refuse(operation, "AccessDenied", status=403)
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        resource.find(world.aws)
+        resource.find(world.snapshot)

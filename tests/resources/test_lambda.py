@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3agg import assets
+from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.resources.function import Function
 from s3agg.resources.log_group import LogGroup
@@ -79,13 +80,13 @@ def needed(world: World) -> World:
 
 
 @pytest.mark.parametrize("resource", [FUNCTION, PERMISSION, TRIGGER], ids=lambda each: each.kind)
-def test_what_is_not_there_is_not_found(world: World, resource: Resource) -> None:
-    assert resource.find(world.aws) is None
+def test_what_is_not_there_is_not_found(world: World, resource: Resource[Any]) -> None:
+    assert resource.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize("resource", [PERMISSION, TRIGGER], ids=lambda each: each.kind)
-def test_what_the_function_does_not_have_is_not_found(deployment: World, resource: Resource) -> None:
-    assert resource.find(deployment.aws) is None
+def test_what_the_function_does_not_have_is_not_found(deployment: World, resource: Resource[Any]) -> None:
+    assert resource.find(deployment.snapshot) is None
 
 
 def test_a_new_function_is_as_declared(deployment: World) -> None:
@@ -97,7 +98,7 @@ def test_a_new_function_has_its_tags_from_the_start(deployment: World) -> None:
 
 
 def test_a_new_function_knows_the_table_and_the_queue(deployment: World) -> None:
-    variables = deployment.found(FUNCTION).more["variables"]
+    variables = deployment.found(FUNCTION).variables
 
     assert variables == {
         "TABLE_NAME": "Table",
@@ -108,7 +109,6 @@ def test_a_new_function_knows_the_table_and_the_queue(deployment: World) -> None
 
 
 def test_a_function_is_not_made_without_the_url_of_its_queue(needed: World) -> None:
-    needed.aws.forget()
     needed.wire.refuse("sqs:GetQueueUrl", "AWS.SimpleQueueService.NonExistentQueue", times=3)
 
     FUNCTION.create(needed.aws)
@@ -149,7 +149,7 @@ def test_a_configuration_changed_by_hand_is_named_and_mended(
 
 def set_variables(world: World, **changed: str | None) -> None:
     """Change some of the function's variables by hand; None takes one away."""
-    variables = {**world.found(FUNCTION).more["variables"], **changed}
+    variables = {**world.found(FUNCTION).variables, **changed}
     kept = {name: value for name, value in variables.items() if value is not None}
     world.somebody.lambda_.update_function_configuration(
         FunctionName="Function", Environment={"Variables": kept}
@@ -184,7 +184,7 @@ def test_variables_that_somebody_added_stay_and_are_no_difference(deployment: Wo
 
     deployment.update(FUNCTION)
 
-    assert deployment.found(FUNCTION).more["variables"]["THEIRS"] == "1"
+    assert deployment.found(FUNCTION).variables["THEIRS"] == "1"
     assert deployment.differences(FUNCTION) == {}
 
 
@@ -353,7 +353,7 @@ def test_a_function_without_our_tag_or_with_another_stacks_is_foreign(
 ) -> None:
     needed.create(replace(FUNCTION, tags=tags))
 
-    assert FUNCTION.is_foreign(needed.found(FUNCTION))
+    assert not FUNCTION.owner(needed.found(FUNCTION)).ours
 
 
 def make_function(world: World) -> None:
@@ -392,7 +392,7 @@ def test_a_role_that_spreads_is_waited_for(
 
 
 @pytest.mark.parametrize(("act", "operation", "message"), SPREADING)
-def test_a_role_that_never_spreads_is_an_error_in_awss_words_after_a_minute(
+def test_a_role_that_never_spreads_is_an_error_in_awss_words_when_patience_ends(
     needed: World, act: Callable[[World], None], operation: str, message: str
 ) -> None:
     needed.wire.refuse(operation, "InvalidParameterValueException", message)
@@ -400,7 +400,7 @@ def test_a_role_that_never_spreads_is_an_error_in_awss_words_after_a_minute(
     with pytest.raises(ClientError, match=message.rstrip(".")):
         act(needed)
 
-    assert 60 < needed.clock.waited < 62
+    assert 60 < needed.clock.waited < 122
     assert needed.waiting[-1].startswith(("waiting for role Role to", "waiting for function Function to"))
 
 
@@ -440,7 +440,7 @@ def test_an_update_waits_until_it_is_in_force(deployment: World) -> None:
 def test_delete_removes_the_function(deployment: World) -> None:
     deployment.delete(FUNCTION)
 
-    assert FUNCTION.find(deployment.aws) is None
+    assert FUNCTION.find(deployment.snapshot) is None
 
 
 def test_deleting_a_function_that_is_gone_is_no_error(deployment: World) -> None:
@@ -449,7 +449,7 @@ def test_deleting_a_function_that_is_gone_is_no_error(deployment: World) -> None
 
     FUNCTION.delete(deployment.aws, found)
 
-    assert FUNCTION.find(deployment.aws) is None
+    assert FUNCTION.find(deployment.snapshot) is None
 
 
 @pytest.mark.parametrize(
@@ -463,13 +463,13 @@ def test_deleting_a_function_that_is_gone_is_no_error(deployment: World) -> None
     ],
 )
 def test_a_denied_look_is_not_taken_for_absence(
-    deployment: World, resource: Resource, operation: str
+    deployment: World, resource: Resource[Any], operation: str
 ) -> None:
     deployment.create(PERMISSION, TRIGGER)
     deployment.wire.refuse(operation, "AccessDeniedException", status=403)
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        resource.find(deployment.aws)
+        resource.find(deployment.snapshot)
 
 
 def test_a_new_permission_is_as_declared(deployment: World) -> None:
@@ -526,7 +526,7 @@ def test_a_permission_changed_by_hand_is_named_and_made_anew(
 
     assert named == difference
     assert changes == ["lambda:AddPermission", "lambda:RemovePermission"] * 2
-    assert list(statements(deployment.somebody, "Function")) == ["SID_my_photos"]
+    assert list(statements(Snapshot(deployment.somebody), "Function")) == ["SID_my_photos"]
     assert deployment.differences(PERMISSION) == {}
 
 
@@ -550,10 +550,10 @@ def test_a_policy_without_room_says_how_many_buckets_are_attached(deployment: Wo
 
 
 def test_the_policy_is_asked_for_once_for_all_buckets(deployment: World) -> None:
-    deployment.aws.forget()
+    snapshot = deployment.snapshot
 
     for _ in range(3):
-        statements(deployment.aws, "Function")
+        statements(snapshot, "Function")
 
     assert len(deployment.wire.made("lambda:GetPolicy")) == 1
 
@@ -564,8 +564,7 @@ def test_delete_removes_one_permission_only(deployment: World) -> None:
 
     deployment.delete(PERMISSION)
 
-    deployment.aws.forget()
-    assert list(statements(deployment.aws, "Function")) == ["SID_other"]
+    assert list(statements(deployment.snapshot, "Function")) == ["SID_other"]
 
 
 @pytest.mark.parametrize("what", ["permission", "function"])
@@ -575,12 +574,11 @@ def test_deleting_a_permission_that_is_gone_is_no_error(deployment: World, what:
     if what == "permission":
         PERMISSION.delete(deployment.somebody, found)
     else:
-        FUNCTION.delete(deployment.somebody, found)
+        FUNCTION.delete(deployment.somebody, deployment.found(FUNCTION))
 
     PERMISSION.delete(deployment.aws, found)
 
-    deployment.aws.forget()
-    assert PERMISSION.find(deployment.aws) is None
+    assert PERMISSION.find(deployment.snapshot) is None
 
 
 def test_a_new_trigger_is_as_declared(deployment: World) -> None:
@@ -604,7 +602,7 @@ def test_a_trigger_changed_by_hand_is_named_and_mended(
     deployment: World, changed: dict[str, Any], difference: dict[str, tuple[str, str]]
 ) -> None:
     deployment.create(TRIGGER)
-    uuid = deployment.found(TRIGGER).more["uuid"]
+    uuid = deployment.found(TRIGGER).uuid
     deployment.somebody.lambda_.update_event_source_mapping(UUID=uuid, **changed)
 
     named = deployment.differences(TRIGGER)
@@ -622,7 +620,7 @@ def test_a_trigger_that_somebody_made_is_taken_over(deployment: World) -> None:
 
     deployment.update(TRIGGER)
 
-    assert not TRIGGER.is_foreign(deployment.found(TRIGGER))
+    assert TRIGGER.owner(deployment.found(TRIGGER)).ours
     assert deployment.differences(TRIGGER) == {}
 
 
@@ -630,7 +628,7 @@ def test_the_trigger_of_another_function_is_not_ours(deployment: World) -> None:
     other = replace(FUNCTION, name="Function2")
     deployment.create(other, replace(TRIGGER, function=other))
 
-    assert TRIGGER.find(deployment.aws) is None
+    assert TRIGGER.find(deployment.snapshot) is None
 
 
 @pytest.mark.parametrize("operation", ["UpdateEventSourceMapping", "DeleteEventSourceMapping"])
@@ -650,7 +648,7 @@ def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployment: Worl
     deleting = {"UUID": "1", "State": "Deleting", "FunctionArn": FUNCTION.arn, "BatchSize": 1}
     deployment.wire.answer("lambda:ListEventSourceMappings", {"EventSourceMappings": [deleting]}, times=5)
 
-    found = TRIGGER.find(deployment.aws)
+    found = TRIGGER.find(deployment.snapshot)
     TRIGGER.create(deployment.aws)
 
     assert found is None
@@ -674,8 +672,8 @@ def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployment: World) 
 def test_deleting_a_trigger_that_is_gone_is_no_error(deployment: World) -> None:
     deployment.create(TRIGGER)
     found = deployment.found(TRIGGER)
-    deployment.somebody.lambda_.delete_event_source_mapping(UUID=found.more["uuid"])
+    deployment.somebody.lambda_.delete_event_source_mapping(UUID=found.uuid)
 
     TRIGGER.delete(deployment.aws, found)
 
-    assert TRIGGER.find(deployment.aws) is None
+    assert TRIGGER.find(deployment.snapshot) is None

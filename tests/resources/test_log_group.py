@@ -18,7 +18,7 @@ GROUP = LogGroup(PLACE, "/aws/lambda/Test", TAGS, retention=30)
 def test_a_group_that_is_not_there_is_not_found_among_others_that_begin_so(world: World) -> None:
     world.create(replace(GROUP, name="/aws/lambda/TestTwo"))
 
-    assert GROUP.find(world.aws) is None
+    assert GROUP.find(world.snapshot) is None
 
 
 def test_a_new_group_is_as_declared(world: World) -> None:
@@ -42,7 +42,7 @@ def test_a_group_that_a_late_line_made_again_is_ours_and_lacks_all(world: World)
     named = world.differences(GROUP)
     changes = world.update(GROUP)
 
-    assert not GROUP.is_foreign(world.found(GROUP))
+    assert GROUP.owner(world.found(GROUP)).ours
     assert set(named) == {"retention", "tag team", f"tag {STACK_TAG}"}
     assert named["retention"] == ("30 days", "forever")
     assert changes == ["logs:TagResource", "logs:PutRetentionPolicy"]
@@ -78,7 +78,7 @@ def test_delete_removes_it(world: World) -> None:
 
     world.delete(GROUP)
 
-    assert GROUP.find(world.aws) is None
+    assert GROUP.find(world.snapshot) is None
 
 
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
@@ -88,11 +88,11 @@ def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
 
     GROUP.delete(world.aws, found)
 
-    assert GROUP.find(world.aws) is None
+    assert GROUP.find(world.snapshot) is None
 
 
 def test_a_denied_look_is_not_taken_for_absence(world: World) -> None:
     world.wire.refuse("logs:DescribeLogGroups", "AccessDeniedException")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        GROUP.find(world.aws)
+        GROUP.find(world.snapshot)

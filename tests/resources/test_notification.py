@@ -84,18 +84,18 @@ def ours(**changed: Any) -> dict[str, Any]:
 def test_a_bucket_without_our_rule_has_none(photos: World) -> None:
     put(photos, OTHERS)
 
-    assert RULE.find(photos.aws) is None
+    assert RULE.find(photos.snapshot) is None
 
 
 def test_a_bucket_that_is_gone_has_no_rule(world: World) -> None:
-    assert RULE.find(world.aws) is None
+    assert RULE.find(world.snapshot) is None
 
 
 def test_a_new_rule_waits_until_the_function_can_be_called(photos: World) -> None:
     photos.wire.answer("lambda:GetFunctionConfiguration", {"State": "Pending"}, times=3)
     photos.create(RULE)
 
-    assert RULE.find(photos.aws) is not None
+    assert RULE.find(photos.snapshot) is not None
     assert 0.3 < photos.clock.waited < 2
 
 
@@ -108,7 +108,7 @@ def test_a_new_rule_is_as_declared(photos: World, keys: KeyFilter) -> None:
     photos.create(declared)
 
     assert photos.differences(declared) == {}
-    assert photos.found(declared).more["keys"] == keys
+    assert photos.found(declared).keys == keys
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_a_rule_with_our_id_that_calls_something_else_is_foreign(photos: World, 
     target = {"LambdaFunction": THEIR_FUNCTION, "Queue": THEIR_QUEUE, "Topic": THEIR_TOPIC}[kind]
     put(photos, {f"{kind}Configurations": [rule(RULE.rule, kind, target, "s3:ObjectCreated:*")]})
 
-    assert RULE.is_foreign(photos.found(RULE))
+    assert not RULE.owner(photos.found(RULE)).ours
 
 
 def test_our_rule_is_not_foreign(photos: World) -> None:
     photos.create(RULE)
 
-    assert not RULE.is_foreign(photos.found(RULE))
+    assert RULE.owner(photos.found(RULE)).ours
 
 
 def test_create_update_and_delete_leave_everything_of_others_as_it_was(photos: World) -> None:
@@ -402,7 +402,7 @@ def test_every_call_says_whose_bucket_it_expects(photos: World) -> None:
 
 
 def refused_find(world: World) -> None:
-    RULE.find(world.aws)
+    RULE.find(world.snapshot)
 
 
 def refused_create(world: World) -> None:

@@ -18,12 +18,12 @@ QUEUE = Queue(PLACE, "Queue", TAGS, visibility=180, retention=1_209_600, dead_le
 
 
 def set_by_hand(world: World, queue: Queue, name: str, value: str) -> None:
-    url = world.found(queue).more["url"]
+    url = world.found(queue).url
     world.somebody.sqs.set_queue_attributes(QueueUrl=url, Attributes={name: value})  # type: ignore[dict-item]  # any name
 
 
 def test_a_queue_that_is_not_there_is_not_found(world: World) -> None:
-    assert QUEUE.find(world.aws) is None
+    assert QUEUE.find(world.snapshot) is None
 
 
 def test_new_queues_are_as_declared(world: World) -> None:
@@ -81,7 +81,7 @@ def test_a_redrive_policy_that_is_not_declared_is_taken_off(world: World) -> Non
 
 def test_a_tag_changed_by_hand_is_named_and_alone_written(world: World) -> None:
     world.create(DEAD)
-    url = world.found(DEAD).more["url"]
+    url = world.found(DEAD).url
     world.somebody.sqs.tag_queue(QueueUrl=url, Tags={"team": "b"})
 
     named = world.differences(DEAD)
@@ -98,7 +98,7 @@ def test_a_queue_without_our_tag_or_with_another_stacks_is_foreign(
 ) -> None:
     world.create(replace(DEAD, tags=tags))
 
-    assert DEAD.is_foreign(world.found(DEAD))
+    assert not DEAD.owner(world.found(DEAD)).ours
 
 
 @pytest.mark.parametrize("code", ["AWS.SimpleQueueService.QueueDeletedRecently", "QueueDeletedRecently"])
@@ -133,30 +133,31 @@ def test_delete_removes_it(world: World) -> None:
     changes = world.delete(DEAD)
 
     assert changes == ["sqs:DeleteQueue"]
-    assert DEAD.find(world.aws) is None
+    assert DEAD.find(world.snapshot) is None
 
 
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
     world.create(DEAD)
     found = world.found(DEAD)
-    world.somebody.sqs.delete_queue(QueueUrl=found.more["url"])
+    world.somebody.sqs.delete_queue(QueueUrl=found.url)
 
     DEAD.delete(world.aws, found)
 
-    assert DEAD.find(world.aws) is None
+    assert DEAD.find(world.snapshot) is None
 
 
 def test_a_queue_that_goes_while_it_is_looked_at_is_not_found(world: World) -> None:
     world.create(DEAD)
     world.wire.refuse("sqs:GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue")
 
-    assert DEAD.find(world.aws) is None
+    assert DEAD.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize("operation", ["GetQueueUrl", "GetQueueAttributes", "ListQueueTags"])
 def test_a_denied_look_is_not_taken_for_absence(world: World, operation: str) -> None:
     world.create(DEAD)
+    world.aws.queue_urls.clear()  # as in another process
     world.wire.refuse(f"sqs:{operation}", "AccessDenied")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        DEAD.find(world.aws)
+        DEAD.find(world.snapshot)

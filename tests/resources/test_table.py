@@ -23,7 +23,7 @@ def busy(status: str) -> dict[str, object]:
 
 
 def test_a_table_that_is_not_there_is_not_found(world: World) -> None:
-    assert TABLE.find(world.aws) is None
+    assert TABLE.find(world.snapshot) is None
 
 
 @pytest.mark.parametrize("table", [TABLE, ON_DEMAND])
@@ -105,7 +105,7 @@ def test_a_table_without_our_tag_or_with_another_stacks_is_foreign(
 ) -> None:
     world.create(replace(TABLE, tags=tags))
 
-    assert TABLE.is_foreign(world.found(TABLE))
+    assert not TABLE.owner(world.found(TABLE)).ours
 
 
 def test_create_waits_until_the_old_table_is_gone(world: World) -> None:
@@ -118,7 +118,7 @@ def test_create_waits_until_the_old_table_is_gone(world: World) -> None:
 
 
 def test_create_waits_until_the_table_is_active(world: World) -> None:
-    world.wire.answer("dynamodb:DescribeTable", busy("CREATING"), after=1, times=16)
+    world.wire.answer("dynamodb:DescribeTable", busy("CREATING"), times=16)
 
     TABLE.create(world.aws)
 
@@ -143,7 +143,7 @@ def test_a_table_being_deleted_counts_as_gone(world: World) -> None:
         {"Table": {"TableName": "Test", "TableStatus": "DELETING", "KeySchema": []}},
     )
 
-    assert TABLE.find(world.aws) is None
+    assert TABLE.find(world.snapshot) is None
 
 
 def test_delete_removes_it(world: World) -> None:
@@ -151,7 +151,7 @@ def test_delete_removes_it(world: World) -> None:
 
     world.delete(TABLE)
 
-    assert TABLE.find(world.aws) is None
+    assert TABLE.find(world.snapshot) is None
 
 
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
@@ -161,11 +161,11 @@ def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
 
     TABLE.delete(world.aws, found)
 
-    assert TABLE.find(world.aws) is None
+    assert TABLE.find(world.snapshot) is None
 
 
 def test_a_denied_look_is_not_taken_for_absence(world: World) -> None:
     world.wire.refuse("dynamodb:DescribeTable", "AccessDeniedException")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        TABLE.find(world.aws)
+        TABLE.find(world.snapshot)

@@ -28,7 +28,7 @@ def kinds_and_names(stack: Stack) -> list[tuple[str, str]]:
     return sorted(each.key for each in stack.resources)
 
 
-def everything(resource: Resource) -> str:
+def everything(resource: Resource[Any]) -> str:
     """All that a resource tells AWS, as one text."""
 
     def plain(value: object) -> object:

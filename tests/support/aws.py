@@ -27,7 +27,8 @@ from moto.iam.models import AWSManagedPolicy, iam_backends
 
 from s3agg.aws.place import Place
 from s3agg.aws.session import Aws
-from s3agg.resources.resource import Found, Resource
+from s3agg.aws.snapshot import Snapshot
+from s3agg.resources.resource import F, Resource
 
 if TYPE_CHECKING:
     from moto.core.config import DefaultConfig
@@ -270,31 +271,35 @@ class World:
     waiting: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def found(self, resource: Resource) -> Found:
+    @property
+    def snapshot(self) -> Snapshot:
+        """A new read of AWS."""
+        return Snapshot(self.aws)
+
+    def found(self, resource: Resource[F]) -> F:
         """What there is of it now; it must be there."""
-        self.aws.forget()
-        found = resource.find(self.aws)
+        found = resource.find(self.snapshot)
         assert found is not None
         return found
 
-    def differences(self, resource: Resource) -> dict[str, tuple[str, str]]:
+    def differences(self, resource: Resource[Any]) -> dict[str, tuple[str, str]]:
         """What differs: declared and found."""
         return {each.what: (each.declared, each.found) for each in resource.differences(self.found(resource))}
 
-    def create(self, *resources: Resource) -> None:
+    def create(self, *resources: Resource[Any]) -> None:
         """Create these and forget the calls that took."""
         for resource in resources:
             resource.create(self.aws)
         self.wire.calls.clear()
 
-    def update(self, resource: Resource) -> list[str]:
+    def update(self, resource: Resource[Any]) -> list[str]:
         """Update it: the operations that change something."""
         found = self.found(resource)
         self.wire.calls.clear()
         resource.update(self.aws, found)
         return self.wire.changes
 
-    def delete(self, resource: Resource) -> list[str]:
+    def delete(self, resource: Resource[Any]) -> list[str]:
         """Delete it: the operations that change something."""
         found = self.found(resource)
         self.wire.calls.clear()

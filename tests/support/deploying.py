@@ -30,7 +30,6 @@ def make(world: World, *buckets: str, **options: Any) -> None:
             world.bucket(bucket)
         create(world, *buckets, **options)
         _made[key] = Snapshot.take()
-    world.aws.forget()
     world.wire.calls.clear()
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from s3agg.commands.status import ResourceStatus, State, Status
 from s3agg.live.counts import Aggregated, Counted, Invocations
 from s3agg.live.items import BucketActivity
 from s3agg.live.queues import QueueDepth
-from s3agg.resources.resource import Difference
+from s3agg.resources.resource import Difference, Found
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundThing(Found):
+    """That something is there, and no more."""
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        return {}
 
 
 def make_status(
