@@ -6,7 +6,7 @@ no state file; AWS is asked, so a run that died is simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -104,6 +104,7 @@ class Failed:
 
 
 Event = Started | Finished | Failed
+Events = Generator[Event, None, None]
 
 
 def find(snapshot: Snapshot, resources: Sequence[Resource[Any]]) -> Findings:
@@ -157,7 +158,7 @@ def plan_delete(
     return Plan(changes)
 
 
-def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Iterator[Event]:
+def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     """Carry the plan out, what is ready side by side; raise what failed when all has come to rest.
 
     A resource is made or updated after those it needs, and removed before them. Nothing new is started

@@ -4,27 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 NOTHING_CHANGED = "Nothing was changed, because of all this"
 
 
+@dataclass(frozen=True)
+class Advice:
+    """A command to run next. How it names the stack, and where that is, is added where it is shown."""
+
+    command: str
+    bucket: str = ""
+
+    def words(self, option: str = "") -> str:
+        """The command; `option` says which stack, and where it is."""
+        return f"s3agg {self.command}{f' --bucket {self.bucket}' if self.bucket else ''}{option}"
+
+
 class S3aggError(Exception):
-    """Something failed; `str()` is the one line for the person, `exit_code` the process's."""
+    """Something failed, or is to be told; `str()` is one line for a person, `exit_code` the process's.
+
+    `option` is how an advised command has to name the stack, and where it is; the command line sets it.
+    """
 
     exit_code = 1
+    option = ""
 
-    def __init__(self, problem: str, hint: str = "") -> None:
-        """`problem` says what was being done, to what, and what AWS said; `hint` what to do next."""
+    def __init__(self, problem: str, hint: str = "", advice: Advice | None = None) -> None:
+        """`problem` says what was being done, to what, and what AWS said; hint and advice what to do next."""
         self.problem = problem.rstrip(".")
         self.hint = hint.rstrip(".")
-        super().__init__(f"{self.problem}. {self.hint}." if hint else f"{self.problem}.")
+        self.advice = advice
+        super().__init__(self.problem)
+
+    def __str__(self) -> str:
+        return self.told(self.option)
+
+    def told(self, option: str = "") -> str:
+        """All of it on one line."""
+        step = self.hint if self.advice is None else f"{self.hint}: {self.advice.words(option)}"
+        return f"{self.problem}. {step}." if step else f"{self.problem}."
 
     @property
     def parts(self) -> Sequence[S3aggError]:
         """Each thing that failed."""
         return [self]
 
-    @property
     def lines(self) -> Sequence[str]:
         """What a terminal shows."""
         return [str(self)]
@@ -41,8 +66,7 @@ class Problems(S3aggError):
 
     def __init__(self, what: str, parts: Sequence[S3aggError]) -> None:
         """`what` is said before them; it is wrong usage if all of them are."""
-        super().__init__(f"{what}: {' '.join(map(str, parts))}")
-        self.what = what
+        super().__init__(what)
         self.exit_code = min(part.exit_code for part in parts)
         self._parts = parts
 
@@ -50,14 +74,16 @@ class Problems(S3aggError):
     def parts(self) -> Sequence[S3aggError]:
         return self._parts
 
-    @property
+    def told(self, option: str = "") -> str:
+        return f"{self.problem}: {' '.join(part.told(option) for part in self.parts)}"
+
     def lines(self) -> Sequence[str]:
-        return [f"{self.what}:", *(f"- {part}" for part in self.parts)]
+        return [f"{self.problem}:", *(f"- {part.told(self.option)}" for part in self.parts)]
 
 
 def together(what: str, errors: Iterable[S3aggError]) -> S3aggError:
     """One error of one or more, in which each thing is said once."""
-    parts = list({str(part): part for error in errors for part in error.parts}.values())
+    parts = list({part.told(): part for error in errors for part in error.parts}.values())
     return Problems(what, parts) if len(parts) > 1 else parts[0]
 
 

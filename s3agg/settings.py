@@ -214,7 +214,6 @@ class Names:
     """The names of a stack's resources. The default stack's are the blog's, to the letter."""
 
     stack: str = BLOG_STACK
-    where: str = field(default="", compare=False)  # the options that say in which AWS, as they were given
 
     def __post_init__(self) -> None:
         # The shortest name made from it is the table's, of 3 characters at least, the longest a
@@ -226,8 +225,8 @@ class Names:
 
     @property
     def option(self) -> str:
-        """How a command has to name the stack and where it is; nothing for the default one."""
-        return ("" if self.stack == BLOG_STACK else f" --stack {self.stack}") + self.where
+        """How a command has to name the stack; nothing for the default one."""
+        return "" if self.stack == BLOG_STACK else f" --stack {self.stack}"
 
     def _either(self, blog: str, other: str) -> str:
         return blog if self.stack == BLOG_STACK else other

@@ -20,7 +20,7 @@ from moto.core.models import MockAWS
 
 from s3agg.aws.session import Aws
 from s3agg.cli.main import main
-from s3agg.cli.options import Behind
+from s3agg.cli.options import Seams
 from s3agg.settings import Names
 from tests.support.aws import REGION, Clock, Session, Wire, empty, make_bucket, watch
 from tests.support.environment import environment
@@ -112,11 +112,11 @@ class Place:
         self, *arguments: str, terminal: bool = False, encoding: str = "utf-8", variables: Variables = NONE
     ) -> Ran:
         """Run a command: in a terminal, or where no terminal is."""
-        behind = Behind(self.session, self.clock, workers=1)
+        seams = Seams(self.session, self.clock, workers=1)
         known = {"TERM": "xterm-256color", "S3AGG_STACK": NAMES.stack, **variables}
         streams = standard_streams(terminal=terminal, encoding=encoding)
         with environment(known), streams as written, pytest.raises(SystemExit) as ended:
-            main(arguments, behind)
+            main(arguments, seams)
         return Ran(int(str(ended.value.code)), *written())
 
     def must(self, *arguments: str, terminal: bool = False, variables: Variables = NONE) -> Ran:

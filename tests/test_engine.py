@@ -311,7 +311,7 @@ def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: Wor
     with pytest.raises(S3aggError) as caught:
         list(engine.apply(aws_with(1), a_plan, keep_going=True))
 
-    header, why, what = caught.value.lines
+    header, why, what = caught.value.lines()
     assert world.log == ["delete a"]
     assert header == "Not everything could be done:"
     assert why.startswith("- While removing thing stuck: AWS said to MakeThing: not you (AccessDenied).")
@@ -364,7 +364,7 @@ def test_giving_the_iteration_up_starts_nothing_more_and_waits_for_what_runs(wor
     first = next(events)
     go.set()
 
-    events.close()  # type: ignore[attr-defined]  # a generator's
+    events.close()
 
     assert isinstance(first, Started)
     assert set(world.log) <= {"create a"}
@@ -390,7 +390,7 @@ def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(world: World) -> 
     next(events)
     waiting.wait(5)
 
-    events.close()  # type: ignore[attr-defined]  # a generator's
+    events.close()
 
     assert world.log == ["Interrupted while waiting for nothing"]
 

@@ -23,7 +23,7 @@ from moto.core.models import MockAWS
 from s3agg import assets
 from s3agg.aws.session import Aws
 from s3agg.cli.main import main
-from s3agg.cli.options import Behind
+from s3agg.cli.options import Seams
 from s3agg.resources.notification import KeyFilter
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared
@@ -1080,7 +1080,7 @@ class Shop:
         self.wired.tries.clear()
         with pytest.raises(SystemExit) as exit_:
             # One worker: where several wait side by side, they would all move the one clock.
-            main(command.split(), Behind(self.wired.session, self.clock, workers=1))
+            main(command.split(), Seams(self.wired.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
         seen = " ".join((out + err).split())  # however wide the terminal is
         return Ran(int(str(exit_.value.code)), seen, self.clock.waited - began)
@@ -1143,7 +1143,7 @@ def stack(nothing: Snapshot, wired: Wired) -> Snapshot:
     """What moto holds where there is one."""
     nothing.put_back()
     with pytest.raises(SystemExit, match="0"):
-        main(CREATE.split(), Behind(wired.session, Clock(), workers=1))
+        main(CREATE.split(), Seams(wired.session, Clock(), workers=1))
     return Snapshot.take()
 
 

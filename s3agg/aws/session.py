@@ -70,7 +70,7 @@ class Aws:
         clock: Clock = time,
         trace: Callable[[Call], None] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
-        warn: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str | S3aggError], None] = lambda _: None,
     ) -> None:
         self.workers = workers
         self.clock = clock
@@ -99,7 +99,7 @@ class Aws:
         *,
         trace: Callable[[Call], None] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
-        warn: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str | S3aggError], None] = lambda _: None,
     ) -> Aws:
         """AWS at these two loopback URLs; nothing of the user's profiles and environment is looked at."""
         return cls(

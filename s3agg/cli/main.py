@@ -23,7 +23,7 @@ from s3agg.cli.options import (
     AS_USUAL,
     PAID_FOR,
     SETTINGS_OPTIONS,
-    Behind,
+    Seams,
     Where,
     all_of,
     aws_options,
@@ -41,13 +41,13 @@ NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 MOST_PER_DAY = 1_000_000_000
 
 
-def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoReturn:
+def main(args: Sequence[str] | None = None, seams: Seams = AS_USUAL) -> NoReturn:
     """Run the command line; one line on stderr for each thing that fails (DESIGN 3 has the exit codes)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding cannot say is escaped, not fatal
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=behind)
+        code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=seams)
     except NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
@@ -63,7 +63,7 @@ def main(args: Sequence[str] | None = None, behind: Behind = AS_USUAL) -> NoRetu
     except click.ClickException as error:
         fail(error.exit_code, error.format_message())
     except S3aggError as error:
-        fail(error.exit_code, *error.lines)
+        fail(error.exit_code, *error.lines())
     except BrokenPipeError:
         # Whoever read our output has gone; so that Python does not complain about that at exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -165,7 +165,7 @@ def create(
     screen.watch(bring(aws, deployment, plan))
     screen.plan(deployment, plan, done=True)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
-    screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.names.option}")
+    screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.option}")
     return 0
 
 
@@ -295,8 +295,6 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     rule = deployed.the_bucket(deployment, bucket)
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
-    if not isinstance(report, probe.Report):
-        raise S3aggError("test-upload ended without a result")
     screen.probe(report)
     return 0 if report.ok else 1
 
@@ -355,11 +353,9 @@ def redrive(where: Where, dry_run: bool) -> int:
     if not deployment.exists:
         raise deployed.no_stack(deployment, "so there is nothing to put back to work")
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
-    if not isinstance(report, redrives.Report):
-        raise S3aggError("redrive ended without a result")
     screen.redrive(report)
     if report.counts.get("would go back"):
-        screen.say(f"Next: s3agg redrive{where.names.option}")
+        screen.say(f"Next: s3agg redrive{where.option}")
     return 0 if report.ok else 1
 
 
@@ -548,7 +544,7 @@ def template(
     if made.is_long:
         click.echo("It is too long to be passed directly: deploy it with --s3-bucket.", err=True)
     click.echo("CloudFormation cannot change the notifications of a bucket that it has not made.", err=True)
-    click.echo(f"Once the stack is there, attach it: {made.attach}", err=True)
+    click.echo(f"Once the stack is there, attach it: {made.attach.words(where.option)}", err=True)
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
@@ -595,7 +591,5 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
         Aws.on_this_machine, trace=screen.trace if verbose else None, waiting=screen.waiting, warn=screen.warn
     )
     report = screen.watch(demos.run(connect, count=count, window=window))
-    if not isinstance(report, demos.Report):
-        raise S3aggError("The demo ended without a result")
     screen.demo(report)
     return 0

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from s3agg import settings
+from s3agg.errors import S3aggError
 from s3agg.settings import Names, Settings
 
 if TYPE_CHECKING:
@@ -27,22 +28,24 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+AWS_OPTIONS = ("profile", "region", "endpoint_url", "stack", "output", "verbose")
+
 
 @dataclass(frozen=True)
-class Behind:
-    """What is behind the commands, if not the AWS of the options and the environment, and time itself."""
+class Seams:
+    """Session, clock and workers, replaceable in tests."""
 
     session: Session | None = None
     clock: Clock = time
     workers: int | None = None  # how many calls go side by side; one, where a clock is not to be shared
 
 
-AS_USUAL = Behind()
+AS_USUAL = Seams()
 
 
 @dataclass(frozen=True)
 class Where:
-    """The AWS options of a command."""
+    """The AWS options of a command; `given` are the names of those that its command line has."""
 
     profile: str | None
     region: str | None
@@ -50,23 +53,22 @@ class Where:
     stack: str
     output: str
     verbose: bool
+    given: frozenset[str] = frozenset()
+    seams: Seams = AS_USUAL
 
     @property
     def names(self) -> Names:
-        """The stack's, with the options that were given as they have to be given again."""
-        context = click.get_current_context()
-        given = [
-            name
-            for name in ("profile", "region", "endpoint_url")
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        ]
+        return Names(self.stack)
+
+    @property
+    def option(self) -> str:
+        """How another command has to name this stack, and where it is: as it was given here."""
+        given = [name for name in ("profile", "region", "endpoint_url") if name in self.given]
         options = [f" --{name.replace('_', '-')} {shlex.quote(getattr(self, name))}" for name in given]
-        if (
-            self.stack == settings.BLOG_STACK
-            and context.get_parameter_source("stack") is ParameterSource.COMMANDLINE
-        ):
-            options.append(f" --stack {self.stack}")  # S3AGG_STACK may say otherwise
-        return Names(self.stack, "".join(options))
+        named = self.names.option
+        if not named and "stack" in self.given:  # S3AGG_STACK may say otherwise
+            named = f" --stack {self.stack}"
+        return named + "".join(options)
 
     def page(self) -> Page:
         from s3agg.render.page import Page
@@ -76,19 +78,18 @@ class Where:
     def screen(self) -> Screen:
         from s3agg.render.screen import Screen
 
-        return Screen(as_json=self.output == "json", option=self.names.option)
+        return Screen(as_json=self.output == "json", option=self.option)
 
     def aws(self, screen: Screen) -> Aws:
         from s3agg.aws.session import SIDE_BY_SIDE, Aws
 
-        behind: Behind = click.get_current_context().obj
         return Aws(
             profile=self.profile,
             region=self.region,
             endpoint_url=self.endpoint_url,
-            session=behind.session,
-            workers=behind.workers or SIDE_BY_SIDE,
-            clock=behind.clock,
+            session=self.seams.session,
+            workers=self.seams.workers or SIDE_BY_SIDE,
+            clock=self.seams.clock,
             trace=screen.trace if self.verbose else None,
             waiting=screen.waiting,
             warn=screen.warn,
@@ -176,10 +177,19 @@ verbose_option = option(
 def aws_options(command: F) -> F:
     """Give a command the AWS options, as one `where`."""
 
+    @click.pass_context
     @wraps(command)
-    def with_where(**options: Any) -> Any:
-        given = {name: options.pop(name) for name in Where.__dataclass_fields__}
-        return command(where=Where(**given), **options)
+    def with_where(context: click.Context, /, **options: Any) -> Any:
+        given = [
+            name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        ]
+        aws = {name: options.pop(name) for name in AWS_OPTIONS}
+        where = Where(**aws, given=frozenset(given), seams=context.obj)
+        try:
+            return command(where=where, **options)
+        except S3aggError as error:
+            error.option = where.option
+            raise
 
     for each in reversed(
         (profile_option, region_option, endpoint_option, stack_option, output_option, verbose_option)

@@ -19,7 +19,6 @@ it was needless, or is done again because a run died: at most a bucket is refres
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 from s3agg import engine
 from s3agg.aws.refusals import doing, is_error
@@ -29,7 +28,7 @@ from s3agg.live import items
 from s3agg.stack.deployed import Deployment
 
 
-def take_over(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
+def take_over(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     """Carry out a plan: first what opens windows, then what closes them."""
     stack = deployment.stack
     receiving = {stack.refresher.key, stack.trigger.key}

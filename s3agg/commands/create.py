@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from s3agg import engine
 from s3agg.aws.refusals import doing
 from s3agg.aws.session import Aws
 from s3agg.commands.adopt import take_over
 from s3agg.engine import Plan
+from s3agg.errors import S3aggError
 from s3agg.live import items
 from s3agg.stack.deployed import Deployment
 
 
-def bring(aws: Aws, deployment: Deployment, plan: Plan) -> Iterator[engine.Event]:
+def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     """Carry out a plan that brings the stack to what is asked, so that no refresh is lost on the way."""
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
+    failed: S3aggError | None = None
     if not any(change.resource is table for change in plan.to_do):
-        _attach(aws, deployment)
+        failed = _attach(aws, deployment)
     for event in take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan):
         yield event
         if isinstance(event, engine.Finished) and event.change.resource is table:
-            _attach(aws, deployment)
+            failed = _attach(aws, deployment)
+    if failed is not None:
+        raise failed
     _wake(aws, deployment, plan)
 
 
-def _attach(aws: Aws, deployment: Deployment) -> None:
-    """Keep which buckets are asked for, as soon as there is a table for it: a run may die before the rest."""
+def _attach(aws: Aws, deployment: Deployment) -> S3aggError | None:
+    """Keep which buckets are asked for, as soon as there is a table for it: a run may die before the rest.
+
+    Return why that cannot be: what else is under way goes on.
+    """
     table = deployment.stack.table.name
     new = [each for each in deployment.stack.notifications if deployment.asked_of(each.bucket) != each.keys]
-    with doing(f"keeping the buckets in table {table}"):
-        aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
+    try:
+        with doing(f"keeping the buckets in table {table}"):
+            aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
+    except S3aggError as error:
+        return error
+    return None
 
 
 def _wake(aws: Aws, deployment: Deployment, plan: Plan) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from s3agg import engine
 from s3agg.aws.refusals import doing
 from s3agg.aws.session import Aws
 from s3agg.engine import Change, Plan
-from s3agg.errors import NOTHING_CHANGED, S3aggError, together
+from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, together
 from s3agg.live import items
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import Policy
@@ -44,18 +44,22 @@ def for_delete(
         return deployment, plan
     if not {deployment.stack.aggregator.key, deployment.stack.table.key} & deployment.found.keys():
         aws.warn(
-            f"Function and table {names.table} are gone, which knew the buckets. If the rule {names.rule} is"
-            f" left in one, remove it: s3agg delete --bucket BUCKET{names.option}"
+            S3aggError(
+                f"Function and table {names.table} are gone, which knew the buckets",
+                f"If the rule {names.rule} is left in one, remove it",
+                Advice("delete", "BUCKET"),
+            )
         )
     _warn_of_others(aws, deployment, plan)
     return deployment, plan
 
 
 def _unread(deployment: Deployment, bucket: str) -> S3aggError:
-    error, option = deployment.unread[bucket], deployment.stack.names.option
+    error = deployment.unread[bucket]
     return S3aggError(
         error.problem,
-        f"{error.hint}; or, if it is not yours any more, give it up: s3agg delete --bucket {bucket}{option}",
+        f"{error.hint}; or, if it is not yours any more, give it up",
+        Advice("delete", bucket),
     )
 
 
@@ -100,9 +104,7 @@ def for_detach(
     return deployment, Plan([*holders.foreign, *plan.changes])
 
 
-def detach_buckets(
-    aws: Aws, deployment: Deployment, buckets: Sequence[str], plan: Plan
-) -> Iterator[engine.Event]:
+def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], plan: Plan) -> engine.Events:
     """Carry out a plan of `for_detach`; forget the buckets whose refreshes are all done.
 
     Raises S3aggError in the end for a bucket that cannot be looked at, whose rule may be left.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from s3agg import engine
@@ -43,11 +43,11 @@ class Report:
     seconds: float
 
 
-Event = Step | engine.Event | probe.Event | Status | Report
+Event = Step | engine.Event | probe.Event | Status
 
 
-def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Iterator[Event]:
-    """Show all of it; the last event is the Report. `connect` takes the emulator's URL and the gateway's.
+def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Generator[Event, None, Report]:
+    """Show all of it; report. `connect` takes the emulator's URL and the gateway's.
 
     Raises S3aggError if the emulator is not installed, or anything does not go as promised. However it
     ends, no process and no folder is left behind.
@@ -76,10 +76,9 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
         )
         deployment = deployed.read(aws, names)
         rule = deployed.the_bucket(deployment, BUCKET)
-        for event in probe.run(aws, deployment, rule, count=count, timeout_s=PATIENCE_S, keep=True):
-            yield event
-            if isinstance(event, probe.Report) and not event.ok:
-                raise S3aggError(" ".join(event.notes))
+        tested = yield from probe.run(aws, deployment, rule, count=count, timeout_s=PATIENCE_S, keep=True)
+        if not tested.ok:
+            raise S3aggError(" ".join(map(str, tested.notes)))
         aws.wait.poll(
             "the gateway to finish listing the bucket", lambda: len(gateway.inventory(share)) >= count
         )
@@ -93,7 +92,7 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Itera
         if deployed.read(aws, names).exists:
             raise S3aggError("Something of the stack was left behind")
 
-        yield Report(
+        return Report(
             uploaded=count,
             refreshes=len(gateway.refreshes(share)),
             share_before=before,

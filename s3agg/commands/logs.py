@@ -114,7 +114,7 @@ class _Log:
     def look(self) -> Iterator[Entry]:
         """What has not been told yet, as the pages come, the oldest first."""
         with doing(f"reading log group {self.group}"):
-            for line in log_lines.log_lines(self.aws, self.group, self.since):
+            for line in log_lines.read(self.aws, self.group, self.since):
                 if line.id not in self.told:
                     yield self._entry(line)
                     self.told[line.id] = line.time  # not before it is: the other log may fail meanwhile

@@ -11,7 +11,7 @@ from s3agg import engine
 from s3agg.aws.refusals import doing
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
-from s3agg.errors import NOTHING_CHANGED, S3aggError, UsageProblem, together
+from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, together
 from s3agg.resources.bucket import check_bucket
 from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
@@ -152,8 +152,7 @@ def _check_attached(deployment: Deployment, notification: Notification) -> None:
         with doing(f"looking at bucket {notification.bucket}"):
             check_bucket(deployment.snapshot.aws, notification.place, notification.bucket)
     except S3aggError as error:
-        detach = f"s3agg delete --bucket {notification.bucket}{deployment.stack.names.option}"
-        raise S3aggError(error.problem, f"Detach it: {detach}") from error
+        raise S3aggError(error.problem, "Detach it", Advice("delete", notification.bucket)) from error
     _check_rule(deployment, notification)
 
 

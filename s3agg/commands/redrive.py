@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import Refusal, doing
 from s3agg.aws.session import Aws, batches
 from s3agg.engine import Plan
-from s3agg.errors import S3aggError
+from s3agg.errors import Advice, S3aggError
 from s3agg.live import queues
 from s3agg.resources.queue import FoundQueue
 from s3agg.stack.declared import AGGREGATOR_TIMEOUT_S, Stack
@@ -72,11 +72,8 @@ class Report:
         return not self.counts.get("stays")
 
 
-Event = DeadLetter | Report
-
-
-def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Iterator[Event]:
-    """Put each dead letter back to work, or only look; the last event is the Report.
+def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLetter, None, Report]:
+    """Put each dead letter back to work, or only look; report.
 
     Whatever was received and not removed is given back when this ends. Raises S3aggError if a queue or the
     function is missing or somebody else's, before anything is received.
@@ -93,7 +90,7 @@ def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Iterator[Event]:
     letters = list(redrive.seen.values())
     outcomes: tuple[Outcome, ...] = ("would go back", "would stay") if dry_run else ("done", "stays")
     counted = Counter(letter.outcome for letter in letters)
-    yield Report(
+    return Report(
         stack=stack.names.stack,
         region=place.region,
         account=place.account,
@@ -115,7 +112,8 @@ def _checked(deployment: Deployment) -> tuple[FoundQueue, FoundQueue]:
     if missing or dead_letters is None or queue is None:
         raise S3aggError(
             f"Missing: {', '.join(f'{each.kind} {each.name}' for each in missing)}",
-            f"Repair the stack first: s3agg create{stack.names.option}",
+            "Repair the stack first",
+            Advice("create"),
         )
     return dead_letters, queue
 

@@ -22,7 +22,7 @@ from s3agg.aws.place import Place
 from s3agg.aws.refusals import Refusal, doing, is_error
 from s3agg.aws.session import Aws
 from s3agg.engine import Key
-from s3agg.errors import S3aggError, UsageProblem
+from s3agg.errors import Advice, S3aggError, UsageProblem
 from s3agg.resources.bucket import region_of
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.policy import Policy
@@ -49,7 +49,7 @@ class Template:
 
     text: str
     zips: Mapping[str, bytes]
-    attach: str
+    attach: Advice
 
     @property
     def is_long(self) -> bool:
@@ -88,19 +88,19 @@ def make(
     # The table keeps the parameters as tags, whether they were passed or not.
     kept = replace(settings, asked=settings.asked | {"window", "log_level"})
     stack = declared.make(PLACE, names, kept, {BUCKET: KeyFilter()})
-    attach = f"s3agg create --adopt{Names(names.stack).option} --bucket "
+    attach = Advice("create --adopt", BUCKET).words(f"{names.option} --region {PLACE.region}")
     document = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "S3 event aggregator. CloudFormation cannot attach the bucket: see the output Attach."
         f" (s3agg {__version__})",
         "Parameters": _parameters(stack, bucket, code_bucket),
         "Resources": _resources(stack),
-        "Outputs": {"Attach": {"Value": Sub(f"{attach}{BUCKET} --region {PLACE.region}")}},
+        "Outputs": {"Attach": {"Value": Sub(attach)}},
     }
     return Template(
         yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1000),
         {each.code_key: each.code for each in (stack.aggregator, stack.refresher)},
-        f"s3agg create --adopt{names.option} --bucket {bucket or 'BUCKET'}",
+        Advice("create --adopt", bucket or "BUCKET"),
     )
 
 

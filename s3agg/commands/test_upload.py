@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,7 +16,7 @@ from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.refusals import doing
 from s3agg.aws.session import Aws, batches
 from s3agg.aws.waiting import pauses
-from s3agg.errors import several
+from s3agg.errors import Advice, S3aggError, several
 from s3agg.live import items, log_lines
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import COMPLETE, SENT, SKIPPED, LogLine, hides_lines
@@ -92,10 +92,10 @@ class Report:
     objects: tuple[Seen, ...]
     seconds: float
     ok: bool
-    notes: tuple[str, ...]
+    notes: tuple[S3aggError, ...]  # what else there is to know, and what to do
 
 
-Event = Seen | Waiting | Refresh | Report
+Event = Seen | Waiting | Refresh
 
 
 def default_timeout(stack: Stack) -> int:
@@ -111,30 +111,138 @@ def run(
     count: int,
     timeout_s: float | None,
     keep: bool,
-) -> Iterator[Event]:
-    """Upload, follow, report; the last event is the Report. What was uploaded is removed, unless `keep`."""
+) -> Generator[Event, None, Report]:
+    """Upload, follow, report. What was uploaded is removed, unless `keep`."""
     stack = deployment.stack
-    probe = _Probe(aws, stack, notification)
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
+    upload = _Upload(aws, notification)
+    observer: _Observer | None = None
+    notes: list[S3aggError] = []
     found: bool | None = None
     try:
-        yield from probe.upload(count)
+        yield from upload.put(count)
         level = deployment.log_level
         if hides_lines(level):
-            found = yield from probe.watch_table(timeout)
-            probe.notes.append(f"The log level {level} hides the functions' lines: judged by the table.")
+            observer = _Watcher(aws, stack, upload)
+            notes.append(S3aggError(f"The log level {level} hides the functions' lines: judged by the table"))
         else:
-            found = yield from probe.follow_logs(timeout)
+            observer = _Follower(aws, stack, upload)
+        found = yield from _observe(aws, observer, aws.clock.monotonic() + timeout)
     finally:
         if not keep:
-            probe.clean_up()
-            if found is None and probe.uploaded:  # given up, or failed
+            upload.clean_up()
+            if found is None and upload.versions:  # given up, or failed
                 aws.warn("What was uploaded has been removed again.")
+    if not found:
+        notes.append(observer.why_not(timeout))
     if not found and any(change.action != "keep" for change in deployment.plan().changes):
-        probe.notes.insert(0, f"The stack is not as declared, which may be why: see {probe.status}.")
+        notes.insert(0, S3aggError("The stack is not as declared, which may be why", "See", Advice("status")))
     if not keep and notification.key in deployment.found:
-        probe.notes.append("Removing the objects again is an event too: one more refresh follows.")
-    yield probe.report(ok=found)
+        notes.append(S3aggError("Removing the objects again is an event too: one more refresh follows"))
+    trail = observer.trail
+    if found and not any(refresh.shares for refresh in trail.refreshes):
+        notes.append(
+            S3aggError(
+                f"No file share is mapped to bucket {upload.bucket}: the refresh had nothing to refresh"
+            )
+        )
+    seen = isinstance(observer, _Follower)
+    return Report(
+        bucket=upload.bucket,
+        uploaded=len(upload.versions),
+        opened_windows=trail.how_many("opened the window") if seen else None,
+        within_window=trail.how_many("in the window") if seen else None,
+        refreshes=tuple(trail.refreshes),
+        hops=tuple(sorted(_hops(upload, trail), key=lambda hop: hop.time)),
+        objects=tuple(trail.objects.values()),
+        seconds=round(aws.clock.time() - upload.started, 1),
+        ok=found,
+        notes=tuple(notes),
+    )
+
+
+@dataclass
+class _Upload:
+    """The objects of one run, in the bucket."""
+
+    aws: Aws
+    notification: Notification
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    started: float = 0
+    versions: dict[str, str | None] = field(default_factory=dict)  # version ids by key
+    uploaded_at: list[int] = field(default_factory=list)  # ms since 1970
+    seen: dict[str, Seen] = field(default_factory=dict)  # by key
+
+    @property
+    def bucket(self) -> str:
+        return self.notification.bucket
+
+    @property
+    def since(self) -> int:
+        """No line about these objects is older, ms since 1970."""
+        return int(self.started * 1000) - CLOCKS_DIFFER_MS
+
+    def after(self, at: int) -> float:
+        """How many s after the upload began that was, ms since 1970."""
+        return round(at / 1000 - self.started, 1) + 0.0  # -0.0 is for nobody
+
+    def put(self, count: int) -> Iterator[Seen]:
+        self.started = self.aws.clock.time()
+        # A rule's prefix and suffix are URL-encoded, as S3 wants them; keys are not.
+        keys = self.notification.keys
+        prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
+        names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
+        for some in batches(names, self.aws.workers):
+            with doing(f"uploading to bucket {self.bucket}"):
+                put_now = self.aws.side_by_side(self._put, some)
+            self.seen.update({each.key: each for each in put_now})
+            yield from put_now
+
+    def _put(self, key: str) -> Seen:
+        try:
+            answer = self.aws.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=b"Uploaded by s3agg test-upload; can be removed.\n",
+                ExpectedBucketOwner=self.notification.place.account,
+            )
+        except BotoCoreError:  # no answer: it may be there
+            self.versions[key] = None
+            raise
+        self.versions[key] = answer.get("VersionId")
+        now = int(self.aws.clock.time() * 1000)
+        self.uploaded_at.append(now)
+        return Seen(key, "uploaded", self.after(now))
+
+    def clean_up(self) -> None:
+        def remove(key: str) -> None:
+            version: Any = {"VersionId": self.versions[key]} if self.versions[key] else {}
+            try:
+                self.aws.s3.delete_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    ExpectedBucketOwner=self.notification.place.account,
+                    **version,
+                )
+            except (BotoCoreError, ClientError) as error:
+                self.aws.warn(f"Could not remove {key} from bucket {self.bucket}: {error}")
+
+        self.aws.side_by_side(remove, list(self.versions))
+
+
+@dataclass
+class _Trail:
+    """What has been seen of the objects and of what they cause; moments in ms since 1970."""
+
+    objects: dict[str, Seen]
+    handled_at: list[int] = field(default_factory=list)  # when events were
+    opened_at: int | None = None  # when the first of them opened a window
+    due: datetime | None = None  # when that window was to close
+    held_back: datetime | None = None  # until when the refresh was, so soon after the last one
+    refreshes: list[Refresh] = field(default_factory=list)
+
+    def how_many(self, became: Became) -> int:
+        return sum(each.became == became for each in self.objects.values())
 
 
 @dataclass(frozen=True)
@@ -150,256 +258,195 @@ class _Span:
         return Waiting(f"{self.what} in {still:.0f} s", left, max(1 - still / self.longest, 0))
 
 
+@dataclass(frozen=True)
+class _Progress:
+    """What one look has shown: what is new, what is still to come, and until when there is nothing to see."""
+
+    to_come: str
+    news: Sequence[Event] = ()
+    spans: Sequence[_Span] = ()
+    done: bool = False
+
+
+class _Observer(Protocol):
+    """Who looks on; `observe` looks once, `why_not` says what did not come."""
+
+    trail: _Trail
+
+    def observe(self) -> _Progress: ...
+
+    def why_not(self, timeout: float) -> S3aggError: ...
+
+
+def _observe(aws: Aws, observer: _Observer, deadline: float) -> Generator[Event, None, bool]:
+    """Look until it is done, first soon, then slower; False if it is not by the deadline."""
+    clock, growing = aws.clock, pauses(SOONEST_S)
+    while True:
+        progress = observer.observe()
+        yield from progress.news
+        if progress.done:
+            return True
+        # As long as a window is open nobody needs to be asked.
+        till = max((span.end + REFRESH_TAKES_S for span in progress.spans), default=0)
+        if till <= clock.monotonic():
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return False
+            yield Waiting(progress.to_come, left)
+            clock.sleep(min(next(growing), left))
+        while (now := clock.monotonic()) < till and (left := deadline - now) > 0:
+            ahead = [span.waiting(now, left) for span in progress.spans if span.end > now]
+            yield ahead[0] if ahead else Waiting(progress.to_come, left)
+            clock.sleep(min(till - now, TICK_S, left))
+
+
 @dataclass
-class _Probe:
-    """One run: what was uploaded, and what has been seen of it."""
+class _Table:
+    """What both observers read of the table."""
 
     aws: Aws
     stack: Stack
-    notification: Notification
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    started: float = 0
-    uploaded: dict[str, str | None] = field(default_factory=dict)  # version ids by key
-    objects: dict[str, Seen] = field(default_factory=dict)
-    uploaded_at: list[int] = field(default_factory=list)  # ms since 1970, as what follows
-    handled_at: list[int] = field(default_factory=list)  # when events were
-    opened_at: int | None = None  # when the first of them opened a window
-    due: datetime | None = None  # when that window was to close
-    held_back: datetime | None = None  # until when the refresh was, so soon after the last one
-    refreshes: list[Refresh] = field(default_factory=list)
-    hidden: bool = False
-    notes: list[str] = field(default_factory=list)
+    bucket: str
 
-    @property
-    def bucket(self) -> str:
-        return self.notification.bucket
+    def item(self) -> BucketActivity:
+        with doing(f"reading table {self.stack.table.name}"):
+            return items.bucket(self.aws, self.stack.table.name, self.bucket)
 
-    @property
-    def status(self) -> str:
-        """The command that tells more, of this stack."""
-        return f"s3agg status{self.stack.names.option}"
-
-    @property
-    def now_ms(self) -> int:
-        return int(self.aws.clock.time() * 1000)
-
-    @property
-    def since(self) -> int:
-        return int(self.started * 1000) - CLOCKS_DIFFER_MS
-
-    def upload(self, count: int) -> Iterator[Event]:
-        self.started = self.aws.clock.time()
-        # A rule's prefix and suffix are URL-encoded, as S3 wants them; keys are not.
-        keys = self.notification.keys
-        prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
-        names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
-
-        def put(key: str) -> Seen:
-            try:
-                answer = self.aws.s3.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=b"Uploaded by s3agg test-upload; can be removed.\n",
-                    ExpectedBucketOwner=self.notification.place.account,
-                )
-            except BotoCoreError:  # no answer: it may be there
-                self.uploaded[key] = None
-                raise
-            self.uploaded[key] = answer.get("VersionId")
-            self.uploaded_at.append(self.now_ms)
-            return Seen(key, "uploaded", self.after(self.now_ms))
-
-        for some in batches(names, self.aws.workers):
-            with doing(f"uploading to bucket {self.bucket}"):
-                put_now = self.aws.side_by_side(put, some)
-            self.objects.update({each.key: each for each in put_now})
-            yield from put_now
-
-    def after(self, at: int) -> float:
-        """How many s after the upload began that was, ms since 1970."""
-        return round(at / 1000 - self.started, 1) + 0.0  # -0.0 is for nobody
-
-    def follow_logs(self, timeout: float) -> Generator[Event, None, bool]:
-        """Follow each event by the functions' log lines; whether a refresh came after the last of them."""
-        deadline = self.aws.clock.monotonic() + timeout
-        if not (yield from self.poll(self.see_events, self.events_to_come, deadline)):
-            self.notes.append(
-                f"{self.missing} of {several(len(self.uploaded), 'event')} not seen within {timeout:.0f} s."
-                " A new rule of a bucket can take minutes to work: try again."
-            )
-            return False
-        yield from self.wait_while_there_is_nothing_to_see(self.item(), deadline)
-        if not (yield from self.poll(self.see_refresh_of_all, lambda: "the refresh", deadline)):
-            self.notes.append(f"No refresh came within {timeout:.0f} s; see what {self.status} says.")
-            return False
-        yield self.refreshes[-1]
-        return True
-
-    def watch_table(self, timeout: float) -> Generator[Event, None, bool]:
-        """Judge by the bucket's item; whether a refresh started after the upload, and nothing is open."""
-        self.hidden = True
-        uploaded_at = from_ms(self.now_ms)
-        deadline = self.aws.clock.monotonic() + timeout
-
-        def see_item() -> Generator[Event, None, bool]:
-            item = self.item()
-            quiet = not item.window.open and not item.pending
-            if quiet and item.last_refresh is not None and item.last_refresh > uploaded_at:
-                self.refreshes.append(Refresh(item.last_refresh, item.shares))
-                return True
-            yield from self.wait_while_there_is_nothing_to_see(item, deadline)
-            return False
-
-        found = yield from self.poll(see_item, lambda: "the refresh", deadline)
-        if not found:
-            self.notes.append(
-                f"The table shows no refresh within {timeout:.0f} s; see what {self.status} says."
-            )
-        return found
-
-    def poll(
-        self, look: Callable[[], Generator[Event, None, bool]], what: Callable[[], str], deadline: float
-    ) -> Generator[Event, None, bool]:
-        """Look until it is so, first soon, then slower; False if it is not by the deadline."""
-        growing = pauses(SOONEST_S)
-        while True:
-            if (yield from look()):
-                return True
-            left = deadline - self.aws.clock.monotonic()
-            if left <= 0:
-                return False
-            yield Waiting(what(), left)
-            self.aws.clock.sleep(min(next(growing), left))
-
-    def wait_while_there_is_nothing_to_see(self, item: BucketActivity, deadline: float) -> Iterator[Event]:
-        """Wait until the refresh of an open window can have come; nobody is asked meanwhile."""
+    def spans(self, item: BucketActivity, trail: _Trail) -> list[_Span]:
+        """What the refresh of an open window waits for."""
         if item.window.closes_at is None:
-            return
-        self.due = item.window.closes_at
-        clock, settings = self.aws.clock, self.stack.settings
-        now = clock.monotonic()
-
-        def span(what: str, end: datetime, longest: float) -> _Span:
-            # No longer than it may last, however far the functions' clock is from ours.
-            return _Span(what, now + min(end.timestamp() - clock.time(), longest), longest)
-
-        spans = [span("the window to close", item.window.closes_at, settings.window)]
+            return []
+        trail.due = item.window.closes_at
+        settings = self.stack.settings
+        spans = [self._span("the window to close", item.window.closes_at, settings.window)]
         if item.not_before is not None and not item.pending:
-            self.held_back = max(item.not_before, item.window.closes_at)
-            what = "the last refresh to be long enough ago"
-            spans.append(span(what, item.not_before, settings.min_interval + SETTLING_S))
-        till = max(each.end for each in spans) + REFRESH_TAKES_S
-        while (now := clock.monotonic()) < till and (left := deadline - now) > 0:
-            ahead = [each.waiting(now, left) for each in spans if each.end > now]
-            yield ahead[0] if ahead else Waiting("the refresh", left)
-            clock.sleep(min(till - now, TICK_S, left))
+            trail.held_back = max(item.not_before, item.window.closes_at)
+            longest = settings.min_interval + SETTLING_S
+            spans.append(self._span("the last refresh to be long enough ago", item.not_before, longest))
+        return spans
+
+    def _span(self, what: str, end: datetime, longest: float) -> _Span:
+        # No longer than it may last, however far the functions' clock is from ours.
+        clock = self.aws.clock
+        return _Span(what, clock.monotonic() + min(end.timestamp() - clock.time(), longest), longest)
+
+
+class _Watcher:
+    """Judges by the bucket's item: a refresh started after the upload, and nothing is open."""
+
+    def __init__(self, aws: Aws, stack: Stack, upload: _Upload) -> None:
+        self.table = _Table(aws, stack, upload.bucket)
+        self.trail = _Trail(dict(upload.seen))
+        self.since = from_ms(int(aws.clock.time() * 1000))
+
+    def observe(self) -> _Progress:
+        item = self.table.item()
+        quiet = not item.window.open and not item.pending
+        if quiet and item.last_refresh is not None and item.last_refresh > self.since:
+            self.trail.refreshes.append(Refresh(item.last_refresh, item.shares))
+            return _Progress("", done=True)
+        return _Progress("the refresh", spans=self.table.spans(item, self.trail))
+
+    def why_not(self, timeout: float) -> S3aggError:
+        return S3aggError(f"The table shows no refresh within {timeout:.0f} s", "See", Advice("status"))
+
+
+class _Follower:
+    """Follows each event by the functions' log lines, to a refresh that came after the last of them."""
+
+    def __init__(self, aws: Aws, stack: Stack, upload: _Upload) -> None:
+        self.aws = aws
+        self.stack = stack
+        self.upload = upload
+        self.table = _Table(aws, stack, upload.bucket)
+        self.trail = _Trail(dict(upload.seen))
+        self.all_known = False
+
+    def observe(self) -> _Progress:
+        if not self.all_known:
+            news = self.new_events()
+            if self.missing:
+                to_come = f"{several(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
+                return _Progress(to_come, news)
+            self.all_known = True
+            return _Progress("the refresh", news, self.table.spans(self.table.item(), self.trail))
+        news = []
+        done = self.see_refreshes()
+        if done:
+            # One that Lambda was given twice may have been handled after all others.
+            news = self.new_events()
+            done = self.see_refreshes()
+        return _Progress("the refresh", [*news, *self.trail.refreshes[-1:]] if done else news, done=done)
+
+    def why_not(self, timeout: float) -> S3aggError:
+        if self.missing:
+            events = several(len(self.trail.objects), "event")
+            return S3aggError(
+                f"{self.missing} of {events} not seen within {timeout:.0f} s",
+                "A new rule of a bucket can take minutes to work: try again",
+            )
+        return S3aggError(f"No refresh came within {timeout:.0f} s", "See", Advice("status"))
 
     @property
     def missing(self) -> int:
-        return self.how_many("uploaded")
+        return self.trail.how_many("uploaded")
 
-    def how_many(self, became: Became) -> int:
-        return sum(each.became == became for each in self.objects.values())
-
-    def events_to_come(self) -> str:
-        return f"{several(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
-
-    def see_refresh_of_all(self) -> Generator[Event, None, bool]:
-        if not self.see_refreshes():
-            return False
-        yield from self.see_events()  # one that Lambda was given twice may have been handled after all others
-        return self.see_refreshes()
-
-    def see_events(self) -> Generator[Event, None, bool]:
-        """Collect what became of each object; whether all are known."""
-        for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.run_id}-"):
+    def new_events(self) -> list[Event]:
+        """Note what became of each object; return what is new."""
+        trail, news = self.trail, list[Event]()
+        for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.upload.run_id}-"):
             message, _, encoded = line.message.rpartition(" key=")
             key = unquote_plus(encoded)
-            if key not in self.objects or self.objects[key].became == "opened the window":
+            if key not in trail.objects or trail.objects[key].became == "opened the window":
                 continue
             became: Became = "in the window"
             if SENT in message:
                 became = "opened the window"
-                self.opened_at = min(self.opened_at or line.time, line.time)
-            elif SKIPPED not in message or self.objects[key].became != "uploaded":
+                trail.opened_at = min(trail.opened_at or line.time, line.time)
+            elif SKIPPED not in message or trail.objects[key].became != "uploaded":
                 continue
-            self.handled_at.append(line.time)
-            self.objects[key] = Seen(key, became, self.after(line.time))
-            yield self.objects[key]
-        return not self.missing
+            trail.handled_at.append(line.time)
+            trail.objects[key] = Seen(key, became, self.upload.after(line.time))
+            news.append(trail.objects[key])
+        return news
 
     def see_refreshes(self) -> bool:
-        """Collect the bucket's refreshes since the upload; whether one started after the last event."""
-        lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.bucket},")
+        """Note the bucket's refreshes since the upload; whether one started after the last event."""
+        first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
+        lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.upload.bucket},")
         found = [self.refresh_of(line) for line in lines]
-        self.refreshes = [each for each in found if each and each.start >= from_ms(min(self.handled_at))]
-        return any(refresh.start >= from_ms(max(self.handled_at)) for refresh in self.refreshes)
+        self.trail.refreshes = [each for each in found if each and each.start >= first]
+        return any(refresh.start >= last for refresh in self.trail.refreshes)
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
         match = COMPLETED.search(line.message)
-        if match is None or match[1] != self.bucket:
+        if match is None or match[1] != self.upload.bucket:
             return None
         shares = () if match[3] == "none" else tuple(match[3].split(","))
         return Refresh(from_ms(int(match[2])), shares, from_ms(line.time))
 
     def lines(self, function: Function, containing: str) -> list[LogLine]:
         with doing(f"reading the log of function {function.name}"):
-            return list(log_lines.log_lines(self.aws, function.log_group.name, self.since, containing))
+            return list(log_lines.read(self.aws, function.log_group.name, self.upload.since, containing))
 
-    def item(self) -> BucketActivity:
-        with doing(f"reading table {self.stack.table.name}"):
-            return items.bucket(self.aws, self.stack.table.name, self.bucket)
 
-    def clean_up(self) -> None:
-        def remove(key: str) -> None:
-            version: Any = {"VersionId": self.uploaded[key]} if self.uploaded[key] else {}
-            try:
-                self.aws.s3.delete_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    ExpectedBucketOwner=self.notification.place.account,
-                    **version,
-                )
-            except (BotoCoreError, ClientError) as error:
-                self.aws.warn(f"Could not remove {key} from bucket {self.bucket}: {error}")
+def _hops(upload: _Upload, trail: _Trail) -> Iterator[Hop]:
+    def hop(what: str, at: datetime) -> Hop:
+        return Hop(what, at, upload.after(to_ms(at)))
 
-        self.aws.side_by_side(remove, list(self.uploaded))
-
-    def hops(self) -> Iterator[Hop]:
-        def hop(what: str, at: datetime) -> Hop:
-            return Hop(what, at, self.after(to_ms(at)))
-
-        yield hop("upload began", from_ms(int(self.started * 1000)))
-        yield hop("last object uploaded", from_ms(max(self.uploaded_at)))
-        if self.handled_at:
-            yield hop("first event handled", from_ms(min(self.handled_at)))
-        if self.opened_at is not None:
-            yield hop("window opened", from_ms(self.opened_at))
-        if len(self.handled_at) > 1:
-            yield hop("last event handled", from_ms(max(self.handled_at)))
-        if self.due is not None:
-            yield hop("window due", self.due)
-        if self.held_back is not None and self.held_back != self.due:
-            yield hop("held back till now by --min-interval", self.held_back)
-        for refresh in self.refreshes:
-            yield hop("refresh began", refresh.start)
-            if refresh.complete is not None:
-                yield hop("refresh complete", refresh.complete)
-
-    def report(self, *, ok: bool) -> Report:
-        if ok and not any(refresh.shares for refresh in self.refreshes):
-            self.notes.append(
-                f"No file share is mapped to bucket {self.bucket}: the refresh had nothing to refresh."
-            )
-        return Report(
-            bucket=self.bucket,
-            uploaded=len(self.uploaded),
-            opened_windows=None if self.hidden else self.how_many("opened the window"),
-            within_window=None if self.hidden else self.how_many("in the window"),
-            refreshes=tuple(self.refreshes),
-            hops=tuple(sorted(self.hops(), key=lambda hop: hop.time)),
-            objects=tuple(self.objects.values()),
-            seconds=round(self.aws.clock.time() - self.started, 1),
-            ok=ok,
-            notes=tuple(self.notes),
-        )
+    yield hop("upload began", from_ms(int(upload.started * 1000)))
+    yield hop("last object uploaded", from_ms(max(upload.uploaded_at)))
+    if trail.handled_at:
+        yield hop("first event handled", from_ms(min(trail.handled_at)))
+    if trail.opened_at is not None:
+        yield hop("window opened", from_ms(trail.opened_at))
+    if len(trail.handled_at) > 1:
+        yield hop("last event handled", from_ms(max(trail.handled_at)))
+    if trail.due is not None:
+        yield hop("window due", trail.due)
+    if trail.held_back is not None and trail.held_back != trail.due:
+        yield hop("held back till now by --min-interval", trail.held_back)
+    for refresh in trail.refreshes:
+        yield hop("refresh began", refresh.start)
+        if refresh.complete is not None:
+            yield hop("refresh complete", refresh.complete)

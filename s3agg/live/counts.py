@@ -105,7 +105,7 @@ class _Lines:
 
 
 def _read(aws: Aws, function: str, containing: str, since: datetime, until: datetime) -> _Lines:
-    found = log_lines.log_pages(
+    found = log_lines.pages(
         aws, log_group_of(function), to_ms(since), until=to_ms(until), containing=containing
     )
     till = aws.clock.monotonic() + PATIENCE_S

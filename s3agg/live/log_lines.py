@@ -31,22 +31,22 @@ def hides_lines(level: str) -> bool:
     return isinstance(number, int) and number > logging.INFO
 
 
-def log_lines(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
+def read(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
     """The lines of a log group since then (ms since 1970), the oldest first; none if there is no group."""
-    for page in log_pages(aws, group, since, containing=containing):
+    for page in pages(aws, group, since, containing=containing):
         yield from page
 
 
-def log_pages(
+def pages(
     aws: Aws, group: str, since: int, *, until: int | None = None, containing: str = ""
 ) -> Iterator[list[LogLine]]:
     """The lines of a log group since then, and before `until`, as CloudWatch Logs pages them."""
     more: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
     if until is not None:
         more["endTime"] = until - 1  # CloudWatch's includes it
-    pages = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **more)
+    found = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **more)
     try:
-        for page in pages:
+        for page in found:
             # The filter is CloudWatch's; emulators take it less literally. And MiniStack gives no ids.
             yield [
                 LogLine(event["timestamp"], event["message"].rstrip(), event.get("eventId") or repr(event))

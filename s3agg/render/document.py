@@ -7,6 +7,8 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from s3agg.errors import S3aggError
+
 
 def to_json(value: object, indent: int | None = 2) -> str:
     """One JSON document; times are ISO 8601 UTC, and it is ASCII, so that any console can print it."""
@@ -22,4 +24,6 @@ def _jsonable(value: Any) -> Any:
         return [_jsonable(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, S3aggError):
+        return str(value)
     return value

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import chain
 from typing import TypeVar
 
@@ -55,8 +54,9 @@ class Screen(Page):
         """Say one line; the terminal folds it, so that a command in it can be copied."""
         self.err.print(plain(text, style), soft_wrap=True)
 
-    def warn(self, text: str) -> None:
+    def warn(self, what: str | S3aggError) -> None:
         """Warn, once of each thing: what was foreseen may also come about."""
+        text = what.told(self.option) if isinstance(what, S3aggError) else what
         if text in self._said:
             return
         self._said.add(text)
@@ -78,15 +78,16 @@ class Screen(Page):
         words = f"{call.milliseconds:6.0f} ms  {call.service} {call.operation} {call.resource}"
         self.err.print(plain(f"{words}  {call.request_id}  {call.error}".rstrip(), "dim"))
 
-    def follow(self, events: Iterable[T]) -> Iterator[T]:
-        """Show the events as they come, live on a terminal and as lines elsewhere; pass them on."""
+    def watch(self, events: Generator[object, None, T]) -> T:
+        """Show the events as they come, live on a terminal and as lines elsewhere; return the result."""
         withheld: list[str] = []
         try:
-            with closed_after(events), self._live():
-                for event in events:
-                    if line := self._tell(event):
+            with closing(events), self._live():
+                while True:
+                    if line := self._tell(next(events)):
                         withheld.append(line)
-                    yield event
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # the generator's T
         except (S3aggError, KeyboardInterrupt):
             for line in withheld:  # the live view is gone, and what was done is worth knowing now
                 self.say(line)
@@ -111,11 +112,6 @@ class Screen(Page):
         elif not isinstance(event, probe.Seen):  # these are told again at the end
             return line
         return ""
-
-    def watch(self, events: Iterable[T]) -> T | None:
-        """Follow to the end; return the last event."""
-        last = deque(self.follow(events), maxlen=1)
-        return last[0] if last else None
 
     # Results, to stdout.
 
@@ -149,6 +145,8 @@ class Screen(Page):
         self.show(status, lambda: status_view(status, utc_now(), option=self.option))
 
     def probe(self, report: probe.Report) -> None:
+        for note in report.notes:
+            note.option = self.option
         self.show(report, lambda: probe_view(report))
 
     def redrive(self, report: redrive.Report) -> None:
@@ -201,13 +199,3 @@ class Screen(Page):
         shown = lines[: self.out.height - 1]
         more = plain(f"... {len(lines) - len(shown)} more lines: make the terminal higher", "dim")
         return Group(Segments(segment for line in shown for segment in [*line, Segment.line()]), more)
-
-
-@contextmanager
-def closed_after(events: Iterable[object]) -> Iterator[None]:
-    """Let a generator clean up now, not when Python gets round to it: the demo's servers end with it."""
-    try:
-        yield
-    finally:
-        if isinstance(events, Generator):
-            events.close()

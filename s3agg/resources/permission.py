@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, said, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.errors import S3aggError
+from s3agg.errors import Advice, S3aggError
 from s3agg.resources.function import UPDATING, Function
 from s3agg.resources.resource import ABSENT, Found, Resource
 
@@ -53,7 +53,8 @@ def _no_room(function: str, buckets: Sequence[str], have: Mapping[str, object]) 
     return S3aggError(
         f"No room in the policy of function {function} for bucket {', '.join(buckets)}:"
         f" {attached} are attached, and all together it can hold {POLICY_BYTES} bytes",
-        "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
+        "Attach it to a second stack: --stack, or detach one",
+        Advice("delete", "BUCKET"),
     )
 
 

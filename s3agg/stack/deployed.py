@@ -13,7 +13,7 @@ from s3agg.aws.refusals import doing, is_denied
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Findings, Plan
-from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.errors import Advice, S3aggError, UsageProblem, together
 from s3agg.live import items
 from s3agg.live.items import BucketActivity
 from s3agg.resources.notification import ALL_KEYS, FoundNotification, KeyFilter, Notification
@@ -233,12 +233,14 @@ def the_bucket(deployment: Deployment, named: str | None) -> Notification:
                 return each
         raise S3aggError(
             f"Bucket {named} is not attached to the stack {names.stack}",
-            f"Attach it: s3agg create --bucket {named}{names.option}",
+            "Attach it",
+            Advice("create", named),
         )
     if not attached:
         raise S3aggError(
             f"No bucket is attached to the stack {names.stack}",
-            f"Attach one: s3agg create --bucket BUCKET{names.option}",
+            "Attach one",
+            Advice("create", "BUCKET"),
         )
     if len(attached) > 1:
         buckets = ", ".join(each.bucket for each in attached)

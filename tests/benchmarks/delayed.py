@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import botocore.session
 
 from s3agg.__main__ import run
-from s3agg.cli.options import Behind
+from s3agg.cli.options import Seams
 
 TREE = str(Path(__file__).parents[2])
 
@@ -68,7 +68,7 @@ def main() -> NoReturn:
     session = botocore.session.Session()
     recorder.listen(session)
     try:
-        run(Behind(session))
+        run(Seams(session))
     finally:
         Path(record).write_text(json.dumps([asdict(call) for call in recorder.calls]), encoding="utf-8")
 

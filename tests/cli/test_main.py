@@ -20,7 +20,7 @@ import yaml
 from moto.core.models import MockAWS
 
 from s3agg.cli.main import cli, main
-from s3agg.cli.options import Behind
+from s3agg.cli.options import Seams
 from tests.support import blog
 from tests.support.aws import (
     REGION,
@@ -71,7 +71,7 @@ class Shell:
 
     def __call__(self, *args: str, answer: str = "") -> Ran:
         with pytest.raises(SystemExit) as exit_, answering(answer):
-            main(args, Behind(self.session, self.clock, workers=1))
+            main(args, Seams(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
         return Ran(int(str(exit_.value.code)), out, err)
 
@@ -125,7 +125,7 @@ def test_each_example_in_the_help_is_a_right_use_of_the_command(command: str) ->
 
     for line in lines:
         name, *arguments = shlex.split(line)
-        context = cli.commands[name].make_context(name, arguments, obj=Behind())
+        context = cli.commands[name].make_context(name, arguments, obj=Seams())
         assert context.params
 
 
@@ -535,7 +535,7 @@ def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attac
     assert ran.stderr == (
         "The functions' code is now in bucket uploads.\n"
         "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
-        "Once the stack is there, attach it: s3agg create --adopt --stack Other --bucket uploads\n"
+        "Once the stack is there, attach it: s3agg create --adopt --bucket uploads --stack Other\n"
     )
 
 

@@ -191,7 +191,7 @@ def test_everything_that_stands_in_the_way_is_told_at_once(world: World) -> None
     refusal = refused(world, "photos", "scans", min_interval=1)
 
     assert refusal.exit_code == 1
-    assert [line[:58] for line in refusal.lines] == [
+    assert [line[:58] for line in refusal.lines()] == [
         "Nothing was changed, because of all this:",
         "- There is no bucket scans. Check its name, or make it fir",
         "- --min-interval 1 is too short. Storage Gateway wants 60 ",
@@ -207,7 +207,7 @@ def test_what_may_not_be_looked_at_is_told_at_once_too(world: World) -> None:
 
     refusal = refused(world, "photos")
 
-    assert {line[:60] for line in refusal.lines[1:]} == {
+    assert {line[:60] for line in refusal.lines()[1:]} == {
         "- Bucket photos is not of account 123456789012, or you may n",
         "- While looking at role S3AggregatorActionLambdaRole: AWS sa",
         "- While looking at table S3EventAggregator: AWS said to Desc",
@@ -219,7 +219,7 @@ def test_neither_credentials_nor_region_is_told_at_once() -> None:
     with pytest.raises(S3aggError) as caught:
         preflight.check(Aws(session=Session()), NAMES, Request(("photos",)))
 
-    assert [line[:24] for line in caught.value.lines[1:]] == [
+    assert [line[:24] for line in caught.value.lines()[1:]] == [
         "- No region is set. Name",
         "- No AWS credentials: Un",
     ]

@@ -25,6 +25,7 @@ from s3agg.settings import STACK_TAG, Names, Settings
 from s3agg.stack import declared
 from s3agg.stack.deployed import Deployment
 from tests.support.aws import ACCOUNT, PLACE, REGION, World, empty, make_world, refusal
+from tests.support.progress import ended
 
 NAMES = Names()
 FUNCTION: dict[str, Any] = {
@@ -60,7 +61,7 @@ class Post:
 
     world: World
     deployment: Deployment
-    events: list[DeadLetter | Report] = field(default_factory=list)
+    events: list[DeadLetter] = field(default_factory=list)
 
     def queue(self, name: str) -> MotoQueue:
         return sqs_backends[ACCOUNT][REGION].queues[name]
@@ -114,9 +115,7 @@ class Post:
             message.change_visibility(0)
 
     def redrive(self, *, dry_run: bool = False) -> Report:
-        self.events = list(redrive.run(self.world.aws, self.deployment, dry_run=dry_run))
-        report = self.events[-1]
-        assert isinstance(report, Report)
+        self.events, report = ended(redrive.run(self.world.aws, self.deployment, dry_run=dry_run))
         return report
 
     @contextmanager
@@ -329,7 +328,7 @@ def test_more_than_one_batch_is_worked_off_side_by_side(post: Post) -> None:
     report = post.redrive()
 
     assert (post.dead, len(post.invoked), len(post.sent)) == ([], 13, 13)
-    assert (report.counts, len(post.events)) == ({"done": 26, "stays": 0}, 27)
+    assert (report.counts, len(post.events)) == ({"done": 26, "stays": 0}, 26)
 
 
 def test_those_that_stay_and_come_again_in_a_long_run_keep_nobody_waiting(post: Post) -> None:
@@ -394,7 +393,7 @@ def test_what_others_hold_is_counted(post: Post) -> None:
     next(running)
 
     meanwhile = post.redrive()
-    running.close()  # type: ignore[attr-defined]  # it is a generator
+    running.close()
 
     assert (list(meanwhile.dead_letters), meanwhile.in_flight) == ([], 1)
     assert post.hidden == 0

@@ -337,13 +337,13 @@ def test_it_survives_any_console() -> None:
     ("stack", "command"),
     [
         ("S3EventAggregator", "s3agg create --adopt --bucket my-uploads"),
-        ("Other", "s3agg create --adopt --stack Other --bucket my-uploads"),
+        ("Other", "s3agg create --adopt --bucket my-uploads --stack Other"),
     ],
 )
 def test_it_names_the_command_that_attaches_the_bucket(stack: str, command: str) -> None:
     attaching = made(Names(stack))
 
-    assert attaching.attach == command
+    assert attaching.attach.words(Names(stack).option) == command
     assert read(attaching.text)["Outputs"]["Attach"]["Value"] == {
         "Fn::Sub": f"{command.replace('my-uploads', '${Bucket}')} --region ${{AWS::Region}}"
     }
@@ -372,15 +372,6 @@ def test_it_can_be_passed_directly_with_the_longest_of_every_option_and_eight_lo
     )
 
     assert len(longest.text.encode()) <= 51_200
-
-
-def test_an_attach_command_names_the_profile_but_the_template_does_not() -> None:
-    attaching = made(Names("Other", where=" --profile me --region eu-west-1"))
-
-    assert attaching.attach == (
-        "s3agg create --adopt --stack Other --profile me --region eu-west-1 --bucket my-uploads"
-    )
-    assert "--profile" not in attaching.text
 
 
 def test_it_knows_when_it_is_too_long_to_be_passed_directly() -> None:

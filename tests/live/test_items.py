@@ -144,7 +144,7 @@ def test_log_lines_begin_at_the_moment_asked_for(world: World) -> None:
     lines = [LogLine(now - 2000, "one"), LogLine(now - 1000, "two"), LogLine(now, "three")]
     write_log(world, *lines)
 
-    assert list(log_lines.log_lines(world.aws, GROUP, now - 1000)) == lines[1:]
+    assert list(log_lines.read(world.aws, GROUP, now - 1000)) == lines[1:]
 
 
 def test_log_lines_can_be_those_that_contain_a_text(world: World) -> None:
@@ -152,7 +152,7 @@ def test_log_lines_can_be_those_that_contain_a_text(world: World) -> None:
     lines = [LogLine(now, "refresh [a] done"), LogLine(now, "skipped")]
     write_log(world, *lines)
 
-    assert list(log_lines.log_lines(world.aws, GROUP, 0, "refresh [a]")) == lines[:1]
+    assert list(log_lines.read(world.aws, GROUP, 0, "refresh [a]")) == lines[:1]
 
 
 def test_log_lines_can_end_before_a_moment(world: World) -> None:
@@ -160,7 +160,7 @@ def test_log_lines_can_end_before_a_moment(world: World) -> None:
     lines = [LogLine(now - 2, "one"), LogLine(now - 1, "two")]
     write_log(world, *lines)
 
-    assert list(log_lines.log_pages(world.aws, GROUP, 0, until=now - 1)) == [lines[:1]]
+    assert list(log_lines.pages(world.aws, GROUP, 0, until=now - 1)) == [lines[:1]]
 
 
 @pytest.mark.parametrize("level", ["WARN", "warning", "Error", "CRITICAL", "30"])
@@ -174,7 +174,7 @@ def test_other_levels_show_the_lines(level: str) -> None:
 
 
 def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
-    assert list(log_lines.log_lines(world.aws, GROUP, 0)) == []
+    assert list(log_lines.read(world.aws, GROUP, 0)) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -19,7 +19,7 @@ from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
 from s3agg.resources.log_group import LogGroup
 from tests.support.aws import PLACE
-from tests.support.screens import NOW, make_screen, text_of
+from tests.support.screens import NOW, happening, make_screen, text_of
 from tests.support.statuses import make_resource, make_status
 
 
@@ -64,16 +64,22 @@ def make_change() -> engine.Change:
 def test_in_a_pipe_each_finished_change_is_a_line() -> None:
     screen = make_screen()
 
-    screen.watch([engine.Started(make_change()), engine.Finished(make_change())])
+    screen.watch(happening(engine.Started(make_change()), engine.Finished(make_change())))
 
     assert text_of(screen.err) == "created log group /aws/lambda/x\n"
 
 
 def test_on_a_terminal_what_is_under_way_is_shown_in_place() -> None:
     screen = make_screen(terminal=True)
-    events = [engine.Started(make_change()), engine.Finished(make_change())]
+    seen: list[list[str]] = []
 
-    seen = [list(screen.progress.running.values()) for _ in screen.follow(events)]
+    def events() -> engine.Events:
+        yield engine.Started(make_change())
+        seen.append(list(screen.progress.running.values()))
+        yield engine.Finished(make_change())
+        seen.append(list(screen.progress.running.values()))
+
+    screen.watch(events())
 
     assert seen == [["creating log group /aws/lambda/x"], []]
     assert "created" not in text_of(screen.err)
@@ -82,7 +88,7 @@ def test_on_a_terminal_what_is_under_way_is_shown_in_place() -> None:
 def test_on_a_terminal_what_was_done_before_a_failure_is_told() -> None:
     screen = make_screen(terminal=True)
 
-    def fails() -> Iterator[engine.Event]:
+    def fails() -> engine.Events:
         yield engine.Finished(make_change())
         raise S3aggError("no more")
 
@@ -145,19 +151,20 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
     screen = make_screen()
 
     screen.watch(
-        [probe.Waiting("the window to close in 10 s", 60), probe.Waiting("the window to close in 9 s", 59)]
+        happening(
+            probe.Waiting("the window to close in 10 s", 60), probe.Waiting("the window to close in 9 s", 59)
+        )
     )
 
     assert text_of(screen.err) == "Waiting for the window to close in 10 s\n"
 
 
-def test_the_last_event_is_the_result() -> None:
-    screen = make_screen()
+def test_what_a_command_returns_is_the_result() -> None:
+    def running() -> Generator[probe.Seen, None, str]:
+        yield probe.Seen("a", "uploaded", 0)
+        return "the result"
 
-    last = probe.Seen("a", "in the window", 1)
-
-    assert screen.watch([probe.Seen("a", "uploaded", 0), last]) == last
-    assert screen.watch([]) is None
+    assert make_screen().watch(running()) == "the result"
 
 
 def test_a_traced_call_tells_what_was_called_and_how_long_it_took() -> None:
@@ -244,7 +251,7 @@ def test_in_a_pipe_each_dead_letter_that_was_dealt_with_is_a_line() -> None:
     screen = make_screen()
 
     screen.watch(
-        [make_letter(), make_letter(bucket=None, outcome="stays"), make_letter(outcome="would stay")]
+        happening(make_letter(), make_letter(bucket=None, outcome="stays"), make_letter(outcome="would stay"))
     )
 
     assert text_of(screen.err) == "S3 event of bucket b: done\nS3 event: stays\n"
@@ -253,7 +260,7 @@ def test_in_a_pipe_each_dead_letter_that_was_dealt_with_is_a_line() -> None:
 def test_on_a_terminal_dead_letters_are_counted_in_place() -> None:
     screen = make_screen(terminal=True)
 
-    screen.watch([make_letter(), make_letter(), make_letter(outcome="stays")])
+    screen.watch(happening(make_letter(), make_letter(), make_letter(outcome="stays")))
 
     assert "2 done, 1 stays" in text_of(screen.err)
 

@@ -10,7 +10,8 @@ from rich.console import Group
 
 from s3agg.commands import test_upload as probe
 from s3agg.commands.test_upload import Hop, Refresh, Report, Seen, Waiting
-from tests.support.screens import make_screen, text_of
+from s3agg.errors import S3aggError
+from tests.support.screens import happening, make_screen, text_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=timezone.utc)
 SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
@@ -27,7 +28,7 @@ def make_report(**differing: object) -> Report:
         "objects": (Seen("test-1", "opened the window", 0.4), Seen("test-2", "in the window", 1.2)),
         "seconds": 33.4,
         "ok": True,
-        "notes": ("One thing.",),
+        "notes": (S3aggError("One thing"),),
     }
     return Report(**{**values, **differing})  # type: ignore[arg-type]  # by name
 
@@ -126,6 +127,8 @@ def test_once_the_refresh_has_come_nothing_is_waited_for() -> None:
 
 def test_in_a_pipe_each_step_is_a_line() -> None:
     screen = make_screen()
-    screen.watch([Seen("a", "uploaded", 0), Seen("a", "opened the window", 1), Refresh(NOW, (SHARE,), NOW)])
+    screen.watch(
+        happening(Seen("a", "uploaded", 0), Seen("a", "opened the window", 1), Refresh(NOW, (SHARE,), NOW))
+    )
 
     assert text_of(screen.err) == "a: opened the window\nRefreshed: share-1\n"

@@ -417,7 +417,7 @@ def test_without_function_and_table_the_buckets_are_not_known_and_that_is_said(p
 
     (warning,) = photos.warnings
     assert warning.startswith("Function and table S3EventAggregator are gone, which knew the buckets.")
-    assert warning.endswith("left in one, remove it: s3agg delete --bucket BUCKET")
+    assert warning.endswith("left in one, remove it: s3agg delete --bucket BUCKET.")
     assert detach(photos, "photos") == ["delete notification photos"]
     assert rules(photos, "photos") == []
 

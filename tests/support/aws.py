@@ -392,7 +392,7 @@ def make_world(region: str = REGION) -> World:
         workers=1,
         clock=clock,
         waiting=waiting.append,
-        warn=warnings.append,
+        warn=lambda what: warnings.append(str(what)),
     )
     somebody = Aws(session=_unwatched(), region=region, clock=clock)
     return World(aws, somebody, clock, wire, waiting, warnings)

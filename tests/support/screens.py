@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Generator
 from datetime import datetime, timezone
 
 from rich.console import Console
@@ -22,6 +23,11 @@ class Memory(io.StringIO):
     @property
     def encoding(self) -> str:  # type: ignore[override]  # a plain attribute there, which is always None
         return self.can
+
+
+def happening(*events: object) -> Generator[object, None, None]:
+    """Events, as a command yields them."""
+    yield from events
 
 
 def make_screen(
