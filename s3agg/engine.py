@@ -161,9 +161,10 @@ def plan_delete(
 def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     """Carry the plan out, what is ready side by side; raise what failed when all has come to rest.
 
-    A resource is made or updated after those it needs, and removed before them. Nothing new is started
-    after a failure, unless `keep_going` says so: then only what waits for what failed is left. Nor is it when
-    the iteration is given up. What is under way is waited for.
+    A resource is made or updated after those it needs, and removed before them. One that is only joined to
+    others is made beside them, and joined when they are there. Nothing new is started after a failure, unless
+    `keep_going` says so: then only what waits for what failed is left. Nor is it when the iteration is given
+    up. What is under way is waited for.
     """
     if plan.foreign:
         raise foreign(plan)
@@ -171,72 +172,103 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     order = _order(changes)
     left = dict(changes)
     failures: list[S3aggError] = []
-    running: dict[Future[None], Change] = {}
+    running: dict[Future[None], _Step] = {}
     with ThreadPoolExecutor(aws.workers) as pool:
         try:
             while order.is_active():
-                for key in order.get_ready() if keep_going or not failures else ():
-                    yield Started(changes[key])
-                    running[pool.submit(_carry_out, aws, left.pop(key))] = changes[key]
+                for step in order.get_ready() if keep_going or not failures else ():
+                    if left.pop(step.change.resource.key, None):
+                        yield Started(step.change)
+                    running[pool.submit(_carry_out, aws, step)] = step
                 if not running:
                     break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in [each for each in running if each in done]:  # in the order started
-                    event = _outcome(future, running.pop(future))
-                    if isinstance(event, Failed):
-                        failures.append(event.error)
+                for step, error in _settled(running):
+                    if error is not None:
+                        failures.append(error)
+                        yield Failed(step.change, error)
                     else:
-                        order.done(event.change.resource.key)
-                    yield event
+                        order.done(step)
+                        if step == _last_step(step.change):
+                            yield Finished(step.change)
         except BaseException:
             aws.wait.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if failures and keep_going and left:
-        raise together("Not everything could be done", [*failures, _waits(left.values())])
     if failures:
-        raise together("Several things failed", failures)
+        raise _all_of(failures, left.values() if keep_going else ())
 
 
-def _waits(left: Iterable[Change]) -> S3aggError:
+def _all_of(failures: Sequence[S3aggError], left: Iterable[Change]) -> S3aggError:
+    """Say what failed, and what was left because of that."""
     names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in left)
-    return S3aggError(f"Left because of that: {names}", "Run the same command again then")
+    if not names:
+        return together("Several things failed", failures)
+    waits = S3aggError(f"Left because of that: {names}", "Run the same command again then")
+    return together("Not everything could be done", [*failures, waits])
 
 
-def _outcome(future: Future[None], change: Change) -> Finished | Failed:
-    try:
-        future.result()
-    except S3aggError as error:
-        return Failed(change, error)
-    return Finished(change)
+@dataclass(frozen=True)
+class _Step:
+    """A part of a change: the resource itself, or its joining to others."""
+
+    change: Change
+    joining: bool = False
+
+    def __hash__(self) -> int:
+        return hash((self.change.resource.key, self.joining))
 
 
-def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[Key]:
-    order: TopologicalSorter[Key] = TopologicalSorter()
-    for key, change in changes.items():
-        order.add(key)
-        for needed in _needs(change.resource, changes):
-            if change.action == "delete":
-                order.add(needed, key)
-            else:
-                order.add(key, needed)
+def _settled(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError | None]]:
+    """Wait until some of it has ended; take that out, in the order started, with what went wrong."""
+
+    def failure(future: Future[None]) -> S3aggError | None:
+        try:
+            future.result()
+        except S3aggError as error:
+            return error
+        return None
+
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    return [(running.pop(each), failure(each)) for each in list(running) if each in done]
+
+
+def _last_step(change: Change) -> _Step:
+    """The step after which a change is done."""
+    return _Step(change, joining=change.action != "delete" and bool(change.resource.joins))
+
+
+def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
+    order: TopologicalSorter[_Step] = TopologicalSorter()
+    for change in changes.values():
+        first, last = _Step(change), _last_step(change)
+        order.add(first)
+        order.add(last, *([first] if last != first else []))
+        joins = change.resource.joins
+        for needed in change.resource.needs:
+            for other in _changed(needed, changes):
+                if change.action == "delete":
+                    order.add(_Step(other), first)
+                else:
+                    order.add(last if needed in joins else first, _last_step(other))
     order.prepare()
     return order
 
 
-def _needs(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator[Key]:
-    """The changes that this resource waits for, also through resources that do not change."""
-    for needed in resource.needs:
-        if needed.key in changes:
-            yield needed.key
-        else:
-            yield from _needs(needed, changes)
+def _changed(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator[Change]:
+    """The change of a resource; of one that does not change, the changes of those it needs."""
+    if resource.key in changes:
+        yield changes[resource.key]
+    else:
+        for needed in resource.needs:
+            yield from _changed(needed, changes)
 
 
-def _carry_out(aws: Aws, change: Change) -> None:
-    resource = change.resource
+def _carry_out(aws: Aws, step: _Step) -> None:
+    change, resource = step.change, step.change.resource
     with doing(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
-        if change.found is None:
+        if step.joining:
+            resource.join(aws, change.found)
+        elif change.found is None:
             _create(aws, resource)
         elif change.action == "delete":
             resource.delete(aws, change.found)

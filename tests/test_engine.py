@@ -42,11 +42,13 @@ class Thing(Resource[FoundThing]):
     """A resource that notes in `log` what becomes of it; `act` is what that takes."""
 
     kind: ClassVar[str] = "thing"
+    joined: ClassVar[tuple[str, ...]] = ("friends",)
     taken: ClassVar[tuple[Refusal, ...]] = (Refusal("Taken"),)
 
     log: list[str]
     base: Thing | None = None
     others: tuple[Thing, ...] = ()
+    friends: tuple[Thing, ...] = ()
     there: FoundThing | None = None
     is_wanted: bool = True
     act: Callable[[], object] = field(default=lambda: None)
@@ -79,6 +81,10 @@ class Thing(Resource[FoundThing]):
         self.act()
         self.log.append(f"update {self.name}")
 
+    def join(self, aws: Aws, found: FoundThing | None) -> None:  # noqa: ARG002  # a Resource's
+        if self.friends:
+            self.log.append(f"join {self.name}")
+
     def delete(self, aws: Aws, found: FoundThing) -> None:  # noqa: ARG002  # a Resource's
         self.act()
         self.log.append(f"delete {self.name}")
@@ -95,11 +101,12 @@ class World:
         name: str,
         *others: Thing,
         base: Thing | None = None,
+        friends: tuple[Thing, ...] = (),
         there: FoundThing | None = None,
         wanted: bool = True,
         act: Callable[[], object] = lambda: None,
     ) -> Thing:
-        return Thing(PLACE, name, OURS, self.log, base, others, there, wanted, act)
+        return Thing(PLACE, name, OURS, self.log, base, others, friends, there, wanted, act)
 
 
 @pytest.fixture
@@ -202,6 +209,38 @@ def test_what_is_needed_is_removed_last(world: World, workers: int) -> None:
     apply(plan_delete(a, b, c), workers)
 
     assert world.log == ["delete c", "delete b", "delete a"]
+
+
+def test_what_is_only_joined_to_another_is_made_beside_it(world: World) -> None:
+    both = threading.Barrier(2, timeout=5)
+    a = world.thing("a", act=both.wait)
+    b = world.thing("b", friends=(a,), act=both.wait)
+    c = world.thing("c", base=b)
+
+    events = apply(plan(c, b, a), workers=2)
+
+    assert set(world.log[:2]) == {"create a", "create b"}
+    assert world.log[2:] == ["join b", "create c"]
+    assert [type(event) for event in events if event.change.resource is b] == [Started, Finished]
+
+
+def test_what_is_only_joined_to_another_is_removed_before_it(world: World) -> None:
+    a = world.thing("a", there=AS_DECLARED)
+    b = world.thing("b", friends=(a,), there=AS_DECLARED)
+
+    apply(plan_delete(a, b))
+
+    assert world.log == ["delete b", "delete a"]
+
+
+def test_nothing_is_joined_to_what_could_not_be_made(world: World) -> None:
+    a = world.thing("a", act=refuse)
+    b = world.thing("b", friends=(a,))
+
+    with pytest.raises(S3aggError, match="While creating thing a"):
+        apply(plan(b, a), workers=2)
+
+    assert "join b" not in world.log
 
 
 @pytest.mark.parametrize("workers", [1, 8])

@@ -147,7 +147,7 @@ NEXT = (
     (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when that has ended"),
     (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when that has ended"),
     (Refusal("DeleteConflict"), f"Take it off what it is still attached to, and r{AGAIN[1:]}"),
-    (Refusal("NoSuchBucket"), "Make the bucket again, or detach it with s3agg delete --bucket"),
+    (Refusal("NoSuchBucket"), "Make the bucket again, or detach it: s3agg delete --bucket"),
     (Refusal("PermanentRedirect"), ELSEWHERE),
     (Refusal("AuthorizationHeaderMalformed"), ELSEWHERE),
 )  # what the user can do about what did not pass by itself (FACTS)

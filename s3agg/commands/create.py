@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 from s3agg import engine
 from s3agg.aws.refusals import doing
 from s3agg.aws.session import Aws
 from s3agg.commands.adopt import take_over
 from s3agg.engine import Plan
-from s3agg.errors import S3aggError
 from s3agg.live import items
 from s3agg.stack.deployed import Deployment
 
@@ -17,31 +18,25 @@ def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
-    failed: S3aggError | None = None
-    if not any(change.resource is table for change in plan.to_do):
-        failed = _attach(aws, deployment)
-    for event in take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan):
-        yield event
-        if isinstance(event, engine.Finished) and event.change.resource is table:
-            failed = _attach(aws, deployment)
-    if failed is not None:
-        raise failed
+    kept: list[Future[None]] = []
+    # Which buckets are asked for is kept as soon as there is a table for it: a run may die before the rest.
+    with ThreadPoolExecutor(1) as beside:
+        if not any(change.resource is table for change in plan.to_do):
+            kept.append(beside.submit(_attach, aws, deployment))
+        for event in take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan):
+            yield event
+            if isinstance(event, engine.Finished) and event.change.resource is table:
+                kept.append(beside.submit(_attach, aws, deployment))
+    for each in kept:
+        each.result()
     _wake(aws, deployment, plan)
 
 
-def _attach(aws: Aws, deployment: Deployment) -> S3aggError | None:
-    """Keep which buckets are asked for, as soon as there is a table for it: a run may die before the rest.
-
-    Return why that cannot be: what else is under way goes on.
-    """
+def _attach(aws: Aws, deployment: Deployment) -> None:
     table = deployment.stack.table.name
     new = [each for each in deployment.stack.notifications if deployment.asked_of(each.bucket) != each.keys]
-    try:
-        with doing(f"keeping the buckets in table {table}"):
-            aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
-    except S3aggError as error:
-        return error
-    return None
+    with doing(f"keeping the buckets in table {table}"):
+        aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
 
 
 def _wake(aws: Aws, deployment: Deployment, plan: Plan) -> None:

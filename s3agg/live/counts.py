@@ -84,15 +84,16 @@ def aggregated(aws: Aws, names: Names) -> list[Aggregated]:
     The last hour is read apart from the rest of the day: lines come the oldest first, and may be too many.
     """
     now = from_ms(aws.clock.time() * 1000)
-    in_hour, before = ((now - timedelta(hours=1), now), (now - timedelta(hours=24), now - timedelta(hours=1)))
-    events, refreshes = ((names.aggregator, EVENT), (names.refresher, COMPLETE))
-    asked = [(line, span) for line in (events, refreshes) for span in (in_hour, before)]
-    hour_events, more_events, hour_refreshes, more_refreshes = aws.side_by_side(
-        lambda each: _read(aws, *each[0], *each[1]), asked
-    )
+    hour_ago, day_ago = now - timedelta(hours=1), now - timedelta(hours=24)
+    asked = [
+        _Asked(aws, log_group_of(function), containing, since, until)
+        for function, containing in ((names.aggregator, EVENT), (names.refresher, COMPLETE))
+        for since, until in ((hour_ago, now), (day_ago, hour_ago))
+    ]
+    hour_events, more_events, hour_refreshes, more_refreshes = aws.side_by_side(_Asked.read, asked)
     return [
-        _aggregated(1, now, [hour_events], [hour_refreshes]),
-        _aggregated(24, now, [more_events, hour_events], [more_refreshes, hour_refreshes]),
+        _aggregate(1, now, [hour_events], [hour_refreshes]),
+        _aggregate(24, now, [more_events, hour_events], [more_refreshes, hour_refreshes]),
     ]
 
 
@@ -104,20 +105,32 @@ class _Lines:
     complete: bool
 
 
-def _read(aws: Aws, function: str, containing: str, since: datetime, until: datetime) -> _Lines:
-    found = log_lines.pages(
-        aws, log_group_of(function), to_ms(since), until=to_ms(until), containing=containing
-    )
-    till = aws.clock.monotonic() + PATIENCE_S
-    moments: list[datetime] = []
-    for number, page in enumerate(found):
-        if number == MOST_PAGES or aws.clock.monotonic() > till:
-            return _Lines(moments, complete=False)
-        moments += [from_ms(line.time) for line in page]
-    return _Lines(moments, complete=True)
+@dataclass(frozen=True)
+class _Asked:
+    """Which lines of a log are counted."""
+
+    aws: Aws
+    group: str
+    containing: str
+    since: datetime
+    until: datetime
+
+    def read(self) -> _Lines:
+        """Read as many of them as patience allows."""
+        clock = self.aws.clock
+        till = clock.monotonic() + PATIENCE_S
+        found = log_lines.pages(
+            self.aws, self.group, to_ms(self.since), until=to_ms(self.until), containing=self.containing
+        )
+        moments: list[datetime] = []
+        for number, page in enumerate(found):
+            if number == MOST_PAGES or clock.monotonic() > till:
+                return _Lines(moments, complete=False)
+            moments += [from_ms(line.time) for line in page]
+        return _Lines(moments, complete=True)
 
 
-def _aggregated(
+def _aggregate(
     hours: int, now: datetime, events: Sequence[_Lines], refreshes: Sequence[_Lines]
 ) -> Aggregated:
     handled, made = (_of_lines(lines, now, hours) for lines in (events, refreshes))

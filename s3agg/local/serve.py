@@ -27,24 +27,38 @@ if sys.platform == "win32":
 
 
 class Ending:
-    """Ends the whole process group, functions included, and removes the folder. Called on any thread."""
+    """The end of the whole process group, functions included, and of its folder.
+
+    One thread ends it: the first that a signal or the parent's end reaches. It has then `_taken` the end. If
+    that is not the main thread, the main thread is `_parked`: its own end would be the process's.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._once = threading.Lock()
-        self._ender = 0  # the thread that has the lock
+        self._taken = threading.Lock()
+        self._by = 0  # the thread that has taken it
         self._parked = threading.Event()
 
-    def __call__(self, *_: object) -> None:
-        if not self._once.acquire(blocking=False):
-            if threading.get_ident() != self._ender and threading.current_thread() is threading.main_thread():
-                self.let_finish()
+    def on_signal(self, *_: object) -> None:
+        self.end()
+
+    def when_parent_is_gone(self) -> None:
+        """Wait for the end of the pipe, which comes even when the parent was killed."""
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        self.end()
+
+    def end(self) -> None:
+        """End it, unless somebody does."""
+        on_main = threading.current_thread() is threading.main_thread()
+        if not self._taken.acquire(blocking=False):
+            if on_main and threading.get_ident() != self._by:
+                self.park()
             return
-        self._ender = threading.get_ident()
-        # The functions first, lest they write into the folder; here this signal ends at the lines above, so
-        # that the main thread does not either.
+        self._by = threading.get_ident()
+        # The functions first, lest they write into the folder. The signal comes here, too, and does nothing.
         os.killpg(os.getpgrp(), signal.SIGTERM)
-        if threading.current_thread() is not threading.main_thread():
+        if not on_main:
             self._parked.wait(1)
         for _attempt in range(20):
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -53,15 +67,9 @@ class Ending:
             time.sleep(0.05)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
-    def when_parent_is_gone(self) -> None:
-        """Wait for the end of the pipe, which comes even when the parent was killed."""
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        self()
-
-    def let_finish(self) -> None:
-        """Keep the main thread, whose end would be the process's, while another one tidies up."""
-        if self._once.locked():
+    def park(self) -> None:
+        """Keep the main thread, if another one ends the process."""
+        if self._taken.locked():
             self._parked.set()
             threading.Event().wait()
 
@@ -84,7 +92,7 @@ def ministack() -> Any:
 def main(folder: Path, port: int, listener_fd: int) -> None:
     """Serve until the parent is gone or SIGTERM comes."""
     ending = Ending(folder)
-    signal.signal(signal.SIGTERM, ending)
+    signal.signal(signal.SIGTERM, ending.on_signal)
     folder.mkdir(mode=0o700)
     threading.Thread(target=ending.when_parent_is_gone, daemon=True).start()
     try:
@@ -93,7 +101,7 @@ def main(folder: Path, port: int, listener_fd: int) -> None:
         os.chdir(folder)
         run(port, listener_fd)
     finally:
-        ending.let_finish()
+        ending.park()
 
 
 def run(port: int, listener_fd: int) -> None:

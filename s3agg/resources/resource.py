@@ -64,6 +64,8 @@ class Resource(ABC, Generic[F]):
     kind: ClassVar[str]
     # What to do where somebody else's resource has the name.
     way_out: ClassVar[str] = "choose another name with --stack"
+    # Fields whose resources are not needed to make this one, but only to join it to them.
+    joined: ClassVar[tuple[str, ...]] = ()
     # How the service refuses to make one under a name that is taken.
     taken: ClassVar[tuple[Refusal, ...]] = ()
 
@@ -108,6 +110,9 @@ class Resource(ABC, Generic[F]):
     def update(self, aws: Aws, found: F) -> None:
         """Change what differs, and nothing else."""
 
+    def join(self, aws: Aws, found: F | None) -> None:
+        """Join it to the resources of its `joined` fields; `found` as before it was made or updated."""
+
     @abstractmethod
     def delete(self, aws: Aws, found: F) -> None:
         """Remove it; no error if it is gone by now."""
@@ -145,12 +150,17 @@ class Resource(ABC, Generic[F]):
     @property
     def needs(self) -> list[Resource[Any]]:
         """The resources that this one's fields refer to."""
-        needed: list[Resource[Any]] = []
-        for each in fields(self):
-            value = getattr(self, each.name)
-            items = value if isinstance(value, tuple) else (value,)
-            needed += [item for item in items if isinstance(item, Resource)]
-        return needed
+        return [item for each in fields(self) for item in self._in_field(each.name)]
+
+    @property
+    def joins(self) -> list[Resource[Any]]:
+        """Those of them that it is only joined to."""
+        return [item for name in self.joined for item in self._in_field(name)]
+
+    def _in_field(self, name: str) -> list[Resource[Any]]:
+        value = getattr(self, name)
+        items = value if isinstance(value, tuple) else (value,)
+        return [item for item in items if isinstance(item, Resource)]
 
 
 def pairs(tags: Mapping[str, str]) -> list[Any]:

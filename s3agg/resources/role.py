@@ -32,6 +32,7 @@ class Role(Resource[FoundRole]):
     """A role with the policies attached that it needs; others that somebody attached stay."""
 
     kind: ClassVar[str] = "role"
+    joined: ClassVar[tuple[str, ...]] = ("policies",)
     taken: ClassVar[tuple[Refusal, ...]] = TAKEN
 
     trust: Mapping[str, Any]
@@ -85,7 +86,6 @@ class Role(Resource[FoundRole]):
             Tags=pairs(self.tags),
             **self._bounds,
         )
-        self._attach(aws, self._policy_arns)
 
     def update(self, aws: Aws, found: FoundRole) -> None:
         if missing := self.missing_tags(found):
@@ -97,7 +97,14 @@ class Role(Resource[FoundRole]):
                 aws.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
             else:
                 aws.iam.delete_role_permissions_boundary(RoleName=self.name)
-        self._attach(aws, [arn for arn in self._policy_arns if arn not in found.attached])
+
+    def join(self, aws: Aws, found: FoundRole | None) -> None:
+        """Attach the policies that are not attached."""
+        attached = found.attached if found else ()
+        aws.side_by_side(
+            lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn),
+            [arn for arn in self._policy_arns if arn not in attached],
+        )
 
     def delete(self, aws: Aws, found: FoundRole) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
         aws.wait.retry(
@@ -109,9 +116,6 @@ class Role(Resource[FoundRole]):
         aws.side_by_side(lambda arn: self._detach(aws, arn), attached)
         aws.side_by_side(lambda policy: self._delete_inline(aws, policy), inline)
         aws.iam.delete_role(RoleName=self.name)
-
-    def _attach(self, aws: Aws, arns: Sequence[str]) -> None:
-        aws.side_by_side(lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn), arns)
 
     def _detach(self, aws: Aws, arn: str) -> None:
         unless_absent(aws.iam.detach_role_policy, RoleName=self.name, PolicyArn=arn)

@@ -327,6 +327,18 @@ def test_nothing_is_left_afterwards(client: Callable[..., Any], eventually: Call
     eventually(lambda: members_of(group) == [])
 
 
+def test_ministack_has_what_is_relied_on() -> None:
+    look = (
+        "import ministack.app as app; from ministack.core import hypercorn_compat;"
+        "print([callable(each) for each in (app.app, app._collect_scripts, hypercorn_compat.install)])"
+    )
+    found = subprocess.run(  # noqa: S603 - the program above
+        [sys.executable, "-c", look], capture_output=True, check=True, text=True
+    )
+
+    assert found.stdout.strip() == "[True, True, True]"
+
+
 def test_scripts_of_the_machine_are_not_run(tmp_path: Path) -> None:
     (tmp_path / "script.sh").write_text("exit 1")
     look = (
