@@ -183,13 +183,11 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
                 if not running:
                     break
                 for step, error in _settled(running):
-                    if error is not None:
-                        failures.append(error)
-                        yield Failed(step.change, error)
-                    else:
+                    if error is None:
                         order.done(step)
-                        if step == _last_step(step.change):
-                            yield Finished(step.change)
+                    else:
+                        failures.append(error)
+                    yield from _ended(step, error)
         except BaseException:
             aws.wait.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -230,6 +228,14 @@ def _settled(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError
 
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     return [(running.pop(each), failure(each)) for each in list(running) if each in done]
+
+
+def _ended(step: _Step, error: S3aggError | None) -> Events:
+    """What is to be told of a step that has ended."""
+    if error is not None:
+        yield Failed(step.change, error)
+    elif step == _last_step(step.change):
+        yield Finished(step.change)
 
 
 def _last_step(change: Change) -> _Step:

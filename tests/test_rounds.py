@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +21,41 @@ from tests.support.aws import REGION, Clock, Session, Wire, World, empty, make_b
 
 BUCKET = "uploads"
 SERVICES = ("cloudwatch", "dynamodb", "iam", "lambda", "logs", "s3", "sqs", "storagegateway", "sts")
-QUIET_S = 0.15  # nobody has called for so long: all that are under way wait for each other
+MOST_NOISE_S = 0.0005
+LOOKS = 5  # in a row that must show nobody at work, as one may fall between two steps of a thread
+BETWEEN_LOOKS_S = 0.002
+
+
+class Quiet:
+    """Whether every other thread waits: none can run, and none has run since the last look."""
+
+    def __init__(self) -> None:
+        self.used = -1.0  # processor time of the others, in s
+
+    def look(self) -> bool:
+        used = time.process_time() - time.thread_time()
+        before, self.used = self.used, used
+        return used - before < MOST_NOISE_S and not self.others_can_run()
+
+    @staticmethod
+    def others_can_run() -> bool:
+        """Also those that a busy machine keeps from it; only Linux tells."""
+        tasks = Path("/proc/self/task")
+        for task in tasks.iterdir() if tasks.is_dir() else ():
+            with suppress(OSError):  # it has ended
+                state = (task / "stat").read_text().rpartition(")")[2].split()[0]
+                if state == "R" and task.name != str(threading.get_native_id()):
+                    return True
+        return False
 
 
 @dataclass
 class Rounds:
-    """Holds every call until no other comes, and lets all of them go on together: that is a round."""
+    """Holds every call until no thread can go on, and lets all of them go on together: that is a round."""
 
     counting: bool = False
     ended: list[list[str]] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
-    last: float = 0.0  # when a call came last
     condition: threading.Condition = field(default_factory=threading.Condition)
 
     def hold(self, model: Any, **_: Any) -> None:
@@ -37,21 +63,32 @@ class Rounds:
             return
         with self.condition:
             self.held.append(model.name)
-            self.last = time.monotonic()
             mine = len(self.ended)
-            while len(self.ended) == mine:
-                self.condition.wait(QUIET_S)
-                if len(self.ended) == mine and time.monotonic() - self.last >= QUIET_S:
+            self.condition.wait_for(lambda: len(self.ended) > mine)
+
+    def watch(self) -> None:
+        """End a round each time that nobody can go on."""
+        quiet, looks = Quiet(), 0
+        while self.counting:
+            time.sleep(BETWEEN_LOOKS_S)
+            looks = looks + 1 if quiet.look() else 0
+            with self.condition:
+                if looks >= LOOKS and self.held:
                     self.ended.append(self.held)
-                    self.held = []
+                    self.held, looks = [], 0
                     self.condition.notify_all()
 
     def of(self, command: Callable[[], object]) -> list[str]:
         """Those that the command takes."""
         self.ended.clear()
         self.counting = True
-        command()
-        self.counting = False
+        watching = threading.Thread(target=self.watch)
+        watching.start()
+        try:
+            command()
+        finally:
+            self.counting = False
+            watching.join()
         return [", ".join(sorted(set(each))) for each in self.ended]
 
 
