@@ -65,8 +65,7 @@ def asks_for_proofs(config: pytest.Config) -> bool:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One worker more than processors where half of the time is waiting, which it is on the emulator."""
     processors = os.cpu_count() or 1
-    waits = not asks_for_proofs(config) and "not e2e" not in str(config.option.markexpr)
-    return processors + 1 if waits else processors
+    return processors if "not e2e" in str(config.option.markexpr) else processors + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -95,7 +94,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(
         "left out: all but the proofs; pytest without -m runs it"
         if asks_for_proofs(config)
-        else "left out: the proofs (sweeps, bursts, tour, benchmarks, wheel); pytest -m proof runs them"
+        else "left out: the proofs (sweeps, bursts, load, tour, benchmarks, wheel); pytest -m proof runs them"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e import support
 from tests.e2e.support import OwnStack, World, eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 def test_logs_follow_both_functions_from_the_upload_to_the_refresh(world: World) -> None:
     stack, bucket = world.stack(), world.bucket()
     world.share(bucket)
-    stack.run.must("create", "--bucket", bucket, "--window", "2", "--min-interval", "1")
+    stack.run.must("create", "--bucket", bucket, "--window", "4", "--min-interval", "1")
     with stack.run.start("logs", "--follow", "--bucket", bucket) as following:
         world.upload(bucket, "one", "two")
         eventually(lambda: following.stdout.count("\n") >= 3)

@@ -181,6 +181,7 @@ NOT_ASKED_FOR = {
 }
 
 
+@pytest.mark.proof
 def test_without_any_of_its_actions_something_fails(guarded: World) -> None:
     """Whoever starts with no rights, and gets only what they are denied, ends with all that is printed."""
     life = Life(guarded, guarded.stack(), guarded.bucket(), User.of(guarded, "beginner"))

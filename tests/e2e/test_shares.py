@@ -31,6 +31,7 @@ def bucket(world: World, stack: OwnStack) -> str:
     return name
 
 
+@pytest.mark.proof
 def test_a_gateway_that_takes_two_at_a_time_refreshes_five_shares(
     world: World, stack: OwnStack, bucket: str
 ) -> None:

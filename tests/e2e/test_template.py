@@ -53,23 +53,16 @@ def undeploy(world: World, stack: OwnStack) -> None:
     client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
 
 
-@pytest.mark.parametrize("by_hand", [False, True], ids=["uploaded", "zips"])
-def test_twenty_uploads_take_one_refresh_and_nothing_is_left(
-    world: World, stack: OwnStack, tmp_path: Path, by_hand: bool
-) -> None:
+def test_it_works_like_one_of_creates_and_nothing_is_left(world: World, stack: OwnStack) -> None:
     bucket, code = world.bucket(), world.bucket()
     share = world.share(bucket)
     before = world.inventory()
 
-    where = ("--zips", str(tmp_path)) if by_hand else ("--code-bucket", code)
-    printed = stack.run.must("template", "--concurrency", "5", *where)
-    for path in tmp_path.glob("s3agg/*.zip"):
-        world.client("s3").upload_file(str(path), code, str(path.relative_to(tmp_path)))
-    parameters = {"Bucket": bucket, "Window": "6", **({"CodeBucket": code} if by_hand else {})}
-    stack.run.must(*deploy(world, stack, printed.stdout, **parameters))
+    printed = stack.run.must("template", "--concurrency", "5", "--code-bucket", code)
+    stack.run.must(*deploy(world, stack, printed.stdout, Bucket=bucket, Window="1"))
     status = stack.run.must("status").json
-    world.upload(bucket, *(f"file-{number}" for number in range(20)))
-    eventually(lambda: len(world.files(share)) == 20)
+    world.upload(bucket, "file")
+    eventually(lambda: world.files(share) == ["file"])
     eventually(stack.is_quiet)
     refreshes = world.refreshes(share)
     stack.run.must("delete", "--bucket", bucket, "--yes")
@@ -104,10 +97,14 @@ def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, s
     assert set(again.actions.values()) == {"keep"}
 
 
-def test_code_of_a_templates_stack_is_compared_like_any_other(world: World, stack: OwnStack) -> None:
-    bucket = world.bucket()
-    printed = stack.run.must("template", "--bucket", bucket, "--code-bucket", world.bucket())
-    stack.run.must(*deploy(world, stack, printed.stdout))
+def test_code_of_a_templates_stack_is_compared_like_any_other(
+    world: World, stack: OwnStack, tmp_path: Path
+) -> None:
+    bucket, code = world.bucket(), world.bucket()
+    printed = stack.run.must("template", "--bucket", bucket, "--zips", str(tmp_path))
+    for path in tmp_path.glob("s3agg/*.zip"):
+        world.client("s3").upload_file(str(path), code, str(path.relative_to(tmp_path)))
+    stack.run.must(*deploy(world, stack, printed.stdout, CodeBucket=code))
     other = assets.zipped({"s3_aggregator": "def lambda_handler(event, context):\n    pass\n"})
     world.client("lambda").update_function_code(FunctionName=stack.names.aggregator, ZipFile=other)
 

@@ -36,7 +36,7 @@ def fenced(world: World) -> str:
 def stack(world: World, bucket: str, fenced: str) -> Iterator[OwnStack]:
     """A stack with two buckets, which the tests change in the order in which they stand."""
     own = world.stack()
-    own.run.must("create", "--bucket", bucket, "--window", "2", "--min-interval", "1")
+    own.run.must("create", "--bucket", bucket, "--window", "4", "--min-interval", "1")
     own.run.must("create", "--bucket", fenced, "--prefix", "in/", "--suffix", ".txt")
     yield own
     own.end_functions()

@@ -371,8 +371,15 @@ def test_an_ended_parent_leaves_nothing(
     eventually(lambda: list(tmp_path.iterdir()) == [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["the server is a process", "its folder is there", "its home is there"])
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGKILL, "the server is a process"),
+        (signal.SIGTERM, "its folder is there"),
+        (signal.SIGINT, "its home is there"),
+        (signal.SIGKILL, "its home is there"),
+    ],
+)
 def test_a_parent_ended_during_the_start_leaves_nothing(
     number: signal.Signals,
     moment: str,

@@ -12,21 +12,24 @@ from tests.protocol.load import Figures, Load, figures
 MOST_WRITES = 3  # of the aggregator, for each instance and window
 REFRESH_S = 4  # that one takes; where dozens of buckets close together, the last ones wait
 TEN_MINUTES = 1 / 6
-ON_DEMAND = [
-    Load(1, 20, 1, TEN_MINUTES),
+FEW = [
     Load(1, 20, 4, TEN_MINUTES),
+    Load(5, 2, 10, TEN_MINUTES, window_s=300),
+    Load(5, 2, 10, TEN_MINUTES, window_s=5, interval_s=120),
+]
+MANY = [
+    Load(1, 20, 1, TEN_MINUTES),
     Load(1, 20, 20, TEN_MINUTES),
     Load(3, 50, 10, TEN_MINUTES / 2),
     Load(20, 2, 10, TEN_MINUTES),
     Load(40, 1, 4, TEN_MINUTES / 2),
     Load(60, 0.2, 20, TEN_MINUTES),
-    Load(5, 2, 10, TEN_MINUTES, window_s=300),
-    Load(5, 2, 10, TEN_MINUTES, window_s=5, interval_s=120),
 ]
+ON_DEMAND = [*FEW, *(pytest.param(load, marks=pytest.mark.proof) for load in MANY)]
 # As many buckets and instances as five units a second are enough for.
 PROVISIONED = [
     Load(1, 20, 20, TEN_MINUTES, units=5, saved_s=60),
-    Load(10, 3, 8, TEN_MINUTES, units=5, saved_s=60),
+    pytest.param(Load(10, 3, 8, TEN_MINUTES, units=5, saved_s=60), marks=pytest.mark.proof),
     Load(9, 2, 10, TEN_MINUTES, units=5, saved_s=60),
 ]
 
@@ -69,7 +72,7 @@ def test_with_five_units_two_instances_a_second_that_learn_of_a_window_are_fine(
 
 def test_with_five_units_far_more_than_create_warns_of_is_throttled() -> None:
     """So that the tests above can fail."""
-    load = Load(20, 2, 20, TEN_MINUTES / 3, units=5, saved_s=60)
+    load = Load(20, 2, 20, TEN_MINUTES / 10, units=5, saved_s=0)
     assert most_write_units(Settings(on_demand=False, concurrency=20), load.buckets) > 4 * (load.units or 0)
 
     assert figures(load.run()).throttled > 0
