@@ -247,7 +247,6 @@ def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
     order: TopologicalSorter[_Step] = TopologicalSorter()
     for change in changes.values():
         first, last = _Step(change), _last_step(change)
-        order.add(first)
         order.add(last, *([first] if last != first else []))
         joins = change.resource.joins
         for needed in change.resource.needs:
