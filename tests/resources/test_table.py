@@ -154,6 +154,16 @@ def test_delete_removes_it(world: World) -> None:
     assert TABLE.find(world.snapshot) is None
 
 
+def test_delete_waits_until_the_table_is_gone(world: World) -> None:
+    world.create(TABLE)
+    found = world.found(TABLE)
+    world.wire.answer("dynamodb:DescribeTable", busy("DELETING"), times=16)
+
+    TABLE.delete(world.aws, found)
+
+    assert world.waiting[-1].startswith("waiting for table Test to go")
+
+
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:
     world.create(TABLE)
     found = world.found(TABLE)
