@@ -111,7 +111,7 @@ class Row:
     sees: tuple[str, ...]
     code: int = 0
     waits_s: tuple[float, float] = AT_ONCE
-    deployment: bool = False  # whether there is a stack to begin with
+    has_stack: bool = False  # whether there is a stack to begin with
     before: Callable[[Aws], object] = lambda _: None  # what somebody did just before
     mend: Callable[[Aws], object] = lambda _: None  # what the user does before it is run again
     passes: bool = True  # whether the same command can come to a good end at all
@@ -288,7 +288,7 @@ def drift(
     fact: int, how: str, refused: Refused, drifted: Callable[[Aws], object], *sees: str, **more: Any
 ) -> Row:
     """An update that meets something."""
-    return Row(fact, how, refused, "create", sees, deployment=True, before=drifted, **more)
+    return Row(fact, how, refused, "create", sees, has_stack=True, before=drifted, **more)
 
 
 # Its first numbers are so small that botocore, which waits by them in real time, hardly does.
@@ -431,7 +431,7 @@ ROWS = [
         replace(unreached(THEIR_QUEUE), when=lambda _, call: not call.params["SkipDestinationValidation"]),
         DELETE,
         ("Done: 16 removed",),
-        deployment=True,
+        has_stack=True,
     ),
     # 5: rules that overlap
     Row(
@@ -496,7 +496,7 @@ ROWS = [
         Refused(PUT_ALL, "OperationAborted", ABORTED, SOON, 409),
         DELETE,
         ("waiting for the rule of bucket uploads to go (1 s)",),
-        deployment=True,
+        has_stack=True,
         waits_s=A_WHILE,
     ),
     # 7: a small account
@@ -554,7 +554,7 @@ ROWS = [
         "the old table does not go",
         Refused("dynamodb:CreateTable", "ResourceInUseException", f"{IN_USE} deleted: {NAMES.table}"),
         CREATE,
-        ("While creating table S3EventAggregator:", f"{IN_USE} deleted: {NAMES.table}", AGAIN),
+        ("in vain for the old table S3EventAggregator to go",),
         1,
         LONG,
     ),
@@ -572,7 +572,7 @@ ROWS = [
         Refused("dynamodb:DeleteTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}", SOON),
         DELETE,
         ("waiting for table S3EventAggregator to be free to go (1 s)", "Done: 16 removed"),
-        deployment=True,
+        has_stack=True,
         waits_s=A_WHILE,
     ),
     Row(
@@ -583,7 +583,7 @@ ROWS = [
         ("While removing table S3EventAggregator: AWS said to DeleteTable:", AGAIN),
         1,
         LONG,
-        deployment=True,
+        has_stack=True,
     ),
     # 11: an update of the function is in progress
     *(
@@ -643,7 +643,7 @@ ROWS = [
         Refused("lambda:DeleteFunction", "ResourceConflictException", UPDATING, SOON, 409, NAMES.aggregator),
         DELETE,
         ("waiting for function S3EventAggregator to be free to go (1 s)",),
-        deployment=True,
+        has_stack=True,
         waits_s=A_WHILE,
     ),
     Row(
@@ -685,7 +685,7 @@ ROWS = [
         ),
         DELETE,
         ("waiting for the trigger to be free to go (1 s)",),
-        deployment=True,
+        has_stack=True,
         waits_s=A_WHILE,
     ),
     Row(
@@ -706,7 +706,7 @@ ROWS = [
         ),
         1,
         LONG,
-        deployment=True,
+        has_stack=True,
     ),
     # 13: what is still attached
     *(
@@ -716,7 +716,7 @@ ROWS = [
             Refused(operation, "DeleteConflict", message, SOON, 409, of),
             DELETE,
             (f"waiting for {what} (1 s)",),
-            deployment=True,
+            has_stack=True,
             waits_s=A_WHILE,
         )
         for words, operation, of, message, what in (
@@ -753,7 +753,7 @@ ROWS = [
         ),
         1,
         A_MINUTE,
-        deployment=True,
+        has_stack=True,
     ),
     Row(
         13,
@@ -768,7 +768,7 @@ ROWS = [
         DELETE,
         ("While removing role S3EventAggregatorLambdaRole:", "instance profile", "Take it off what it is"),
         1,
-        deployment=True,
+        has_stack=True,
     ),
     # 14: statement ids hold no dots
     Row(
@@ -867,7 +867,7 @@ ROWS = [
             command,
             (f"AWS said to {operation.partition(':')[2]}: {message.rstrip('.')} ({code}).", AGAIN),
             1,
-            deployment=command != CREATE,
+            has_stack=command != CREATE,
         )
         for operation, code, message, status, command in (
             ("iam:CreateRole", "Throttling", "Rate exceeded", 400, CREATE),
@@ -927,7 +927,7 @@ ROWS = [
         STATUS,
         ("While looking at notification uploads:", "(PermanentRedirect).", "another region"),
         1,
-        deployment=True,
+        has_stack=True,
     ),
     # 18: a bucket that is gone
     Row(
@@ -936,7 +936,7 @@ ROWS = [
         None,
         DELETE,
         ("Done: 15 removed",),
-        deployment=True,
+        has_stack=True,
         before=by_hand("s3:DeleteBucket", Bucket=BUCKET),
     ),
     Row(
@@ -945,7 +945,7 @@ ROWS = [
         Refused(PUT_ALL, "NoSuchBucket", "The specified bucket does not exist", status=404),
         DELETE,
         ("Done: 16 removed",),
-        deployment=True,
+        has_stack=True,
     ),
     Row(
         18,
@@ -1158,7 +1158,7 @@ def shop(account: Account, wired: Wired, capsys: pytest.CaptureFixture[str]) -> 
 def test_what_aws_refuses_is_waited_out_or_told_and_the_next_run_ends_well(
     row: Row, shop: Shop, nothing: Snapshot, stack: Snapshot
 ) -> None:
-    (stack if row.deployment else nothing).put_back()
+    (stack if row.has_stack else nothing).put_back()
     row.before(shop.somebody)
     for refused in row.injected:
         shop.arrange(refused)

@@ -4,7 +4,8 @@ What a stack has and lacks is nothing special, `engine` brings it up to date. Bu
 other rules than ours, and both meet while they change. So the order is:
 
 1. Everything but the refresh function and its trigger is brought up to date. From then on only our aggregator
-   opens windows, except for what the old one still has in hand: that is waited for (`settle`).
+   opens windows, except for what the old one still has in hand: that is waited for (`settle`). Beside that
+   the item of each bucket gets `attached`, which the old functions do not look at.
 2. The blog's windows become refreshes that are to come (`keep_windows`). This must be done before our refresh
    function runs: a `timestamp` alone is no window to it, and it would drop the message of such a window.
 3. The refresh function and its trigger are brought up to date.

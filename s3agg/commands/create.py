@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 
 from s3agg import engine
 from s3agg.aws.refusals import doing
@@ -19,14 +20,17 @@ def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
         raise engine.foreign(plan)
     table = deployment.stack.table
     kept: list[Future[None]] = []
+    changes = take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan)
     # Which buckets are asked for is kept as soon as there is a table for it: a run may die before the rest.
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as beside, closing(changes):
         if not any(change.resource is table for change in plan.to_do):
             kept.append(beside.submit(_attach, aws, deployment))
-        for event in take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan):
+        for event in changes:
             yield event
             if isinstance(event, engine.Finished) and event.change.resource is table:
                 kept.append(beside.submit(_attach, aws, deployment))
+            if aws.workers == 1:  # one call after the other
+                wait(kept)
     for each in kept:
         each.result()
     _wake(aws, deployment, plan)

@@ -280,9 +280,11 @@ class _Observer(Protocol):
 
 def _observe(aws: Aws, observer: _Observer, deadline: float) -> Generator[Event, None, bool]:
     """Look until it is done, first soon, then slower; False if it is not by the deadline."""
-    clock, growing = aws.clock, pauses(SOONEST_S)
+    clock, growing, to_come = aws.clock, pauses(SOONEST_S), ""
     while True:
         progress = observer.observe()
+        if progress.to_come != to_come:
+            growing, to_come = pauses(SOONEST_S), progress.to_come
         yield from progress.news
         if progress.done:
             return True

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 BUSY = (Refusal("ResourceInUseException"),)  # being created, changed or deleted (FACTS 10)
-GOING = (Refusal("ResourceInUseException", "being deleted"),)
+GOING = Refusal("ResourceInUseException", "being deleted")
 PATIENCE_S = 300
 
 
@@ -101,12 +101,17 @@ class Table(Resource[FoundTable]):
         return Owner(ours=False, words=f"{owner.words}, with the key {found.key}")
 
     def create(self, aws: Aws) -> None:
-        aws.wait.retry(
-            f"the old table {self.name} to go",
-            lambda: aws.dynamodb.create_table(**self._definition),
-            on=GOING,
-            patience_s=PATIENCE_S,
-        )
+        def is_created() -> bool:
+            try:
+                aws.dynamodb.create_table(**self._definition)
+            except aws.dynamodb.exceptions.ResourceInUseException as error:
+                # AWS may also call a table that is being deleted one that exists.
+                if self._is_gone(aws) and not GOING.matches(error):
+                    raise
+                return False
+            return True
+
+        aws.wait.poll(f"the old table {self.name} to go", is_created, patience_s=PATIENCE_S)
         self._wait_until_active(aws)
 
     def update(self, aws: Aws, found: FoundTable) -> None:

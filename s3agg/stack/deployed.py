@@ -168,7 +168,7 @@ def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
 
 
 def _rules(snapshot: Snapshot, bare: Stack, buckets: Iterable[str]) -> dict[str, Rule]:
-    """Our rule in the notifications of each bucket; a bucket is asked once, whoever names it first."""
+    """Our rule in the notifications of each bucket; what AWS answered once is not asked again."""
 
     def look(notification: Notification) -> Rule:
         try:

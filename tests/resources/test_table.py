@@ -108,13 +108,24 @@ def test_a_table_without_our_tag_or_with_another_stacks_is_foreign(
     assert not TABLE.owner(world.found(TABLE)).ours
 
 
-def test_create_waits_until_the_old_table_is_gone(world: World) -> None:
+@pytest.mark.parametrize("message", ["Table already exists: Test", "Table is being deleted: Test"])
+def test_create_waits_until_the_old_table_is_gone(world: World, message: str) -> None:
+    world.wire.refuse("dynamodb:CreateTable", "ResourceInUseException", message, times=3)
     world.wire.answer("dynamodb:DescribeTable", busy("DELETING"), times=3)
 
     TABLE.create(world.aws)
 
-    assert world.wire.changes == ["dynamodb:CreateTable"]
-    assert len(world.wire.made("dynamodb:DescribeTable")) > 3
+    assert len(world.wire.made("dynamodb:CreateTable")) == 4
+    assert world.differences(TABLE) == {}
+
+
+def test_a_table_that_somebody_else_made_meanwhile_is_not_waited_for(world: World) -> None:
+    world.create(TABLE)
+
+    with pytest.raises(ClientError, match="ResourceInUseException"):
+        TABLE.create(world.aws)
+
+    assert world.clock.waited == 0
 
 
 def test_create_waits_until_the_table_is_active(world: World) -> None:
