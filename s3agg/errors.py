@@ -11,7 +11,7 @@ NOTHING_CHANGED = "Nothing was changed, because of all this"
 
 @dataclass(frozen=True)
 class Advice:
-    """A command to run next. How it names the stack, and where that is, is added where it is shown."""
+    """A command to run next. The command line adds --stack, --profile, --region and --endpoint-url."""
 
     command: str
     bucket: str = ""

@@ -64,7 +64,7 @@ class Rounds:
         with self.condition:
             self.held.append(model.name)
             mine = len(self.ended)
-            self.condition.wait_for(lambda: len(self.ended) > mine)
+            assert self.condition.wait_for(lambda: len(self.ended) > mine, timeout=60), "no round ended"
 
     def watch(self) -> None:
         """End a round each time that nobody can go on."""

@@ -64,7 +64,7 @@ def _unread(deployment: Deployment, bucket: str) -> S3aggError:
 
 
 def _warn_of_others(aws: Aws, deployment: Deployment, plan: Plan) -> None:
-    """Tell whom else the policies that go are taken off."""
+    """Warn of other roles, users and groups that lose a policy."""
     ours = {("role", each.name) for each in deployment.stack.resources if isinstance(each, Role)}
     policies = [each.resource for each in plan.to_do if isinstance(each.resource, Policy)]
 

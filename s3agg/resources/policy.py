@@ -129,7 +129,7 @@ class Policy(Resource[FoundPolicy]):
         return sorted(old, key=lambda version: int(version.lstrip("v")), reverse=True)
 
     def attached_to(self, aws: Aws) -> list[tuple[str, str]]:
-        """Whom it is attached to: each a role, user or group, and its name."""
+        """The roles, users and groups that have it: the kind and the name of each."""
         found: list[tuple[str, str]] = []
         pages = aws.iam.get_paginator("list_entities_for_policy").paginate(
             PolicyArn=self.arn, PolicyUsageFilter="PermissionsPolicy"
