@@ -76,7 +76,7 @@ class Cli:
     def must(self, *arguments: str) -> Ran:
         """Run what the rest of a test builds on."""
         ran = self(*arguments)
-        assert ran.code == 0, ran.stderr
+        assert ran.code == 0, ran.stderr + ran.stdout
         return ran
 
     @contextmanager
