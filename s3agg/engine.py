@@ -14,10 +14,10 @@ from typing import Any, Literal, cast
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.errors import S3aggError, together
+from s3agg.errors import S3aggError, combined
 from s3agg.resources.resource import OURS, Difference, F, Found, Owner, Resource
 
 Action = Literal["create", "update", "keep", "delete", "foreign"]
@@ -111,7 +111,7 @@ def find(snapshot: Snapshot, resources: Sequence[Resource[Any]]) -> Findings:
     """Ask AWS what it has of each, side by side; raise S3aggError for all that it does not tell."""
 
     def find_one(resource: Resource[Any]) -> Found | None:
-        with doing(f"looking at {resource.kind} {resource.name}"):
+        with describing_errors(f"looking at {resource.kind} {resource.name}"):
             return resource.find(snapshot)
 
     findings = Findings()
@@ -200,9 +200,9 @@ def _all_of(failures: Sequence[S3aggError], left: Iterable[Change]) -> S3aggErro
     """Say what failed, and what was left because of that."""
     names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in left)
     if not names:
-        return together("Several things failed", failures)
+        return combined("Several things failed", failures)
     waits = S3aggError(f"Left because of that: {names}", "Run the same command again then")
-    return together("Not everything could be done", [*failures, waits])
+    return combined("Not everything could be done", [*failures, waits])
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def _changed(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator
 
 def _carry_out(aws: Aws, step: _Step) -> None:
     change, resource = step.change, step.change.resource
-    with doing(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
+    with describing_errors(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
         if step.joining:
             resource.join(aws, change.found)
         elif change.found is None:
@@ -289,7 +289,7 @@ def _create(aws: Aws, resource: Resource[Any]) -> None:
     try:
         resource.create(aws)
     except ClientError as error:
-        if not any(refusal.matches(error) for refusal in resource.taken):
+        if not any(refusal.matches(error) for refusal in resource.already_exists):
             raise
         found = resource.find(Snapshot(aws))
         if found is None or not resource.owner(found).ours:
@@ -303,13 +303,13 @@ def foreign(plan: Plan) -> S3aggError:
         f"{change.resource.kind} {change.resource.name} ({change.owner.words})" for change in plan.foreign
     ]
     return S3aggError(
-        f"This has the stack's names, but is not this stack's: {', '.join(whose)}", way_out(plan)
+        f"This has the stack's names, but is not this stack's: {', '.join(whose)}", remedy(plan)
     )
 
 
-def way_out(plan: Plan) -> str:
+def remedy(plan: Plan) -> str:
     """What to do about what is somebody else's."""
-    ways = [change.resource.way_out for change in plan.foreign]
+    ways = [change.resource.remedy for change in plan.foreign]
     if all(change.owner.adoptable for change in plan.foreign):
         ways.insert(0, "take it over with --adopt, of create or delete")
     hint = ", or ".join(dict.fromkeys(ways))

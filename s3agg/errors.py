@@ -38,9 +38,9 @@ class S3aggError(Exception):
         super().__init__(self.problem)
 
     def __str__(self) -> str:
-        return self.told(self.option)
+        return self.text(self.option)
 
-    def told(self, option: str = "") -> str:
+    def text(self, option: str = "") -> str:
         """All of it on one line."""
         step = self.hint if self.advice is None else f"{self.hint}: {self.advice.words(option)}"
         return f"{self.problem}. {step}." if step else f"{self.problem}."
@@ -74,16 +74,16 @@ class Problems(S3aggError):
     def parts(self) -> Sequence[S3aggError]:
         return self._parts
 
-    def told(self, option: str = "") -> str:
-        return f"{self.problem}: {' '.join(part.told(option) for part in self.parts)}"
+    def text(self, option: str = "") -> str:
+        return f"{self.problem}: {' '.join(part.text(option) for part in self.parts)}"
 
     def lines(self) -> Sequence[str]:
-        return [f"{self.problem}:", *(f"- {part.told(self.option)}" for part in self.parts)]
+        return [f"{self.problem}:", *(f"- {part.text(self.option)}" for part in self.parts)]
 
 
-def together(what: str, errors: Iterable[S3aggError]) -> S3aggError:
+def combined(what: str, errors: Iterable[S3aggError]) -> S3aggError:
     """One error of one or more, in which each thing is said once."""
-    parts = list({part.told(): part for error in errors for part in error.parts}.values())
+    parts = list({part.text(): part for error in errors for part in error.parts}.values())
     return Problems(what, parts) if len(parts) > 1 else parts[0]
 
 
@@ -96,7 +96,7 @@ class Interrupted(S3aggError):
         super().__init__("Interrupted", "It is safe to run the same command again")
 
 
-def several(count: int, what: str, ending: str = "s") -> str:
+def plural(count: int, what: str, ending: str = "s") -> str:
     """So many of them, in words."""
     return f"{count} {what}{'' if count == 1 else ending}"
 

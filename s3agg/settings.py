@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
-from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.errors import S3aggError, UsageProblem, combined
 
 BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
@@ -105,7 +105,7 @@ class Settings:
             except UsageProblem as problem:
                 problems.append(problem)
         if problems:
-            raise together("This cannot be", problems)
+            raise combined("This cannot be", problems)
         return settings
 
     @property

@@ -43,7 +43,7 @@ class Thing(Resource[FoundThing]):
 
     kind: ClassVar[str] = "thing"
     joined: ClassVar[tuple[str, ...]] = ("friends",)
-    taken: ClassVar[tuple[Refusal, ...]] = (Refusal("Taken"),)
+    already_exists: ClassVar[tuple[Refusal, ...]] = (Refusal("Taken"),)
 
     log: list[str]
     base: Thing | None = None

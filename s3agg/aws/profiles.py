@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from botocore.session import Session
 from botocore.utils import JSONFileCache
 
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.errors import S3aggError
 
 SSO = {"sso_session", "sso_start_url"}
@@ -57,10 +57,10 @@ def remember_codes(session: Session) -> None:
 
 
 @contextmanager
-def obtaining(session: Session, what: str) -> Iterator[None]:
+def describing_credential_errors(session: Session, what: str) -> Iterator[None]:
     """Say in one line what keeps the credentials from being had in here, and what to do about it."""
     try:
-        with doing(what, log_in(session)):
+        with describing_errors(what, log_in(session)):
             yield
     except (OSError, ValueError) as error:  # of a program or a file that the configuration names
         raise S3aggError(

@@ -36,7 +36,7 @@ class Refusal:
     message: str = ""
 
     def matches(self, error: exceptions.ClientError) -> bool:
-        return is_error(error, self.code) and self.message.lower() in said(error).lower()
+        return is_error(error, self.code) and self.message.lower() in aws_message(error).lower()
 
 
 def is_error(error: BaseException | None, *codes: str) -> bool:
@@ -66,13 +66,13 @@ def is_denied(error: S3aggError) -> bool:
     return all(is_error(part.__cause__, *DENIED) for part in error.parts)
 
 
-def said(error: exceptions.ClientError) -> str:
+def aws_message(error: exceptions.ClientError) -> str:
     """What AWS said, in its own words."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given")
 
 
 @contextmanager
-def doing(what: str, log_in: str = SSO_LOGIN) -> Iterator[None]:
+def describing_errors(what: str, log_in: str = SSO_LOGIN) -> Iterator[None]:
     """Turn whatever AWS or botocore refuses in here into one line about `what` was being done.
 
     `log_in` is the command that starts an SSO session for whoever does it.
@@ -188,7 +188,7 @@ def explain(
 
 def _explain_refusal(error: exceptions.ClientError, what: str) -> S3aggError:
     code = error.response.get("Error", {}).get("Code", "")
-    words = " ".join(said(error).split()).rstrip(".")
+    words = " ".join(aws_message(error).split()).rstrip(".")
     if code in EXPIRED:
         return S3aggError(f"The AWS credentials have expired: {words}", LOG_IN)
     if code in UNKNOWN_KEY:

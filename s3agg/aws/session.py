@@ -22,12 +22,12 @@ from botocore.parsers import ResponseParserError
 from s3agg.assets import runs_handlers
 from s3agg.aws.clock import Clock
 from s3agg.aws.place import Place
-from s3agg.aws.profiles import obtaining, remember_codes, unlock
-from s3agg.aws.refusals import doing
+from s3agg.aws.profiles import describing_credential_errors, remember_codes, unlock
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.trace import Call
 from s3agg.aws.trace import trace as watch_calls
 from s3agg.aws.waiting import Waiting
-from s3agg.errors import S3aggError, UsageProblem, together
+from s3agg.errors import S3aggError, UsageProblem, combined
 from s3agg.local import REGION
 from s3agg.local.session import of_nobody
 
@@ -79,7 +79,7 @@ class Aws:
         self.wait = Waiting(clock, waiting)
         self._endpoint_url = endpoint_url
         self._endpoints = dict(endpoints or {})
-        with doing("setting up"):
+        with describing_errors("setting up"):
             self._session = session or botocore.session.Session(profile=profile)
             if session is None:
                 remember_codes(self._session)
@@ -123,7 +123,7 @@ class Aws:
         region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
         if not region:
             raise self._not_set_up()
-        with obtaining(self._session, "finding out whose credentials these are"):
+        with describing_credential_errors(self._session, "finding out whose credentials these are"):
             credentials = self._session.get_credentials()
             sts = self.sts
             self._make_clients_ahead()
@@ -149,17 +149,17 @@ class Aws:
         problems = []
         for look in (region, credentials):
             try:
-                with doing("setting up"):
+                with describing_errors("setting up"):
                     look()
             except S3aggError as error:
                 problems.append(error)
-        return together("AWS is not set up", problems)
+        return combined("AWS is not set up", problems)
 
     def client(self, service: str) -> Any:
         """The service's client, made at its first use (boto3 does not make two at once safely)."""
         with self._lock:
             if service not in self._clients:
-                with obtaining(self._session, "setting up"):
+                with describing_credential_errors(self._session, "setting up"):
                     self._session.get_credentials()  # whose ValueErrors are not about the endpoint
                     self._clients[service] = self._make_client(service)
                     # Two threads at once would make two of each class, and one is not caught as the other.
@@ -277,10 +277,10 @@ class Aws:
             with ThreadPoolExecutor(min(self.workers, len(items))) as pool:
                 ended = list(pool.map(attempt, items))
         if failures := [error for _, error in ended if error]:
-            raise together("Several things failed", failures)
+            raise combined("Several things failed", failures)
         return [result for result, _ in ended]  # type: ignore[misc]  # none failed, so none is missing
 
-    def at_once(self, *asks: Callable[[Aws], Any]) -> list[Any]:
+    def concurrently(self, *asks: Callable[[Aws], Any]) -> list[Any]:
         """Ask several different things side by side."""
         return self.side_by_side(lambda ask: ask(self), asks)
 

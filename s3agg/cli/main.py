@@ -23,8 +23,8 @@ from s3agg.cli.options import (
     AS_USUAL,
     PAID_FOR,
     SETTINGS_OPTIONS,
+    Invocation,
     Seams,
-    Where,
     all_of,
     aws_options,
     bucket_option,
@@ -112,19 +112,19 @@ def cli() -> None:
     "buckets",
     multiple=True,
     help="Bucket to attach; repeatable, adds to those attached.",
-    told="those attached",
+    default_text="those attached",
 )
 @option(
     "--prefix",
     metavar="KEY",
     help="Only keys that begin so, for the buckets named now; '' for all. URL-encoded, as S3 wants it.",
-    told="as before, or all",
+    default_text="as before, or all",
 )
 @option(
     "--suffix",
     metavar="KEY",
     help="Only keys that end so, for the buckets named now; '' for all. URL-encoded, as S3 wants it.",
-    told="as before, or all",
+    default_text="as before, or all",
 )
 @all_of(SETTINGS_OPTIONS)
 @option(
@@ -135,7 +135,7 @@ def cli() -> None:
 @option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
 @aws_options
 def create(
-    where: Where,
+    invocation: Invocation,
     buckets: tuple[str, ...],
     prefix: str | None,
     suffix: str | None,
@@ -152,10 +152,10 @@ def create(
     from s3agg.commands.create import bring
     from s3agg.stack import deployed
 
-    screen = where.screen()
-    aws = where.aws(screen)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
     request = deployed.Request(buckets, prefix, suffix, options, adopt)
-    checked = preflight.check(aws, where.names, request)
+    checked = preflight.check(aws, invocation.names, request)
     plan = checked.plan
     if dry_run:
         screen.plan(checked.deployment, plan, done=False)
@@ -165,7 +165,7 @@ def create(
     screen.watch(bring(aws, deployment, plan))
     screen.plan(deployment, plan, done=True)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
-    screen.say(f"Next: s3agg test-upload --bucket {bucket}{where.option}")
+    screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0
 
 
@@ -188,7 +188,7 @@ def ask(question: str) -> None:
     "buckets",
     multiple=True,
     help="Detach only this bucket; repeatable.",
-    told="remove the whole stack",
+    default_text="remove the whole stack",
 )
 @option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
 @option(
@@ -200,7 +200,7 @@ def ask(question: str) -> None:
 @option("--yes", is_flag=True, help="Do not ask.")
 @aws_options
 def delete(
-    where: Where, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
+    invocation: Invocation, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
 ) -> int:
     """Remove the whole stack, or detach a bucket from it.
 
@@ -210,12 +210,12 @@ def delete(
     from s3agg import engine
     from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 
-    screen = where.screen()
-    aws = where.aws(screen)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
     if buckets:
-        deployment, plan = for_detach(aws, where.names, buckets, adopt=adopt)
+        deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
     else:
-        deployment, plan = for_delete(aws, where.names, keep_logs=keep_logs, adopt=adopt)
+        deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
     if plan.foreign and not dry_run:
         raise engine.foreign(plan)
     if dry_run:
@@ -235,28 +235,28 @@ def delete(
 @cli.command(epilog=examples("s3agg status", "s3agg status --output json"))
 @option("--watch", is_flag=True, help="Redraw it every 2 seconds, until Ctrl-C.")
 @aws_options
-def status(where: Where, watch: bool) -> int:
+def status(invocation: Invocation, watch: bool) -> int:
     """Show on one screen whether it works.
 
     Every resource, window and queue, and what happened lately. Exits 3 if anything is not as declared.
     """
     from s3agg.commands import status as statuses
 
-    screen = where.screen()
-    aws = where.aws(screen)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
     if not watch:
-        read = statuses.read(aws, where.names)
+        read = statuses.read(aws, invocation.names)
         screen.status(read)
         return 0 if read.as_declared else NOT_AS_DECLARED
-    if where.output == "json" or not screen.out.is_terminal:
+    if invocation.output == "json" or not screen.out.is_terminal:
         raise UsageProblem("--watch redraws a terminal, which this is not", "Run it without")
-    if where.verbose and screen.err.is_terminal:
+    if invocation.verbose and screen.err.is_terminal:
         raise UsageProblem(
             "--watch redraws the terminal that -v writes to",
             "Do without one of them, or send stderr to a file",
         )
     with suppress(KeyboardInterrupt):
-        screen.watch_status(statuses.watch(aws, where.names))
+        screen.watch_status(statuses.watch(aws, invocation.names))
     return 0
 
 
@@ -266,7 +266,7 @@ def status(where: Where, watch: bool) -> int:
     )
 )
 @bucket_option(
-    "--bucket", help="Bucket to upload to; needed if several are attached.", told="the one attached"
+    "--bucket", help="Bucket to upload to; needed if several are attached.", default_text="the one attached"
 )
 @option("--count", type=click.IntRange(1, 10_000), metavar="NUMBER", default=5, help="Objects to upload.")
 @option(
@@ -274,11 +274,13 @@ def status(where: Where, watch: bool) -> int:
     type=click.IntRange(1),
     metavar="SECONDS",
     help="Seconds to wait for the refresh.",
-    told="window + --min-interval + 210",
+    default_text="window + --min-interval + 210",
 )
 @option("--keep", is_flag=True, help="Leave the objects in the bucket.")
 @aws_options
-def test_upload(where: Where, bucket: str | None, count: int, timeout: int | None, keep: bool) -> int:
+def test_upload(
+    invocation: Invocation, bucket: str | None, count: int, timeout: int | None, keep: bool
+) -> int:
     """Upload objects and follow them to the refresh.
 
     Their events are followed through both functions; it fails if the refresh does not come. The objects are
@@ -287,9 +289,9 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     from s3agg.commands import test_upload as probe
     from s3agg.stack import deployed
 
-    screen = where.screen()
-    aws = where.aws(screen)
-    deployment = deployed.read(aws, where.names)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    deployment = deployed.read(aws, invocation.names)
     if not deployment.exists:
         raise deployed.no_stack(deployment, "so there is nothing to test")
     rule = deployed.the_bucket(deployment, bucket)
@@ -312,11 +314,11 @@ def test_upload(where: Where, bucket: str | None, count: int, timeout: int | Non
     "--function",
     type=click.Choice(["aggregator", "refresh"]),
     help="Only this function's lines.",
-    told="both",
+    default_text="both",
 )
-@bucket_option("--bucket", help="Only lines that name this bucket.", told="all")
+@bucket_option("--bucket", help="Only lines that name this bucket.", default_text="all")
 @aws_options
-def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
+def logs(invocation: Invocation, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
     """Show what both functions logged, merged by time.
 
     With --output json each line is a JSON document of its own.
@@ -324,11 +326,13 @@ def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: 
     from s3agg.aws.clock import from_ms
     from s3agg.commands import logs as log_pages
 
-    screen = where.screen()
-    aws = where.aws(screen)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
     functions = log_pages.BOTH if function is None else [each for each in log_pages.BOTH if each == function]
     begin = log_pages.since(moment, from_ms(aws.clock.time() * 1000))
-    entries = log_pages.read(aws, where.names, since=begin, functions=functions, bucket=bucket, follow=follow)
+    entries = log_pages.read(
+        aws, invocation.names, since=begin, functions=functions, bucket=bucket, follow=follow
+    )
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         screen.logs(entries)
     return 0
@@ -337,7 +341,7 @@ def logs(where: Where, follow: bool, moment: str, function: str | None, bucket: 
 @cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
 @option("--dry-run", is_flag=True, help="Show what failed, and why; do nothing about it.")
 @aws_options
-def redrive(where: Where, dry_run: bool) -> int:
+def redrive(invocation: Invocation, dry_run: bool) -> int:
     """Put what failed after all retries back to work.
 
     These are the messages of the dead-letter queue. An object event is given to the aggregator function
@@ -347,15 +351,15 @@ def redrive(where: Where, dry_run: bool) -> int:
     from s3agg.commands import redrive as redrives
     from s3agg.stack import deployed
 
-    screen = where.screen()
-    aws = where.aws(screen)
-    deployment = deployed.read(aws, where.names)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    deployment = deployed.read(aws, invocation.names)
     if not deployment.exists:
         raise deployed.no_stack(deployment, "so there is nothing to put back to work")
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
     screen.redrive(report)
     if report.counts.get("would go back"):
-        screen.say(f"Next: s3agg redrive{where.option}")
+        screen.say(f"Next: s3agg redrive{invocation.option}")
     return 0 if report.ok else 1
 
 
@@ -366,7 +370,7 @@ def redrive(where: Where, dry_run: bool) -> int:
     )
 )
 @bucket_option(
-    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable.", told="those attached"
+    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable.", default_text="those attached"
 )
 @option(
     "--permissions-boundary",
@@ -374,19 +378,19 @@ def redrive(where: Where, dry_run: bool) -> int:
     metavar="ARN",
     callback=none_or("iam"),
     help="Policy that must bound both roles.",
-    told="as create was asked",
+    default_text="as create was asked",
     values="its ARN, or none",
 )
 @aws_options
-def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
+def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | None) -> int:
     """Print the IAM policy that whoever runs s3agg needs.
 
     It is for this stack, region and account, and always JSON, for: aws iam create-policy --policy-document file://operator.json
     """
     from s3agg.commands import policy as operator_policy
 
-    screen = where.screen()
-    screen.document(operator_policy.make(where.aws(screen), where.names, buckets, boundary))
+    screen = invocation.screen()
+    screen.document(operator_policy.make(invocation.aws(screen), invocation.names, buckets, boundary))
     return 0
 
 
@@ -398,14 +402,14 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     type=click.IntRange(0, MOST_PER_DAY),
     metavar="NUMBER",
     help="Object events a day, of all buckets; say this or --measured.",
-    told="none",
+    default_text="none",
 )
 @option(
     "--refreshes-per-day",
     type=click.IntRange(0, MOST_PER_DAY),
     metavar="NUMBER",
     help="Windows a day that these fall into, each with a refresh.",
-    told=f"as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket",
+    default_text=f"as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket",
 )
 @option(
     "--measured",
@@ -417,7 +421,7 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
     "buckets",
     multiple=True,
     help="Bucket with request metrics, for --measured; repeatable.",
-    told="what the stack used",
+    default_text="what the stack used",
 )
 @option(
     "--prices",
@@ -429,7 +433,7 @@ def policy(where: Where, buckets: tuple[str, ...], boundary: str | None) -> int:
 @all_of(PAID_FOR)
 @aws_options
 def cost(
-    where: Where,
+    invocation: Invocation,
     objects_per_day: int | None,
     refreshes_per_day: int | None,
     measured: bool,
@@ -455,17 +459,17 @@ def cost(
     prices = tables.read(named)
     if objects_per_day is not None:
         made = bill.estimate(objects_per_day, refreshes_per_day, Settings.declared(options, {}), prices)
-        where.page().cost(made)
+        invocation.page().cost(made)
         return 0
 
     from s3agg.commands import cost as costs
 
-    screen = where.screen()
-    aws = where.aws(screen)
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
     if buckets:
         screen.cost(costs.of_buckets(aws, buckets, refreshes_per_day, options, prices))
     else:
-        screen.cost(costs.of_stack(aws, where.names, options, prices))
+        screen.cost(costs.of_stack(aws, invocation.names, options, prices))
     return 0
 
 
@@ -495,11 +499,13 @@ def completion(shell: str) -> int:
         "s3agg template --window 300 --zips build > template.yaml",
     )
 )
-@bucket_option("--bucket", help="Bucket to attach, as the default of its parameter.", told="no default")
+@bucket_option(
+    "--bucket", help="Bucket to attach, as the default of its parameter.", default_text="no default"
+)
 @bucket_option(
     "--code-bucket",
     help="Bucket to upload the functions' zips to, in the stack's region; the template names them there.",
-    told="pass this or --zips",
+    default_text="pass this or --zips",
 )
 @option(
     "--zips",
@@ -507,12 +513,12 @@ def completion(shell: str) -> int:
     metavar="FOLDER",
     help="Write the functions' zips to this folder, for you to upload; the parameter CodeBucket then names"
     " their bucket.",
-    told="pass this or --code-bucket",
+    default_text="pass this or --code-bucket",
 )
 @all_of(SETTINGS_OPTIONS)
 @aws_options
 def template(
-    where: Where, bucket: str | None, code_bucket: str | None, zips: Path | None, **options: Any
+    invocation: Invocation, bucket: str | None, code_bucket: str | None, zips: Path | None, **options: Any
 ) -> None:
     """Print the stack as a CloudFormation template.
 
@@ -531,9 +537,9 @@ def template(
             "Pass --code-bucket BUCKET to upload the functions' code now,"
             " or --zips FOLDER to upload it yourself",
         )
-    made = templates.make(where.names, options, bucket=bucket, code_bucket=code_bucket)
+    made = templates.make(invocation.names, options, bucket=bucket, code_bucket=code_bucket)
     if code_bucket is not None:
-        is_new = templates.upload(where.aws(where.screen()), made.zips, code_bucket)
+        is_new = templates.upload(invocation.aws(invocation.screen()), made.zips, code_bucket)
         said = "The functions' code is now in" if is_new else "The functions' code was already in"
         click.echo(f"{said} bucket {code_bucket}.", err=True)
     if zips is not None:
@@ -544,7 +550,7 @@ def template(
     if made.is_long:
         click.echo("It is too long to be passed directly: deploy it with --s3-bucket.", err=True)
     click.echo("CloudFormation cannot change the notifications of a bucket that it has not made.", err=True)
-    click.echo(f"Once the stack is there, attach it: {made.attach.words(where.option)}", err=True)
+    click.echo(f"Once the stack is there, attach it: {made.attach.words(invocation.option)}", err=True)
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))

@@ -44,7 +44,7 @@ AS_USUAL = Seams()
 
 
 @dataclass(frozen=True)
-class Where:
+class Invocation:
     """The AWS options of a command; `given` are the names of those that its command line has."""
 
     profile: str | None
@@ -99,18 +99,18 @@ class Where:
 class Option(click.Option):
     """An option whose help ends with its default and its range, in the same words for all.
 
-    `told` is the default in words, where the value alone says nothing; `values` the range of what has none.
+    `default_text` is the default in words; `values` is the range of an option that has none of its own.
     """
 
-    def __init__(self, *args: Any, told: str = "", values: str = "", **how: Any) -> None:
+    def __init__(self, *args: Any, default_text: str = "", values: str = "", **how: Any) -> None:
         super().__init__(*args, **{"show_default": True, "show_envvar": True, **how})
-        self.told = told
+        self.default_text = default_text
         self.values = values
 
     def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
         extra = super().get_help_extra(ctx)
-        if self.told or (self.is_bool_flag and not self.secondary_opts):
-            extra["default"] = self.told or "off"
+        if self.default_text or (self.is_bool_flag and not self.secondary_opts):
+            extra["default"] = self.default_text or "off"
         if isinstance(self.type, click.IntRange):
             low, high = self.type.min, self.type.max
             extra["range"] = f"{low} or more" if high is None else f"{low} to {high}"
@@ -140,7 +140,10 @@ bucket_option = partial(option, metavar="BUCKET", shell_complete=completing("buc
 
 
 profile_option = option(
-    "--profile", metavar="NAME", help="Profile of the AWS configuration.", told="AWS_PROFILE, or default"
+    "--profile",
+    metavar="NAME",
+    help="Profile of the AWS configuration.",
+    default_text="AWS_PROFILE, or default",
 )
 region_option = option(
     "--region",
@@ -148,10 +151,13 @@ region_option = option(
     envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
     show_envvar=False,
     help="AWS region.",
-    told="AWS_REGION, AWS_DEFAULT_REGION or the profile's",
+    default_text="AWS_REGION, AWS_DEFAULT_REGION or the profile's",
 )
 endpoint_option = option(
-    "--endpoint-url", metavar="URL", help="Where AWS is, for every service.", told="AWS_ENDPOINT_URL, or AWS"
+    "--endpoint-url",
+    metavar="URL",
+    help="Where AWS is, for every service.",
+    default_text="AWS_ENDPOINT_URL, or AWS",
 )
 stack_option = option(
     "--stack",
@@ -175,27 +181,27 @@ verbose_option = option(
 
 
 def aws_options(command: F) -> F:
-    """Give a command the AWS options, as one `where`."""
+    """Give a command the AWS options, as one `invocation`."""
 
     @click.pass_context
     @wraps(command)
-    def with_where(context: click.Context, /, **options: Any) -> Any:
+    def with_invocation(context: click.Context, /, **options: Any) -> Any:
         given = [
             name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ]
         aws = {name: options.pop(name) for name in AWS_OPTIONS}
-        where = Where(**aws, given=frozenset(given), seams=context.obj)
+        invocation = Invocation(**aws, given=frozenset(given), seams=context.obj)
         try:
-            return command(where=where, **options)
+            return command(invocation=invocation, **options)
         except S3aggError as error:
-            error.option = where.option
+            error.option = invocation.option
             raise
 
     for each in reversed(
         (profile_option, region_option, endpoint_option, stack_option, output_option, verbose_option)
     ):
-        with_where = each(with_where)
-    return with_where  # type: ignore[return-value]  # click's decorators keep the callable
+        with_invocation = each(with_invocation)
+    return with_invocation  # type: ignore[return-value]  # click's decorators keep the callable
 
 
 def examples(*commands: str) -> str:
@@ -213,7 +219,7 @@ def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
         how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
         if "metavar" in how:  # which hides them
             how["values"] = ", ".join(map(str, settings.CHOICES[name]))
-    return option(flag, default=None, help=f"{help_text}.", told=str(default), **how)
+    return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **how)
 
 
 def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -262,7 +268,7 @@ PAID_FOR = (
         "--on-demand/--provisioned",
         default=None,
         help="Pay for each request to the table, or for its capacity.",
-        told="on demand",
+        default_text="on demand",
     ),
     setting("--memory", "Memory of each function, in MB", metavar="MB"),
     setting(
@@ -300,7 +306,7 @@ SETTINGS_OPTIONS = (
         "--include-gateway-writes/--ignore-gateway-writes",
         default=None,
         help="Whether what a Storage Gateway itself writes causes a refresh.",
-        told="ignore",
+        default_text="ignore",
     ),
     option(
         "--tag",
@@ -309,7 +315,7 @@ SETTINGS_OPTIONS = (
         metavar="K=V",
         callback=key_value,
         help="Tag for every resource; repeatable.",
-        told="none",
+        default_text="none",
     ),
     setting(
         "--permissions-boundary",

@@ -22,7 +22,7 @@ from __future__ import annotations
 import uuid
 
 from s3agg import engine
-from s3agg.aws.refusals import doing, is_error
+from s3agg.aws.refusals import describing_errors, is_error
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
 from s3agg.live import items
@@ -34,7 +34,7 @@ def take_over(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     stack = deployment.stack
     receiving = {stack.refresher.key, stack.trigger.key}
     yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key not in receiving]))
-    with doing(f"keeping the windows in table {stack.table.name}"):
+    with describing_errors(f"keeping the windows in table {stack.table.name}"):
         settle(aws, deployment)
         keep_windows(aws, stack.table.name)
     yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key in receiving]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError
 from s3agg.live import metrics
@@ -32,7 +32,7 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
         nothing = deployed.no_stack(deployment, "so nothing is measured")
         raise S3aggError(nothing.problem, "Measure a bucket with --bucket, or say --objects-per-day")
     stack = deployment.stack
-    with doing(f"reading the metrics of stack {names.stack}"):
+    with describing_errors(f"reading the metrics of stack {names.stack}"):
         summed = metrics.summed(aws, _metrics(stack), bill.HOURS)
     if not summed.hours:
         raise S3aggError(
@@ -103,7 +103,7 @@ def of_buckets(
 
 def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
     """How many objects are written and removed in a day, and over how many hours that was measured."""
-    with doing(f"reading the request metrics of bucket {bucket}"):
+    with describing_errors(f"reading the request metrics of bucket {bucket}"):
         of_bucket = metrics.metrics_of(aws, "AWS/S3", {"BucketName": bucket})
         wanted = {f"m{number}": each for number, each in enumerate(of_bucket) if each.name in UPLOADS}
         summed = metrics.summed(aws, wanted, bill.HOURS) if wanted else None

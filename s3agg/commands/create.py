@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 from s3agg import engine
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands.adopt import take_over
 from s3agg.engine import Plan
@@ -39,7 +39,7 @@ def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
 def _attach(aws: Aws, deployment: Deployment) -> None:
     table = deployment.stack.table.name
     new = [each for each in deployment.stack.notifications if deployment.asked_of(each.bucket) != each.keys]
-    with doing(f"keeping the buckets in table {table}"):
+    with describing_errors(f"keeping the buckets in table {table}"):
         aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
 
 
@@ -47,6 +47,6 @@ def _wake(aws: Aws, deployment: Deployment, plan: Plan) -> None:
     """What was changed may have cost messages, now or in a run that died."""
     stack = deployment.stack
     if stack.table.key in deployment.found:  # in a new one nothing waits
-        with doing(f"sending messages to queue {stack.queue.name}"):
+        with describing_errors(f"sending messages to queue {stack.queue.name}"):
             activity = items.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
             items.wake(aws, stack.queue, activity.values(), stack.settings)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from s3agg import engine
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Change, Plan
-from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, together
+from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined
 from s3agg.live import items
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import Policy
@@ -33,12 +33,12 @@ def for_delete(
     deployment = read(aws, names, Request(adopt=adopt))
     unread = [bucket for bucket in deployment.buckets if bucket in deployment.unread]
     if unread:
-        raise together(NOTHING_CHANGED, (_unread(deployment, bucket) for bucket in unread))
+        raise combined(NOTHING_CHANGED, (_unread(deployment, bucket) for bucket in unread))
     resources = [
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
-    if not any(_shows_a_stack(change) for change in plan.changes):
+    if not any(_proves_a_stack(change) for change in plan.changes):
         return deployment, Plan([])
     if plan.foreign:  # which stops it
         return deployment, plan
@@ -69,7 +69,7 @@ def _warn_of_others(aws: Aws, deployment: Deployment, plan: Plan) -> None:
     policies = [each.resource for each in plan.to_do if isinstance(each.resource, Policy)]
 
     def look(policy: Policy) -> list[str]:
-        with doing(f"looking whom policy {policy.name} is attached to"):
+        with describing_errors(f"looking whom policy {policy.name} is attached to"):
             return [" ".join(each) for each in policy.attached_to(aws) if each not in ours]
 
     for policy, others in zip(policies, aws.side_by_side(look, policies), strict=True):
@@ -77,7 +77,7 @@ def _warn_of_others(aws: Aws, deployment: Deployment, plan: Plan) -> None:
             aws.warn(f"Policy {policy.name} is also attached to {', '.join(others)}, and will be taken off")
 
 
-def _shows_a_stack(change: Change) -> bool:
+def _proves_a_stack(change: Change) -> bool:
     """Whether there is a stack: a log group without our tag may be that of anybody's function."""
     tags = change.found.tags if change.found is not None else None
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
@@ -113,7 +113,7 @@ def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], pla
 
     def with_item(act: Callable[[Aws, str, str], None]) -> None:
         for bucket in buckets:
-            with doing(f"changing the item of bucket {bucket} in table {table}"):
+            with describing_errors(f"changing the item of bucket {bucket} in table {table}"):
                 act(aws, table, bucket)
 
     with_item(items.detach)  # first, so that a run that dies is not taken for drift
@@ -122,4 +122,4 @@ def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], pla
     unread = [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]
     if unread:
         left = [S3aggError(f"The rule {rule} may be left. {each.problem}", each.hint) for each in unread]
-        raise together("Not everything could be removed", left)
+        raise combined("Not everything could be removed", left)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 from s3agg.aws.clock import from_ms
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.live import log_lines
@@ -105,27 +105,27 @@ class _Log:
     function: Function
     group: str
     since: int  # ms since 1970
-    told: dict[str, int] = field(default_factory=dict)  # when they were, by the ids of the last lines
+    printed: dict[str, int] = field(default_factory=dict)  # when they were, by the ids of the last lines
 
     def is_there(self) -> bool:
-        with doing(f"looking at log group {self.group}"):
+        with describing_errors(f"looking at log group {self.group}"):
             return log_group.described(self.aws, self.group) is not None
 
     def look(self) -> Iterator[Entry]:
         """What has not been told yet, as the pages come, the oldest first."""
-        with doing(f"reading log group {self.group}"):
+        with describing_errors(f"reading log group {self.group}"):
             for line in log_lines.read(self.aws, self.group, self.since):
-                if line.id not in self.told:
+                if line.id not in self.printed:
                     yield self._entry(line)
-                    self.told[line.id] = line.time  # not before it is: the other log may fail meanwhile
+                    self.printed[line.id] = line.time  # not before it is: the other log may fail meanwhile
                 if line.time > self.since + 2 * LATE_MS:  # not each time, as it goes through all that is told
                     self._move_on(line.time)
-        self._move_on(max(self.told.values(), default=0))
+        self._move_on(max(self.printed.values(), default=0))
 
     def _move_on(self, youngest: int) -> None:
         """Look no further back, and remember no more, than lines that come late need."""
         self.since = max(self.since, youngest - LATE_MS)
-        self.told = {known: time for known, time in self.told.items() if time >= self.since}
+        self.printed = {known: time for known, time in self.printed.items() if time >= self.since}
 
     def _entry(self, line: LogLine) -> Entry:
         time = from_ms(line.time)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from s3agg import engine
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
-from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, together
+from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, combined
 from s3agg.resources.bucket import check_bucket
 from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
@@ -36,7 +36,7 @@ class Checked:
     def passed(self) -> Deployment:
         """Raise S3aggError for all that stands in the way, if anything does."""
         if self.problems:
-            raise together(NOTHING_CHANGED, self.problems)
+            raise combined(NOTHING_CHANGED, self.problems)
         return self.deployment
 
 
@@ -48,12 +48,12 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     usage: list[Check] = [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)]
     problems = _problems(aws, usage) or _problems(aws, [lambda: aws.place])
     if problems:
-        raise together(NOTHING_CHANGED, problems)
+        raise combined(NOTHING_CHANGED, problems)
     read: list[Deployment] = []
     fine: list[str] = []
 
     def look_at(bucket: str) -> None:
-        with doing(f"looking at bucket {bucket}"):
+        with describing_errors(f"looking at bucket {bucket}"):
             check_bucket(aws, aws.place, bucket)
         fine.append(bucket)
 
@@ -65,7 +65,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         ],
     )
     if not read:
-        raise together(NOTHING_CHANGED, problems)
+        raise combined(NOTHING_CHANGED, problems)
     deployment = read[0]
     plan = deployment.plan()
     new = [each.resource for each in plan.to_do]
@@ -149,7 +149,7 @@ def _check_foreign(plan: Plan) -> None:
 def _check_attached(deployment: Deployment, notification: Notification) -> None:
     """Nobody asks for this bucket now, but its rule is not as it was, and would be made again."""
     try:
-        with doing(f"looking at bucket {notification.bucket}"):
+        with describing_errors(f"looking at bucket {notification.bucket}"):
             check_bucket(deployment.snapshot.aws, notification.place, notification.bucket)
     except S3aggError as error:
         raise S3aggError(error.problem, "Detach it", Advice("delete", notification.bucket)) from error
@@ -157,7 +157,7 @@ def _check_attached(deployment: Deployment, notification: Notification) -> None:
 
 
 def _check_rule(deployment: Deployment, notification: Notification) -> None:
-    with doing(f"reading the notifications of bucket {notification.bucket}"):
+    with describing_errors(f"reading the notifications of bucket {notification.bucket}"):
         notification.check_room(deployment.snapshot)
 
 
@@ -176,7 +176,7 @@ def _warn_of_logs(aws: Aws, plan: Plan) -> None:
 
 def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
     """Foresee what Lambda will not reserve (FACTS 7): the stack works without."""
-    with doing("reading the account's quota of concurrent executions"):
+    with describing_errors("reading the account's quota of concurrent executions"):
         room = reservable(deployment.snapshot)
     for function in (deployment.stack.aggregator, deployment.stack.refresher):
         found = deployment.found.of(function)

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg import engine
 from s3agg.aws.clock import from_ms
-from s3agg.aws.refusals import Refusal, doing
+from s3agg.aws.refusals import Refusal, describing_errors
 from s3agg.aws.session import Aws, batches
 from s3agg.engine import Plan
 from s3agg.errors import Advice, S3aggError
@@ -81,7 +81,7 @@ def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLet
     stack, place = deployment.stack, deployment.place
     dead_letters, queue = _checked(deployment)
     redrive = _Redrive(aws, stack, dead_letters_url=dead_letters.url, queue_url=queue.url, dry_run=dry_run)
-    with doing(f"reading how deep queue {stack.dead_letters.name} is"):
+    with describing_errors(f"reading how deep queue {stack.dead_letters.name} is"):
         depth = queues.depth(aws, stack.dead_letters.name, dead_letters.url)
     try:
         yield from redrive.work()
@@ -164,7 +164,7 @@ class _Redrive:
         return message not in self.seen and message not in self.sent
 
     def receive(self) -> list[Any]:
-        with doing(f"receiving from queue {self.stack.dead_letters.name}"):
+        with describing_errors(f"receiving from queue {self.stack.dead_letters.name}"):
             answer = self.aws.sqs.receive_message(
                 QueueUrl=self.dead_letters_url,
                 MaxNumberOfMessages=BATCH,
@@ -200,7 +200,9 @@ class _Redrive:
             return "stays", None
         try:
             letter.work()
-            with doing(f"removing from queue {self.stack.dead_letters.name} what is at work again"):
+            with describing_errors(
+                f"removing from queue {self.stack.dead_letters.name} what is at work again"
+            ):
                 self.aws.sqs.delete_message(
                     QueueUrl=self.dead_letters_url, ReceiptHandle=message["ReceiptHandle"]
                 )
@@ -242,7 +244,7 @@ class _Redrive:
     def invoke(self, event: object) -> None:
         """Give an event to the aggregator again; raise S3aggError if it fails again."""
         name = self.stack.aggregator.name
-        with doing(f"giving an event to function {name} again"):
+        with describing_errors(f"giving an event to function {name} again"):
             answer = self.aws.wait.retry(
                 f"function {name} to have a free execution",
                 lambda: self.aws.lambda_.invoke(
@@ -259,7 +261,7 @@ class _Redrive:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a refresh message to the queue again, as it was."""
-        with doing(f"sending a message to queue {self.stack.queue.name}"):
+        with describing_errors(f"sending a message to queue {self.stack.queue.name}"):
             answer = self.aws.sqs.send_message(
                 QueueUrl=self.queue_url,
                 MessageBody=message["Body"],

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from s3agg import engine
 from s3agg.aws.clock import from_ms
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Change
 from s3agg.errors import S3aggError
@@ -70,7 +70,7 @@ class Status:
     account: str
     healthy: bool
     resources: Sequence[ResourceStatus]
-    way_out: str  # what to do about what is foreign
+    remedy: str  # what to do about what is foreign
     buckets: Sequence[BucketActivity]
     late: Sequence[str]
     queues: Sequence[QueueDepth]
@@ -147,7 +147,7 @@ class _Look:
             account=deployment.place.account,
             healthy=as_declared and not late and not _dead_letters(self.queues, names),
             resources=resources,
-            way_out=engine.way_out(plan) if plan.foreign else "",
+            remedy=engine.remedy(plan) if plan.foreign else "",
             buckets=buckets,
             late=late,
             queues=self.queues,
@@ -160,7 +160,7 @@ class _Look:
 
 def _look(aws: Aws, names: Names) -> _Look:
     """Look at everything."""
-    deployment, functions, aggregated = aws.at_once(
+    deployment, functions, aggregated = aws.concurrently(
         lambda aws: deployed.read(aws, names),
         lambda aws: _functions(aws, names),
         lambda aws: _aggregated(aws, names),
@@ -173,7 +173,7 @@ def _look(aws: Aws, names: Names) -> _Look:
 
 def _look_again(aws: Aws, before: _Look) -> _Look:
     """Look at the windows and the queues alone."""
-    activity, *depths = aws.at_once(
+    activity, *depths = aws.concurrently(
         lambda aws: _activity(aws, before.deployment),
         *(partial(_depth, queue.name, found.url) for queue, found in _queues(before.deployment)),
     )
@@ -195,12 +195,12 @@ def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
     found = deployment.found.of(table)
     if found is None or engine.is_foreign(table, found, adopt=False):
         return {}
-    with doing(f"reading table {table.name}"):
+    with describing_errors(f"reading table {table.name}"):
         return items.buckets(aws, table.name)
 
 
 def _depth(name: str, url: str, aws: Aws) -> QueueDepth | None:
-    with doing(f"looking at queue {name}"):
+    with describing_errors(f"looking at queue {name}"):
         return queues.depth(aws, name, url)
 
 
@@ -214,7 +214,7 @@ def _is_late(bucket: BucketActivity, now: datetime) -> bool:
 
 def _functions(aws: Aws, names: Names) -> list[Invocations]:
     def ask() -> list[Invocations]:
-        with doing("reading the functions' metrics"):
+        with describing_errors("reading the functions' metrics"):
             return counts.invocations(aws, [names.aggregator, names.refresher])
 
     return _if_possible(aws, ask, [], "How often the functions ran is not known.")
@@ -222,7 +222,7 @@ def _functions(aws: Aws, names: Names) -> list[Invocations]:
 
 def _aggregated(aws: Aws, names: Names) -> list[Aggregated]:
     def ask() -> list[Aggregated]:
-        with doing("reading the functions' logs"):
+        with describing_errors("reading the functions' logs"):
             return counts.aggregated(aws, names)
 
     return _if_possible(aws, ask, [], "How many events and refreshes there were is not known.")

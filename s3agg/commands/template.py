@@ -19,7 +19,7 @@ from botocore.loaders import create_loader
 
 from s3agg import __version__, assets
 from s3agg.aws.place import Place
-from s3agg.aws.refusals import Refusal, doing, is_error
+from s3agg.aws.refusals import Refusal, describing_errors, is_error
 from s3agg.aws.session import Aws
 from s3agg.engine import Key
 from s3agg.errors import Advice, S3aggError, UsageProblem
@@ -123,7 +123,7 @@ def upload(aws: Aws, zips: Mapping[str, bytes], bucket: str) -> bool:
     Raises S3aggError if CloudFormation could not take them from there, or AWS refuses.
     """
     place = aws.place
-    with doing(f"uploading the functions' code to bucket {bucket}"):
+    with describing_errors(f"uploading the functions' code to bucket {bucket}"):
         region = region_of(aws, place, bucket)
         if region != place.region:
             raise S3aggError(

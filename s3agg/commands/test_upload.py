@@ -13,10 +13,10 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3agg.aws.clock import from_ms, to_ms
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws, batches
 from s3agg.aws.waiting import pauses
-from s3agg.errors import Advice, S3aggError, several
+from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import items, log_lines
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import COMPLETE, SENT, SKIPPED, LogLine, hides_lines
@@ -193,7 +193,7 @@ class _Upload:
         prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
         names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
         for some in batches(names, self.aws.workers):
-            with doing(f"uploading to bucket {self.bucket}"):
+            with describing_errors(f"uploading to bucket {self.bucket}"):
                 put_now = self.aws.side_by_side(self._put, some)
             self.seen.update({each.key: each for each in put_now})
             yield from put_now
@@ -311,7 +311,7 @@ class _Table:
     bucket: str
 
     def item(self) -> BucketActivity:
-        with doing(f"reading table {self.stack.table.name}"):
+        with describing_errors(f"reading table {self.stack.table.name}"):
             return items.bucket(self.aws, self.stack.table.name, self.bucket)
 
     def spans(self, item: BucketActivity, trail: _Trail) -> list[_Span]:
@@ -368,7 +368,7 @@ class _Follower:
         if not self.all_known:
             news = self.new_events()
             if self.missing:
-                to_come = f"{several(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
+                to_come = f"{plural(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
                 return _Progress(to_come, news)
             self.all_known = True
             return _Progress("the refresh", news, self.table.spans(self.table.item(), self.trail))
@@ -382,7 +382,7 @@ class _Follower:
 
     def why_not(self, timeout: float) -> S3aggError:
         if self.missing:
-            events = several(len(self.trail.objects), "event")
+            events = plural(len(self.trail.objects), "event")
             return S3aggError(
                 f"{self.missing} of {events} not seen within {timeout:.0f} s",
                 "A new rule of a bucket can take minutes to work: try again",
@@ -428,7 +428,7 @@ class _Follower:
         return Refresh(from_ms(int(match[2])), shares, from_ms(line.time))
 
     def lines(self, function: Function, containing: str) -> list[LogLine]:
-        with doing(f"reading the log of function {function.name}"):
+        with describing_errors(f"reading the log of function {function.name}"):
             return list(log_lines.read(self.aws, function.log_group.name, self.upload.since, containing))
 
 

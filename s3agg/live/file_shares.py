@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import chain
 
-from s3agg.aws.refusals import doing
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws, batches
 
 PER_DESCRIBE = 10
@@ -16,7 +16,7 @@ def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
 
     A folder that was listed longer ago than that is listed anew when somebody opens it. Raises S3aggError.
     """
-    with doing("looking at the file shares"):
+    with describing_errors("looking at the file shares"):
         pages = aws.storage_gateway.get_paginator("list_file_shares").paginate()
         found = [each for page in pages for each in page["FileShareInfoList"]]
         there = [each for each in found if each["FileShareARN"] in shares]
@@ -31,7 +31,7 @@ def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
 
 
 def _described(aws: Aws, kind: str, shares: Sequence[str]) -> list[tuple[str, int]]:
-    with doing("looking at the file shares"):
+    with describing_errors("looking at the file shares"):
         if kind == "NFS":
             nfs = aws.storage_gateway.describe_nfs_file_shares(FileShareARNList=shares)
             found = [

@@ -56,7 +56,7 @@ class Screen(Page):
 
     def warn(self, what: str | S3aggError) -> None:
         """Warn, once of each thing: what was foreseen may also come about."""
-        text = what.told(self.option) if isinstance(what, S3aggError) else what
+        text = what.text(self.option) if isinstance(what, S3aggError) else what
         if text in self._said:
             return
         self._said.add(text)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from s3agg.commands.status import Status
-from s3agg.errors import several
+from s3agg.errors import plural
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
@@ -67,7 +67,7 @@ def _verdict(status: Status, option: str) -> Text:
     states = [resource.state for resource in status.resources if resource.state != "ok"]
     reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
     if status.late:
-        reasons.append(f"{several(len(status.late), 'refresh', 'es')} overdue")
+        reasons.append(f"{plural(len(status.late), 'refresh', 'es')} overdue")
     if status.dead_letters:
         reasons.append(dead_letters(status.dead_letters))
     return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
@@ -97,7 +97,7 @@ def _advice(status: Status, option: str) -> list[Text]:
     if "foreign" not in states and gone:
         lines.append(f"Is a bucket gone, too? Then detach it: s3agg delete --bucket {gone[0]}{option}")
     if "foreign" in states:
-        lines.append(f"What is foreign has the stack's names, but is not this stack's. {status.way_out}.")
+        lines.append(f"What is foreign has the stack's names, but is not this stack's. {status.remedy}.")
     return [plain(line) for line in lines]
 
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands import test_upload as probe
-from s3agg.errors import several
+from s3agg.errors import plural
 from s3agg.render.words import counted, new_table, plain, share_names
 
 MOST_OBJECTS = 10  # that have a row of their own
@@ -44,8 +44,8 @@ def _answer(report: probe.Report) -> tuple[str, str]:
 
 
 def _summary(report: probe.Report) -> str:
-    refreshes = several(len(report.refreshes), "refresh", "es")
-    return f"{several(report.uploaded, 'upload')} to {report.bucket}, {refreshes}"
+    refreshes = plural(len(report.refreshes), "refresh", "es")
+    return f"{plural(report.uploaded, 'upload')} to {report.bucket}, {refreshes}"
 
 
 def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.errors import printable, several
+from s3agg.errors import plural, printable
 
 if TYPE_CHECKING:
     from s3agg.resources.resource import Difference  # which imports boto3
@@ -70,7 +70,7 @@ def place_of(stack: str, region: str, account: str) -> str:
 
 
 def dead_letters(count: int) -> str:
-    return several(count, "dead letter")
+    return plural(count, "dead letter")
 
 
 def ago(now: datetime, then: datetime) -> str:

@@ -29,7 +29,7 @@ ROLE_SPREADING = (
 )
 # A queue's new visibility timeout takes up to a minute to spread too (FACTS 19).
 VISIBILITY_SPREADING = (Refusal("InvalidParameterValueException", "is less than Function timeout"),)
-TAKEN = (Refusal("ResourceConflictException", "already exist"),)
+ALREADY_EXISTS = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 ACTIVATION_S = 120  # a function that is new, or was changed, is active by then
@@ -87,7 +87,7 @@ class Function(Resource[FoundFunction]):
     """
 
     kind: ClassVar[str] = "function"
-    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
+    already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
 
     role: Role
     log_group: LogGroup
@@ -161,7 +161,7 @@ class Function(Resource[FoundFunction]):
         return {"AWS::Lambda::Function": function, "AWS::Lambda::EventInvokeConfig": failures}
 
     def find(self, snapshot: Snapshot) -> FoundFunction | None:
-        function, invoke_config, queue_url, unreserved = snapshot.aws.at_once(
+        function, invoke_config, queue_url, unreserved = snapshot.aws.concurrently(
             self._function,
             self._invoke_config,
             lambda _: self.queue.url_in(snapshot),
@@ -212,7 +212,9 @@ class Function(Resource[FoundFunction]):
             on=ROLE_SPREADING,
         )
         # Whoever needs it active waits for that: meanwhile there is more to be made.
-        aws.at_once(lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {}))
+        aws.concurrently(
+            lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {})
+        )
 
     def update(self, aws: Aws, found: FoundFunction) -> None:
         if missing := self.missing_tags(found):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws.refusals import Refusal, said, unless_absent
+from s3agg.aws.refusals import Refusal, aws_message, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
@@ -104,7 +104,7 @@ class Notification(Resource[FoundNotification]):
     """The rule in the notifications of the bucket `bucket`; `name` is the bucket's too, the Id is `rule`."""
 
     kind: ClassVar[str] = "notification"
-    way_out: ClassVar[str] = "point the bucket's rule at our function again, or take it out of the bucket"
+    remedy: ClassVar[str] = "point the bucket's rule at our function again, or take it out of the bucket"
 
     permission: Permission
     rule: str
@@ -269,7 +269,8 @@ class Notification(Resource[FoundNotification]):
         if not others:
             return None
         return S3aggError(
-            f"{problem}: {said(error)}", f"Perhaps another rule's is gone; there are {', '.join(others)}"
+            f"{problem}: {aws_message(error)}",
+            f"Perhaps another rule's is gone; there are {', '.join(others)}",
         )
 
     def _put(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:

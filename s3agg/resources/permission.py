@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws.refusals import Refusal, said, unless_absent
+from s3agg.aws.refusals import Refusal, aws_message, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import Advice, S3aggError
@@ -159,7 +159,9 @@ class Permission(Resource[FoundPermission]):
                     **self._definition,
                 )
             except aws.lambda_.exceptions.ResourceConflictException as error:
-                if "already exists" not in said(error):  # or a call whose answer was lost had succeeded
+                if "already exists" not in aws_message(
+                    error
+                ):  # or a call whose answer was lost had succeeded
                     raise
 
         aws.wait.retry(f"function {self.function.name} to take a permission", add, on=POLICY_CHANGING)

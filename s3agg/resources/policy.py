@@ -14,7 +14,7 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import Found, Owner, Resource, canonical, pairs, unpaired
 
-TAKEN = (Refusal("EntityAlreadyExists"),)
+ALREADY_EXISTS = (Refusal("EntityAlreadyExists"),)
 VERSIONS = 5  # as many as a policy can have
 # FACTS 13; IAM is a moment behind itself. Somebody's instance profile would be waited for in vain.
 ATTACHED = (Refusal("DeleteConflict", "polic"),)
@@ -46,7 +46,7 @@ class Policy(Resource[FoundPolicy]):
     """A customer managed policy."""
 
     kind: ClassVar[str] = "policy"
-    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
+    already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
 
     document: Mapping[str, Any]
 
@@ -102,7 +102,7 @@ class Policy(Resource[FoundPolicy]):
         )
 
     def _remove(self, aws: Aws) -> None:
-        attached, old = aws.at_once(self.attached_to, self._old_versions)
+        attached, old = aws.concurrently(self.attached_to, self._old_versions)
         aws.side_by_side(lambda whom: self._detach(aws, *whom), attached)
         aws.side_by_side(lambda version: self._forget(aws, version), old)
         aws.iam.delete_policy(PolicyArn=self.arn)

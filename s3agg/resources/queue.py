@@ -42,7 +42,10 @@ class Queue(Resource[FoundQueue]):
     """A standard queue; visibility and retention in s."""
 
     kind: ClassVar[str] = "queue"
-    taken: ClassVar[tuple[Refusal, ...]] = (Refusal("QueueAlreadyExists"), Refusal("QueueNameExists"))
+    already_exists: ClassVar[tuple[Refusal, ...]] = (
+        Refusal("QueueAlreadyExists"),
+        Refusal("QueueNameExists"),
+    )
 
     visibility: int
     retention: int
@@ -100,7 +103,7 @@ class Queue(Resource[FoundQueue]):
         return None if url is None else unless_absent(self._found, snapshot.aws, url)
 
     def _found(self, aws: Aws, url: str) -> FoundQueue:
-        attributes, tags = aws.at_once(
+        attributes, tags = aws.concurrently(
             lambda aws: aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"],
             lambda aws: aws.sqs.list_queue_tags(QueueUrl=url).get("Tags", {}),
         )

@@ -63,11 +63,11 @@ class Resource(ABC, Generic[F]):
 
     kind: ClassVar[str]
     # What to do where somebody else's resource has the name.
-    way_out: ClassVar[str] = "choose another name with --stack"
+    remedy: ClassVar[str] = "choose another name with --stack"
     # Fields whose resources are not needed to make this one, but only to join it to them.
     joined: ClassVar[tuple[str, ...]] = ()
     # How the service refuses to make one under a name that is taken.
-    taken: ClassVar[tuple[Refusal, ...]] = ()
+    already_exists: ClassVar[tuple[Refusal, ...]] = ()
 
     place: Place
     name: str

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.policy import ATTACHED, TAKEN, Policy, read_document
+from s3agg.resources.policy import ALREADY_EXISTS, ATTACHED, Policy, read_document
 from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
 
 
@@ -33,7 +33,7 @@ class Role(Resource[FoundRole]):
 
     kind: ClassVar[str] = "role"
     joined: ClassVar[tuple[str, ...]] = ("policies",)
-    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
+    already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
 
     trust: Mapping[str, Any]
     policies: tuple[Policy, ...]
@@ -71,7 +71,7 @@ class Role(Resource[FoundRole]):
         return unless_absent(self._found, snapshot.aws)
 
     def _found(self, aws: Aws) -> FoundRole:
-        role, attached = aws.at_once(self._role, self._attached)
+        role, attached = aws.concurrently(self._role, self._attached)
         return FoundRole(
             trust=read_document(role.get("AssumeRolePolicyDocument", {})),
             boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
@@ -112,7 +112,7 @@ class Role(Resource[FoundRole]):
         )
 
     def _remove(self, aws: Aws) -> None:
-        attached, inline = aws.at_once(self._attached, self._inline)
+        attached, inline = aws.concurrently(self._attached, self._inline)
         aws.side_by_side(lambda arn: self._detach(aws, arn), attached)
         aws.side_by_side(lambda policy: self._delete_inline(aws, policy), inline)
         aws.iam.delete_role(RoleName=self.name)

@@ -42,7 +42,7 @@ class Table(Resource[FoundTable]):
     """A table with the key `BucketName`; capacity in units per second, or on demand."""
 
     kind: ClassVar[str] = "table"
-    taken: ClassVar[tuple[Refusal, ...]] = BUSY
+    already_exists: ClassVar[tuple[Refusal, ...]] = BUSY
 
     read_capacity: int
     write_capacity: int

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.function import ROLE_SPREADING, TAKEN, VISIBILITY_SPREADING, Function
+from s3agg.resources.function import ALREADY_EXISTS, ROLE_SPREADING, VISIBILITY_SPREADING, Function
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, pairs
 
@@ -26,7 +26,7 @@ class FoundTrigger(Found):
     enabled: bool
     batch_size: int
     partial_responses: bool
-    at_once: int | None
+    maximum_concurrency: int | None
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -34,7 +34,7 @@ class FoundTrigger(Found):
             "state": "enabled" if self.enabled else "disabled",
             "batch size": str(self.batch_size),
             "partial batch responses": "yes" if self.partial_responses else "no",
-            "at once": str(self.at_once or ABSENT),
+            "at once": str(self.maximum_concurrency or ABSENT),
         }
 
 
@@ -43,11 +43,11 @@ class EventSourceMapping(Resource[FoundTrigger]):
     """The trigger: the queue's messages go to the function, one at a time."""
 
     kind: ClassVar[str] = "trigger"
-    taken: ClassVar[tuple[Refusal, ...]] = TAKEN
+    already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
 
     queue: Queue
     function: Function
-    at_once: int
+    maximum_concurrency: int
 
     @property
     def arn(self) -> str:
@@ -70,7 +70,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
             "state": "enabled",
             "batch size": "1",
             "partial batch responses": "yes",
-            "at once": str(self.at_once),
+            "at once": str(self.maximum_concurrency),
         }
 
     def find(self, snapshot: Snapshot) -> FoundTrigger | None:
@@ -87,7 +87,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
             enabled=mapping["State"] not in {"Disabled", "Disabling"},
             batch_size=mapping["BatchSize"],
             partial_responses="ReportBatchItemFailures" in mapping.get("FunctionResponseTypes", []),
-            at_once=mapping.get("ScalingConfig", {}).get("MaximumConcurrency"),
+            maximum_concurrency=mapping.get("ScalingConfig", {}).get("MaximumConcurrency"),
             tags=aws.lambda_.list_tags(Resource=arn).get("Tags", {}),
         )
 
@@ -98,7 +98,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
         return OURS
 
     def create(self, aws: Aws) -> None:
-        aws.at_once(self.function.wait_until_ready, self._wait_until_the_old_one_is_gone)
+        aws.concurrently(self.function.wait_until_ready, self._wait_until_the_old_one_is_gone)
         aws.wait.retry(
             f"role {self.function.role.name} to be allowed to read {self.queue.name}",
             lambda: aws.lambda_.create_event_source_mapping(
@@ -140,7 +140,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
             "BatchSize": 1,
             "Enabled": True,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
-            "ScalingConfig": {"MaximumConcurrency": self.at_once},
+            "ScalingConfig": {"MaximumConcurrency": self.maximum_concurrency},
         }
 
     def _mapping(self, aws: Aws) -> Mapping[str, Any] | None:

@@ -191,7 +191,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             tags,
             queue=queue,
             function=refresher,
-            at_once=REFRESHES_AT_ONCE,
+            maximum_concurrency=REFRESHES_AT_ONCE,
         ),
         (
             QueueAlarm(

@@ -9,11 +9,11 @@ from typing import Any
 
 from s3agg import engine
 from s3agg.aws.place import Place
-from s3agg.aws.refusals import doing, is_denied
+from s3agg.aws.refusals import describing_errors, is_denied
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Findings, Plan
-from s3agg.errors import Advice, S3aggError, UsageProblem, together
+from s3agg.errors import Advice, S3aggError, UsageProblem, combined
 from s3agg.live import items
 from s3agg.live.items import BucketActivity
 from s3agg.resources.notification import ALL_KEYS, FoundNotification, KeyFilter, Notification
@@ -113,7 +113,7 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
 
     # What names buckets: the request, the function's policy, the table. The rules of those that one of them
     # names are looked at while the others are still asked.
-    asked, permitted, table, found = aws.at_once(
+    asked, permitted, table, found = aws.concurrently(
         lambda _: _rules(snapshot, bare, request.buckets),
         lambda _: _rules(snapshot, bare, _permitted(snapshot, bare)),
         lambda _: _read_table(snapshot, bare, adopt=request.adopt),
@@ -162,7 +162,7 @@ def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
     found = engine.find(snapshot, [bare.table]).of(bare.table)
     if found is None or engine.is_foreign(bare.table, found, adopt=adopt):
         return _Table(found, {}, {})
-    with doing(f"reading table {bare.table.name}"):
+    with describing_errors(f"reading table {bare.table.name}"):
         activity = items.buckets(snapshot.aws, bare.table.name)
     return _Table(found, activity, _rules(snapshot, bare, activity))
 
@@ -189,13 +189,13 @@ def _unread(rules: Mapping[str, Rule]) -> dict[str, S3aggError]:
     """
     errors = {bucket: rule for bucket, rule in rules.items() if isinstance(rule, S3aggError)}
     if failed := [error for error in errors.values() if not is_denied(error)]:
-        raise together("Several things failed", failed)
+        raise combined("Several things failed", failed)
     return errors
 
 
 def _permitted(snapshot: Snapshot, bare: Stack) -> list[str]:
     """The buckets that the function's policy names."""
-    with doing(f"reading the policy of function {bare.aggregator.name}"):
+    with describing_errors(f"reading the policy of function {bare.aggregator.name}"):
         policy = statements(snapshot, bare.aggregator.name)
     return sorted({bucket for statement in policy.values() if (bucket := _bucket(statement))})
 

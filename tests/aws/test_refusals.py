@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore import exceptions
 
-from s3agg.aws.refusals import Refusal, doing, is_error
+from s3agg.aws.refusals import Refusal, describing_errors, is_error
 from s3agg.errors import S3aggError
 from tests.support.aws import HOSTILE, refusal
 
@@ -87,7 +87,7 @@ from tests.support.aws import HOSTILE, refusal
 def test_an_error_is_one_line_with_a_hint_and_an_exit_code(
     error: Exception, words: str, hint: str, exit_code: int
 ) -> None:
-    with pytest.raises(S3aggError) as caught, doing("looking"):
+    with pytest.raises(S3aggError) as caught, describing_errors("looking"):
         raise error
 
     assert words in caught.value.problem
@@ -98,7 +98,7 @@ def test_an_error_is_one_line_with_a_hint_and_an_exit_code(
 
 
 def test_an_error_that_is_not_awss_passes_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), doing("looking"):
+    with pytest.raises(ZeroDivisionError), describing_errors("looking"):
         raise ZeroDivisionError
 
 

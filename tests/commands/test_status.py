@@ -288,7 +288,7 @@ def test_what_is_foreign_is_told_with_its_owner_and_a_way_out(world: World) -> N
 
     (foreign,) = [each for each in read.resources if each.state == "foreign"]
     assert foreign.owner == "of the stack of this name in us-east-1"
-    assert read.way_out == "Choose another name with --stack"
+    assert read.remedy == "Choose another name with --stack"
 
 
 def test_a_stack_that_is_not_there_is_all_missing(world: World) -> None:

@@ -382,7 +382,7 @@ def test_what_is_advised_is_for_the_aws_at_hand(play: Play) -> None:
     play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
     _, report = play.run(once(), count=1, timeout_s=1)
 
-    assert report.notes[0].told(" --profile p").endswith("See: s3agg status --profile p.")
+    assert report.notes[0].text(" --profile p").endswith("See: s3agg status --profile p.")
 
 
 def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:

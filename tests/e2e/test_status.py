@@ -28,7 +28,7 @@ def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
         *("stack", "region", "account", "healthy"),
         *(
             "resources",
-            "way_out",
+            "remedy",
             "buckets",
             "late",
             "queues",

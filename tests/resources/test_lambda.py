@@ -54,7 +54,9 @@ FUNCTION = Function(
     concurrency=10,
 )
 PERMISSION = Permission(PLACE, "SID_my_photos", TAGS, function=FUNCTION, bucket="my.photos")
-TRIGGER = EventSourceMapping(PLACE, "Queue to Function", TAGS, queue=QUEUE, function=FUNCTION, at_once=2)
+TRIGGER = EventSourceMapping(
+    PLACE, "Queue to Function", TAGS, queue=QUEUE, function=FUNCTION, maximum_concurrency=2
+)
 
 NOT_ASSUMED = "The role defined for the function cannot be assumed by Lambda."
 NOT_RECEIVED = "The provided execution role does not have permissions to call ReceiveMessage on SQS"
@@ -637,7 +639,7 @@ def test_a_trigger_that_is_changing_is_waited_for(deployment: World, operation: 
     deployment.wire.refuse(f"lambda:{operation}", "ResourceInUseException", times=2)
 
     if operation.startswith("Update"):
-        changes = deployment.update(replace(TRIGGER, at_once=3))
+        changes = deployment.update(replace(TRIGGER, maximum_concurrency=3))
     else:
         changes = deployment.delete(TRIGGER)
 
@@ -665,7 +667,7 @@ def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployment: World) 
     with pytest.raises(ClientError) as caught:
         TRIGGER.create(deployment.aws)
 
-    assert any(refusal.matches(caught.value) for refusal in TRIGGER.taken)
+    assert any(refusal.matches(caught.value) for refusal in TRIGGER.already_exists)
     assert deployment.clock.waited == 0
 
 

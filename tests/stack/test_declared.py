@@ -139,7 +139,7 @@ def test_the_queue_hides_a_message_for_at_least_six_function_timeouts() -> None:
 def test_the_trigger_takes_no_more_at_once_than_the_function_may_run() -> None:
     stack = make()
 
-    assert 2 <= stack.trigger.at_once <= stack.refresher.concurrency
+    assert 2 <= stack.trigger.maximum_concurrency <= stack.refresher.concurrency
 
 
 def test_a_resources_needs_are_the_resources_in_its_fields() -> None:

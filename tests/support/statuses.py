@@ -35,7 +35,7 @@ def make_status(
         account="123456789012",
         healthy=not dead and not late and all(resource.state == "ok" for resource in resources),
         resources=resources,
-        way_out="Choose another name with --stack",
+        remedy="Choose another name with --stack",
         buckets=buckets,
         late=late,
         queues=(QueueDepth("S3EventAggregatorDeadLetters", dead, 0, 0),),
