@@ -22,7 +22,8 @@ from s3agg.aws.session import Aws
 from s3agg.cli.main import main
 from s3agg.cli.options import Seams
 from s3agg.settings import Names
-from tests.support.aws import REGION, Clock, Session, Wire, empty, make_bucket, watch
+from tests.support.aws import REGION, Session, Wire, empty, make_bucket, watch
+from tests.support.clock import Clock
 from tests.support.environment import environment
 from tests.support.functions import Functions
 from tests.support.ran import Ran

@@ -32,7 +32,6 @@ from tests.support.aws import (
     PLACE,
     REGION,
     Call,
-    Clock,
     Session,
     Wire,
     account_settings,
@@ -40,8 +39,10 @@ from tests.support.aws import (
     make_world,
     watch,
 )
+from tests.support.clock import Clock
 from tests.support.iam import grants
 from tests.support.interruption import Account
+from tests.support.ran import Ran
 from tests.support.snapshots import Snapshot
 
 pytestmark = pytest.mark.stack
@@ -1059,15 +1060,6 @@ class Wired:
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What came of a command, as the user sees it."""
-
-    code: int
-    seen: str
-    waited_s: float
-
-
-@dataclass(frozen=True)
 class Shop:
     """A terminal, and what AWS is behind it."""
 
@@ -1078,14 +1070,11 @@ class Shop:
 
     def run(self, command: str) -> Ran:
         """Run a command as the user does."""
-        began = self.clock.waited
         self.wired.tries.clear()
         with pytest.raises(SystemExit) as exit_:
             # One worker: where several wait side by side, they would all move the one clock.
             main(command.split(), Seams(self.wired.session, self.clock, workers=1))
-        out, err = self.capsys.readouterr()
-        seen = " ".join((out + err).split())  # however wide the terminal is
-        return Ran(int(str(exit_.value.code)), seen, self.clock.waited - began)
+        return Ran(int(str(exit_.value.code)), *self.capsys.readouterr())
 
     def arrange(self, refused: Injected) -> None:
         """Have AWS answer so from now on."""
@@ -1173,22 +1162,24 @@ def test_what_aws_refuses_is_waited_out_or_told_and_the_next_run_ends_well(
     if row.meanwhile is not None:
         shop.wired.wire.before("lambda:AddPermission", partial(row.meanwhile, shop.somebody))
     random.seed(NO_PAUSES)
+    began = shop.clock.waited
 
     ran = shop.run(row.command)
+    waited_s = shop.clock.waited - began
 
-    assert ran.code == row.code, ran.seen
-    assert [words for words in row.sees if words not in ran.seen] == [], ran.seen
-    assert "Traceback" not in ran.seen
+    assert ran.code == row.code, ran.words
+    assert [words for words in row.sees if words not in ran.words] == [], ran.words
+    assert "Traceback" not in ran.words
     assert all(shop.wired.wire.made(each.operation) for each in row.injected)
     low, high = row.waits_s
-    assert low <= ran.waited_s <= high
+    assert low <= waited_s <= high
     if isinstance(row.refused, Sent):
         assert shop.wired.tries.count(row.refused.operation) == row.tries
     if row.code and row.passes:
         shop.all_is_well()
         row.mend(shop.somebody)
         again = shop.run(row.command)
-        assert again.code == 0, again.seen
+        assert again.code == 0, again.words
     if row.passes:
         ends_well(shop, row.command)
 
@@ -1196,10 +1187,10 @@ def test_what_aws_refuses_is_waited_out_or_told_and_the_next_run_ends_well(
 def ends_well(shop: Shop, command: str) -> None:
     """All is as declared after a create, and nothing is left after a delete."""
     if command == DELETE:
-        assert "Nothing to remove" in shop.run("delete --dry-run").seen
+        assert "Nothing to remove" in shop.run("delete --dry-run").words
     elif command != STATUS:
         status = shop.run("status --output json")
-        assert status.code == 0, status.seen
+        assert status.code == 0, status.words
 
 
 FACTS_MET = {row.fact for row in ROWS}

@@ -17,7 +17,8 @@ from s3agg.aws.session import Aws, is_loopback
 from s3agg.aws.trace import Call
 from s3agg.errors import S3aggError
 from tests.support import aws as support
-from tests.support.aws import ACCOUNT, REGION, Clock, Session, World, make_world, moto
+from tests.support.aws import ACCOUNT, REGION, Session, World, make_world, moto
+from tests.support.clock import Clock
 from tests.support.environment import environment
 
 world = support.world

@@ -22,16 +22,8 @@ from moto.core.models import MockAWS
 from s3agg.cli.main import cli, main
 from s3agg.cli.options import Seams
 from tests.support import blog
-from tests.support.aws import (
-    REGION,
-    Clock,
-    Session,
-    Wire,
-    account_settings,
-    empty,
-    make_bucket,
-    make_world,
-)
+from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
+from tests.support.clock import Clock
 from tests.support.ran import Ran
 
 README = Path(__file__).parents[2] / "README.md"
