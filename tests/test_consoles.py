@@ -27,6 +27,8 @@ from tests.support.environment import environment
 from tests.support.functions import Functions
 from tests.support.ran import Ran
 
+pytestmark = pytest.mark.stack
+
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"  # the cursor

@@ -19,6 +19,8 @@ from s3agg.settings import Names
 from tests.support import deploying
 from tests.support.aws import REGION, Clock, Session, Wire, World, empty, make_bucket
 
+pytestmark = pytest.mark.stack
+
 BUCKET = "uploads"
 SERVICES = ("cloudwatch", "dynamodb", "iam", "lambda", "logs", "s3", "sqs", "storagegateway", "sts")
 MOST_NOISE_S = 0.0005

@@ -21,7 +21,8 @@ from s3agg.stack.deployed import Request
 
 BUCKET = "s3agg-demo"
 PATIENCE_S = 120
-CONCURRENCY = 5  # each execution starts a Python of its own here: more of them only get in each other's way
+# Each execution starts a Python of its own. What is throttled is tried twice more: 20 events need 10.
+CONCURRENCY = 10
 
 
 @dataclass(frozen=True)

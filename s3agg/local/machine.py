@@ -15,8 +15,8 @@ from s3agg.local.session import KEY, of_nobody
 from s3agg.local.storage_gateway import StorageGateway
 
 LOOK_S = 0.5
-# MiniStack gives a throttled event up after three tries, AWS after six hours: tries at 0, 2 and 6 s.
-PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "2"}
+# MiniStack gives up a throttled event after three tries, AWS after six hours. Its tries are at 0, 3 and 9 s.
+PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "3"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
+import inspect
 import logging
 import os
 import resource
@@ -24,6 +26,10 @@ from s3agg.local.guard import Guard
 
 if sys.platform == "win32":
     raise SystemExit("AWS on this machine needs Linux or macOS.")
+
+LOG_READER = "_drain_stderr_bounded"
+# Seconds: for the first line, after the last one, and for all.
+LOG_WAITS = {"first_line_wait": 1.0, "idle_confirm": 0.02, "hard_cap": 2.0}
 
 
 class Ending:
@@ -86,7 +92,15 @@ def ministack() -> Any:
         raise SystemExit("This version of ministack is not supported: its init scripts cannot be stopped.")
     logging.getLogger().setLevel(logging.WARNING)
     vars(module)["_collect_scripts"] = lambda *_folders: []
+    _keep_late_log_lines(importlib.import_module("ministack.core.lambda_runtime").Worker)
     return module.app
+
+
+def _keep_late_log_lines(worker: Any) -> None:
+    """Wait longer for an invocation's log lines: MiniStack waits 50 ms, too short on a busy machine."""
+    read = getattr(worker, LOG_READER, None)
+    if read is not None and LOG_WAITS.keys() <= inspect.signature(read).parameters.keys():
+        setattr(worker, LOG_READER, functools.partialmethod(read, **LOG_WAITS))
 
 
 def main(folder: Path, port: int, listener_fd: int) -> None:

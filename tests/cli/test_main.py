@@ -191,6 +191,7 @@ def test_an_estimate_needs_neither_boto3_nor_an_account_nor_a_region(output: str
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     "command",
     [
@@ -331,6 +332,7 @@ def test_a_failure_is_one_line_on_stderr_exit_code_1_and_no_change(
     assert wire.changes == []
 
 
+@pytest.mark.stack
 def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell: Shell, wire: Wire) -> None:
     wire.calls.clear()
 
@@ -341,6 +343,7 @@ def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell:
     assert wire.changes == []
 
 
+@pytest.mark.stack
 def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
     created = aws_shell("create", "--bucket", "uploads", "--output", "json")
     again = aws_shell("create", "--output", "json")
@@ -355,6 +358,7 @@ def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
     assert aws_shell("status").code == 3
 
 
+@pytest.mark.stack
 def test_create_ends_with_the_next_sensible_command(aws_shell: Shell) -> None:
     ran = aws_shell("create", "--bucket", "uploads")
 
@@ -362,6 +366,7 @@ def test_create_ends_with_the_next_sensible_command(aws_shell: Shell) -> None:
     assert ran.stdout.startswith("Done: 16 created; stack S3EventAggregator")
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("answer", ["", "n\n"])
 def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire: Wire, answer: str) -> None:
     aws_shell("create", "--bucket", "uploads")
@@ -375,6 +380,7 @@ def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire:
     assert wire.changes == []
 
 
+@pytest.mark.stack
 def test_delete_can_keep_the_logs(aws_shell: Shell) -> None:
     aws_shell("create", "--bucket", "uploads")
 
@@ -388,6 +394,7 @@ def test_delete_can_keep_the_logs(aws_shell: Shell) -> None:
     ]
 
 
+@pytest.mark.stack
 def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
     make_bucket(make_world().somebody, "second")
     aws_shell("create", "--bucket", "uploads", "--bucket", "second")
@@ -399,6 +406,7 @@ def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
     assert [each["name"] for each in status["buckets"]] == ["uploads"]
 
 
+@pytest.mark.stack
 def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
     make_bucket(make_world().somebody, "second")
     aws_shell("create", "--bucket", "uploads", "--bucket", "second")
@@ -409,6 +417,7 @@ def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
     assert ran.stderr == "Several buckets are attached: second, uploads. Name one with --bucket.\n"
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
@@ -425,6 +434,7 @@ def test_advice_is_for_the_aws_and_the_stack_at_hand(
     assert advice in " ".join((ran.stdout + ran.stderr).split())
 
 
+@pytest.mark.stack
 def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: Shell) -> None:
     aws_shell("create", "--bucket", "uploads")
     sqs = make_world().somebody.sqs
@@ -447,6 +457,7 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     assert stays.stderr == "not understood: stays\n"
 
 
+@pytest.mark.stack
 def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_shell: Shell) -> None:
     aws_shell("create", "--bucket", "uploads")
     lambda_ = make_world().somebody.lambda_
@@ -459,6 +470,7 @@ def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_
     assert "memory: 256 MB -> 128 MB" in dry.stdout
 
 
+@pytest.mark.stack
 def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) -> None:
     blog.create(make_world().somebody, "uploads")
 
@@ -474,6 +486,7 @@ def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) ->
     assert (adopted.code, after.code) == (0, 0)
 
 
+@pytest.mark.stack
 def test_the_blogs_stack_is_removed_if_that_is_said(aws_shell: Shell) -> None:
     blog.create(make_world().somebody, "uploads")
 
@@ -483,6 +496,7 @@ def test_the_blogs_stack_is_removed_if_that_is_said(aws_shell: Shell) -> None:
     assert aws_shell("delete", "--yes", "--output", "json").json["changes"] == []
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, output: str) -> None:
     ran = aws_shell("policy", "--bucket", "uploads", "--output", output, "--stack", "Other")
@@ -522,6 +536,7 @@ def test_the_prices_of_a_json_cost_are_a_table_to_be_changed(shell: Shell, tmp_p
     assert shell(*estimate, "--prices", str(table)).json == before
 
 
+@pytest.mark.stack
 def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attaches_the_bucket(
     aws_shell: Shell,
 ) -> None:
@@ -559,6 +574,7 @@ def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_
     )
 
 
+@pytest.mark.stack
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
     fresh = replace(aws_shell, session=make_session())  # whose clients are not made yet
 

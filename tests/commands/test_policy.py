@@ -34,6 +34,7 @@ from tests.support import iam
 from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world
 from tests.support.iam import Need
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()

@@ -18,6 +18,7 @@ from tests.support import aws as support
 from tests.support.aws import PLACE, REGION, Session, World, account_settings, make_bucket, moto, watch
 from tests.support.deploying import create, make
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()

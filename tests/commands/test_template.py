@@ -225,6 +225,7 @@ def test_a_code_bucket_that_takes_nothing_from_this_user_is_a_problem(world: Wor
 # A good template
 
 
+@pytest.mark.proof
 def test_the_linter_finds_nothing_in_any_template(tmp_path: Path) -> None:
     for number, options in enumerate(OPTIONS.values()):
         for code_bucket in ("my-code", None):

@@ -23,6 +23,8 @@ from s3agg.stack.deployed import Request
 from tests.support.aws import REGION, Clock, Session, Wire, account_settings, empty, make_bucket
 from tests.support.functions import SHARE, Functions
 
+pytestmark = pytest.mark.stack
+
 BUCKET = "uploads"
 
 
