@@ -1,4 +1,4 @@
-"""The five promises of DESIGN 2, in generated schedules, with the real handlers."""
+"""The promises of DESIGN 2, in generated schedules, with the real handlers."""
 
 from __future__ import annotations
 
