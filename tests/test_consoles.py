@@ -7,12 +7,14 @@ a terminal, and its encoding, as that is all that a process is told of them.
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -140,7 +142,16 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(running_moto: MockAWS) -> Place:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A working folder for what the commands write."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("folder"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def place(running_moto: MockAWS, folder: None) -> Place:  # noqa: ARG001  # to be in it
     """Drift, an error in the log, a dead letter and an odd key."""
     empty(running_moto)
     session, clock = Session().with_credentials(), Working()
