@@ -11,7 +11,7 @@ during the update. So the order is:
 3. Update the refresh function and its event source mapping.
 4. Send a message for every bucket with an open window or pending refresh, as every `create` does
    (`items.send_messages`). The bucket's own message may be lost: the old refresh function deletes messages
-   without closing their windows. A mapping without batch item failures deletes postponed messages.
+   without closing their windows. A mapping without batch item failures deletes messages that were put off.
 
 The item decides what a message does (DESIGN 2). So steps 2 and 4 are harmless if they are repeated after an
 interruption: at most a bucket is refreshed once more.

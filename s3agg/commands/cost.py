@@ -47,7 +47,7 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
         seconds=(month["events_ms"] + month["refreshes_ms"]) / 1000,
         writes=month["writes"],
         reads=month["reads"],
-        # Each received message is then deleted or postponed.
+        # Each received message is then deleted or put off.
         sqs_requests=month["sent"] + 2 * month["received"] + month["polls"],
         log_bytes=month["events_bytes"] + month["refreshes_bytes"],
     )

@@ -37,7 +37,7 @@ STATES: dict[str, State] = {
 LOOK_S = 2.0  # between two reads of windows and queues when watching
 FULL_LOOK_S = 30.0  # between two reads of everything, about 40 calls; CloudWatch charges for its own
 # If a refresh is later than this, its message is lost or the refresh function does not run (DESIGN 2). After
-# 5 min the next event opens a new window. A message for the remaining shares is postponed by 15 min at most.
+# 5 min the next event opens a new window. A message for the remaining shares is put off by 15 min at most.
 LATE_S = 300
 LATEST_S = 20 * 60
 

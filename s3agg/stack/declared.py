@@ -26,7 +26,7 @@ AGGREGATOR_TIMEOUT_S = 10
 REFRESH_TIMEOUT_S = 30  # the blog's 5 s are too short for many shares
 # Six times the function's timeout, as AWS advises (FACTS 9).
 VISIBILITY_S = 6 * REFRESH_TIMEOUT_S
-# Each postponement of a message costs a receive. The limit must cover an outage of hours ...
+# Each time that a message is put off costs a receive. The limit must cover an outage of hours ...
 MAX_RECEIVES = 100
 # ... and must move a message to the dead-letter queue before the queue's retention deletes it.
 LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
