@@ -1,1 +1,1 @@
-"""What AWS gets: the two Lambda functions, one readable file each."""
+"""The code of the two Lambda functions, one file each, and the module that they share."""

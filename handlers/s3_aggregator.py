@@ -1,12 +1,13 @@
-"""Aggregates S3 object events: the first opens a window, the rest are skipped while it is open.
+"""Aggregates S3 object events: the first event opens a window, later events are skipped while it is open.
 
-S3 calls `lambda_handler` with each object event. The table holds one item per bucket: the open
-window's end (`timestamp`) and the event that opened it (`opened_by`). Whoever opens a window sends
-one message, delayed until the window closes; s3_sgw_refresh receives it and refreshes the shares.
+S3 invokes `lambda_handler` with each object event. The table holds one item per bucket: the end of
+the open window (`timestamp`) and the event that opened it (`opened_by`). The instance that opens a
+window sends one message, delayed until the window closes. s3_sgw_refresh receives the message and
+refreshes the file shares.
 
-Why nothing is lost: the item is the truth and a message only a wake-up call. A window, once
-written, is never given back. When its message cannot be sent, the invocation fails, Lambda retries
-the event, the event finds that it opened the window itself, and sends again.
+No event is lost, because the item is the truth and a message only triggers a look at it. A window
+that was written is never removed by this function. If its message cannot be sent, the invocation
+fails and Lambda retries the event. The event finds its own window and sends the message again.
 """
 
 from __future__ import annotations
@@ -41,32 +42,32 @@ from shared import (
 logger = logging.getLogger("s3_aggregator")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
-CLOSING_MS = 2000  # nearer to its end than this, a window is no longer trusted from memory ...
-TRUSTED_MS = 1500  # ... except this soon after the table told of it: the refresh waits 2 s after the close
-LONGEST_DELAY_S = 900  # SQS delays a message no longer; s3_sgw_refresh waits for the rest
-ROUND_MS = 5000  # what a refresh takes at most in most cases, its 2 s of waiting included
-MOST_EARLY_MS = 2000  # a window that is due by more before its refresh may start is moved
+CLOSING_MS = 2000  # closer to its end than this, a window is not trusted from memory ...
+TRUSTED_MS = 1500  # ... unless it was read this recently: the refresh waits 2 s after the close
+LONGEST_DELAY_S = 900  # the limit of SQS; s3_sgw_refresh waits for the rest
+ROUND_MS = 5000  # usual upper limit of a refresh, including its wait of 2 s
+MOST_EARLY_MS = 2000  # a window may be due this long before its refresh may start
 ATTEMPTS = 3
 
 
 def lambda_handler(event: Any, context: Any) -> None:
-    """Handle an object event; what is raised makes Lambda retry it."""
+    """Handle an object event. Lambda retries it if this raises."""
     log_as_lambda_does(logger, getattr(context, "aws_request_id", "-"))
     this_instance().handle_event(event)
 
 
 @dataclass(frozen=True)
 class Window:
-    """An open window, as the table told of it. Times in ms since 1970."""
+    """An open window as read from the table. Times in ms since 1970."""
 
     due: int  # when its refresh is due
     opened_by: str  # the identity of the event that opened it
-    asked: float  # when the request that told of it was sent, s of the monotonic clock
-    asked_at: int  # when that was by the wall clock
+    asked: float  # when the request for it was sent, s of the monotonic clock
+    asked_at: int  # the same by the wall clock
 
 
 class Aggregator:
-    """One warm instance: its clients, its clock and the windows that it knows."""
+    """One execution environment: its clients, its clock and the windows in its memory."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class Aggregator:
         self.lengths = Lengths.of(window_s, interval_s)
         self.include_gateway_writes = include_gateway_writes
         self.dynamodb = dynamodb
-        self.sqs = sqs  # makes the client, which many never need
+        self.sqs = sqs  # creates the client when it is first needed
         self.clock = Clock(clock)
         self.windows: dict[str, Window] = {}
 
@@ -95,14 +96,14 @@ class Aggregator:
         for record in records_of(event):
             try:
                 self.handle_record(record)
-            except Exception as error:  # raised below, once the records after this one had their turn
+            except Exception as error:  # raised below, after the other records
                 logger.exception("Could not handle a record of bucket: %s", bucket_of(record))
                 failure = error
         if failure is not None:
             raise failure
 
     def handle_record(self, record: dict[str, Any]) -> None:
-        """Open a window and send its message, or skip the event because a window is open."""
+        """Open a window and send its message, or skip the event if a window is open."""
         bucket = bucket_of(record)
         if not bucket:
             logger.warning("A record without a bucket, ignoring: %s", printable(str(record)[:1000]))
@@ -133,9 +134,9 @@ class Aggregator:
         )
 
     def known_window(self, bucket: str, me: str) -> Window | None:
-        """The window that makes a network call needless, if there is one.
+        """Return the window in memory that covers this event without a network call; None if there is none.
 
-        Never for the event that opened it: that one is here again because its message may be missing.
+        Also None for the event that opened the window: a retry means that its message may be missing.
         """
         window = self.windows.get(bucket)
         if window is None or window.opened_by == me:
@@ -147,23 +148,23 @@ class Aggregator:
         return window if age_ms < TRUSTED_MS else None
 
     def open_window(self, bucket: str, me: str) -> Window:
-        """Open a window for this event, unless one is open; return the one that is open now.
+        """Open a window for this event unless one is open; return the open window.
 
-        What the answer tells of the last refresh, and of our clock, can call for another write.
+        The answer holds the time of the last refresh and corrects the clock. Both can require another write.
         """
         now = self.clock.now()
         due = self.due(now, self.refresh_expected(bucket, now))
-        instead_of = None  # a window that is open and is not to stay as it is
+        instead_of = None  # the item with a window to replace
         for attempt in range(ATTEMPTS):
             asked, asked_at = self.clock.monotonic(), self.clock.now()
             item = self.write_window(bucket, me, due, instead_of)
             now = self.clock.now()
-            if item.due is None or item.opened_by is None:  # closed meanwhile
+            if item.due is None or item.opened_by is None:  # the window was closed meanwhile
                 instead_of = None
                 continue
             window = Window(item.due, item.opened_by, asked, asked_at)
             if window.opened_by == me:
-                # Opened by this write, or before: moved, or its answer or its message was lost.
+                # Opened by this write or an earlier one, whose answer or message was lost, or that was moved.
                 is_new = instead_of is None and window.due == due
                 opened = now - round((self.clock.monotonic() - asked) * 1000) if is_new else None
                 due = self.better_due(window.due, item, opened, now)
@@ -179,16 +180,16 @@ class Aggregator:
         raise RuntimeError(f"Could not tell whether a window of bucket {bucket} is open")
 
     def due(self, opened: int, refresh: int) -> int:
-        """When a window opened then is due: when it is over, but no sooner than its refresh may start.
+        """Return when a window is due: at its end, but not before its refresh may start.
 
-        A whole number of seconds later, as messages are delayed by whole seconds.
+        It is due whole seconds after `opened`, as SQS delays messages by whole seconds.
         """
         return opened + math.ceil(max(self.lengths.window, refresh - opened) / 1000) * 1000
 
     def better_due(self, due: int, item: Item, opened: int | None, now: int) -> int:
-        """When this event's window should be due: the same, unless that is too early, or too far ahead.
+        """Return a due time for this event's window: the same unless it is too early or too late.
 
-        `opened` is when it was opened, by the clock as the answer has set it; None if that was before.
+        `opened` is the opening time by the corrected clock; None if an earlier write opened the window.
         """
         if due > now + self.lengths.furthest:
             return now + LONGEST_TRUST_MS
@@ -199,25 +200,25 @@ class Aggregator:
         return wanted if wanted > due + MOST_EARLY_MS else due
 
     def refresh_expected(self, bucket: str, now: int) -> int:
-        """When the next refresh may start, from memory: the known window closed when it was due, or later."""
+        """Estimate from memory when the next refresh may start; 0 if no window is known."""
         known = self.windows.get(bucket)
         return min(known.due, now) + ROUND_MS + self.lengths.pause if known else 0
 
     def refresh_after(self, item: Item, now: int) -> int:
-        """When the next refresh may start, by the item; 0 if it does not tell."""
+        """Return when the next refresh may start according to the item; 0 if it is unknown."""
         refresh = self.lengths.next_refresh(item)
         accepted = refresh - self.lengths.pause
         if accepted > now + MOST_SKEW_MS:
             return 0
-        if accepted > now:  # a refresh is under way, and this is when its time is up
+        if accepted > now:  # a refresh is running, and this is its latest end
             accepted = max(now, accepted - REFRESH_TIMEOUT_MS + ROUND_MS)
         return accepted + self.lengths.pause
 
     def write_window(self, bucket: str, me: str, due: int, instead_of: Item | None) -> Item:
-        """Write a window if none is open, or instead of the one given; return the item as it is then."""
+        """Write a window if none is open, or replace the given one; return the item afterwards."""
         values = {":due": {"N": str(due)}, ":me": {"S": me}}
         if instead_of is None:
-            # Neither has its type where it is missing. One of another type is not ours, and no window.
+            # A missing attribute has no type. An attribute of another type is not ours and no window.
             condition = (
                 "NOT attribute_type(opened_by, :string)"
                 " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
@@ -244,8 +245,8 @@ class Aggregator:
             return Item(refusal.response.get("Item", {}))
 
     def send(self, bucket: str, timestamp: int, due: int) -> None:
-        """Send the window's message, to arrive when the window closes."""
-        sqs = self.sqs()  # first: making it takes its time
+        """Send the window's message, delayed until the window closes."""
+        sqs = self.sqs()  # before the delay is computed, as creating the client takes time
         left_s = math.ceil((due - self.clock.now()) / 1000)
         sqs.send_message(
             QueueUrl=self.queue_url,
@@ -260,19 +261,19 @@ class Aggregator:
 
 
 def records_of(event: Any) -> list[Any]:
-    """The records of an object event; none, and a line in the log, where it is something else."""
+    """Return the records of an object event; log any other event and return no records."""
     fields: dict[str, Any] = event if isinstance(event, dict) else {}
     records = fields.get("Records")
     if isinstance(records, list):
         return records
-    # S3 tests each new rule with an event of its own.
+    # S3 sends a test event for each new rule.
     level = logging.INFO if fields.get("Event") == "s3:TestEvent" else logging.WARNING
     logger.log(level, "Not an object event, ignoring: %s", printable(str(event)[:1000]))
     return []
 
 
 def bucket_of(record: Any) -> str:
-    """The record's bucket, or "" where it names none."""
+    """Return the bucket of a record; "" if it names none."""
     try:
         name = record["s3"]["bucket"]["name"]
     except (KeyError, TypeError):
@@ -281,19 +282,19 @@ def bucket_of(record: Any) -> str:
 
 
 def object_of(record: dict[str, Any]) -> dict[str, Any]:
-    """What the record, which names a bucket, says of the object; empty where that makes no sense."""
+    """Return the object of a record with a bucket; empty if it is malformed."""
     found = record["s3"].get("object")
     return found if isinstance(found, dict) else {}
 
 
 def by_gateway(record: dict[str, Any]) -> bool:
-    """Whether a Storage Gateway wrote the object: its own share knows that already."""
+    """Whether a Storage Gateway wrote the object, so that its file share already shows it."""
     user = record.get("userIdentity")
     return isinstance(user, dict) and "StorageGateway" in str(user.get("principalId"))
 
 
 def identity(record: dict[str, Any]) -> str:
-    """The same for each delivery of one event; hashed, as the item is paid for by its size."""
+    """Return the same short hash for each delivery of an event; short, as DynamoDB charges by size."""
     s3_object = object_of(record)
     parts = (
         record.get("eventName"),
@@ -306,9 +307,9 @@ def identity(record: dict[str, Any]) -> str:
 
 
 def event_time(record: dict[str, Any]) -> int | None:
-    """When the event happened, ms since 1970; None if the record does not say."""
+    """Return the time of the event, ms since 1970; None if the record has none."""
     try:
-        # Python 3.10 does not read the Z.
+        # Python 3.10 does not parse the Z.
         moment = datetime.fromisoformat(str(record["eventTime"]).replace("Z", "+00:00"))
         return round(moment.timestamp() * 1000)
     except (KeyError, ValueError, OverflowError):
@@ -316,14 +317,14 @@ def event_time(record: dict[str, Any]) -> int | None:
 
 
 def printable(text: str) -> str:
-    """The text on one line and without blanks; S3 delivers keys URL-encoded, which this leaves alone."""
+    """Escape blanks and unprintable characters; keys, which S3 delivers URL-encoded, stay the same."""
     return re.sub(r"[^!-~]", lambda char: quote(char[0], errors="surrogatepass"), text)
 
 
 @cache
 def this_instance() -> Aggregator:
-    """The aggregator of this execution environment, made at its first event."""
-    # Short enough that a call that hangs is tried again within the function's 10 s.
+    """Return the aggregator of this execution environment, created for its first event."""
+    # Short enough to retry a hanging call within the function's timeout of 10 s.
     config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
     return Aggregator(
         table=os.environ["TABLE_NAME"],

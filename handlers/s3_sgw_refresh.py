@@ -1,14 +1,14 @@
-"""Closes a bucket's window and refreshes every Storage Gateway file share that shows the bucket.
+"""Closes a bucket's window and refreshes every Storage Gateway file share of the bucket.
 
-The queue calls `lambda_handler` with the message that s3_aggregator sent when it opened the window.
-The bucket's item in the table is the truth, the message only a wake-up call: what is to be done is
-read from the item. `pending` says that a window was closed and its refresh is not finished, `done`
-which shares have accepted it, `not_before` when the next refresh may start.
+The queue invokes `lambda_handler` with the message that s3_aggregator sent when it opened the
+window. The bucket's item in the table decides what to do; the message only triggers it. `pending`
+means that a window was closed and its refresh is not finished. `done` holds the file shares that
+have accepted the refresh. `not_before` is when the next refresh may start.
 
-Why nothing is lost: `pending` is written before the refresh and removed only after every share has
-accepted, and the message of the window that was closed is not deleted before that. A message that
-comes too early is put off by its visibility timeout; it is never sent again, because Lambda stops a
-function that feeds its own queue.
+No refresh is lost: `pending` is written before the refresh and removed only after every share has
+accepted it, and the message of the closed window is kept until then. A message that arrives too
+early is put off by its visibility timeout. It is never sent again, because Lambda stops a function
+that sends to its own queue.
 """
 
 from __future__ import annotations
@@ -43,83 +43,83 @@ from shared import (
 logger = logging.getLogger("s3_sgw_refresh")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
-SETTLE_S = 2  # every event that an aggregator skipped from memory is older than this
+SETTLE_S = 2  # after this wait, every event skipped from memory is older than the refresh
 READS = 3
 QUICK_S = 1.0
-LOST_RACE_S = 5  # somebody else wrote the item: look again soon
+LOST_RACE_S = 5  # until the next try after another instance wrote the item
 LONGEST_PAUSE_MS = 15 * 60 * 1000
-MOST_TRIES = 10  # more make no longer pause
+MOST_TRIES = 10  # the pause does not grow after this number
 SHARES_FRESH_MS = 60 * 60 * 1000
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
-PER_DESCRIBE = 10  # Storage Gateway takes no more ARNs in one call
-TIME_TO_FINISH_MS = 8000  # a refresh takes 6 s at most; then it is written
+PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
+TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """Handle a batch of messages; what is raised keeps all of them in the queue."""
+    """Handle a batch of messages. All of them stay in the queue if this raises."""
     log_as_lambda_does(logger, getattr(context, "aws_request_id", "-"))
     refresher = this_instance(context.invoked_function_arn)
     return refresher.handle_batch(event, context.get_remaining_time_in_millis)
 
 
 class Act(Enum):
-    """What a message can call for."""
+    """What to do with a message."""
 
     DROP = auto()
-    PUT_OFF = auto()  # till `Step.till`
-    BRING_FORWARD = auto()  # the open window, which is longer than any can be
-    COUNT_ANEW = auto()  # the pause, which lasts longer than any can
+    PUT_OFF = auto()  # until `Step.till`
+    CLOSE_SOONER = auto()  # close the open window sooner, as it is longer than any valid window
+    RESTART_PAUSE = auto()  # restart the pause, as it is longer than any valid pause
     REFRESH = auto()
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a message calls for now. `till` in ms since 1970."""
+    """What to do with a message now. `till` in ms since 1970."""
 
     act: Act
-    till: int | None = None  # when the message is needed again: its own window closes then
+    till: int | None = None  # when the message is needed again, because its own window closes then
     closing: bool = False  # whether the refresh closes the open window
-    is_for_rest: bool = True  # whether the message stays for the shares that this round leaves
+    is_for_rest: bool = True  # whether the message is kept for the shares that have not accepted yet
 
 
 def decide(item: Item, due: int, now: int, lengths: Lengths) -> Step:
-    """What a message whose window was due then calls for; all times in ms since 1970."""
+    """Return what to do with a message whose window is due at `due`; times in ms since 1970."""
     till = item.due  # when the open window closes
     if till is not None and till > now + lengths.furthest:
-        return Step(Act.BRING_FORWARD)
+        return Step(Act.CLOSE_SOONER)
     closed = item.number("closed") or 0
-    # The message's own window, or the one that replaced it because it was never closed.
+    # The open window is the message's own, or it replaced that window, which was never closed.
     waiting = till is not None and (till == due or closed < due)
-    # A later window than its own was closed: what is pending is for that one's message.
+    # A later window was closed. Its own message takes care of the pending refresh.
     superseded = 0 < due < closed
     closing = till is not None and till <= now
     if not closing and (superseded or item.text("pending") is None):
         return Step(Act.PUT_OFF, till) if waiting else Step(Act.DROP)
     not_before = lengths.next_refresh(item)
     if not_before > now + lengths.pause + MOST_SKEW_MS:
-        return Step(Act.COUNT_ANEW)
+        return Step(Act.RESTART_PAUSE)
     if not_before > now:
         return Step(Act.PUT_OFF, not_before)
     own = till if waiting and not closing else None
-    # A window that another message is for: that one stays, or its opener is a dead letter.
+    # If the closed window is of another message, that message is kept, or its opening event is a dead letter.
     return Step(Act.REFRESH, own, closing, is_for_rest=waiting or not closing)
 
 
 def after(step: Step, complete: bool, accepted: int, tries: int, lengths: Lengths) -> int | None:
-    """Till when to put the message off after a refresh, ms since 1970; None if it is done."""
+    """Return until when to put the message off after a refresh, ms since 1970; None if it is done."""
     if complete:
         return step.till
     if not step.is_for_rest:
         return None
-    # The shares that are left wait longer and longer; a window that is due is not held back by them.
+    # The pause for the remaining shares grows, but does not delay a window that is due.
     not_before = accepted + lengths.pause
     later = accepted + max(lengths.pause, min(lengths.pause << max(tries - 1, 0), LONGEST_PAUSE_MS))
     return later if step.till is None else max(not_before, min(later, step.till))
 
 
 class Refresher:
-    """One warm instance: its clients and its clock."""
+    """One execution environment: its clients and its clock."""
 
     def __init__(
         self,
@@ -146,12 +146,12 @@ class Refresher:
         self.clock = Clock(clock)
 
     def handle_batch(self, event: Any, time_left_ms: Callable[[], int]) -> dict[str, list[dict[str, str]]]:
-        """Handle each message; report those to be kept in the queue."""
+        """Handle each message; report the messages to keep in the queue."""
         kept = []
         for message in messages_of(event):
             try:
                 keep = self.handle_record(message, time_left_ms)
-            except Exception:  # kept in the queue: it comes again after the queue's visibility timeout
+            except Exception:  # the message is received again after the queue's visibility timeout
                 logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
                 keep = True
             if keep:
@@ -159,10 +159,7 @@ class Refresher:
         return {"batchItemFailures": kept}
 
     def handle_record(self, message: dict[str, Any], time_left_ms: Callable[[], int]) -> bool:
-        """Do what the message's bucket needs; return whether the message is still needed.
-
-        A message that is still needed has been put off till it is.
-        """
+        """Handle one message; return whether it is still needed. If so, it has been put off."""
         bucket = bucket_of(message)
         if not bucket:
             logger.warning("A message without a bucket name, dropping: %s", id_of(message))
@@ -174,7 +171,7 @@ class Refresher:
         return True
 
     def handle_bucket(self, bucket: str, due: int, time_left_ms: Callable[[], int]) -> int | None:
-        """Close the window that is due and refresh; return till when to put the message off, or None."""
+        """Close a due window and refresh; return until when to put the message off, or None."""
         item = self.read(bucket)
         now = self.clock.now()
         step = decide(item, due, now, self.lengths)
@@ -183,10 +180,10 @@ class Refresher:
             return None
         if step.act is Act.PUT_OFF:
             return step.till
-        if step.act is Act.BRING_FORWARD:
-            return self.bring_forward(bucket, item, now)
-        if step.act is Act.COUNT_ANEW:
-            return self.count_anew(bucket, item, now)
+        if step.act is Act.CLOSE_SOONER:
+            return self.close_sooner(bucket, item, now)
+        if step.act is Act.RESTART_PAUSE:
+            return self.restart_pause(bucket, item, now)
         latest = now + min(time_left_ms(), REFRESH_TIMEOUT_MS)
         token = self.begin(bucket, item, latest, closing=step.closing)
         if token is None:
@@ -203,7 +200,7 @@ class Refresher:
         return after(step, outcome.complete, accepted, tries, self.lengths)
 
     def read(self, bucket: str) -> Item:
-        """The item, read anew where that took long: the clock is only set right by a quick answer."""
+        """Read the item; read it again after a slow answer, as only a quick one sets the clock well."""
         read = partial(
             self.dynamodb.get_item,
             TableName=self.table,
@@ -218,20 +215,20 @@ class Refresher:
                 break
         return item
 
-    def bring_forward(self, bucket: str, item: Item, now: int) -> int:
-        """Let a window that is due too far ahead close soon; return till when to put the message off.
+    def close_sooner(self, bucket: str, item: Item, now: int) -> int:
+        """Give a window that is due too late an earlier end; return until when to put the message off.
 
-        No sooner than every instance that trusts it from memory has asked the table again.
+        The new end is late enough that every instance with the window in memory reads the table before.
         """
         due = now + LONGEST_TRUST_MS
         logger.info("Window of bucket: %s is too long, closing it in %d s", bucket, LONGEST_TRUST_MS // 1000)
         is_written = self.write_if_as_read(bucket, item, "SET #timestamp = :due", {":due": {"N": str(due)}})
         return due if is_written else self.clock.now() + LOST_RACE_S * 1000
 
-    def count_anew(self, bucket: str, item: Item, now: int) -> int:
-        """Let the pause begin now: a wrong clock, or an older version's longer interval, put it far ahead.
+    def restart_pause(self, bucket: str, item: Item, now: int) -> int:
+        """Restart the pause now; return until when to put the message off.
 
-        Return till when to put the message off.
+        A wrong clock, or a longer interval of an older version, has set it too far in the future.
         """
         logger.warning("The last refresh of bucket: %s lies in the future, waiting anew", bucket)
         sets, values = self.pause_from(now)
@@ -239,9 +236,9 @@ class Refresher:
         return now + self.lengths.pause if is_written else self.clock.now() + LOST_RACE_S * 1000
 
     def begin(self, bucket: str, item: Item, accepted: int, *, closing: bool) -> str | None:
-        """Take the refresh on, and close the window if it is due; return a token, None if others wrote.
+        """Mark the refresh as pending and close a due window; return its token, None after another write.
 
-        `accepted` is when the shares will have accepted at the latest, ms since 1970.
+        `accepted` is the latest time at which the shares accept, ms since 1970.
         """
         token = uuid.uuid4().hex
         sets, values = self.pause_from(accepted)
@@ -253,16 +250,16 @@ class Refresher:
         return token if self.write_if_as_read(bucket, item, update, values) else None
 
     def pause_from(self, accepted: int) -> tuple[str, dict[str, Any]]:
-        """What keeps that no share accepted a refresh later than this, ms since 1970.
+        """Return the SET clause and values for the pause after `accepted`, ms since 1970.
 
-        With the pause, so that the next one can be counted with another interval.
+        The pause is stored too, so that a later change of the interval applies to it.
         """
         pause = self.lengths.pause
         values = {":pause": {"N": str(pause)}, ":not_before": {"N": str(accepted + pause)}}
         return "not_before = :not_before, pause = :pause", values
 
     def write_if_as_read(self, bucket: str, item: Item, update: str, values: dict[str, Any]) -> bool:
-        """Update the item unless somebody wrote it since it was read; False if somebody did."""
+        """Update the item if it is unchanged since it was read; return False if it has changed."""
         conditions = []
         values = dict(values)
         for name in ("timestamp", "opened_by", "pending", "not_before", "pause", "closed"):
@@ -275,7 +272,7 @@ class Refresher:
         return self.write(bucket, update, " AND ".join(conditions), values)
 
     def finish(self, bucket: str, token: str, outcome: Outcome, accepted: int, tries: int) -> bool:
-        """Write what came of the refresh; False if somebody else has taken it on meanwhile."""
+        """Write the outcome of the refresh; return False if another instance has taken it over."""
         keeps, values = self.pause_from(accepted)
         values[":token"] = {"S": token}
         sets = [keeps]
@@ -312,7 +309,7 @@ class Refresher:
         return True
 
     def write(self, bucket: str, update: str, condition: str, values: dict[str, Any]) -> bool:
-        """Update the item if the condition holds; False if it does not."""
+        """Update the item if the condition holds; return False if not."""
         names = {"#timestamp": "timestamp"} if "#timestamp" in update + condition else None
         write = partial(
             self.dynamodb.update_item,
@@ -332,7 +329,7 @@ class Refresher:
     def refresh(
         self, bucket: str, item: Item, done: frozenset[str], time_left_ms: Callable[[], int]
     ) -> Outcome:
-        """Refresh the shares that have not accepted since the close; look them up when need be."""
+        """Refresh the shares that have not accepted since the close; look the shares up if necessary."""
         started = self.clock.now()
         shares = self.arns(item.texts("shares"))
         looked_up = None
@@ -352,7 +349,7 @@ class Refresher:
         return Outcome(started, shares, done | accepted, looked_up, known=known, progress=bool(accepted))
 
     def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
-        """The bucket's shares, and when they were looked up; those known so far if that fails now."""
+        """Return the time of the lookup and the bucket's shares; None and `known` if it fails."""
         now = self.clock.now()
         try:
             return now, self.shares.of(bucket, self.function_arn)
@@ -364,7 +361,7 @@ class Refresher:
         return frozenset(self.share_prefix + share for share in share_ids)
 
     def put_off(self, message: dict[str, Any], bucket: str, till: int) -> None:
-        """Hide the message till then; should that fail, the queue's own visibility timeout serves."""
+        """Hide the message until then; if that fails, the queue's visibility timeout applies."""
         seconds = min(max(math.ceil((till - self.clock.now()) / 1000), 1), LONGEST_PUT_OFF_S)
         logger.info("Putting off the message of bucket: %s by %d s", bucket, seconds)
         try:
@@ -379,13 +376,13 @@ class Refresher:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one round of refreshes."""
+    """The result of one round of refreshes."""
 
     started: int  # ms since 1970
     shares: frozenset[str]  # the bucket's shares
-    done: frozenset[str]  # those that accepted since the window was closed
-    looked_up: int | None  # when the shares were looked up, if they were; ms since 1970
-    known: bool  # whether these are all of the bucket's shares: a lookup may have failed
+    done: frozenset[str]  # the shares that accepted since the window was closed
+    looked_up: int | None  # time of the lookup, ms since 1970; None without a lookup
+    known: bool  # False if a lookup failed, so that shares may be missing
     progress: bool  # whether any share accepted in this round
 
     @property
@@ -394,7 +391,7 @@ class Outcome:
 
 
 class Shares:
-    """The account's file shares: which show a bucket, and refreshing them."""
+    """The account's file shares: finds those of a bucket and refreshes them."""
 
     def __init__(
         self,
@@ -403,15 +400,15 @@ class Shares:
         s3control: Callable[[], Any],
         pool: Callable[[int], Executor] = ThreadPoolExecutor,
     ) -> None:
-        self.gateway = gateway  # refreshes, and tries each once: a second one would come too soon
-        self.lookup = lookup  # finds shares
-        self.s3control = s3control  # makes the client, which is seldom needed
+        self.gateway = gateway  # for refreshes, without retries, which would come too soon
+        self.lookup = lookup  # for finding shares
+        self.s3control = s3control  # creates the client, which is rarely needed
         self.pool = pool
 
     def refresh(
         self, shares: Collection[str], time_left_ms: Callable[[], int]
     ) -> tuple[frozenset[str], frozenset[str]]:
-        """Refresh each; return those that accepted, and those that are gone."""
+        """Refresh each share; return the shares that accepted, and those that no longer exist."""
 
         def one(share: str) -> str:
             if time_left_ms() < TIME_TO_FINISH_MS:
@@ -423,13 +420,13 @@ class Shares:
                 if is_gone(error):
                     logger.warning("File share is gone: %s", share)
                     return "gone"
-                # Mostly a gateway that is busy: it takes two refreshes at a time.
+                # Usually the gateway is busy: it accepts two refreshes at a time.
                 logger.warning("File share did not accept, it stays for later: %s: %s", share, error)
                 return "later"
             logger.info("Refreshing file share: %s", share)
             return "accepted"
 
-        # Where rounds do not reach all and each closes a window, the last in order would never have a turn.
+        # If each round is too short for all shares, a fixed order would never reach the last ones.
         shuffled = random.sample(sorted(shares), len(shares))
         with self.pool(AT_A_TIME) as pool:
             answers = list(zip(shuffled, pool.map(one, shuffled), strict=True))
@@ -439,7 +436,7 @@ class Shares:
         )
 
     def of(self, bucket: str, function_arn: str) -> frozenset[str]:
-        """The ARNs of the file shares, of whatever kind and gateway, whose location is in the bucket."""
+        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket."""
         found = [
             share
             for page in self.lookup.get_paginator("list_file_shares").paginate()
@@ -471,7 +468,7 @@ class Shares:
         return here
 
     def describe(self, kind: str, shares: list[str]) -> list[dict[str, Any]]:
-        """Describe shares of one kind, ten at most; one deleted meanwhile must not hide the others."""
+        """Describe at most ten shares of one kind; skip shares that were deleted meanwhile."""
         try:
             if kind == "NFS":
                 answer = self.lookup.describe_nfs_file_shares(FileShareARNList=shares)
@@ -486,20 +483,20 @@ class Shares:
             return [info for share in shares for info in self.describe(kind, [share])]
 
     def access_points(self, bucket: str, function_arn: str) -> set[str]:
-        """The ARNs and aliases of the bucket's access points: a share may be located at one of them."""
+        """Return the ARNs and aliases of the bucket's access points, which can be a share's location."""
         _, account = region_and_account(function_arn)
         asked = {"AccountId": account, "Bucket": bucket}
         s3control = self.s3control()
         page = s3control.list_access_points(**asked)
         points = page.get("AccessPointList", [])
-        while page.get("NextToken"):  # botocore has no paginator for this one
+        while page.get("NextToken"):  # botocore has no paginator for this call
             page = s3control.list_access_points(**asked, NextToken=page["NextToken"])
             points += page.get("AccessPointList", [])
         return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
 
 
 def ids(shares: Collection[str]) -> list[str]:
-    """The shares without what is the same for all of them: an item is paid for by its size."""
+    """Return the ids of the shares, as DynamoDB charges by size and the rest of the ARNs is the same."""
     return sorted(share.rpartition("/")[2] for share in shares)
 
 
@@ -508,10 +505,10 @@ def batches(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def place(location: str) -> str:
-    """What a share's LocationARN names: a bucket, an access point's alias or an access point's ARN.
+    """Return the bucket, access point alias or access point ARN in a share's LocationARN.
 
     Forms: arn:...:s3:::bucket, arn:...:s3:::bucket/prefix/, alias/prefix/, arn:...:accesspoint/name/prefix/.
-    A prefix may hold anything, colons too; a bucket may be called accesspoint.
+    A prefix may contain colons. A bucket may be named accesspoint.
     """
     folders = location.split("/")
     head, _, name = folders[0].rpartition(":")
@@ -526,7 +523,7 @@ def region_and_account(arn: str) -> tuple[str, str]:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether the share that was asked for no longer exists."""
+    """Whether the error means that the share no longer exists."""
     if not isinstance(error, ClientError):
         return False
     answer: dict[str, Any] = dict(error.response)
@@ -535,7 +532,7 @@ def is_gone(error: Exception) -> bool:
 
 
 def messages_of(event: Any) -> list[Any]:
-    """The messages of a batch; none, and a line in the log, where the event is no batch."""
+    """Return the messages of a batch; log any other event and return no messages."""
     messages = event.get("Records") if isinstance(event, dict) else None
     if isinstance(messages, list):
         return messages
@@ -544,18 +541,18 @@ def messages_of(event: Any) -> list[Any]:
 
 
 def id_of(message: Any) -> str:
-    """The message's id, or "": reported as failed, that makes Lambda keep the whole batch."""
+    """Return the message's id, or "", which as a failed id makes Lambda keep the whole batch."""
     return str(message.get("messageId") or "") if isinstance(message, dict) else ""
 
 
 def bucket_of(message: Any) -> str:
-    """The bucket that the message names, or "" where it names none."""
+    """Return the bucket in the message; "" if it names none."""
     name = attribute(message, "bucket-name")
     return name if BUCKET_NAME.fullmatch(name) else ""
 
 
 def due_of(message: Any) -> int:
-    """When the message's window was due, ms since 1970; 0 where it names none (the blog's function's)."""
+    """Return when the message's window is due, ms since 1970; 0 in a message of the blog's function."""
     try:
         return int(float(attribute(message, "due")))
     except (ValueError, OverflowError):
@@ -563,7 +560,7 @@ def due_of(message: Any) -> int:
 
 
 def attribute(message: Any, name: str) -> str:
-    """A message attribute, "" where it is missing."""
+    """Return a message attribute; "" if it is missing."""
     try:
         value = message["messageAttributes"][name]["stringValue"]
     except (KeyError, TypeError):
@@ -573,8 +570,8 @@ def attribute(message: Any, name: str) -> str:
 
 @cache
 def this_instance(function_arn: str) -> Refresher:
-    """The refresher of this execution environment, made at its first message."""
-    # As TIME_TO_FINISH_MS counts on.
+    """Return the refresher of this execution environment, created for its first message."""
+    # TIME_TO_FINISH_MS depends on these timeouts.
     once = Config(connect_timeout=1, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
     config = once.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
     return Refresher(

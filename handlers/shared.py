@@ -1,6 +1,6 @@
-"""What both functions share: a bucket's item, when its window counts, the clock, and the log's lines.
+"""Code of both functions: a bucket's item, the lengths of windows and pauses, the clock, and logging.
 
-It is zipped with each of them. Times are ms since 1970 where nothing else is said.
+It is zipped with each function. Times are ms since 1970 unless noted.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from botocore.exceptions import ClientError
 
 T = TypeVar("T")
 
-BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # as S3 once allowed
+BUCKET_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")  # includes names that S3 allowed in the past
 REFRESH_TIMEOUT_MS = 30_000  # the refresh function's timeout
-SPARE_MS = 2000  # on top of the interval, for clocks that differ
-EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end never got its refresh
-# AWS refuses requests signed by a clock more than 5 min off, so no other function's clock is further off.
+SPARE_MS = 2000  # added to the interval, for clocks that differ
+EXPIRED_MS = 5 * 60 * 1000  # a window this long past its end has lost its refresh
+# The largest error of a function's clock: AWS refuses requests signed with a larger one.
 MOST_SKEW_MS = 5 * 60 * 1000
-# No instance trusts a window from memory for longer. So a window may be shortened to this from now, whoever
-# knows it: one with other settings, or with a wrong clock.
+# An instance trusts a window in its memory for this long at most. So a window of wrong settings or of a wrong
+# clock can be shortened to this length: every instance reads it again in time.
 LONGEST_TRUST_MS = 5 * 60 * 1000
-SLACK_MS = 10_000  # a window may be due so much later than its length, the interval and the trust ask for
-RIGHT_MS = 1000  # a clock that is no further off than this is left as it is
+SLACK_MS = 10_000  # tolerance for the latest due time of a window
+RIGHT_MS = 1000  # a smaller error of the clock is not corrected
 
 
 @dataclass(frozen=True)
 class Item:
-    """A bucket's item as read. An attribute of the wrong type counts as absent."""
+    """A bucket's item as read. An attribute of the wrong type counts as missing."""
 
     raw: dict[str, Any]
 
     @property
     def due(self) -> int | None:
-        """When the open window's refresh is due. A `timestamp` alone is the blog's and no window."""
+        """When the open window's refresh is due. A `timestamp` alone, of the blog's, is no window."""
         return self.number("timestamp") if self.opened_by is not None else None
 
     @property
@@ -61,10 +61,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long windows and the pauses between refreshes are, in ms."""
+    """The lengths of windows and of pauses between refreshes, in ms."""
 
     window: int
-    pause: int  # between the last acceptance of a refresh and the next refresh
+    pause: int  # from the last acceptance of a refresh to the next refresh
 
     @classmethod
     def of(cls, window_s: int, interval_s: int) -> Lengths:
@@ -72,29 +72,29 @@ class Lengths:
 
     @property
     def furthest(self) -> int:
-        """How far ahead a window can be due. One further ahead is of other settings, or of a wrong clock."""
+        """The longest valid time until a window is due; wrong clocks and other settings exceed it."""
         return max(self.window, self.pause, LONGEST_TRUST_MS) + SLACK_MS
 
     def next_refresh(self, item: Item) -> int:
-        """No refresh before this, ms since 1970: the interval of now counts from the last acceptance."""
+        """Return when the next refresh may start: the current pause after the last acceptance."""
         not_before = item.number("not_before")
         if not_before is None:
             return 0
-        written = item.number("pause")  # the pause of then; an older version writes none
+        written = item.number("pause")  # the pause at that time; older versions do not store it
         return not_before if written is None else not_before - written + self.pause
 
 
 class Clock:
-    """The time as DynamoDB tells it: one clock for all functions.
+    """The time of DynamoDB's answers, which all functions share.
 
-    Between its answers the faster of this machine's two clocks counts: the wall clock may be set back, and
-    the monotonic clock stands still while Lambda freezes the execution environment.
+    Between answers, the faster of this machine's two clocks counts. The wall clock can be set back, and the
+    monotonic clock stops while Lambda freezes the execution environment.
     """
 
     def __init__(self, source: Any = time) -> None:
         self.source = source
-        self._behind = 0  # ms by which the wall clock is behind DynamoDB's
-        self._set_at: tuple[int, float] | None = None  # the time then, and monotonic s
+        self._behind = 0  # ms by which the wall clock is behind DynamoDB's clock
+        self._set_at: tuple[int, float] | None = None  # the time at the last answer, and the monotonic s
 
     def now(self) -> int:
         wall = int(self.source.time() * 1000) + self._behind
@@ -104,14 +104,14 @@ class Clock:
         return max(wall, then + int((self.source.monotonic() - monotonic) * 1000))
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Return the s of the monotonic clock."""
         return float(self.source.monotonic())
 
     def sleep(self, seconds: float) -> None:
         self.source.sleep(seconds)
 
     def ask(self, call: Callable[[], T]) -> T:
-        """Call DynamoDB, and set the clock by its answer, or by its refusal."""
+        """Call DynamoDB and set the clock by its answer or error."""
         sent = self.monotonic()
         try:
             answer = call()
@@ -122,12 +122,12 @@ class Clock:
         return answer
 
     def _set(self, answer: Any, sent: float) -> None:
-        """Change nothing while the clock can be right: the answer tells the time in whole seconds."""
+        """Set the clock if it is certainly wrong; the answer has the time in whole seconds."""
         received, took = self.source.time() * 1000, (self.monotonic() - sent) * 1000
         try:
             date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
             told = parsedate_to_datetime(date).timestamp() * 1000
-        except (KeyError, TypeError, ValueError):  # not AWS's; go by our own clock
+        except (KeyError, TypeError, ValueError):  # no answer of AWS: keep the clock
             return
         least = told - received
         most = least + took + 1000
@@ -137,7 +137,7 @@ class Clock:
 
 
 class LambdaFormatter(logging.Formatter):
-    """The lines that AWS's Python runtime writes: [LEVEL], time, request id, message."""
+    """The format of Lambda's Python runtime: [LEVEL], time, request id, message."""
 
     request_id = "-"
 
@@ -152,7 +152,7 @@ class LambdaFormatter(logging.Formatter):
 
 
 def log_as_lambda_does(logger: logging.Logger, request_id: str) -> None:
-    """Set the level; where no runtime has set up logging (an emulator), set that up too."""
+    """Set the level; add a handler if the runtime has none, as in an emulator."""
     LambdaFormatter.request_id = request_id
     root = logging.getLogger()
     if not root.handlers:

@@ -1,7 +1,7 @@
 """Plan and apply, for any resources.
 
-A plan is data: `create --dry-run` and `status` print one, `create` and `delete` apply one. There is
-no state file; AWS is asked, so a run that died is simply run again.
+A plan is data: `create --dry-run` and `status` print one, `create` and `delete` apply one. There is no state
+file. Every run reads AWS, so an interrupted run is simply run again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Verb:
-    """An action in words: before, while and after it is done."""
+    """The verb of an action: its infinitive, present participle and past participle."""
 
     before: str
     during: str
@@ -37,12 +37,12 @@ VERBS: Mapping[Action, Verb] = {
     "create": Verb("create", "creating", "created"),
     "update": Verb("update", "updating", "updated"),
     "delete": Verb("remove", "removing", "removed"),
-}  # of the actions that change something
+}  # for the actions that change something
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is to become of one resource, and why."""
+    """The action for one resource, with the differences that cause it."""
 
     resource: Resource[Any]
     action: Action
@@ -55,13 +55,13 @@ class Change:
 
     @property
     def owner(self) -> Owner:
-        """Whose it is; ours if it is not there yet."""
+        """The owner of the found resource; ours if nothing was found."""
         return self.resource.owner(self.found) if self.found else OURS
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to become of each resource."""
+    """The changes of a stack's resources."""
 
     changes: Sequence[Change]
 
@@ -75,14 +75,14 @@ class Plan:
 
 
 class Findings(dict[Key, Found]):
-    """What AWS has of some resources, by their keys."""
+    """Found resources by their keys."""
 
     def of(self, resource: Resource[F]) -> F | None:
-        """What was found of a resource; None if nothing."""
+        """Return the found resource; None if it does not exist."""
         return cast("F | None", self.get(resource.key))
 
     def add(self, resource: Resource[F], found: F | None) -> None:
-        """Keep what was found of a resource, if anything was."""
+        """Add a found resource; do nothing for None."""
         if found is not None:
             self[resource.key] = found
 
@@ -108,10 +108,10 @@ Events = Generator[Event, None, None]
 
 
 def find(snapshot: Snapshot, resources: Sequence[Resource[Any]]) -> Findings:
-    """Ask AWS what it has of each, side by side; raise S3aggError for all that it does not tell."""
+    """Read the resources concurrently; raise S3aggError with every failure."""
 
     def find_one(resource: Resource[Any]) -> Found | None:
-        with describing_errors(f"looking at {resource.kind} {resource.name}"):
+        with describing_errors(f"reading {resource.kind} {resource.name}"):
             return resource.find(snapshot)
 
     findings = Findings()
@@ -121,20 +121,20 @@ def find(snapshot: Snapshot, resources: Sequence[Resource[Any]]) -> Findings:
 
 
 def is_foreign(resource: Resource[F], found: F, *, adopt: bool) -> bool:
-    """Whether it is somebody else's and stays so; what nobody wants is not adopted either."""
+    """Whether the resource is foreign and is not adopted; unwanted resources are never adopted."""
     owner = resource.owner(found)
     return not owner.ours and not (adopt and resource.wanted and owner.adoptable)
 
 
 def plan(resources: Sequence[Resource[Any]], found: Mapping[Key, Found], *, adopt: bool = False) -> Plan:
-    """Plan what brings AWS to what is declared; `adopt` takes over what is foreign but nobody else's."""
+    """Plan the changes from found to declared; `adopt` includes untagged foreign resources."""
 
     def change(resource: Resource[Any]) -> Change | None:
         have = found.get(resource.key)
         if have is None:
             return Change(resource, "create") if resource.wanted else None
         if is_foreign(resource, have, adopt=adopt):
-            # Somebody else's is in nobody's way where we want none.
+            # A foreign resource is no problem if the stack does not want that resource.
             return Change(resource, "foreign", found=have) if resource.wanted else None
         if not resource.wanted:
             return Change(resource, "delete", found=have)
@@ -147,7 +147,7 @@ def plan(resources: Sequence[Resource[Any]], found: Mapping[Key, Found], *, adop
 def plan_delete(
     resources: Sequence[Resource[Any]], found: Mapping[Key, Found], *, adopt: bool = False
 ) -> Plan:
-    """Plan what removes whatever AWS has of these; `adopt` as for `plan`."""
+    """Plan the deletion of the found resources; `adopt` as for `plan`."""
     changes = []
     for resource in resources:
         have = found.get(resource.key)
@@ -159,12 +159,12 @@ def plan_delete(
 
 
 def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
-    """Carry the plan out, what is ready side by side; raise what failed when all has come to rest.
+    """Apply the plan with concurrent changes; yield events, and raise all failures at the end.
 
-    A resource is made or updated after those it needs, and removed before them. One that is only joined to
-    others is made beside them, and joined when they are there. Nothing new is started after a failure, unless
-    `keep_going` says so: then only what waits for what failed is left. Nor is it when the iteration is given
-    up. What is under way is waited for.
+    A resource is created or updated after its dependencies and deleted before them. The dependencies in its
+    `joined` fields are created side by side with it and attached afterwards. After a failure no new change
+    starts. With `keep_going` only the changes that depend on the failed one are skipped. No new change starts
+    either when the caller closes the generator. Running changes are always waited for.
     """
     if plan.foreign:
         raise foreign(plan)
@@ -193,21 +193,23 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if failures:
-        raise _all_of(failures, left.values() if keep_going else ())
+        raise _combined(failures, left.values() if keep_going else ())
 
 
-def _all_of(failures: Sequence[S3aggError], left: Iterable[Change]) -> S3aggError:
-    """Say what failed, and what was left because of that."""
-    names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in left)
+def _combined(failures: Sequence[S3aggError], skipped: Iterable[Change]) -> S3aggError:
+    """Return one error of all failures and skipped changes."""
+    names = ", ".join(f"{change.resource.kind} {change.resource.name}" for change in skipped)
     if not names:
-        return combined("Several things failed", failures)
-    waits = S3aggError(f"Left because of that: {names}", "Run the same command again then")
-    return combined("Not everything could be done", [*failures, waits])
+        return combined("Several changes failed", failures)
+    rest = S3aggError(
+        f"Skipped because of the failures above: {names}", "Fix the failures and run the same command again"
+    )
+    return combined("Some changes failed", [*failures, rest])
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A part of a change: the resource itself, or its joining to others."""
+    """A step of a change: the resource itself, or the attaching of its `joined` dependencies."""
 
     change: Change
     joining: bool = False
@@ -217,7 +219,7 @@ class _Step:
 
 
 def _settled(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError | None]]:
-    """Wait until some of it has ended; take that out, in the order started, with what went wrong."""
+    """Wait for the next steps to end; remove them from `running` and return them with their errors."""
 
     def failure(future: Future[None]) -> S3aggError | None:
         try:
@@ -231,7 +233,7 @@ def _settled(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError
 
 
 def _ended(step: _Step, error: S3aggError | None) -> Events:
-    """What is to be told of a step that has ended."""
+    """Yield the event of a step that has ended."""
     if error is not None:
         yield Failed(step.change, error)
     elif step == _last_step(step.change):
@@ -239,7 +241,7 @@ def _ended(step: _Step, error: S3aggError | None) -> Events:
 
 
 def _last_step(change: Change) -> _Step:
-    """The step after which a change is done."""
+    """Return the last step of a change."""
     return _Step(change, joining=change.action != "delete" and bool(change.resource.joins))
 
 
@@ -260,7 +262,7 @@ def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
 
 
 def _changed(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator[Change]:
-    """The change of a resource; of one that does not change, the changes of those it needs."""
+    """Yield the change of a resource; for an unchanged one, the changes of its dependencies."""
     if resource.key in changes:
         yield changes[resource.key]
     else:
@@ -282,9 +284,9 @@ def _carry_out(aws: Aws, step: _Step) -> None:
 
 
 def _create(aws: Aws, resource: Resource[Any]) -> None:
-    """Make it, or bring up to date what has come to be since AWS was asked.
+    """Create the resource, or update it if it appeared after the plan was made.
 
-    That is by a call of ours whose answer was lost, or by somebody who creates the same stack just now.
+    It may come from an earlier call whose answer was lost, or from another run that creates the same stack.
     """
     try:
         resource.create(aws)
@@ -298,19 +300,19 @@ def _create(aws: Aws, resource: Resource[Any]) -> None:
 
 
 def foreign(plan: Plan) -> S3aggError:
-    """Say which resources of our names are somebody else's, and what to do."""
-    whose = [
+    """Return the error that names the foreign resources and the remedy."""
+    names = [
         f"{change.resource.kind} {change.resource.name} ({change.owner.words})" for change in plan.foreign
     ]
     return S3aggError(
-        f"This has the stack's names, but is not this stack's: {', '.join(whose)}", remedy(plan)
+        f"Resources with this stack's names belong to something else: {', '.join(names)}", remedy(plan)
     )
 
 
 def remedy(plan: Plan) -> str:
-    """What to do about what is somebody else's."""
-    ways = [change.resource.remedy for change in plan.foreign]
+    """Return what the user can do about the foreign resources, without a final period."""
+    remedies = [change.resource.remedy for change in plan.foreign]
     if all(change.owner.adoptable for change in plan.foreign):
-        ways.insert(0, "take it over with --adopt, of create or delete")
-    hint = ", or ".join(dict.fromkeys(ways))
+        remedies.insert(0, "adopt them by passing --adopt to create or delete")
+    hint = ", or ".join(dict.fromkeys(remedies))
     return hint[:1].upper() + hint[1:]

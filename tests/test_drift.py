@@ -62,7 +62,7 @@ def on_table(_: Resource[Any]) -> Rows:
             ProvisionedThroughput={"ReadCapacityUnits": 7, "WriteCapacityUnits": 7},
         )
 
-    return {"capacity": capacity}
+    return {"capacity mode + read capacity units + write capacity units": capacity}
 
 
 def on_queue(queue: Resource[Any]) -> Rows:
@@ -77,18 +77,22 @@ def on_queue(queue: Resource[Any]) -> Rows:
         policy = {"deadLetterTargetArn": PLACE.arn("sqs", target), "maxReceiveCount": receives}
         return attribute("RedrivePolicy", json.dumps(policy))
 
-    target = NAMES.dead_letters if queue.name == NAMES.queue else NAMES.queue
+    both = "dead-letter queue + maximum receives"
+    on_redrive: Rows = {
+        "dead-letter queue": redrive(NAMES.queue, 100),
+        "maximum receives": redrive(NAMES.dead_letters, 3),
+        f"{both}, none": attribute("RedrivePolicy", ""),
+    }
     return {
         "visibility timeout": attribute("VisibilityTimeout", "30"),
-        "retention": attribute("MessageRetentionPeriod", "600"),
-        "dead letters": redrive(target, 3),
-        **({"dead letters, none": attribute("RedrivePolicy", "")} if queue.name == NAMES.queue else {}),
+        "message retention period": attribute("MessageRetentionPeriod", "600"),
+        **(on_redrive if queue.name == NAMES.queue else {f"{both}, some": redrive(NAMES.queue, 3)}),
     }
 
 
 def on_policy(policy: Resource[Any]) -> Rows:
     return {
-        "document": lambda aws: aws.iam.create_policy_version(
+        "policy document": lambda aws: aws.iam.create_policy_version(
             PolicyArn=policy.arn, PolicyDocument=OTHER, SetAsDefault=True
         )
     }
@@ -98,15 +102,16 @@ def on_role(role: Resource[Any]) -> Rows:
     def detach(arn: str) -> Change:
         return lambda aws: aws.iam.detach_role_policy(RoleName=role.name, PolicyArn=arn)
 
-    attached = [name.split()[1] for name in role.properties if name.startswith("attached ")]
+    label = "permissions policy "
+    attached = [name.removeprefix(label) for name in role.properties if name.startswith(label)]
     return {
-        "trust": lambda aws: aws.iam.update_assume_role_policy(
+        "trust policy": lambda aws: aws.iam.update_assume_role_policy(
             RoleName=role.name, PolicyDocument=OTHER_TRUST
         ),
         "permissions boundary": lambda aws: aws.iam.put_role_permissions_boundary(
             RoleName=role.name, PermissionsBoundary=BOUNDARY
         ),
-        **{f"attached {arn}": detach(arn) for arn in attached},
+        **{f"{label}{arn}": detach(arn) for arn in attached},
     }
 
 
@@ -132,26 +137,27 @@ def on_function(function: Resource[Any]) -> Rows:
             DestinationConfig={"OnFailure": {"Destination": PLACE.arn("sqs", "other")}},
         )
 
-    variables = [each.split()[1] for each in function.properties if each.startswith("variable ")]
+    label = "environment variable "
+    variables = [each.removeprefix(label) for each in function.properties if each.startswith(label)]
     rows: Rows = {
-        "role": configuration(Role=PLACE.iam("role/Other")),
+        "execution role": configuration(Role=PLACE.iam("role/Other")),
         "handler": configuration(Handler="other.handler"),
         "runtime": configuration(Runtime="python3.10"),
         "timeout": configuration(Timeout=3),
         "memory": configuration(MemorySize=256),
-        "code": lambda aws: aws.lambda_.update_function_code(FunctionName=name, ZipFile=OTHER_CODE),
+        "code SHA-256": lambda aws: aws.lambda_.update_function_code(FunctionName=name, ZipFile=OTHER_CODE),
         "architecture": lambda _: set_architecture({"FunctionName": name, "Architectures": ["x86_64"]}),
         "reserved concurrency": lambda aws: aws.lambda_.put_function_concurrency(
             FunctionName=name, ReservedConcurrentExecutions=1
         ),
         "reserved concurrency, none": lambda aws: aws.lambda_.delete_function_concurrency(FunctionName=name),
-        **{f"variable {each}": variable(each, "something else") for each in variables},
-        "variable LOG_LEVEL, none": variable("LOG_LEVEL", None),
-        "variable TABLE_NAME, none": variable("TABLE_NAME", None),
+        **{f"{label}{each}": variable(each, "something else") for each in variables},
+        f"{label}LOG_LEVEL, none": variable("LOG_LEVEL", None),
+        f"{label}TABLE_NAME, none": variable("TABLE_NAME", None),
     }
-    if "failure destination" in function.properties:
-        rows["failure destination"] = send_failures_elsewhere
-        rows["failure destination, none"] = lambda aws: aws.lambda_.delete_function_event_invoke_config(
+    if "on-failure destination" in function.properties:
+        rows["on-failure destination"] = send_failures_elsewhere
+        rows["on-failure destination, none"] = lambda aws: aws.lambda_.delete_function_event_invoke_config(
             FunctionName=name
         )
     return rows
@@ -180,12 +186,12 @@ def on_permission(_: Resource[Any]) -> Rows:
         aws.lambda_.remove_permission(FunctionName=NAMES.aggregator, StatementId=statement_id(BUCKET))
 
     return {
-        "statement": add_stand_in,
+        "statement ID": add_stand_in,
         "action": anew(Action="lambda:GetFunction"),
         "principal": anew(Principal="sns.amazonaws.com"),
         "source account": anew(SourceAccount="210987654321"),
         "source account, none": anew(SourceAccount=None),
-        "source bucket": anew(SourceArn=None),
+        "source ARN": anew(SourceArn=None),
         "other conditions": only_for_an_organisation,
         GONE: remove,
     }
@@ -236,7 +242,7 @@ def on_notification(_: Resource[Any]) -> Rows:
     def remove(aws: Aws) -> None:
         aws.s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={})
 
-    return {"events": rule(Events=["s3:ObjectCreated:Put"]), GONE: remove}
+    return {"event types": rule(Events=["s3:ObjectCreated:Put"]), GONE: remove}
 
 
 def on_trigger(_: Resource[Any]) -> Rows:
@@ -250,9 +256,9 @@ def on_trigger(_: Resource[Any]) -> Rows:
     return {
         "state": mapping(Enabled=False),
         "batch size": mapping(BatchSize=10),
-        "partial batch responses": mapping(FunctionResponseTypes=[]),
-        "at once": mapping(ScalingConfig={"MaximumConcurrency": 5}),
-        "at once, any": mapping(ScalingConfig={}),
+        "report batch item failures": mapping(FunctionResponseTypes=[]),
+        "maximum concurrency": mapping(ScalingConfig={"MaximumConcurrency": 5}),
+        "maximum concurrency, none": mapping(ScalingConfig={}),
     }
 
 
@@ -274,12 +280,17 @@ def on_alarm(alarm: Resource[Any]) -> Rows:
         return change
 
     return {
-        "condition": anew(Threshold=99),
-        "condition, periods": anew(EvaluationPeriods=3),
-        "condition, namespace": anew(Namespace="Other"),
-        "missing data": anew(TreatMissingData="breaching"),
+        "metric": anew(MetricName="Other"),
+        "metric, namespace": anew(Namespace="Other"),
+        "queue": anew(Dimensions=[{"Name": "QueueName", "Value": "Other"}]),
+        "statistic": anew(Statistic="Average"),
+        "period": anew(Period=60),
+        "evaluation periods": anew(EvaluationPeriods=3),
+        "comparison operator": anew(ComparisonOperator="LessThanThreshold"),
+        "threshold": anew(Threshold=99),
+        "missing data treatment": anew(TreatMissingData="breaching"),
         "description": anew(AlarmDescription="Other"),
-        "topic": anew(AlarmActions=[PLACE.arn("sns", "other")]),
+        "SNS topic": anew(AlarmActions=[PLACE.arn("sns", "other")]),
         "actions": lambda aws: aws.cloudwatch.disable_alarm_actions(AlarmNames=[alarm.name]),
     }
 
@@ -298,10 +309,11 @@ CHANGES: Mapping[str, Callable[[Resource[Any]], Rows]] = {
 }
 # Properties that cannot be changed by hand, and why.
 FIXED = {
-    ("table", "key"): "no table can change its key",
+    ("table", "key schema"): "DynamoDB cannot change a key schema",
     ("permission", "effect"): "Lambda makes no statement that denies",
-    ("notification", "keys"): "a bucket's prefix and suffix are declared by its rule",
-    ("notification", "function"): "a rule that calls something else is foreign",
+    ("notification", "prefix"): "a bucket's prefix is declared by its rule",
+    ("notification", "suffix"): "a bucket's suffix is declared by its rule",
+    ("notification", "destination"): "a rule that calls something else is foreign",
 }
 UNTAGGED = {"permission", "notification"}
 
@@ -368,22 +380,23 @@ def mapping_arn(aws: Aws) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One change by hand, of one property of one resource."""
+    """One change by hand of one resource; `name` holds the labels of the properties that it changes."""
 
     resource: Resource[Any]
     name: str
     change: Change
 
     @property
-    def what(self) -> str:
-        """The property."""
-        return self.name.partition(", ")[0]
+    def labels(self) -> set[str]:
+        return set(self.name.partition(", ")[0].split(" + "))
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the resource then is nobody's: what belongs to a stack at all is told by these tags."""
+        """Whether the change makes the resource foreign, because it removes a tag that names the stack."""
         never = {"trigger", "log group"}
-        return self.what in {f"tag {STACK_TAG}", f"tag {REGION_TAG}"} and self.resource.kind not in never
+        return (
+            bool(self.labels & {f"tag {STACK_TAG}", f"tag {REGION_TAG}"}) and self.resource.kind not in never
+        )
 
 
 def table_of(stack: Stack) -> list[list[Row]]:
@@ -438,8 +451,8 @@ def rounds(rows: list[list[Row]]) -> Iterator[list[Row]]:
 
 
 def differing(row: Row, differences: Any) -> bool:
-    """Whether the row's property differs, and nothing else; declared and found tell of it."""
-    return [(each.what, each.declared != each.found) for each in differences] == [(row.what, True)]
+    """Whether only the row's properties differ."""
+    return {each.what for each in differences if each.declared != each.found} == row.labels
 
 
 def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
@@ -451,7 +464,10 @@ def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
         tags = [] if resource.kind in UNTAGGED else [t for t in resource.tags if not declares(resource, t)]
         declared = {*resource.properties, *(f"tag {tag}" for tag in tags)}
         fixed = {what for kind, what in FIXED if kind == resource.kind}
-        missing += [(resource.key, what) for what in declared - fixed - {row.what for row in each}]
+        missing += [
+            (resource.key, what)
+            for what in declared - fixed - {label for row in each for label in row.labels}
+        ]
 
     assert missing == []
 
@@ -482,7 +498,7 @@ def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
                     wrong.append((key, row.name, told, done[key].differences))
 
     left = [each.resource.key for each in deployed.read(world.aws, NAMES).plan().to_do]
-    properties = {(row.resource.key, row.what) for each in rows for row in each}
+    properties = {(row.resource.key, label) for each in rows for row in each for label in row.labels}
     record_property("tells", f"drift of {len(properties)} properties, {sum(map(len, rows))} changes by hand")
     assert wrong == []
     assert left == []

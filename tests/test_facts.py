@@ -159,7 +159,7 @@ BELOW = (
     "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution"
     " below its minimum value of [10]."
 )
-QUOTA = "This account's quota leaves no room to reserve"
+QUOTA = "The account's concurrency quota is too low to reserve a concurrency of"
 DELETED_RECENTLY = (
     "You must wait 60 seconds after deleting a queue before you can create another with the same name."
 )
@@ -306,7 +306,7 @@ ROWS = [
         "a new role spreads",
         refused_role("lambda:CreateFunction", NOT_ASSUMED, SOON),
         CREATE,
-        ("waiting for role S3EventAggregatorLambdaRole to spread to Lambda (1 s)", "Done: 16 created"),
+        ("waiting for role S3EventAggregatorLambdaRole to become usable by Lambda (1 s)", "Done: 16 created"),
         waits_s=A_WHILE,
     ),
     Row(
@@ -327,7 +327,7 @@ ROWS = [
         "a role that was made again spreads",
         refused_role(CONFIGURATION, NOT_ASSUMED, SOON),
         changed_memory,
-        "waiting for function S3EventAggregator to take its new configuration (1 s)",
+        "waiting for function S3EventAggregator to accept its new configuration (1 s)",
         waits_s=A_WHILE,
     ),
     Row(
@@ -335,7 +335,7 @@ ROWS = [
         "the right to receive spreads",
         refused_role(CREATE_TRIGGER, NOT_RECEIVED, SOON),
         CREATE,
-        (f"waiting for role {NAMES.refresh_role} to be allowed to read {NAMES.queue} (1 s)",),
+        (f"waiting for role {NAMES.refresh_role} to get permission to read queue {NAMES.queue} (1 s)",),
         waits_s=A_WHILE,
     ),
     Row(
@@ -357,7 +357,7 @@ ROWS = [
         "the right to send failures away spreads",
         refused_role(INVOKE_CONFIG, NOT_SENT, SOON),
         CREATE,
-        ("waiting for function S3EventAggregator to take its failure destination (1 s)",),
+        ("waiting for function S3EventAggregator to accept its on-failure destination (1 s)",),
         waits_s=A_WHILE,
     ),
     drift(
@@ -377,7 +377,7 @@ ROWS = [
         "our permission spreads to S3",
         unreached(AGGREGATOR, lasts_s=SOON),
         CREATE,
-        ("waiting for S3 to take the rule of bucket uploads (1 s)",),
+        ("waiting for S3 to accept the notification rule of bucket uploads (1 s)",),
         waits_s=A_WHILE,
     ),
     Row(
@@ -386,9 +386,9 @@ ROWS = [
         unreached(AGGREGATOR),
         CREATE,
         (
-            "S3 cannot reach every destination of bucket uploads's notifications: s3-event-aggregator to",
+            "S3 could not validate every notification destination of bucket uploads: s3-event-aggregator to",
             "Not authorized to invoke function",
-            "It can take S3 minutes to know of a new permission: run the command again",
+            "S3 can take minutes to recognize a new permission. Run the same command again",
         ),
         1,
         A_MINUTE,
@@ -399,8 +399,8 @@ ROWS = [
         unreached(THEIR_QUEUE),
         CREATE,
         (
-            f"notifications: theirs to {THEIR_QUEUE} (The destination queue does not exist).",
-            "Bring back what is gone, or take its rule out of the bucket's event notifications",
+            f": theirs to {THEIR_QUEUE} (The destination queue does not exist).",
+            "Restore the missing destination, or delete its rule from the bucket's event notifications",
         ),
         1,
         before=their_rule,
@@ -410,7 +410,7 @@ ROWS = [
         "somebody else's queue is gone, and ours spreads",
         unreached(THEIR_QUEUE),
         CREATE,
-        ("waiting for S3 to take the rule", f"notifications: theirs to {THEIR_QUEUE}"),
+        ("waiting for S3 to accept the notification rule", f": theirs to {THEIR_QUEUE}"),
         1,
         A_WHILE,
         before=their_rule,
@@ -443,9 +443,8 @@ ROWS = [
         None,
         CREATE,
         (
-            "Another rule of bucket uploads is for the same events and keys: theirs (",
-            f"(s3:ObjectCreated:*, the whole bucket) to {THEIR_QUEUE}.",
-            "Keep the rules apart with --prefix or --suffix",
+            f"theirs (s3:ObjectCreated:*, all keys) to {THEIR_QUEUE}.",
+            "Pass --prefix or --suffix",
         ),
         1,
         before=overlapping_rule,
@@ -458,8 +457,8 @@ ROWS = [
             Refused(PUT_ALL, "InvalidArgument", message),
             CREATE,
             (
-                "Another rule of bucket uploads is for the same events and keys: theirs (",
-                "Keep the rules apart with --prefix or --suffix",
+                "theirs (s3:ObjectCreated:*, all keys)",
+                "Pass --prefix or --suffix",
             ),
             1,
             meanwhile=overlapping_rule,
@@ -481,7 +480,7 @@ ROWS = [
         "another change to the bucket ends",
         Refused(PUT_ALL, "OperationAborted", ABORTED, SOON, 409),
         CREATE,
-        ("waiting for S3 to take the rule of bucket uploads",),
+        ("waiting for S3 to accept the notification rule of bucket uploads",),
         waits_s=A_WHILE,
     ),
     Row(
@@ -498,7 +497,7 @@ ROWS = [
         "another change to the bucket when we leave",
         Refused(PUT_ALL, "OperationAborted", ABORTED, SOON, 409),
         DELETE,
-        ("waiting for the rule of bucket uploads to go (1 s)",),
+        ("waiting for the notification rule of bucket uploads to be deleted (1 s)",),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -509,8 +508,8 @@ ROWS = [
         Answered("lambda:GetAccountSettings", account_settings(10)),
         CREATE,
         (
-            f"Warning: {QUOTA} 10 concurrent executions for {NAMES.aggregator}; it goes on without",
-            f"Warning: {QUOTA} 2 concurrent executions for {NAMES.refresher}; it goes on without",
+            f"Warning: {QUOTA} 10 for function {NAMES.aggregator}.",
+            f"Warning: {QUOTA} 2 for function {NAMES.refresher}.",
         ),
         also=(Refused(CONCURRENCY, INVALID, BELOW),),
     ),
@@ -529,8 +528,8 @@ ROWS = [
         Refused("sqs:CreateQueue", "AWS.SimpleQueueService.QueueDeletedRecently", DELETED_RECENTLY, 55),
         CREATE,
         (
-            f"waiting for AWS to free the name of queue {NAMES.dead_letters}, deleted less than 60",
-            "s ago (at most 59 s more)",
+            f"waiting for SQS to release the name of the deleted queue {NAMES.dead_letters}",
+            "(at most 59 s more)",
         ),
         waits_s=(55, 57),
     ),
@@ -549,7 +548,7 @@ ROWS = [
         "the old table is going",
         Refused("dynamodb:CreateTable", "ResourceInUseException", f"{IN_USE} deleted: {NAMES.table}", SOON),
         CREATE,
-        ("waiting for the old table S3EventAggregator to go (1 s)",),
+        ("waiting for the old table S3EventAggregator to be deleted (1 s)",),
         waits_s=A_WHILE,
     ),
     Row(
@@ -557,7 +556,7 @@ ROWS = [
         "the old table does not go",
         Refused("dynamodb:CreateTable", "ResourceInUseException", f"{IN_USE} deleted: {NAMES.table}"),
         CREATE,
-        ("in vain for the old table S3EventAggregator to go",),
+        ("for the old table S3EventAggregator to be deleted",),
         1,
         LONG,
     ),
@@ -566,7 +565,7 @@ ROWS = [
         "a change of the table meets another",
         Refused("dynamodb:UpdateTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}", SOON),
         changed_capacity,
-        "waiting for table S3EventAggregator to be free for a change (1 s)",
+        "waiting for another change of table S3EventAggregator to finish (1 s)",
         waits_s=A_WHILE,
     ),
     Row(
@@ -574,7 +573,7 @@ ROWS = [
         "a delete meets a change of the table",
         Refused("dynamodb:DeleteTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}", SOON),
         DELETE,
-        ("waiting for table S3EventAggregator to be free to go (1 s)", "Done: 16 removed"),
+        ("waiting for another change of table S3EventAggregator to finish (1 s)", "Done: 16 removed"),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -604,28 +603,28 @@ ROWS = [
                 CONFIGURATION,
                 UPDATING,
                 changed_memory,
-                "function S3EventAggregator to take its new configuration",
+                "function S3EventAggregator to accept its new configuration",
             ),
             (
                 "new code meets an update",
                 CODE,
                 CONCURRENTLY,
                 changed_code,
-                "function S3EventAggregator to take its new code",
+                "function S3EventAggregator to accept its new code",
             ),
             (
                 "a reservation meets an update",
                 CONCURRENCY,
                 UPDATING,
                 changed_concurrency,
-                "function S3EventAggregator to take its reservation",
+                "function S3EventAggregator to accept its reserved concurrency",
             ),
             (
                 "a failure destination meets an update",
                 INVOKE_CONFIG,
                 UPDATING,
                 changed_destination,
-                "function S3EventAggregator to take its failure destination",
+                "function S3EventAggregator to accept its on-failure destination",
             ),
         )
     ),
@@ -645,7 +644,7 @@ ROWS = [
         "a delete meets an update",
         Refused("lambda:DeleteFunction", "ResourceConflictException", UPDATING, SOON, 409, NAMES.aggregator),
         DELETE,
-        ("waiting for function S3EventAggregator to be free to go (1 s)",),
+        ("waiting for an update of function S3EventAggregator to finish (1 s)",),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -660,7 +659,7 @@ ROWS = [
             409,
         ),
         CREATE,
-        ("waiting for function S3EventAggregator to take a permission (1 s)",),
+        ("waiting for another policy change of function S3EventAggregator to finish (1 s)",),
         waits_s=A_WHILE,
     ),
     # 12: the trigger is changing
@@ -674,7 +673,7 @@ ROWS = [
             SOON,
         ),
         changed_trigger,
-        "waiting for the trigger to take its new configuration (1 s)",
+        f"waiting for event source mapping of queue {NAMES.queue} to accept its new configuration (1 s)",
         waits_s=A_WHILE,
     ),
     Row(
@@ -687,7 +686,7 @@ ROWS = [
             SOON,
         ),
         DELETE,
-        ("waiting for the trigger to be free to go (1 s)",),
+        (f"waiting for another change of event source mapping of queue {NAMES.queue} to finish (1 s)",),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -701,11 +700,11 @@ ROWS = [
         ),
         DELETE,
         (
-            "Not everything could be done:",
+            "Some changes failed:",
             "- While removing trigger S3EventAggregatorActionQueue to S3StorageGatewayRefresh:",
             "is currently being updated",
             AGAIN,
-            "- Left because of that: ",
+            "- Skipped because of the failures above: ",
         ),
         1,
         LONG,
@@ -735,7 +734,7 @@ ROWS = [
                 "iam:DeleteRole",
                 NAMES.aggregator_role,
                 "Cannot delete entity, must detach all policies first.",
-                "role S3EventAggregatorLambdaRole to be free to go",
+                "the policies of role S3EventAggregatorLambdaRole to be detached",
             ),
         )
     ),
@@ -795,8 +794,8 @@ ROWS = [
         Answered("lambda:GetPolicy", policy_with(80)),
         CREATE,
         (
-            "No room in the policy of function S3EventAggregator for bucket uploads: 0 are attached",
-            "Attach it to a second stack: --stack, or detach one: s3agg delete --bucket",
+            "The policy of function S3EventAggregator has no room for bucket uploads:",
+            "Attach the bucket to another stack with --stack, or detach a bucket: s3agg delete --bucket",
         ),
         1,
     ),
@@ -809,7 +808,7 @@ ROWS = [
             "The final policy size (20749) is bigger than the limit (20480).",
         ),
         CREATE,
-        ("No room in the policy of function S3EventAggregator for bucket uploads:", "second stack: --stack"),
+        ("The policy of function S3EventAggregator has no room for bucket uploads:", "--stack"),
         1,
     ),
     # 16: too much is asked, or AWS has trouble
@@ -901,8 +900,8 @@ ROWS = [
         Sent("s3:HeadBucket", 301, {"x-amz-bucket-region": "us-west-2"}, once=True),
         "create --bucket far-away",
         (
-            "Bucket far-away is in us-west-2, and its notifications can only call a function there",
-            "Make a stack there: --region us-west-2, with a --stack name of its own",
+            "Bucket far-away is in us-west-2, but the stack is in eu-west-1.",
+            "Create a stack in that region: pass --region us-west-2 and another --stack name",
         ),
         1,
         before=lambda _: make_bucket(make_world("us-west-2").somebody, "far-away", "us-west-2"),
@@ -914,7 +913,7 @@ ROWS = [
         "S3 wants the request signed for the bucket's region",
         Refused("s3:HeadBucket", "400", "Bad Request", headers={"x-amz-bucket-region": "us-west-2"}),
         CREATE,
-        ("Bucket uploads is in us-west-2, and", "--region us-west-2"),
+        ("Bucket uploads is in us-west-2, but", "--region us-west-2"),
         1,
     ),
     Row(
@@ -928,7 +927,7 @@ ROWS = [
             status=301,
         ),
         STATUS,
-        ("While looking at notification uploads:", "(PermanentRedirect).", "another region"),
+        ("While reading notification uploads:", "(PermanentRedirect).", "another region"),
         1,
         has_stack=True,
     ),
@@ -955,7 +954,7 @@ ROWS = [
         "the bucket is gone when we come",
         Refused("s3:HeadBucket", "404", "Not Found", status=404),
         CREATE,
-        ("There is no bucket uploads. Check its name, or make it first.",),
+        ("Bucket uploads does not exist.",),
         1,
     ),
     Row(
@@ -993,7 +992,7 @@ ROWS = [
             SOON,
         ),
         short_visibility,
-        "waiting for function S3StorageGatewayRefresh to take its new configuration (1 s)",
+        "waiting for function S3StorageGatewayRefresh to accept its new configuration (1 s)",
         waits_s=A_WHILE,
     ),
     Row(

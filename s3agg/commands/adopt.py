@@ -1,20 +1,20 @@
-"""Taking over what the blog's scripts made: what is under way while it changes.
+"""create --adopt: update a stack of the blog's scripts without losing a refresh.
 
-What a stack has and lacks is nothing special, `engine` brings it up to date. But its functions follow
-other rules than ours, and both meet while they change. So the order is:
+`engine` updates the resources. But the blog's functions follow another protocol than s3agg's, and both run
+during the update. So the order is:
 
-1. Everything but the refresh function and its trigger is brought up to date. From then on only our aggregator
-   opens windows, except for what the old one still has in hand: that is waited for (`settle`). Beside that
-   the item of each bucket gets `attached`, which the old functions do not look at.
-2. The blog's windows become refreshes that are to come (`keep_windows`). This must be done before our refresh
-   function runs: a `timestamp` alone is no window to it, and it would drop the message of such a window.
-3. The refresh function and its trigger are brought up to date.
-4. Every bucket for which something is to come is sent a message, as by every `create` (`items.wake`). Its
-   own may be gone: the old refresh function takes messages without closing their windows, and until the
-   trigger knows of partial batch responses, a message that is put off is deleted.
+1. Update everything except the refresh function and its event source mapping. From then on only s3agg's
+   aggregator opens windows. Running invocations of the old one are waited for (`wait_for_old_aggregator`).
+   Meanwhile each bucket's item gets `attached`, which the old functions ignore.
+2. Turn the blog's windows into pending refreshes (`keep_windows`), before s3agg's refresh function runs: to
+   it, a `timestamp` alone is no window, and it would drop the message of such a window.
+3. Update the refresh function and its event source mapping.
+4. Send a message for every bucket with an open window or pending refresh, as every `create` does
+   (`items.send_messages`). The bucket's own message may be lost: the old refresh function deletes messages
+   without closing their windows. A mapping without batch item failures deletes messages that were put off.
 
-The item is the truth and a message only a wake-up call (DESIGN 2), so neither step 2 nor 4 can do harm when
-it was needless, or is done again because a run died: at most a bucket is refreshed once more.
+The item decides what a message does (DESIGN 2). So steps 2 and 4 are harmless if they are repeated after an
+interruption: at most a bucket is refreshed once more.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from s3agg.stack.deployed import Deployment
 
 
 def take_over(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
-    """Carry out a plan: first what opens windows, then what closes them."""
+    """Apply a plan: first the aggregator, which opens windows, then the refresh function."""
     stack = deployment.stack
     receiving = {stack.refresher.key, stack.trigger.key}
     yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key not in receiving]))
-    with describing_errors(f"keeping the windows in table {stack.table.name}"):
-        settle(aws, deployment)
+    with describing_errors(f"converting the open windows in table {stack.table.name}"):
+        wait_for_old_aggregator(aws, deployment)
         keep_windows(aws, stack.table.name)
     yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key in receiving]))
 
 
-def settle(aws: Aws, deployment: Deployment) -> None:
-    """Let the old aggregator end what it has in hand: new events already go to the new one.
+def wait_for_old_aggregator(aws: Aws, deployment: Deployment) -> None:
+    """Wait until running invocations of the old aggregator code have ended.
 
-    As long as the refresh function is still to change: a run that died may have changed the aggregator.
+    Also if only the refresh function is still old: an interrupted run may have just updated the aggregator.
     """
     stack, found = deployment.stack, deployment.found
     old, refresher = found.of(stack.aggregator), found.of(stack.refresher)
-    changes = (old and stack.aggregator.differs(old, "code")) or (
-        refresher and stack.refresher.differs(refresher, "code")
+    changes = (old and stack.aggregator.differs(old, "code SHA-256")) or (
+        refresher and stack.refresher.differs(refresher, "code SHA-256")
     )
     if old is not None and changes:
         aws.waiting(
-            f"waiting for what the old function {stack.aggregator.name} has in hand ({old.timeout} s)"
+            f"waiting for running invocations of function {stack.aggregator.name} to end ({old.timeout} s)"
         )
         aws.clock.sleep(old.timeout)
 
 
 def keep_windows(aws: Aws, table: str) -> None:
-    """Make of each of the blog's windows a refresh that is to come, unless ours has taken its place.
+    """Turn each window of the blog's aggregator into a pending refresh, unless s3agg opened one since.
 
-    A fresh `pending`, and no share is `done`: a refresh that is just under way began too early for the
-    window's events. The `timestamp` goes, as nobody needs it any more; so this happens once to an item.
+    `pending` is new and `done` is removed: a running refresh started before the window's events. `timestamp`
+    is removed, so an item is converted only once.
     """
     for item in items.items(aws, table):
         if "timestamp" not in item or "opened_by" in item:
@@ -76,6 +76,6 @@ def keep_windows(aws: Aws, table: str) -> None:
                 ExpressionAttributeValues={":token": {"S": uuid.uuid4().hex}},
             )
         except aws.dynamodb.exceptions.ClientError as error:
-            # Our aggregator opened a window meanwhile, whose refresh is for those events too.
+            # s3agg's aggregator opened a window meanwhile. Its refresh covers these events.
             if not is_error(error, "ConditionalCheckFailedException"):
                 raise

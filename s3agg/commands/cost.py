@@ -1,4 +1,4 @@
-"""cost --measured: a month's bill by CloudWatch's metrics, of a stack, or of buckets before there is one."""
+"""cost --measured: a monthly bill from the CloudWatch metrics of a stack or of buckets."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ from s3agg.stack import deployed
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Request
 
-UPLOADS = ("PutRequests", "DeleteRequests")  # that the blog looks at; parts of an object are puts, too
-EVERYTHING = "EntireBucket"  # the filter that the console makes, and we advise to
+UPLOADS = ("PutRequests", "DeleteRequests")  # as in the blog; each part of an object is a put
+EVERYTHING = "EntireBucket"  # the metrics filter that the console creates
 
 
 def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices) -> Bill:
-    """The bill of a stack, by what it used in the last 30 days, or since its first metric.
+    """Return the bill of a stack from its usage in the last 30 days, or since its first metric.
 
-    `options` stand in for those that it has. Raises S3aggError where there is no stack, or no metric yet.
+    `options` replace the stack's own. Raises S3aggError if there is no stack or no metric yet.
     """
-    deployment = deployed.read(aws, names, Request(options=options, adopt=True))  # the blog's, too
+    deployment = deployed.read(
+        aws, names, Request(options=options, adopt=True)
+    )  # stacks of the blog's scripts too
     if not deployment.exists:
-        nothing = deployed.no_stack(deployment, "so nothing is measured")
-        raise S3aggError(nothing.problem, "Measure a bucket with --bucket, or say --objects-per-day")
+        missing = deployed.no_stack(deployment, "so there is nothing to measure")
+        raise S3aggError(missing.problem, "Pass --bucket to measure a bucket, or --objects-per-day")
     stack = deployment.stack
     with describing_errors(f"reading the metrics of stack {names.stack}"):
         summed = metrics.summed(aws, _metrics(stack), bill.HOURS)
     if not summed.hours:
         raise S3aggError(
-            f"CloudWatch has no metrics of the stack {names.stack} yet",
-            "Wait for its first events, or say --objects-per-day",
+            f"CloudWatch has no metrics for stack {names.stack} yet",
+            "Wait for the first events, or pass --objects-per-day",
         )
     month = {each: value * _to_a_month(summed.hours) for each, value in summed.sums.items()}
     usage = Usage(
@@ -45,7 +47,7 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
         seconds=(month["events_ms"] + month["refreshes_ms"]) / 1000,
         writes=month["writes"],
         reads=month["reads"],
-        # What is received is then deleted or put off.
+        # Each received message is then deleted or put off.
         sqs_requests=month["sent"] + 2 * month["received"] + month["polls"],
         log_bytes=month["events_bytes"] + month["refreshes_bytes"],
     )
@@ -55,12 +57,12 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
         usage,
         stack.settings,
         prices,
-        "s3agg: measured, but for the start of an instance, which Lambda bills and its metrics leave out.",
+        "s3agg: measured. Lambda also bills cold starts, which its metrics leave out.",
     )
 
 
 def _metrics(stack: Stack) -> dict[str, Metric]:
-    """What AWS counts of a stack, by what it is here."""
+    """Return the metrics of a stack by their names in `of_stack`."""
     queue, table = {"QueueName": stack.queue.name}, {"TableName": stack.table.name}
     found = {
         "sent": Metric("AWS/SQS", "NumberOfMessagesSent", queue),
@@ -84,9 +86,9 @@ def of_buckets(
     options: Mapping[str, Any],
     prices: Prices,
 ) -> Bill:
-    """The bill of a stack for these buckets, by their requests of the last 30 days, or since the first.
+    """Return the bill of a stack for these buckets from their requests of the last 30 days, or fewer.
 
-    Raises UsageProblem for what cannot name a bucket, S3aggError where one has no request metrics.
+    Raises UsageProblem for an invalid bucket name, S3aggError for a bucket without request metrics.
     """
     settings = Settings.declared(options, {})
     measured = aws.side_by_side(lambda bucket: _uploads(aws, check_bucket_name(bucket)), buckets)
@@ -102,28 +104,28 @@ def of_buckets(
 
 
 def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
-    """How many objects are written and removed in a day, and over how many hours that was measured."""
+    """Return the objects written and deleted per day, and the measured hours."""
     with describing_errors(f"reading the request metrics of bucket {bucket}"):
         of_bucket = metrics.metrics_of(aws, "AWS/S3", {"BucketName": bucket})
         wanted = {f"m{number}": each for number, each in enumerate(of_bucket) if each.name in UPLOADS}
         summed = metrics.summed(aws, wanted, bill.HOURS) if wanted else None
     if summed is None or not summed.hours:
-        region = aws.cloudwatch.meta.region_name  # a bucket's metrics are where the bucket is
+        region = aws.cloudwatch.meta.region_name  # the metrics are in the bucket's region
         raise S3aggError(
-            f"Bucket {bucket} has no request metrics of the last two weeks in {region}",
-            "Turn them on, at CloudWatch's price for metrics, and wait some days: aws s3api"
+            f"Bucket {bucket} has no request metrics for the last two weeks in {region}",
+            "Enable request metrics, which CloudWatch charges for, and wait a few days: aws s3api"
             f" put-bucket-metrics-configuration --bucket {bucket} --id {EVERYTHING}"
-            f" --metrics-configuration Id={EVERYTHING}. Or say --objects-per-day",
+            f" --metrics-configuration Id={EVERYTHING}. Or pass --objects-per-day",
         )
     by_filter = dict.fromkeys((each.of["FilterId"] for each in wanted.values()), 0.0)
     for each, metric in wanted.items():
         by_filter[metric.of["FilterId"]] += summed.sums[each]
-    most = max(by_filter.values())  # filters may overlap, and one for the whole bucket has all
+    most = max(by_filter.values())  # filters may overlap; one for the whole bucket counts everything
     return most * _to_a_month(summed.hours) / bill.DAYS, summed.hours
 
 
 def _to_a_month(hours: float) -> float:
-    """What to multiply with what was counted in so many hours."""
+    """Return the factor from a count of these hours to a month."""
     return bill.HOURS / min(max(hours, 1), bill.HOURS)
 
 

@@ -1,4 +1,4 @@
-"""create: bring a stack to what is asked."""
+"""create: create a stack, or update it to its declaration."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ from s3agg.stack.deployed import Deployment
 
 
 def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
-    """Carry out a plan that brings the stack to what is asked, so that no refresh is lost on the way."""
+    """Apply the plan of `create` without losing a refresh; yield the engine's events."""
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
-    kept: list[Future[None]] = []
+    stored: list[Future[None]] = []
     changes = take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan)
-    # Which buckets are asked for is kept as soon as there is a table for it: a run may die before the rest.
-    with ThreadPoolExecutor(1) as beside, closing(changes):
+    # The attached buckets are stored as soon as the table exists, in case the run is interrupted later.
+    with ThreadPoolExecutor(1) as thread, closing(changes):
         if not any(change.resource is table for change in plan.to_do):
-            kept.append(beside.submit(_attach, aws, deployment))
+            stored.append(thread.submit(_store_buckets, aws, deployment))
         for event in changes:
             yield event
             if isinstance(event, engine.Finished) and event.change.resource is table:
-                kept.append(beside.submit(_attach, aws, deployment))
-            if aws.workers == 1:  # one call after the other
-                wait(kept)
-    for each in kept:
+                stored.append(thread.submit(_store_buckets, aws, deployment))
+            if aws.workers == 1:  # no concurrent calls
+                wait(stored)
+    for each in stored:
         each.result()
-    _wake(aws, deployment, plan)
+    _send_messages(aws, deployment, plan)
 
 
-def _attach(aws: Aws, deployment: Deployment) -> None:
+def _store_buckets(aws: Aws, deployment: Deployment) -> None:
+    """Store newly attached buckets and changed key filters in the table."""
     table = deployment.stack.table.name
     new = [each for each in deployment.stack.notifications if deployment.asked_of(each.bucket) != each.keys]
-    with describing_errors(f"keeping the buckets in table {table}"):
+    with describing_errors(f"saving the attached buckets in table {table}"):
         aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
 
 
-def _wake(aws: Aws, deployment: Deployment, plan: Plan) -> None:
-    """What was changed may have cost messages, now or in a run that died."""
+def _send_messages(aws: Aws, deployment: Deployment, plan: Plan) -> None:
+    """Replace messages that were lost to a change, in this run or in an interrupted one."""
     stack = deployment.stack
-    if stack.table.key in deployment.found:  # in a new one nothing waits
+    if stack.table.key in deployment.found:  # a new table has no windows
         with describing_errors(f"sending messages to queue {stack.queue.name}"):
             activity = items.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
-            items.wake(aws, stack.queue, activity.values(), stack.settings)
+            items.send_messages(aws, stack.queue, activity.values(), stack.settings)

@@ -1,4 +1,4 @@
-"""delete: remove a stack, or detach buckets from it."""
+"""delete: delete a stack, or detach buckets from it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from s3agg.stack.deployed import Deployment, Request, read
 def for_delete(
     aws: Aws, names: Names, *, keep_logs: bool = False, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan its removal; a plan without changes if there is nothing of it.
+    """Read the stack and plan its deletion; the plan is empty if there is no stack.
 
-    Raises S3aggError where a bucket cannot be looked at: without the function, a rule that is left in it
-    keeps everybody from changing the bucket's notifications.
+    Raises S3aggError if a bucket's notifications are unreadable: a rule left without its function would block
+    every later change of the bucket's notifications.
     """
     deployment = read(aws, names, Request(adopt=adopt))
     unread = [bucket for bucket in deployment.buckets if bucket in deployment.unread]
@@ -38,19 +38,20 @@ def for_delete(
         each for each in deployment.stack.resources if not (keep_logs and isinstance(each, LogGroup))
     ]
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
-    if not any(_proves_a_stack(change) for change in plan.changes):
+    if not any(_belongs_to_a_stack(change) for change in plan.changes):
         return deployment, Plan([])
-    if plan.foreign:  # which stops it
+    if plan.foreign:  # the delete stops anyway
         return deployment, plan
     if not {deployment.stack.aggregator.key, deployment.stack.table.key} & deployment.found.keys():
         aws.warn(
             S3aggError(
-                f"Function and table {names.table} are gone, which knew the buckets",
-                f"If the rule {names.rule} is left in one, remove it",
+                f"Function {names.aggregator} and table {names.table} do not exist, so the attached buckets"
+                " are unknown",
+                f"Detach any bucket that still has the notification rule {names.rule}",
                 Advice("delete", "BUCKET"),
             )
         )
-    _warn_of_others(aws, deployment, plan)
+    _warn_of_other_entities(aws, deployment, plan)
     return deployment, plan
 
 
@@ -58,27 +59,27 @@ def _unread(deployment: Deployment, bucket: str) -> S3aggError:
     error = deployment.unread[bucket]
     return S3aggError(
         error.problem,
-        f"{error.hint}; or, if it is not yours any more, give it up",
+        f"{error.hint}. If the bucket is no longer yours, detach it",
         Advice("delete", bucket),
     )
 
 
-def _warn_of_others(aws: Aws, deployment: Deployment, plan: Plan) -> None:
-    """Warn of other roles, users and groups that lose a policy."""
+def _warn_of_other_entities(aws: Aws, deployment: Deployment, plan: Plan) -> None:
+    """Warn of roles, users and groups outside the stack that lose a policy."""
     ours = {("role", each.name) for each in deployment.stack.resources if isinstance(each, Role)}
     policies = [each.resource for each in plan.to_do if isinstance(each.resource, Policy)]
 
-    def look(policy: Policy) -> list[str]:
-        with describing_errors(f"looking whom policy {policy.name} is attached to"):
+    def others_of(policy: Policy) -> list[str]:
+        with describing_errors(f"listing the users, groups and roles with policy {policy.name}"):
             return [" ".join(each) for each in policy.attached_to(aws) if each not in ours]
 
-    for policy, others in zip(policies, aws.side_by_side(look, policies), strict=True):
+    for policy, others in zip(policies, aws.side_by_side(others_of, policies), strict=True):
         if others:
-            aws.warn(f"Policy {policy.name} is also attached to {', '.join(others)}, and will be taken off")
+            aws.warn(f"Policy {policy.name} is also attached to {', '.join(others)} and will be detached.")
 
 
-def _proves_a_stack(change: Change) -> bool:
-    """Whether there is a stack: a log group without our tag may be that of anybody's function."""
+def _belongs_to_a_stack(change: Change) -> bool:
+    """False for a log group without s3agg's tag, which may belong to any function of that name."""
     tags = change.found.tags if change.found is not None else None
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 
@@ -86,17 +87,17 @@ def _proves_a_stack(change: Change) -> bool:
 def for_detach(
     aws: Aws, names: Names, buckets: Sequence[str], *, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan what detaches these buckets from it."""
+    """Read the stack and plan the detaching of these buckets."""
     deployment = read(aws, names, Request(buckets=tuple(buckets), adopt=adopt))
     for bucket in buckets:
         if bucket not in deployment.buckets and bucket not in {*deployment.activity, *deployment.unread}:
             attached = ", ".join(deployment.buckets) or "none"
-            aws.warn(f"Bucket {bucket} is not attached to the stack {names.stack}. Attached are: {attached}")
+            aws.warn(f"Bucket {bucket} is not attached to stack {names.stack}. Attached buckets: {attached}.")
     resources: list[Resource[Any]] = []
     for notification in deployment.stack.notifications:
         if notification.bucket in buckets:
             resources += [notification, notification.permission]
-    # A permission is part of its function, and a bucket's item of the table, neither has tags of its own.
+    # Permissions and items have no tags. So the function and the table decide whether they are ours.
     holders = engine.plan(
         [deployment.stack.aggregator, deployment.stack.table], deployment.found, adopt=adopt
     )
@@ -105,21 +106,21 @@ def for_detach(
 
 
 def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], plan: Plan) -> engine.Events:
-    """Carry out a plan of `for_detach`; forget the buckets whose refreshes are all done.
+    """Apply a plan of `for_detach`; delete the items of buckets without a due refresh.
 
-    Raises S3aggError in the end for a bucket that cannot be looked at, whose rule may be left.
+    Raises S3aggError at the end for a bucket with unreadable notifications, whose rule may still exist.
     """
     table, rule = deployment.stack.table.name, deployment.stack.names.rule
 
     def with_item(act: Callable[[Aws, str, str], None]) -> None:
         for bucket in buckets:
-            with describing_errors(f"changing the item of bucket {bucket} in table {table}"):
+            with describing_errors(f"updating the item of bucket {bucket} in table {table}"):
                 act(aws, table, bucket)
 
-    with_item(items.detach)  # first, so that a run that dies is not taken for drift
+    with_item(items.detach)  # first, so that an interrupted run does not look like drift
     yield from engine.apply(aws, plan, keep_going=True)
     with_item(items.forget_bucket)
     unread = [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]
     if unread:
-        left = [S3aggError(f"The rule {rule} may be left. {each.problem}", each.hint) for each in unread]
-        raise combined("Not everything could be removed", left)
+        left = [S3aggError(f"Rule {rule} may still exist. {each.problem}", each.hint) for each in unread]
+        raise combined("Some rules may still exist", left)

@@ -1,4 +1,4 @@
-"""The whole thing on this machine: the code of the commands, on an emulator and a Storage Gateway."""
+"""demo: run the commands' code on this machine, with an emulator and a local Storage Gateway."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from s3agg.stack.deployed import Request
 
 BUCKET = "s3agg-demo"
 PATIENCE_S = 120
-# Each execution starts a Python of its own. What is throttled is tried twice more: 20 events need 10.
+# Each execution is a Python process here. MiniStack tries a throttled event twice more, so 20 events need 10.
 CONCURRENCY = 10
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the demo does next, in words; `command` is the command that does it in an account of one's own."""
+    """A step of the demo; `command` is the command that does the same in an AWS account."""
 
     what: str
     command: str = ""
@@ -35,7 +35,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Report:
-    """What an NFS client saw on the share before and after, in files, and how many refreshes that took."""
+    """The number of files that an NFS client sees before and after, and the number of refreshes."""
 
     uploaded: int
     refreshes: int
@@ -48,24 +48,24 @@ Event = Step | engine.Event | probe.Event | Status
 
 
 def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Generator[Event, None, Report]:
-    """Show all of it; report. `connect` takes the emulator's URL and the gateway's.
+    """Run the demo. `connect` takes the emulator's URL and the gateway's URL.
 
-    Raises S3aggError if the emulator is not installed, or anything does not go as promised. However it
-    ends, no process and no folder is left behind.
+    Raises S3aggError if the emulator is not installed or a step fails. Processes and folders are always
+    cleaned up.
     """
     started = time.monotonic()
     yield Step("Starting AWS on this machine")
     with machine.running() as here:
         gateway = here.gateway
         aws = connect(here.emulator.url, gateway.url)
-        yield Step("Making a bucket and a file share on it")
+        yield Step("Creating a bucket and a file share")
         aws.s3.create_bucket(Bucket=BUCKET)
         share = _make_share(aws)
         before = len(gateway.inventory(share))
         names = Names()
 
         yield Step(
-            "Making the stack",
+            "Creating the stack",
             f"s3agg create --bucket {BUCKET} --window {window} --concurrency {CONCURRENCY}",
         )
         request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
@@ -84,14 +84,14 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Gener
             "the gateway to finish listing the bucket", lambda: len(gateway.inventory(share)) >= count
         )
 
-        yield Step("Asking whether all is well", "s3agg status")
+        yield Step("Checking the status", "s3agg status")
         yield status.read(aws, names)
 
-        yield Step("Removing the stack", "s3agg delete")
+        yield Step("Deleting the stack", "s3agg delete")
         _, plan = for_delete(aws, names)
         yield from engine.apply(aws, plan, keep_going=True)
         if deployed.read(aws, names).exists:
-            raise S3aggError("Something of the stack was left behind")
+            raise S3aggError("Some resources of the stack still exist after the delete")
 
         return Report(
             uploaded=count,

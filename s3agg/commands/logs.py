@@ -1,4 +1,4 @@
-"""logs: the lines of both functions, merged by time; what comes later, too, if asked to follow."""
+"""logs: show the log lines of both functions merged by time; with --follow, new lines too."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from s3agg.settings import Names, check_bucket_name
 Function = Literal["aggregator", "refresh"]
 BOTH: tuple[Function, ...] = ("aggregator", "refresh")
 
-LOOK_S = 2.0  # between two looks, when following
-# CloudWatch Logs shows some lines later than younger ones: each look goes this far back beyond the last line.
+LOOK_S = 2.0  # between two reads when following
+# CloudWatch Logs may show a line later than newer ones. So each read starts this long before the last line.
 LATE_MS = 30_000
 
 AGE = re.compile(r"(\d+)([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# As the functions, and AWS's runtime, write them: [LEVEL], time, request id, message.
+# The format of the functions and of Lambda's Python runtime: [LEVEL], time, request id, message.
 LEVELLED = re.compile(r"\[(?P<level>[A-Z]+)\]\t\S+\t(?P<request>\S+)\t(?P<message>.*)", re.DOTALL)
 PLATFORM = re.compile(r"(?:START|END|REPORT) RequestId: (?P<request>\S+)")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One event of a function's log; without a level it is the platform's, or Python's own."""
+    """One log event of a function; `level` is empty for lines of Lambda or of Python itself."""
 
     time: datetime
     function: Function
@@ -52,36 +52,36 @@ def read(
     bucket: str | None = None,
     follow: bool = False,
 ) -> Iterator[Entry]:
-    """The functions' log events since then, in their order; only those that name the bucket, if one is given.
+    """Yield the functions' log events in the order of time; with `bucket`, only those that name it.
 
-    Page by page: there may be more of them than memory. With `follow` this goes on until it is given up.
-    Raises S3aggError where there is no log group, UsageProblem for what cannot name a bucket.
+    Events are read page by page to save memory. With `follow` the iteration does not end by itself.
+    Raises S3aggError if there is no log group, UsageProblem for an invalid bucket name.
     """
     if bucket is not None:
         check_bucket_name(bucket)
-    begin = max(round(since.timestamp() * 1000), 0)  # CloudWatch Logs takes no earlier one
+    begin = max(round(since.timestamp() * 1000), 0)  # the earliest time of CloudWatch Logs
     logs = [_Log(aws, function, _group(names, function), begin) for function in functions]
-    if not any(aws.side_by_side(lambda log: log.is_there(), logs)):
+    if not any(aws.side_by_side(lambda log: log.exists(), logs)):
         raise S3aggError(
-            f"There are no logs of a stack {names.stack}", "Check --stack, --region and --profile"
+            f"No log groups found for stack {names.stack}", "Check --stack, --region and --profile"
         )
     while True:
-        entries = heapq.merge(*(log.look() for log in logs), key=lambda each: each.time)
+        entries = heapq.merge(*(log.new_entries() for log in logs), key=lambda each: each.time)
         try:
             yield from (entry for entry in entries if bucket is None or _names(entry, bucket))
         except S3aggError as error:
             if not follow:
                 raise
-            aws.warn(f"{error} Looking on.")  # what was told is known, and nothing is told twice
+            aws.warn(f"{error} Retrying.")  # printed lines are remembered and not repeated
         if not follow:
             return
         aws.clock.sleep(LOOK_S)
 
 
 def since(text: str, now: datetime) -> datetime:
-    """The moment that `10m`, `2h`, or a time in ISO 8601 (of UTC, if it names no zone) means.
+    """Parse an age (`10m`, `2h`) or an ISO 8601 time (UTC if it has no zone).
 
-    Raises UsageProblem for anything else.
+    Raises UsageProblem for any other text.
     """
     if age := AGE.fullmatch(text):
         try:
@@ -92,38 +92,41 @@ def since(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not read the Z
     except ValueError as error:
         raise UsageProblem(
-            f"{text!r} is no moment", "Say how long ago (30s, 10m, 2h, 7d), or when (2026-01-31T08:00:00Z)"
+            f"{text!r} is not an age or a time",
+            "Pass an age (30s, 10m, 2h, 7d) or a time (2026-01-31T08:00:00Z)",
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 @dataclass
 class _Log:
-    """One function's log group, and what of it has been told."""
+    """A function's log group, and the lines already printed."""
 
     aws: Aws
     function: Function
     group: str
     since: int  # ms since 1970
-    printed: dict[str, int] = field(default_factory=dict)  # when they were, by the ids of the last lines
+    printed: dict[str, int] = field(default_factory=dict)  # times of the last lines by their ids
 
-    def is_there(self) -> bool:
-        with describing_errors(f"looking at log group {self.group}"):
+    def exists(self) -> bool:
+        with describing_errors(f"looking up log group {self.group}"):
             return log_group.described(self.aws, self.group) is not None
 
-    def look(self) -> Iterator[Entry]:
-        """What has not been told yet, as the pages come, the oldest first."""
+    def new_entries(self) -> Iterator[Entry]:
+        """Yield the lines that have not been printed yet, oldest first."""
         with describing_errors(f"reading log group {self.group}"):
             for line in log_lines.read(self.aws, self.group, self.since):
                 if line.id not in self.printed:
                     yield self._entry(line)
-                    self.printed[line.id] = line.time  # not before it is: the other log may fail meanwhile
-                if line.time > self.since + 2 * LATE_MS:  # not each time, as it goes through all that is told
+                    self.printed[line.id] = (
+                        line.time
+                    )  # only after the yield, as the other log may fail meanwhile
+                if line.time > self.since + 2 * LATE_MS:  # not for each line, as it copies `printed`
                     self._move_on(line.time)
         self._move_on(max(self.printed.values(), default=0))
 
     def _move_on(self, youngest: int) -> None:
-        """Look no further back, and remember no more, than lines that come late need."""
+        """Move `since` on, and forget lines that are older than any late line."""
         self.since = max(self.since, youngest - LATE_MS)
         self.printed = {known: time for known, time in self.printed.items() if time >= self.since}
 

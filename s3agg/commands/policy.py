@@ -1,4 +1,4 @@
-"""policy: what whoever runs s3agg must be allowed, for one stack and its buckets, and nothing else."""
+"""policy: the least IAM policy for running s3agg on one stack and its buckets."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from s3agg.stack import declared, deployed
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Request
 
-LONGEST_MANAGED = 6144  # characters of a managed policy, whitespace not counted
-POLICY_ARN = r"arn:[\w-]+:iam::\w+:policy/[\w+=,.@/-]+"  # a condition would take * and ? for patterns
+LONGEST_MANAGED = 6144  # characters of a managed policy, without whitespace
+POLICY_ARN = r"arn:[\w-]+:iam::\w+:policy/[\w+=,.@/-]+"  # in a condition, * and ? would be wildcards
 
 Document = dict[str, Any]
 
 
 def make(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Document:
-    """The policy for the stack `names` and these buckets, or those attached if there are none.
+    """Return the policy for the stack `names` and these buckets, or its attached buckets if empty.
 
-    `boundary` is what both roles must have; `none`, or None for what is declared. Changes nothing, and where
-    buckets and boundary are given, only asks who and where we are. Raises UsageProblem if there is no bucket,
-    S3aggError if the stack would have to be read and cannot be.
+    `boundary` is the permissions boundary that both roles must have, `none`, or None for the declared one. If
+    buckets and boundary are given, AWS is only asked for the account and region. Raises UsageProblem if there
+    is no bucket, S3aggError if the stack must be read and access is denied.
     """
     stack = _stack(aws, names, [check_bucket_name(bucket) for bucket in buckets], boundary)
     if stack.settings.permissions_boundary is None:
         aws.warn(
-            "Who may write the roles' policies may as well do anything: bound the roles with"
-            " --permissions-boundary, or give this to administrators only"
+            "Anyone who can edit these roles' policies can grant themselves any permission."
+            " Pass --permissions-boundary, or give this policy to administrators only."
         )
     made = document(stack)
     if (size := length(made)) > LONGEST_MANAGED:
         aws.warn(
-            f"This policy has {size} characters, and a managed policy holds {LONGEST_MANAGED}: print one for"
-            " fewer buckets with --bucket, or make it an inline policy of a role, which holds 10240"
+            f"This policy has {size} characters, but the limit of a managed policy is {LONGEST_MANAGED}."
+            " Pass --bucket for fewer buckets, or use it as an inline policy of a role (limit 10240)."
         )
     return made
 
 
 def length(made: Document) -> int:
-    """How many characters IAM counts."""
+    """Return the number of characters that IAM counts."""
     return len(json.dumps(made, separators=(",", ":")))
 
 
 def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Stack:
-    """The stack as it is, or is to be."""
+    """Declare the stack from the arguments and, where they leave something open, from AWS."""
     options = {"permissions_boundary": boundary}
     settings = Settings.declared(options, {})
     if not buckets or boundary is None:
@@ -62,41 +62,42 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
             if not is_denied(error):
                 raise
             if not buckets:
-                raise S3aggError(error.problem, "Name the buckets with --bucket") from error
-            aws.warn(f"No boundary is demanded, as the stack cannot be read. {error}")
+                raise S3aggError(error.problem, "Pass the buckets with --bucket") from error
+            aws.warn(f"Could not read the stack, so this policy requires no permissions boundary. {error}")
         else:
             settings = deployment.stack.settings
             buckets = buckets or deployment.buckets
             if not buckets:
-                raise UsageProblem(f"The stack {names.stack} has no bucket yet", "Name one with --bucket")
+                raise UsageProblem(f"Stack {names.stack} has no buckets yet", "Pass --bucket")
     stack = declared.make(aws.place, names, settings, dict.fromkeys(buckets, KeyFilter()))
     named = settings.permissions_boundary
     if named and not re.fullmatch(POLICY_ARN, named):
-        raise UsageProblem(f"{named} is not the ARN of a policy", "Name one in full, without * and ?")
+        raise UsageProblem(f"{named} is not the ARN of a policy", "Pass a full policy ARN without * or ?")
     if named in [each.arn for each in stack.resources if isinstance(each, Policy)]:
         raise UsageProblem(
-            f"{named} is a policy of the stack, which cannot bound its own roles",
-            "Name a policy that only administrators can change",
+            f"{named} is a policy of the stack and cannot be the permissions boundary of its roles",
+            "Pass a policy that only administrators can change",
         )
     return stack
 
 
 def document(stack: Stack) -> Document:
-    """The policy for a stack and the buckets that it is attached to.
+    """Return the policy for a stack and its attached buckets.
 
-    Whoever attaches other policies to our roles, or ours to others, detaches them before `s3agg delete`.
+    It does not allow detaching other policies from the stack's roles, or the stack's policies from other
+    roles. Users detach those themselves before `s3agg delete`.
     """
     parts = (_iam, _table_and_queues, _functions, _watching, _buckets)
     statements = [*(statement for part in parts for statement in part(stack)), _everywhere()]
     made: Document = {"Version": "2012-10-17", "Statement": statements}
     if length(made) > LONGEST_MANAGED:
         for statement in statements:
-            del statement["Sid"]  # which only people need
+            del statement["Sid"]  # only for readers
     return made
 
 
 def _allow(sid: str, resources: Sequence[str], *actions: str, **condition: dict[str, Any]) -> Document:
-    """A statement; a list of one is written as that one, as AWS does."""
+    """Return an Allow statement; a list of one is written as its item, as AWS does."""
     made: Document = {"Sid": sid, "Effect": "Allow", "Action": _plain(actions), "Resource": _plain(resources)}
     return {**made, "Condition": condition} if condition else made
 
@@ -136,7 +137,7 @@ def _iam(stack: Stack) -> Iterator[Document]:
         "iam:TagRole",
         "iam:UpdateAssumeRolePolicy",
     )
-    if boundary:  # and nobody who has only this takes it off again
+    if boundary:  # the policy does not allow removing the boundary
         yield _allow(
             "BoundRoles",
             arns,
@@ -222,7 +223,7 @@ def _functions(stack: Stack) -> Iterator[Document]:
         "lambda:RemovePermission",
     )
     ours = {"lambda:FunctionArn": stack.refresher.arn}
-    # AWS names a trigger only when it is made.
+    # An event source mapping has no ARN before it is created.
     yield _allow("NewTrigger", ["*"], "lambda:CreateEventSourceMapping", ArnEquals=ours)
     triggers = stack.table.place.arn("lambda", "event-source-mapping:*")
     yield _allow(
@@ -239,7 +240,10 @@ def _watching(stack: Stack) -> Iterator[Document]:
     groups = [function.log_group.arn for function in (stack.aggregator, stack.refresher)]
     yield _allow(
         "LogGroups",
-        [*groups, *(f"{group}:*" for group in groups)],  # tags go by the one form, the rest by the other
+        [
+            *groups,
+            *(f"{group}:*" for group in groups),
+        ],  # tagging uses the first form, the other actions the second
         "logs:CreateLogGroup",
         "logs:DeleteLogGroup",
         "logs:FilterLogEvents",
@@ -261,7 +265,7 @@ def _watching(stack: Stack) -> Iterator[Document]:
         "storagegateway:DescribeNFSFileShares",
         "storagegateway:DescribeSMBFileShares",
     )
-    # By names too, it is judged as of all alarms.
+    # DescribeAlarms is authorized for all alarms, even with names.
     yield _allow("FindAlarms", [stack.table.place.arn("cloudwatch", "alarm:*")], "cloudwatch:DescribeAlarms")
 
 
@@ -278,10 +282,10 @@ def _buckets(stack: Stack) -> Iterator[Document]:
 
 
 def _everywhere() -> Document:
-    """What reads only, and what AWS knows no narrower resource for.
+    """Return the statement of the read actions that AWS authorizes only for all resources.
 
-    Metrics, an account's quotas, lists of triggers and of file shares have no ARNs; log groups have, but not
-    to be found by.
+    Metrics, quotas, and the lists of event source mappings and file shares have no ARNs. Log groups have
+    ARNs, but DescribeLogGroups is not authorized by them.
     """
     return _allow(
         "Unscoped",

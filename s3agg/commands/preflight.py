@@ -1,4 +1,4 @@
-"""What stands in the way of `create`: looked for before the first change, and all of it told at once."""
+"""The checks of `create` before its first change. All problems are reported together."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
-from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, combined
+from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, combined, plural
 from s3agg.resources.bucket import check_bucket
 from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.resources.permission import Permission, check_policy_room
-from s3agg.settings import STACK_TAG, Names, check_runtime, flag
+from s3agg.settings import CHOICES, RANGES, STACK_TAG, Names, check_runtime, flag
 from s3agg.stack import deployed
 from s3agg.stack.declared import most_write_units
 from s3agg.stack.deployed import Deployment, Request
 
-Check = Callable[[], object]  # raises S3aggError for what it finds
+Check = Callable[[], object]  # raises S3aggError for a problem
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A stack as it is beside what is asked, what would be done about that, and what stands in the way."""
+    """The stack, the plan of its changes, and the problems that prevent them."""
 
     deployment: Deployment
     plan: Plan
     problems: Sequence[S3aggError]
 
     def passed(self) -> Deployment:
-        """Raise S3aggError for all that stands in the way, if anything does."""
+        """Return the deployment; raise S3aggError with all problems if there are any."""
         if self.problems:
             raise combined(NOTHING_CHANGED, self.problems)
         return self.deployment
 
 
 def check(aws: Aws, names: Names, request: Request) -> Checked:
-    """Look at everything, side by side; change nothing.
+    """Run all checks concurrently; change nothing.
 
-    Raises S3aggError where that makes no sense: wrong usage, no credentials, no region, no right to look.
+    Raises S3aggError if the stack cannot be read: wrong usage, no credentials, no region, access denied.
     """
     usage: list[Check] = [partial(_check_endpoint, aws), partial(_check_runtime, aws, request)]
     problems = _problems(aws, usage) or _problems(aws, [lambda: aws.place])
     if problems:
         raise combined(NOTHING_CHANGED, problems)
     read: list[Deployment] = []
-    fine: list[str] = []
+    checked: list[str] = []
 
-    def look_at(bucket: str) -> None:
-        with describing_errors(f"looking at bucket {bucket}"):
+    def check_one(bucket: str) -> None:
+        with describing_errors(f"checking bucket {bucket}"):
             check_bucket(aws, aws.place, bucket)
-        fine.append(bucket)
+        checked.append(bucket)
 
     problems = _problems(
         aws,
         [
-            *(partial(look_at, bucket) for bucket in request.buckets),
+            *(partial(check_one, bucket) for bucket in request.buckets),
             lambda: read.append(deployed.read(aws, names, _completed(aws, request))),
         ],
     )
@@ -75,13 +75,13 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     problems += _problems(
         aws,
         [
-            partial(_check_kept, deployment),
+            partial(_check_stored, deployment),
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
             partial(_check_foreign, plan),
             partial(check_policy_room, deployment.snapshot, permissions),
             *(partial(_check_attached, deployment, each) for each in attached),
-            *(partial(_check_rule, deployment, each) for each in rules if each.bucket in fine),
+            *(partial(_check_rule, deployment, each) for each in rules if each.bucket in checked),
         ],
     )
     _warn_of_quota(aws, deployment)
@@ -99,7 +99,7 @@ def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:
 
 
 def _completed(aws: Aws, request: Request) -> Request:
-    """Keep how the table is paid for; let functions on this machine use its Storage Gateway (DESIGN 4)."""
+    """Store the capacity mode, and pass the Storage Gateway endpoint to local functions (DESIGN 4)."""
     request = replace(request, keep_billing=True)
     if not aws.lambda_is_local:
         return request
@@ -111,9 +111,8 @@ def _completed(aws: Aws, request: Request) -> Request:
 def _check_endpoint(aws: Aws) -> None:
     if aws.storage_gateway_override is not None and not aws.lambda_is_local:
         raise UsageProblem(
-            f"The endpoint {aws.storage_gateway_override} is set for Storage Gateway,"
-            " but the functions would run in AWS",
-            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY (or services/storagegateway in the profile)",
+            f"Functions in AWS cannot use the Storage Gateway endpoint {aws.storage_gateway_override}",
+            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY, or services/storagegateway in the profile",
         )
 
 
@@ -123,12 +122,20 @@ def _check_runtime(aws: Aws, request: Request) -> None:
         check_runtime(runtime, aws.runtimes)
 
 
-def _check_kept(deployment: Deployment) -> None:
-    """What was asked for before, or is deployed where that is adopted, may be what cannot be asked for."""
+def _check_stored(deployment: Deployment) -> None:
+    """Raise S3aggError for invalid values in the table's tags, or in the adopted resources."""
     unusable = deployment.stack.settings.unusable
     if unusable:
-        now = ", ".join(f"{flag(name)} is {value!r}" for name, value in unusable.items())
-        raise S3aggError(f"What was asked for cannot be any more: {now}", "Say it again, with another value")
+        raise combined("Stored settings are invalid", [_invalid(*each) for each in unusable.items()])
+
+
+def _invalid(name: str, value: str) -> S3aggError:
+    valid = ""
+    if name in RANGES:
+        valid = " with a value from {} to {}".format(*RANGES[name])
+    elif name in CHOICES:
+        valid = f" with one of {', '.join(map(str, CHOICES[name]))}"
+    return S3aggError(f"Stored setting {flag(name)} {value} is invalid", f"Pass {flag(name)}{valid}")
 
 
 def _check_interval(aws: Aws, deployment: Deployment) -> None:
@@ -138,7 +145,7 @@ def _check_interval(aws: Aws, deployment: Deployment) -> None:
 
 def _check_buckets(deployment: Deployment) -> None:
     if not deployment.stack.notifications:
-        raise UsageProblem("The stack has no bucket yet", "Name one with --bucket")
+        raise UsageProblem("The stack has no buckets yet", "Pass --bucket")
 
 
 def _check_foreign(plan: Plan) -> None:
@@ -147,12 +154,12 @@ def _check_foreign(plan: Plan) -> None:
 
 
 def _check_attached(deployment: Deployment, notification: Notification) -> None:
-    """Nobody asks for this bucket now, but its rule is not as it was, and would be made again."""
+    """Check a bucket that is not in the request, but whose rule has drifted and would be restored."""
     try:
-        with describing_errors(f"looking at bucket {notification.bucket}"):
+        with describing_errors(f"checking bucket {notification.bucket}"):
             check_bucket(deployment.snapshot.aws, notification.place, notification.bucket)
     except S3aggError as error:
-        raise S3aggError(error.problem, "Detach it", Advice("delete", notification.bucket)) from error
+        raise S3aggError(error.problem, "Detach the bucket", Advice("delete", notification.bucket)) from error
     _check_rule(deployment, notification)
 
 
@@ -162,21 +169,21 @@ def _check_rule(deployment: Deployment, notification: Notification) -> None:
 
 
 def _warn_of_logs(aws: Aws, plan: Plan) -> None:
-    """A log group is never foreign (DESIGN 1), but its lines may be dear to somebody."""
+    """Warn before the retention of an untagged log group changes: it is never foreign (DESIGN 1)."""
     for change in plan.to_do:
         group, found = change.resource, change.found
         if isinstance(group, LogGroup) and found and STACK_TAG not in (found.tags or {}):
             for each in change.differences:
                 if each.what == "retention":
                     aws.warn(
-                        f"Log group {group.name} was made by somebody else, and keeps its lines {each.found};"
-                        f" from now on it is {each.declared}. Say --log-retention for longer"
+                        f"Log group {group.name} was not created by s3agg. Its retention changes from"
+                        f" {each.found} to {each.declared}. Pass --log-retention for another value."
                     )
 
 
 def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
-    """Foresee what Lambda will not reserve (FACTS 7): the stack works without."""
-    with describing_errors("reading the account's quota of concurrent executions"):
+    """Warn if the account's quota is too low for the reserved concurrency (FACTS 7)."""
+    with describing_errors("reading the account's concurrency quota"):
         room = reservable(deployment.snapshot)
     for function in (deployment.stack.aggregator, deployment.stack.refresher):
         found = deployment.found.of(function)
@@ -188,12 +195,12 @@ def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
 
 
 def _warn_of_capacity(aws: Aws, deployment: Deployment) -> None:
-    """A throttled table holds events back, which are then tried again for hours."""
+    """Warn if the table may be throttled, which makes Lambda retry events for hours."""
     settings, buckets = deployment.stack.settings, len(deployment.stack.notifications)
     needed = math.ceil(most_write_units(settings, buckets))
     if not settings.on_demand and needed > settings.write_capacity:
         aws.warn(
-            f"{buckets} {'bucket' if buckets == 1 else 'buckets'} with --concurrency {settings.concurrency}"
-            f" can need {needed} write units a second, but {settings.write_capacity} are provisioned:"
-            f" DynamoDB may throttle the table. Pass --on-demand, or --write-capacity {needed}"
+            f"DynamoDB may throttle table {deployment.stack.table.name}: {plural(buckets, 'bucket')} with"
+            f" --concurrency {settings.concurrency} can need {needed} write capacity units, but"
+            f" {settings.write_capacity} are provisioned. Pass --on-demand, or --write-capacity {needed}."
         )

@@ -1,8 +1,8 @@
-"""redrive: put what failed for good back to work, from the dead-letter queue.
+"""redrive: process the messages of the dead-letter queue again.
 
-Two kinds of messages wait there: Lambda's records of S3 events on which the aggregator failed, and refresh
-messages that SQS moved there. However a run ends, nothing is lost: a message is removed only after it was put
-to work, and to put one to work twice does no harm (DESIGN 2).
+It holds two kinds of messages: Lambda's records of S3 events on which the aggregator failed, and refresh
+messages that SQS moved there. An interrupted run loses nothing: a message is deleted only after it was
+processed, and processing a message twice is harmless (DESIGN 2).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from s3agg.resources.queue import FoundQueue
 from s3agg.stack.declared import AGGREGATOR_TIMEOUT_S, Stack
 from s3agg.stack.deployed import Deployment
 
-BATCH = 10  # SQS takes and gives no more messages in one call
-WAIT_S = 1  # at all, so that SQS asks all of its servers before it says that there is nothing
-# A batch is worked on side by side: time for one invocation, and for trying it again.
+BATCH = 10  # the limit of SQS for messages in one call
+WAIT_S = 1  # long polling, so that SQS asks all of its servers
+# The messages of a batch are processed concurrently: time for one invocation and its retries.
 HIDDEN_S = 6 * AGGREGATOR_TIMEOUT_S
 
 PATIENCE_S = HIDDEN_S / 2
@@ -43,50 +43,50 @@ Outcome = Literal["would go back", "would stay", "done", "stays"]
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One message of the dead-letter queue, and what became of it."""
+    """One message of the dead-letter queue, and its outcome."""
 
     id: str
     kind: Kind
     bucket: str | None
-    keys: int | None  # how many object events it holds
-    since: datetime | None  # when it was sent; for a refresh message, when it was first
-    reason: str  # why it lies there, or what is not understood
+    keys: int | None  # number of object events
+    since: datetime | None  # when it was sent; for a refresh message, when it was sent first
+    reason: str  # why it failed, or why it is not understood
     outcome: Outcome
-    error: str | None  # why it could not be put to work now
+    error: str | None  # why processing it failed now
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `redrive` found and did; the fields are those of its JSON."""
+    """The result of `redrive`; the fields are those of its JSON."""
 
     stack: str
     region: str
     account: str
     counts: Mapping[Outcome, int]  # dead letters by outcome
-    in_flight: int  # how many more there are, about, in somebody else's hands
+    in_flight: int  # approximate number of other messages, received by another run
     dead_letters: Sequence[DeadLetter]
 
     @property
     def ok(self) -> bool:
-        """Whether no dead letter stays that was to go back to work."""
+        """Whether every message was processed; True after a dry run."""
         return not self.counts.get("stays")
 
 
 def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLetter, None, Report]:
-    """Put each dead letter back to work, or only look; report.
+    """Process each message of the dead-letter queue again, or only list them; yield each, return the report.
 
-    Whatever was received and not removed is given back when this ends. Raises S3aggError if a queue or the
-    function is missing or somebody else's, before anything is received.
+    Messages that stay become visible again at the end. Raises S3aggError, before any message is received, if
+    a queue or the aggregator is missing or foreign.
     """
     stack, place = deployment.stack, deployment.place
     dead_letters, queue = _checked(deployment)
     redrive = _Redrive(aws, stack, dead_letters_url=dead_letters.url, queue_url=queue.url, dry_run=dry_run)
-    with describing_errors(f"reading how deep queue {stack.dead_letters.name} is"):
+    with describing_errors(f"counting the messages in queue {stack.dead_letters.name}"):
         depth = queues.depth(aws, stack.dead_letters.name, dead_letters.url)
     try:
-        yield from redrive.work()
+        yield from redrive.process_all()
     finally:
-        redrive.give_back()
+        redrive.release()
     letters = list(redrive.seen.values())
     outcomes: tuple[Outcome, ...] = ("would go back", "would stay") if dry_run else ("done", "stays")
     counted = Counter(letter.outcome for letter in letters)
@@ -101,7 +101,7 @@ def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLet
 
 
 def _checked(deployment: Deployment) -> tuple[FoundQueue, FoundQueue]:
-    """The dead-letter queue and the queue; raise S3aggError unless they and the function are this stack's."""
+    """Return the dead-letter queue and the action queue; raise S3aggError as `run` does."""
     stack = deployment.stack
     needed = {each.key for each in (stack.dead_letters, stack.queue, stack.aggregator)}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
@@ -111,8 +111,8 @@ def _checked(deployment: Deployment) -> tuple[FoundQueue, FoundQueue]:
     dead_letters, queue = deployment.found.of(stack.dead_letters), deployment.found.of(stack.queue)
     if missing or dead_letters is None or queue is None:
         raise S3aggError(
-            f"Missing: {', '.join(f'{each.kind} {each.name}' for each in missing)}",
-            "Repair the stack first",
+            f"Missing resources: {', '.join(f'{each.kind} {each.name}' for each in missing)}",
+            "Create them first",
             Advice("create"),
         )
     return dead_letters, queue
@@ -120,51 +120,52 @@ def _checked(deployment: Deployment) -> tuple[FoundQueue, FoundQueue]:
 
 @dataclass(frozen=True)
 class _Letter:
-    """What a message is; `work` puts it to work, None if nobody knows how."""
+    """A parsed message; `retry` processes it again, None if it is not understood."""
 
     kind: Kind
     reason: str
     bucket: str | None = None
     keys: int | None = None
-    work: Callable[[], None] | None = None
+    retry: Callable[[], None] | None = None
 
 
 @dataclass
 class _Redrive:
-    """One run: what it holds, and what has become of each message."""
+    """One run: its received messages and their outcomes."""
 
     aws: Aws
     stack: Stack
     dead_letters_url: str
     queue_url: str
     dry_run: bool
-    held: dict[str, str] = field(default_factory=dict)  # receipt handles by message id; removed ones are not
+    held: dict[str, str] = field(default_factory=dict)  # receipt handles by message id, until deleted
     seen: dict[str, DeadLetter] = field(default_factory=dict)  # by message id
-    sent: set[str] = field(default_factory=set)  # ids of the messages that went back to the queue
+    sent: set[str] = field(default_factory=set)  # ids of the messages sent to the action queue
 
-    def work(self) -> Iterator[DeadLetter]:
-        """Deal with each message once, until the queue gives nothing new."""
+    def process_all(self) -> Iterator[DeadLetter]:
+        """Process each message once, until the queue returns no new message."""
         nothing_new = 0  # times in a row
-        # In a long run those that stay come again, perhaps before others: let all of them pass once more.
+        # In a long run, messages that stay are received again, maybe before new ones. So go on until all of
+        # them can have been received again.
         while nothing_new * BATCH <= len(self.held):
-            # In a thread, so that Ctrl-C waits for the answer: SQS would go on polling for a caller that has
-            # gone, and hide again what that has just given back.
+            # In a thread, so that Ctrl-C waits for the answer. Otherwise SQS would go on polling for this
+            # call, and hide messages that release() has just made visible.
             with ThreadPoolExecutor(1) as thread:
                 messages = thread.submit(self.receive).result()
             if not messages:
                 return
             new = [each for each in messages if self.is_new(each["MessageId"])]
             nothing_new = 0 if new else nothing_new + 1
-            for letter in self.aws.side_by_side(self.deal_with, new):
+            for letter in self.aws.side_by_side(self.process, new):
                 self.seen[letter.id] = letter
                 yield letter
 
     def is_new(self, message: str) -> bool:
-        # What we have sent keeps its id: if it has failed again already, that is for another run.
+        # A sent message keeps its id. If it has already failed again, the next run processes it.
         return message not in self.seen and message not in self.sent
 
     def receive(self) -> list[Any]:
-        with describing_errors(f"receiving from queue {self.stack.dead_letters.name}"):
+        with describing_errors(f"receiving messages from queue {self.stack.dead_letters.name}"):
             answer = self.aws.sqs.receive_message(
                 QueueUrl=self.dead_letters_url,
                 MaxNumberOfMessages=BATCH,
@@ -177,10 +178,10 @@ class _Redrive:
         self.held.update({each["MessageId"]: each["ReceiptHandle"] for each in messages})
         return messages
 
-    def deal_with(self, message: Mapping[str, Any]) -> DeadLetter:
-        letter = self.understand(message)
+    def process(self, message: Mapping[str, Any]) -> DeadLetter:
+        letter = self.parse(message)
         sent = message.get("Attributes", {}).get("SentTimestamp")
-        outcome, error = self.put_to_work(letter, message)
+        outcome, error = self.retry_and_delete(letter, message)
         return DeadLetter(
             id=message["MessageId"],
             kind=letter.kind,
@@ -192,17 +193,15 @@ class _Redrive:
             error=error,
         )
 
-    def put_to_work(self, letter: _Letter, message: Mapping[str, Any]) -> tuple[Outcome, str | None]:
-        """Return the outcome, and why it is not "done"; one message's failure does not stop the others."""
+    def retry_and_delete(self, letter: _Letter, message: Mapping[str, Any]) -> tuple[Outcome, str | None]:
+        """Retry and delete the message; return the outcome and the error, which stops no other message."""
         if self.dry_run:
-            return "would go back" if letter.work else "would stay", None
-        if letter.work is None:
+            return "would go back" if letter.retry else "would stay", None
+        if letter.retry is None:
             return "stays", None
         try:
-            letter.work()
-            with describing_errors(
-                f"removing from queue {self.stack.dead_letters.name} what is at work again"
-            ):
+            letter.retry()
+            with describing_errors(f"deleting a message from queue {self.stack.dead_letters.name}"):
                 self.aws.sqs.delete_message(
                     QueueUrl=self.dead_letters_url, ReceiptHandle=message["ReceiptHandle"]
                 )
@@ -211,14 +210,14 @@ class _Redrive:
         del self.held[message["MessageId"]]
         return "done", None
 
-    def understand(self, message: Mapping[str, Any]) -> _Letter:
+    def parse(self, message: Mapping[str, Any]) -> _Letter:
         bucket = _at(message, "MessageAttributes", "bucket-name", "StringValue")
         if bucket:
             return _Letter(
                 "refresh message",
-                f"received {self.stack.queue.max_receives} times, and its refresh was not finished",
+                f"received {self.stack.queue.max_receives} times without a complete refresh",
                 bucket,
-                work=partial(self.send, message),
+                retry=partial(self.send, message),
             )
         try:
             record = json.loads(message["Body"])
@@ -226,13 +225,13 @@ class _Redrive:
             record = None
         function, event = _at(record, "requestContext", "functionArn"), _at(record, "requestPayload")
         if not isinstance(function, str) or event is None:
-            return _Letter("not understood", "neither a failed S3 event nor a refresh message")
+            return _Letter("not understood", "not a failed S3 event or a refresh message")
         ours = self.stack.aggregator
         if function != ours.arn and not function.startswith(f"{ours.arn}:"):  # a version: $LATEST
-            return _Letter("not understood", f"a failure of {function}, not of function {ours.name}")
+            return _Letter("not understood", f"failed in {function}, not in function {ours.name}")
         buckets = _buckets(event)
         if buckets is None:
-            return _Letter("not understood", f"function {ours.name} failed on it, but it is no S3 event")
+            return _Letter("not understood", f"failed in function {ours.name}, but is not an S3 event")
         return _Letter(
             "S3 event",
             _why(record),
@@ -242,11 +241,11 @@ class _Redrive:
         )
 
     def invoke(self, event: object) -> None:
-        """Give an event to the aggregator again; raise S3aggError if it fails again."""
+        """Invoke the aggregator with the event; raise S3aggError if it fails again."""
         name = self.stack.aggregator.name
-        with describing_errors(f"giving an event to function {name} again"):
+        with describing_errors(f"invoking function {name}"):
             answer = self.aws.wait.retry(
-                f"function {name} to have a free execution",
+                f"available concurrency of function {name}",
                 lambda: self.aws.lambda_.invoke(
                     FunctionName=name,
                     InvocationType="RequestResponse",
@@ -257,10 +256,10 @@ class _Redrive:
             )
             payload = answer["Payload"].read()
         if "FunctionError" in answer:
-            raise S3aggError(f"Function {name} failed again: {_failure(payload) or 'it does not say why'}")
+            raise S3aggError(f"Function {name} failed again: {_failure(payload) or 'no reason given'}")
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send a refresh message to the queue again, as it was."""
+        """Send a copy of the refresh message to the action queue."""
         with describing_errors(f"sending a message to queue {self.stack.queue.name}"):
             answer = self.aws.sqs.send_message(
                 QueueUrl=self.queue_url,
@@ -269,12 +268,12 @@ class _Redrive:
             )
         self.sent.add(answer["MessageId"])
 
-    def give_back(self) -> None:
-        """Make visible again at once what was received and not removed; SQS does it later by itself."""
+    def release(self) -> None:
+        """Make the received messages that stay visible now; SQS does so later by itself."""
         handles = list(self.held.values())
 
-        def give(batch: Sequence[str]) -> int:
-            """Give these back; return how many are still hidden."""
+        def make_visible(batch: Sequence[str]) -> int:
+            """Return the number of messages that stay hidden."""
             try:
                 answer = self.aws.sqs.change_message_visibility_batch(
                     QueueUrl=self.dead_letters_url,
@@ -287,15 +286,15 @@ class _Redrive:
                 return len(batch)
             return len(answer.get("Failed", []))
 
-        if hidden := sum(self.aws.side_by_side(give, batches(handles, BATCH))):
+        if hidden := sum(self.aws.side_by_side(make_visible, batches(handles, BATCH))):
             self.aws.warn(
-                f"Not all was given back to queue {self.stack.dead_letters.name}:"
-                f" {hidden} more will be back by themselves, within {HIDDEN_S} s"
+                f"Messages still hidden in queue {self.stack.dead_letters.name}: {hidden}."
+                f" They become visible within {HIDDEN_S} s."
             )
 
 
 def _at(value: Any, *path: str) -> Any:
-    """What a JSON document has there; None if it has nothing, or another shape."""
+    """Return the value at a path in a JSON document; None if the path does not exist."""
     for name in path:
         if not isinstance(value, Mapping):
             return None
@@ -304,11 +303,11 @@ def _at(value: Any, *path: str) -> Any:
 
 
 def _buckets(event: object) -> list[str] | None:
-    """The buckets that the records of an S3 event name, each as often as it is named; None if it is not one.
+    """Return the bucket of each record of an S3 event; None if it is not an S3 event.
 
-    A record that names none is ignored by the aggregator, too: it must not keep the others here.
+    A record without a bucket is left out: the aggregator ignores it too.
     """
-    if _at(event, "Event") == "s3:TestEvent":  # S3 tests each new rule; the aggregator ignores that
+    if _at(event, "Event") == "s3:TestEvent":  # S3's test of a new rule, which the aggregator ignores
         return []
     records = _at(event, "Records")
     if not isinstance(records, list):
@@ -318,25 +317,25 @@ def _buckets(event: object) -> list[str] | None:
 
 
 def _why(record: object) -> str:
-    """Why Lambda gave an event up, from its record of the invocation."""
+    """Return why Lambda discarded the event, from its invocation record."""
     condition = _at(record, "requestContext", "condition")
     tries = _at(record, "requestContext", "approximateInvokeCount")
     failure = _failure(_at(record, "responsePayload"))
     if condition == "EventAgeExceeded":
-        why = "waited too long for a free execution"
+        why = "exceeded the maximum event age"
     elif condition == "RetriesExhausted" or not condition:
-        why = "failed once" if tries == 1 else f"failed {tries or 'some'} times"
+        why = "failed once" if tries == 1 else f"failed {tries or 'several'} times"
     else:
-        why = f"given up by Lambda ({condition})"
+        why = f"discarded by Lambda ({condition})"
     return f"{why}: {failure}" if failure else why
 
 
 def _failure(payload: object) -> str:
-    """What a function says of its failure, on one line; "" if nothing."""
+    """Return the error type and message in a function's answer, on one line; "" without an error."""
     if isinstance(payload, bytes):
         try:
             payload = json.loads(payload)
         except (ValueError, RecursionError):
             return ""
-    said = [_at(payload, name) for name in ("errorType", "errorMessage")]
-    return " ".join(": ".join(str(each) for each in said if each).split())
+    parts = [_at(payload, name) for name in ("errorType", "errorMessage")]
+    return " ".join(": ".join(str(each) for each in parts if each).split())

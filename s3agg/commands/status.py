@@ -1,4 +1,4 @@
-"""Is it working? Every resource, window, queue and function of a stack, read once, or again and again."""
+"""status: the state of every resource, window, queue and function of a stack, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ STATES: dict[str, State] = {
     "keep": "ok",
     "create": "missing",
     "update": "drifted",
-    "delete": "drifted",  # there, although no longer asked for
+    "delete": "drifted",  # exists, but is no longer declared
     "foreign": "foreign",
 }
-LOOK_S = 2.0  # between two looks at windows and queues, when watching
-FULL_LOOK_S = 30.0  # between two at everything: some 40 calls, of which CloudWatch's are paid for
-# A refresh that is later than that has no message any more, or nobody who takes it (DESIGN 2): after 5 min
-# another event opens the window anew; a message for the shares that were left waits for 15 min at most.
+LOOK_S = 2.0  # between two reads of windows and queues when watching
+FULL_LOOK_S = 30.0  # between two reads of everything, about 40 calls; CloudWatch charges for its own
+# If a refresh is later than this, its message is lost or the refresh function does not run (DESIGN 2). After
+# 5 min the next event opens a new window. A message for the remaining shares is put off by 15 min at most.
 LATE_S = 300
 LATEST_S = 20 * 60
 
@@ -46,23 +46,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ResourceStatus:
-    """One resource; its differences are declared against found."""
+    """One resource, with its state and drift."""
 
     kind: str
     name: str
     arn: str
     state: State
     differences: Sequence[Difference]
-    owner: str = ""  # whose it is, if it is foreign
+    owner: str = ""  # why it is foreign
 
 
 @dataclass(frozen=True)
 class Status:
     """A stack as `status` shows it; the fields are those of its JSON.
 
-    `late` are the buckets whose refresh should have come by now. `functions` is empty where CloudWatch could
-    not be asked, `aggregated` where the logs could not, or their level hides the lines. `timers` are the
-    seconds after which a file share refreshes a folder by itself, by its ARN.
+    `late` lists the buckets whose refresh is overdue. `functions` is empty if CloudWatch metrics could not be
+    read, `aggregated` if the logs could not be read or the log level hides the lines. `timers` holds the
+    seconds of each file share's automated cache refresh, by ARN.
     """
 
     stack: str
@@ -70,7 +70,7 @@ class Status:
     account: str
     healthy: bool
     resources: Sequence[ResourceStatus]
-    remedy: str  # what to do about what is foreign
+    remedy: str  # what to do about foreign resources
     buckets: Sequence[BucketActivity]
     late: Sequence[str]
     queues: Sequence[QueueDepth]
@@ -85,39 +85,39 @@ class Status:
 
     @property
     def exists(self) -> bool:
-        # Log groups may have been kept, and AWS makes them anew for a late line.
+        # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them.
         return any(each.state != "missing" for each in self.resources if each.kind != LogGroup.kind)
 
     @property
     def dead_letters(self) -> int:
-        """How many messages failed for good, about; some of them may be in somebody's hands now."""
+        """The approximate number of messages in the dead-letter queue, in flight or not."""
         return _dead_letters(self.queues, Names(self.stack))
 
 
 def read(aws: Aws, names: Names) -> Status:
-    """Ask AWS for all of it; changes nothing."""
-    _ = aws.place  # who we are, before anything else is asked
-    return _look(aws, names).status(aws)
+    """Read the status from AWS."""
+    _ = aws.place  # check the credentials first
+    return _read_all(aws, names).status(aws)
 
 
 def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
-    """The stack as it is now, and every 2 s from then on; or why that could not be read this time.
+    """Yield the status every 2 s, or the error if reading it failed this time.
 
-    Windows and queues are looked at each time, everything else every 30 s. Raises S3aggError if the first
-    look fails.
+    Windows and queues are read each time, everything else every 30 s. Raises S3aggError if the first read
+    fails.
     """
     _ = aws.place
-    last = _look(aws, names)
+    last = _read_all(aws, names)
     till = aws.clock.monotonic() + FULL_LOOK_S
     yield last.status(aws)
     while True:
         aws.clock.sleep(LOOK_S)
         try:
             if aws.clock.monotonic() >= till:
-                last = _look(aws, names)
+                last = _read_all(aws, names)
                 till = aws.clock.monotonic() + FULL_LOOK_S
             else:
-                last = _look_again(aws, last)
+                last = _read_windows_and_queues(aws, last)
         except S3aggError as error:
             yield error
         else:
@@ -125,8 +125,8 @@ def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What a look at the stack has told; `timers` as for Status."""
+class _Readings:
+    """What was read from AWS; `timers` as for Status."""
 
     deployment: Deployment
     queues: Sequence[QueueDepth]
@@ -158,21 +158,19 @@ class _Look:
         )
 
 
-def _look(aws: Aws, names: Names) -> _Look:
-    """Look at everything."""
+def _read_all(aws: Aws, names: Names) -> _Readings:
     deployment, functions, aggregated = aws.concurrently(
         lambda aws: deployed.read(aws, names),
-        lambda aws: _functions(aws, names),
-        lambda aws: _aggregated(aws, names),
+        lambda aws: _invocations(aws, names),
+        lambda aws: _events_and_refreshes(aws, names),
     )
     for bucket, error in deployment.unread.items():
-        aws.warn(f"Bucket {bucket} cannot be looked at, it may be somebody else's by now. {error}")
+        aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
-    return _Look(deployment, depths, functions, aggregated, _timers(aws, deployment))
+    return _Readings(deployment, depths, functions, aggregated, _timers(aws, deployment))
 
 
-def _look_again(aws: Aws, before: _Look) -> _Look:
-    """Look at the windows and the queues alone."""
+def _read_windows_and_queues(aws: Aws, before: _Readings) -> _Readings:
     activity, *depths = aws.concurrently(
         lambda aws: _activity(aws, before.deployment),
         *(partial(_depth, queue.name, found.url) for queue, found in _queues(before.deployment)),
@@ -185,7 +183,7 @@ def _look_again(aws: Aws, before: _Look) -> _Look:
 
 
 def _queues(deployment: Deployment) -> list[tuple[Queue, FoundQueue]]:
-    """The queues that are there."""
+    """Return the existing queues."""
     both = (deployment.stack.queue, deployment.stack.dead_letters)
     return [(queue, found) for queue in both if (found := deployment.found.of(queue))]
 
@@ -195,54 +193,55 @@ def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
     found = deployment.found.of(table)
     if found is None or engine.is_foreign(table, found, adopt=False):
         return {}
-    with describing_errors(f"reading table {table.name}"):
+    with describing_errors(f"reading the items of table {table.name}"):
         return items.buckets(aws, table.name)
 
 
 def _depth(name: str, url: str, aws: Aws) -> QueueDepth | None:
-    with describing_errors(f"looking at queue {name}"):
+    with describing_errors(f"counting the messages in queue {name}"):
         return queues.depth(aws, name, url)
 
 
 def _is_late(bucket: BucketActivity, now: datetime) -> bool:
-    """Whether a refresh should have come by now: of a window that is due, or one that was not finished."""
+    """Whether the refresh of an open window, or a pending refresh, is overdue."""
     due = [moment for moment in (bucket.window.closes_at, bucket.not_before) if moment is not None]
     if not due or not (bucket.window.open or bucket.pending):
         return False
     return (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S)
 
 
-def _functions(aws: Aws, names: Names) -> list[Invocations]:
+def _invocations(aws: Aws, names: Names) -> list[Invocations]:
     def ask() -> list[Invocations]:
         with describing_errors("reading the functions' metrics"):
             return counts.invocations(aws, [names.aggregator, names.refresher])
 
-    return _if_possible(aws, ask, [], "How often the functions ran is not known.")
+    return _or_warning(aws, ask, [], "Could not count the invocations.")
 
 
-def _aggregated(aws: Aws, names: Names) -> list[Aggregated]:
+def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated]:
     def ask() -> list[Aggregated]:
         with describing_errors("reading the functions' logs"):
             return counts.aggregated(aws, names)
 
-    return _if_possible(aws, ask, [], "How many events and refreshes there were is not known.")
+    return _or_warning(aws, ask, [], "Could not count the events and refreshes.")
 
 
 def _timers(aws: Aws, deployment: Deployment) -> dict[str, int]:
     shares = {share for bucket in deployment.buckets for share in deployment.activity_of(bucket).shares}
     if not shares:
         return {}
-    otherwise = "Whether file shares refresh themselves is not known."
-    return _if_possible(aws, lambda: file_shares.timers(aws, shares), {}, otherwise)
+    return _or_warning(
+        aws, lambda: file_shares.timers(aws, shares), {}, "Could not read the automated cache refresh."
+    )
 
 
-def _if_possible(aws: Aws, ask: Callable[[], T], nothing: T, otherwise: str) -> T:
-    """What is answered; where that is refused a warning, as the rest is to be seen all the same."""
+def _or_warning(aws: Aws, ask: Callable[[], T], default: T, warning: str) -> T:
+    """Call `ask`; if it fails, warn and return the default, so that the rest is shown."""
     try:
         return ask()
     except S3aggError as error:
-        aws.warn(f"{otherwise} {error}")
-        return nothing
+        aws.warn(f"{warning} {error}")
+        return default
 
 
 def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:

@@ -1,8 +1,8 @@
 """template: the stack of `create` as a CloudFormation template, from the same declarations.
 
-CloudFormation sets a bucket's notifications only where it has made the bucket. So the template has all of the
-stack but those, and `create --adopt --bucket` attaches the bucket: it makes the rule, and gives the policies
-the tags that CloudFormation does not.
+CloudFormation sets the notifications only of buckets that it creates. So the template holds the stack without
+notifications, and `create --adopt --bucket` attaches the bucket. It also tags the policies, which
+CloudFormation cannot do.
 """
 
 from __future__ import annotations
@@ -33,19 +33,22 @@ from s3agg.stack.declared import Stack
 
 PLACE = Place("${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}")
 BUCKET = "${Bucket}"
-# Which parameter stands where in the properties of the resources.
-VARIABLES = {"REFRESH_DELAY_SECONDS": "Window", "LOG_LEVEL": "LogLevel"}  # the functions' environment
-TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # options kept as tags of the table
-THRESHOLDS = {"ApproximateAgeOfOldestMessage": "OldestMessageThreshold"}  # of alarms, by their metrics
-UPLOADING = (Refusal("ConditionalRequestConflict"),)  # somebody else uploads the same right now
-DIRECT_BYTES = 51_200  # a longer template goes to CloudFormation by way of a bucket
+# The parameters in the properties of the resources.
+VARIABLES = {
+    "REFRESH_DELAY_SECONDS": "Window",
+    "LOG_LEVEL": "LogLevel",
+}  # environment variables of the functions
+TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # tags of the table that store options
+THRESHOLDS = {"ApproximateAgeOfOldestMessage": "OldestMessageThreshold"}  # of alarms, by metric
+UPLOADING = (Refusal("ConditionalRequestConflict"),)  # another upload of the same key is running
+DIRECT_BYTES = 51_200  # CloudFormation accepts a longer template only from a bucket
 
 Properties = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template; the zips that it names, by their keys in CodeBucket; the command that attaches Bucket."""
+    """A template, its zips by their keys in CodeBucket, and the command that attaches the bucket."""
 
     text: str
     zips: Mapping[str, bytes]
@@ -53,11 +56,11 @@ class Template:
 
     @property
     def is_long(self) -> bool:
-        """Whether it can only go to CloudFormation by way of a bucket."""
+        """Whether CloudFormation accepts the template only from a bucket."""
         return len(self.text.encode()) > DIRECT_BYTES
 
 
-# CloudFormation's functions, each with its argument.
+# CloudFormation's intrinsic functions, each holding its argument.
 
 
 class Ref(str):
@@ -75,17 +78,17 @@ class Sub(str):
 def make(
     names: Names, options: Mapping[str, Any], *, bucket: str | None, code_bucket: str | None
 ) -> Template:
-    """The template of the stack `names`; `options` are those of `create`, by their Settings names.
+    """Return the template of the stack `names`; `options` are those of `create`, by their Settings names.
 
-    Both buckets, the window and the log level are parameters; their defaults are what is given here. Asks AWS
-    nothing. Raises UsageProblem for what cannot be asked for.
+    Both buckets, the window and the log level are parameters with the given values as defaults. Makes no AWS
+    call. Raises UsageProblem for an invalid option.
     """
     for each in filter(None, (bucket, code_bucket)):
         check_bucket_name(each)
     settings = Settings.declared(options, {}).keeping_billing()
     settings.check_interval()
     check_runtime(settings.runtime, _runtimes())
-    # The table keeps the parameters as tags, whether they were passed or not.
+    # The table stores the parameters as tags, passed or not.
     kept = replace(settings, asked=settings.asked | {"window", "log_level"})
     stack = declared.make(PLACE, names, kept, {BUCKET: KeyFilter()})
     attach = Advice("create --adopt", BUCKET).words(f"{names.option} --region {PLACE.region}")
@@ -105,38 +108,36 @@ def make(
 
 
 def write(zips: Mapping[str, bytes], folder: Path) -> None:
-    """Write the zips of a template to a folder, under their keys; raise UsageProblem if that cannot be."""
+    """Write the zips of a template to a folder, under their keys; raise UsageProblem if that fails."""
     try:
         for key, content in zips.items():
             path = folder / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     except OSError as error:
-        raise UsageProblem(
-            f"{folder} cannot be written to: {error.strerror}", "Name another folder"
-        ) from error
+        raise UsageProblem(f"Could not write to {folder}: {error.strerror}", "Pass another folder") from error
 
 
 def upload(aws: Aws, zips: Mapping[str, bytes], bucket: str) -> bool:
-    """Upload the zips of a template to a bucket, under their keys; whether any was not there yet.
+    """Upload the zips of a template to a bucket, under their keys; return whether any was new.
 
-    Raises S3aggError if CloudFormation could not take them from there, or AWS refuses.
+    Raises S3aggError if the bucket is in another region, or AWS refuses.
     """
     place = aws.place
     with describing_errors(f"uploading the functions' code to bucket {bucket}"):
         region = region_of(aws, place, bucket)
         if region != place.region:
             raise S3aggError(
-                f"Bucket {bucket} is in {region}, and Lambda takes code only from a bucket"
-                f" of the stack's region, which is {place.region}",
-                f"Name a bucket in {place.region}, or pass --region {region}",
+                f"Bucket {bucket} is in {region}, but Lambda reads code only from a bucket in the stack's"
+                f" region {place.region}",
+                f"Pass a bucket in {place.region}, or --region {region}",
             )
         uploaded = [_upload(aws, bucket, key, content) for key, content in zips.items()]
     return any(uploaded)
 
 
 def _upload(aws: Aws, bucket: str, key: str, content: bytes) -> bool:
-    """Upload a zip and return True, or False if its key is there: the key holds the zip's hash."""
+    """Upload a zip; return False if its key exists, as the key contains the zip's hash."""
 
     def put() -> bool:
         try:
@@ -153,11 +154,11 @@ def _upload(aws: Aws, bucket: str, key: str, content: bytes) -> bool:
             raise
         return True
 
-    return aws.wait.retry(f"bucket {bucket} to take the functions' code", put, on=UPLOADING)
+    return aws.wait.retry(f"another upload to bucket {bucket} to finish", put, on=UPLOADING)
 
 
 def _runtimes() -> list[str]:
-    """As `Aws.runtimes`, without a session: nothing of the user's configuration matters here."""
+    """Return the same as `Aws.runtimes`, without a session and the user's configuration."""
     shapes = create_loader().load_service_model("lambda", "service-2")["shapes"]
     return [name for name in shapes["Runtime"]["enum"] if assets.runs_handlers(name)]
 
@@ -205,9 +206,9 @@ def _parameters(stack: Stack, bucket: str | None, code_bucket: str | None) -> di
 
 
 def _resources(stack: Stack) -> dict[str, Properties]:
-    """What CloudFormation makes, by logical ids."""
+    """Return the template's resources by logical ids."""
     ids = {each.key: _logical_ids(stack, each) for each in _wanted(stack)}
-    # The first that has an ARN is what it is of: a permission has its function's.
+    # The first resource with an ARN owns it: a permission has its function's ARN.
     arns = {each.arn: _arn(each, ids[each.key][0]) for each in reversed(_wanted(stack))}
     made: dict[str, Properties] = {}
     for resource in _wanted(stack):
@@ -223,12 +224,12 @@ def _resources(stack: Stack) -> dict[str, Properties]:
                 **({"DependsOn": after} if after else {}),
                 "Properties": properties,
             }
-            needs = []  # what else it is made of refers to the first
+            needs = []  # the further types refer to the first
     return made
 
 
 def _with_parameters(properties: Mapping[str, Any]) -> Properties:
-    """A resource's properties, with a reference to a parameter wherever one stands."""
+    """Replace values in a resource's properties by references to parameters."""
     given = dict(properties)
     if "Environment" in given:
         variables = given["Environment"]["Variables"]
@@ -250,16 +251,16 @@ def _with_parameters(properties: Mapping[str, Any]) -> Properties:
 
 
 def _wanted(stack: Stack) -> list[Resource[Any]]:
-    """What is in the template."""
+    """Return the resources of the template."""
     return [each for each in stack.resources if each.wanted and each.cloudformation]
 
 
 def _logical_ids(stack: Stack, resource: Resource[Any]) -> list[str]:
-    """What the template calls what a resource is made of: its own name, and what it is."""
+    """Return a logical id for each CloudFormation type of a resource, from its name and kind."""
     name = resource.name.rpartition("/")[2].removeprefix(stack.names.stack)
     _, *more = resource.cloudformation
-    whats = [resource.kind.title().replace(" ", ""), *(kind.rpartition(":")[2] for kind in more)]
-    return [re.sub(r"[\W_]", "", name.removesuffix(what) + what) for what in whats]
+    kinds = [resource.kind.title().replace(" ", ""), *(each.rpartition(":")[2] for each in more)]
+    return [re.sub(r"[\W_]", "", name.removesuffix(kind) + kind) for kind in kinds]
 
 
 def _arn(resource: Resource[Any], logical_id: str) -> Ref | GetAtt:
@@ -267,7 +268,7 @@ def _arn(resource: Resource[Any], logical_id: str) -> Ref | GetAtt:
 
 
 def _written(value: Any, ids: Mapping[Key, list[str]], arns: Mapping[str, Ref | GetAtt]) -> Any:
-    """A value as the template says it."""
+    """Return a value in the template's form."""
     if isinstance(value, Mapping):
         return {key: _written(each, ids, arns) for key, each in value.items()}
     if isinstance(value, list):
@@ -291,13 +292,13 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes CloudFormation's functions in their short form."""
+    """Writes CloudFormation's intrinsic functions in their short form."""
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # CloudFormation takes none
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # CloudFormation accepts no aliases
         return True
 
     def choose_scalar_style(self) -> str:
-        """Without quotes around what a function is given: there is nothing in it to be quoted for."""
+        """Write the argument of an intrinsic function without quotes, which it never needs."""
         is_argument = getattr(self.event, "tag", "").startswith("!")
         return "" if is_argument else super().choose_scalar_style()
 

@@ -1,4 +1,4 @@
-"""test-upload: upload a few objects and follow their events through both functions to the refresh."""
+"""test-upload: upload objects and follow their events through both functions to the refresh."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from s3agg.resources.notification import TEST_OBJECT, Notification
 from s3agg.stack.declared import REFRESH_TIMEOUT_S, Stack
 from s3agg.stack.deployed import Deployment
 
-NEW_RULE_S = 180  # a new rule of a bucket can take minutes to work
-CLOCKS_DIFFER_MS = 5 * 60 * 1000  # as far as AWS accepts; the run id tells our lines from others
-SETTLING_S = 2.0  # that --min-interval is exceeded by
-REFRESH_TAKES_S = 2.15  # at least, from a window's end: the function waits 2 s of it (DESIGN 2)
-SOONEST_S = 0.3  # after the first look: CloudWatch Logs takes five of them a second, of all of an account
-TICK_S = 1.0  # of the countdown to a window's end
+NEW_RULE_S = 180  # a new notification rule can take minutes to take effect
+CLOCKS_DIFFER_MS = 5 * 60 * 1000  # the limit of AWS; the run id separates our lines from others
+SETTLING_S = 2.0  # added to --min-interval
+REFRESH_TAKES_S = 2.15  # at least, after a window closes: the function first waits 2 s (DESIGN 2)
+SOONEST_S = 0.3  # between the first reads: an account has five FilterLogEvents calls a second
+TICK_S = 1.0  # of the countdown to the end of a window
 
 COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (\S+)")
 
@@ -39,7 +39,7 @@ Became = Literal["uploaded", "opened the window", "in the window"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What became of one uploaded object, so many s after the upload began."""
+    """The state of an uploaded object, with the s since the start of the upload."""
 
     key: str
     became: Became
@@ -48,7 +48,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Waiting:
-    """What the probe waits for now, and for how long it has, in s; of a window, how much of it has passed."""
+    """The current wait: its subject, the s left, and for a window the part that has passed."""
 
     what: str
     seconds: float
@@ -57,9 +57,9 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Refresh:
-    """One complete refresh; no shares means that none is mapped to the bucket.
+    """One complete refresh; `shares` is empty if no file share is mapped to the bucket.
 
-    Where the log level hides the functions' lines, nothing tells when it was complete.
+    `complete` is None if the log level hides the functions' lines.
     """
 
     start: datetime
@@ -69,9 +69,9 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Hop:
-    """A step on the way from the upload to the refresh, and how many s after the upload began it was taken.
+    """A step from the upload to the refresh, with the s since the start of the upload.
 
-    Uploads are told by the clock here, what the functions do by theirs.
+    Upload times are from this machine's clock, the functions' steps from their clocks.
     """
 
     what: str
@@ -81,7 +81,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class Report:
-    """What `test-upload` found; the counts are None where the log level hides the lines."""
+    """The result of `test-upload`; the counts are None if the log level hides the lines."""
 
     bucket: str
     uploaded: int
@@ -112,7 +112,7 @@ def run(
     timeout_s: float | None,
     keep: bool,
 ) -> Generator[Event, None, Report]:
-    """Upload, follow, report. What was uploaded is removed, unless `keep`."""
+    """Upload objects, follow their events and return the report. The objects are deleted, unless `keep`."""
     stack = deployment.stack
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
     upload = _Upload(aws, notification)
@@ -123,35 +123,37 @@ def run(
         yield from upload.put(count)
         level = deployment.log_level
         if hides_lines(level):
-            observer = _Watcher(aws, stack, upload)
-            notes.append(S3aggError(f"The log level {level} hides the functions' lines: judged by the table"))
+            observer = _TableObserver(aws, stack, upload)
+            notes.append(
+                S3aggError(f"Log level {level} hides the functions' log lines. The result is from the table")
+            )
         else:
-            observer = _Follower(aws, stack, upload)
+            observer = _LogObserver(aws, stack, upload)
         found = yield from _observe(aws, observer, aws.clock.monotonic() + timeout)
     finally:
         if not keep:
             upload.clean_up()
-            if found is None and upload.versions:  # given up, or failed
-                aws.warn("What was uploaded has been removed again.")
+            if found is None and upload.versions:  # interrupted or failed
+                aws.warn("Removed the uploaded objects.")
     if not found:
-        notes.append(observer.why_not(timeout))
+        notes.append(observer.timed_out(timeout))
     if not found and any(change.action != "keep" for change in deployment.plan().changes):
-        notes.insert(0, S3aggError("The stack is not as declared, which may be why", "See", Advice("status")))
+        notes.insert(
+            0, S3aggError("Resources are missing or drifted, which may be the cause", "See", Advice("status"))
+        )
     if not keep and notification.key in deployment.found:
-        notes.append(S3aggError("Removing the objects again is an event too: one more refresh follows"))
+        notes.append(S3aggError("Removing the objects causes one more refresh"))
     trail = observer.trail
     if found and not any(refresh.shares for refresh in trail.refreshes):
         notes.append(
-            S3aggError(
-                f"No file share is mapped to bucket {upload.bucket}: the refresh had nothing to refresh"
-            )
+            S3aggError(f"No file share is mapped to bucket {upload.bucket}, so nothing was refreshed")
         )
-    seen = isinstance(observer, _Follower)
+    seen = isinstance(observer, _LogObserver)
     return Report(
         bucket=upload.bucket,
         uploaded=len(upload.versions),
-        opened_windows=trail.how_many("opened the window") if seen else None,
-        within_window=trail.how_many("in the window") if seen else None,
+        opened_windows=trail.count("opened the window") if seen else None,
+        within_window=trail.count("in the window") if seen else None,
         refreshes=tuple(trail.refreshes),
         hops=tuple(sorted(_hops(upload, trail), key=lambda hop: hop.time)),
         objects=tuple(trail.objects.values()),
@@ -163,7 +165,7 @@ def run(
 
 @dataclass
 class _Upload:
-    """The objects of one run, in the bucket."""
+    """The objects that one run uploads."""
 
     aws: Aws
     notification: Notification
@@ -179,24 +181,24 @@ class _Upload:
 
     @property
     def since(self) -> int:
-        """No line about these objects is older, ms since 1970."""
+        """The earliest time of a log line about these objects, ms since 1970."""
         return int(self.started * 1000) - CLOCKS_DIFFER_MS
 
-    def after(self, at: int) -> float:
-        """How many s after the upload began that was, ms since 1970."""
-        return round(at / 1000 - self.started, 1) + 0.0  # -0.0 is for nobody
+    def seconds_at(self, time: int) -> float:
+        """Return the s from the start of the upload to a time, given in ms since 1970."""
+        return round(time / 1000 - self.started, 1) + 0.0  # no -0.0
 
     def put(self, count: int) -> Iterator[Seen]:
         self.started = self.aws.clock.time()
-        # A rule's prefix and suffix are URL-encoded, as S3 wants them; keys are not.
+        # A rule's prefix and suffix are URL-encoded, keys are not.
         keys = self.notification.keys
         prefix, suffix = unquote_plus(keys.prefix), unquote_plus(keys.suffix)
         names = [f"{prefix}{TEST_OBJECT}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
         for some in batches(names, self.aws.workers):
             with describing_errors(f"uploading to bucket {self.bucket}"):
-                put_now = self.aws.side_by_side(self._put, some)
-            self.seen.update({each.key: each for each in put_now})
-            yield from put_now
+                uploaded = self.aws.side_by_side(self._put, some)
+            self.seen.update({each.key: each for each in uploaded})
+            yield from uploaded
 
     def _put(self, key: str) -> Seen:
         try:
@@ -206,13 +208,13 @@ class _Upload:
                 Body=b"Uploaded by s3agg test-upload; can be removed.\n",
                 ExpectedBucketOwner=self.notification.place.account,
             )
-        except BotoCoreError:  # no answer: it may be there
+        except BotoCoreError:  # no answer: the object may exist
             self.versions[key] = None
             raise
         self.versions[key] = answer.get("VersionId")
         now = int(self.aws.clock.time() * 1000)
         self.uploaded_at.append(now)
-        return Seen(key, "uploaded", self.after(now))
+        return Seen(key, "uploaded", self.seconds_at(now))
 
     def clean_up(self) -> None:
         def remove(key: str) -> None:
@@ -232,22 +234,22 @@ class _Upload:
 
 @dataclass
 class _Trail:
-    """What has been seen of the objects and of what they cause; moments in ms since 1970."""
+    """What is known of the objects and their effects; times in ms since 1970."""
 
     objects: dict[str, Seen]
-    handled_at: list[int] = field(default_factory=list)  # when events were
-    opened_at: int | None = None  # when the first of them opened a window
-    due: datetime | None = None  # when that window was to close
-    held_back: datetime | None = None  # until when the refresh was, so soon after the last one
+    handled_at: list[int] = field(default_factory=list)  # times of the handled events
+    opened_at: int | None = None  # when the first event opened a window
+    due: datetime | None = None  # when the refresh of that window was due
+    held_back: datetime | None = None  # end of the minimum interval that delayed the refresh
     refreshes: list[Refresh] = field(default_factory=list)
 
-    def how_many(self, became: Became) -> int:
+    def count(self, became: Became) -> int:
         return sum(each.became == became for each in self.objects.values())
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Something to wait for, until `end` on the monotonic clock; it lasts `longest` s at most."""
+    """A wait until `end` on the monotonic clock, of `longest` s at most."""
 
     what: str
     end: float
@@ -260,7 +262,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Progress:
-    """What one look has shown: what is new, what is still to come, and until when there is nothing to see."""
+    """The result of one read: new events, what is awaited, and waits without anything to read."""
 
     to_come: str
     news: Sequence[Event] = ()
@@ -269,17 +271,17 @@ class _Progress:
 
 
 class _Observer(Protocol):
-    """Who looks on; `observe` looks once, `why_not` says what did not come."""
+    """Observes the effects of the upload; `observe` reads once, `timed_out` returns the error."""
 
     trail: _Trail
 
     def observe(self) -> _Progress: ...
 
-    def why_not(self, timeout: float) -> S3aggError: ...
+    def timed_out(self, timeout: float) -> S3aggError: ...
 
 
 def _observe(aws: Aws, observer: _Observer, deadline: float) -> Generator[Event, None, bool]:
-    """Look until it is done, first soon, then slower; False if it is not by the deadline."""
+    """Read until the observer is done, with growing pauses; return False at the deadline."""
     clock, growing, to_come = aws.clock, pauses(SOONEST_S), ""
     while True:
         progress = observer.observe()
@@ -288,7 +290,7 @@ def _observe(aws: Aws, observer: _Observer, deadline: float) -> Generator[Event,
         yield from progress.news
         if progress.done:
             return True
-        # As long as a window is open nobody needs to be asked.
+        # While a window is open there is nothing to read.
         till = max((span.end + REFRESH_TAKES_S for span in progress.spans), default=0)
         if till <= clock.monotonic():
             left = deadline - clock.monotonic()
@@ -304,18 +306,18 @@ def _observe(aws: Aws, observer: _Observer, deadline: float) -> Generator[Event,
 
 @dataclass
 class _Table:
-    """What both observers read of the table."""
+    """The reads from the table for both observers."""
 
     aws: Aws
     stack: Stack
     bucket: str
 
     def item(self) -> BucketActivity:
-        with describing_errors(f"reading table {self.stack.table.name}"):
+        with describing_errors(f"reading the items of table {self.stack.table.name}"):
             return items.bucket(self.aws, self.stack.table.name, self.bucket)
 
     def spans(self, item: BucketActivity, trail: _Trail) -> list[_Span]:
-        """What the refresh of an open window waits for."""
+        """Return the waits before the refresh of an open window."""
         if item.window.closes_at is None:
             return []
         trail.due = item.window.closes_at
@@ -324,17 +326,17 @@ class _Table:
         if item.not_before is not None and not item.pending:
             trail.held_back = max(item.not_before, item.window.closes_at)
             longest = settings.min_interval + SETTLING_S
-            spans.append(self._span("the last refresh to be long enough ago", item.not_before, longest))
+            spans.append(self._span("the minimum interval to end", item.not_before, longest))
         return spans
 
     def _span(self, what: str, end: datetime, longest: float) -> _Span:
-        # No longer than it may last, however far the functions' clock is from ours.
+        # Limited, as the functions' clock may differ from this machine's.
         clock = self.aws.clock
         return _Span(what, clock.monotonic() + min(end.timestamp() - clock.time(), longest), longest)
 
 
-class _Watcher:
-    """Judges by the bucket's item: a refresh started after the upload, and nothing is open."""
+class _TableObserver:
+    """Reads the bucket's item until a refresh started after the upload and no window is open."""
 
     def __init__(self, aws: Aws, stack: Stack, upload: _Upload) -> None:
         self.table = _Table(aws, stack, upload.bucket)
@@ -343,18 +345,20 @@ class _Watcher:
 
     def observe(self) -> _Progress:
         item = self.table.item()
-        quiet = not item.window.open and not item.pending
-        if quiet and item.last_refresh is not None and item.last_refresh > self.since:
+        idle = not item.window.open and not item.pending
+        if idle and item.last_refresh is not None and item.last_refresh > self.since:
             self.trail.refreshes.append(Refresh(item.last_refresh, item.shares))
             return _Progress("", done=True)
         return _Progress("the refresh", spans=self.table.spans(item, self.trail))
 
-    def why_not(self, timeout: float) -> S3aggError:
-        return S3aggError(f"The table shows no refresh within {timeout:.0f} s", "See", Advice("status"))
+    def timed_out(self, timeout: float) -> S3aggError:
+        return S3aggError(
+            f"Timed out after {timeout:.0f} s: the table shows no refresh", "See", Advice("status")
+        )
 
 
-class _Follower:
-    """Follows each event by the functions' log lines, to a refresh that came after the last of them."""
+class _LogObserver:
+    """Reads the functions' log lines until a refresh started after the last event."""
 
     def __init__(self, aws: Aws, stack: Stack, upload: _Upload) -> None:
         self.aws = aws
@@ -373,28 +377,29 @@ class _Follower:
             self.all_known = True
             return _Progress("the refresh", news, self.table.spans(self.table.item(), self.trail))
         news = []
-        done = self.see_refreshes()
+        done = self.is_refreshed()
         if done:
-            # One that Lambda was given twice may have been handled after all others.
+            # An event that was delivered twice may be handled after all others.
             news = self.new_events()
-            done = self.see_refreshes()
+            done = self.is_refreshed()
         return _Progress("the refresh", [*news, *self.trail.refreshes[-1:]] if done else news, done=done)
 
-    def why_not(self, timeout: float) -> S3aggError:
+    def timed_out(self, timeout: float) -> S3aggError:
         if self.missing:
             events = plural(len(self.trail.objects), "event")
             return S3aggError(
-                f"{self.missing} of {events} not seen within {timeout:.0f} s",
-                "A new rule of a bucket can take minutes to work: try again",
+                f"Timed out after {timeout:.0f} s: {self.missing} of {events} did not reach function"
+                f" {self.stack.aggregator.name}",
+                "A new notification rule can take minutes to take effect. Run the same command again",
             )
-        return S3aggError(f"No refresh came within {timeout:.0f} s", "See", Advice("status"))
+        return S3aggError(f"Timed out after {timeout:.0f} s waiting for the refresh", "See", Advice("status"))
 
     @property
     def missing(self) -> int:
-        return self.trail.how_many("uploaded")
+        return self.trail.count("uploaded")
 
     def new_events(self) -> list[Event]:
-        """Note what became of each object; return what is new."""
+        """Read the aggregator's log and update the objects; return the changed ones."""
         trail, news = self.trail, list[Event]()
         for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.upload.run_id}-"):
             message, _, encoded = line.message.rpartition(" key=")
@@ -408,12 +413,12 @@ class _Follower:
             elif SKIPPED not in message or trail.objects[key].became != "uploaded":
                 continue
             trail.handled_at.append(line.time)
-            trail.objects[key] = Seen(key, became, self.upload.after(line.time))
+            trail.objects[key] = Seen(key, became, self.upload.seconds_at(line.time))
             news.append(trail.objects[key])
         return news
 
-    def see_refreshes(self) -> bool:
-        """Note the bucket's refreshes since the upload; whether one started after the last event."""
+    def is_refreshed(self) -> bool:
+        """Read the refresh function's log; return whether a refresh started after the last event."""
         first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
         lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.upload.bucket},")
         found = [self.refresh_of(line) for line in lines]
@@ -434,9 +439,9 @@ class _Follower:
 
 def _hops(upload: _Upload, trail: _Trail) -> Iterator[Hop]:
     def hop(what: str, at: datetime) -> Hop:
-        return Hop(what, at, upload.after(to_ms(at)))
+        return Hop(what, at, upload.seconds_at(to_ms(at)))
 
-    yield hop("upload began", from_ms(int(upload.started * 1000)))
+    yield hop("upload started", from_ms(int(upload.started * 1000)))
     yield hop("last object uploaded", from_ms(max(upload.uploaded_at)))
     if trail.handled_at:
         yield hop("first event handled", from_ms(min(trail.handled_at)))
@@ -447,8 +452,8 @@ def _hops(upload: _Upload, trail: _Trail) -> Iterator[Hop]:
     if trail.due is not None:
         yield hop("window due", trail.due)
     if trail.held_back is not None and trail.held_back != trail.due:
-        yield hop("held back till now by --min-interval", trail.held_back)
+        yield hop("minimum interval ended", trail.held_back)
     for refresh in trail.refreshes:
-        yield hop("refresh began", refresh.start)
+        yield hop("refresh started", refresh.start)
         if refresh.complete is not None:
-            yield hop("refresh complete", refresh.complete)
+            yield hop("refresh completed", refresh.complete)

@@ -1,4 +1,4 @@
-"""How much happened in the last hour and day: by CloudWatch's metrics, and by the functions' logs."""
+"""Counts of the last hour and day, from CloudWatch metrics and from the functions' logs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from s3agg.live.metrics import HOUR_S, Metric
 from s3agg.resources.log_group import log_group_of
 from s3agg.settings import Names
 
-PARTS = {1: 12, 24: 24}  # into how many equal parts these last hours are divided, to be drawn
+PARTS = {1: 12, 24: 24}  # the number of bars in the chart of the last hours
 PERIOD_S = 300  # of the metrics: a twelfth of an hour
-# A busy stack has more lines in a day than anybody wants to wait for; a page may also be an empty one.
+# Limits for a busy stack, whose lines of a day take long to read. Pages can be empty.
 MOST_PAGES = 20
 PATIENCE_S = 3.0
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How often something happened in some last hours: in all, and in equal parts, the oldest first.
+    """A count of the last hours: the total, and equal parts of the time, oldest first.
 
-    Where it is not known when, or nothing at all, there are no parts.
+    There are no parts if the times are unknown or nothing was counted.
     """
 
     total: int
@@ -34,7 +34,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Invocations:
-    """How often a function ran, failed and was held back, within `hours` until now."""
+    """A function's invocations, errors and throttles in the last `hours`."""
 
     function: str
     hours: int
@@ -45,9 +45,9 @@ class Invocations:
 
 @dataclass(frozen=True)
 class Aggregated:
-    """What the functions' log lines of the last `hours` tell: events heeded, refreshes completed.
+    """The events and completed refreshes in the functions' logs of the last `hours`.
 
-    `complete` is False where there are more lines than were read, so more of both, and nobody knows when.
+    If `complete` is False, not all log lines were read: both counts are minimums, without parts.
     """
 
     hours: int
@@ -58,7 +58,7 @@ class Aggregated:
 
 
 def invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
-    """What CloudWatch counted of the functions in the last hour and the last day."""
+    """Return the functions' CloudWatch counts of the last hour and the last day."""
     names = ("Invocations", "Errors", "Throttles")
     wanted = {
         f"q{number}_{name.lower()}": Metric("AWS/Lambda", name, {"FunctionName": function})
@@ -79,35 +79,35 @@ def invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
 
 
 def aggregated(aws: Aws, names: Names) -> list[Aggregated]:
-    """What the functions' logs tell of the last hour and the last day.
+    """Count the events and refreshes in the functions' logs of the last hour and the last day.
 
-    The last hour is read apart from the rest of the day: lines come the oldest first, and may be too many.
+    The last hour is read separately: lines come oldest first, and the limits may cut off the rest of the day.
     """
     now = from_ms(aws.clock.time() * 1000)
     hour_ago, day_ago = now - timedelta(hours=1), now - timedelta(hours=24)
-    asked = [
-        _Asked(aws, log_group_of(function), containing, since, until)
+    queries = [
+        _Query(aws, log_group_of(function), containing, since, until)
         for function, containing in ((names.aggregator, EVENT), (names.refresher, COMPLETE))
         for since, until in ((hour_ago, now), (day_ago, hour_ago))
     ]
-    hour_events, more_events, hour_refreshes, more_refreshes = aws.side_by_side(_Asked.read, asked)
+    hour_events, more_events, hour_refreshes, more_refreshes = aws.side_by_side(_Query.read, queries)
     return [
-        _aggregate(1, now, [hour_events], [hour_refreshes]),
-        _aggregate(24, now, [more_events, hour_events], [more_refreshes, hour_refreshes]),
+        _events_and_refreshes(1, now, [hour_events], [hour_refreshes]),
+        _events_and_refreshes(24, now, [more_events, hour_events], [more_refreshes, hour_refreshes]),
     ]
 
 
 @dataclass(frozen=True)
 class _Lines:
-    """The moments of some lines of a log; not `complete` if there are more."""
+    """The times of log lines; `complete` is False if not all were read."""
 
     moments: Sequence[datetime]
     complete: bool
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Which lines of a log are counted."""
+class _Query:
+    """The lines of a log group to count."""
 
     aws: Aws
     group: str
@@ -116,7 +116,7 @@ class _Asked:
     until: datetime
 
     def read(self) -> _Lines:
-        """Read as many of them as patience allows."""
+        """Read the lines up to MOST_PAGES pages or PATIENCE_S."""
         clock = self.aws.clock
         till = clock.monotonic() + PATIENCE_S
         found = log_lines.pages(
@@ -130,13 +130,13 @@ class _Asked:
         return _Lines(moments, complete=True)
 
 
-def _aggregate(
+def _events_and_refreshes(
     hours: int, now: datetime, events: Sequence[_Lines], refreshes: Sequence[_Lines]
 ) -> Aggregated:
-    handled, made = (_of_lines(lines, now, hours) for lines in (events, refreshes))
+    handled, completed = (_of_lines(lines, now, hours) for lines in (events, refreshes))
     complete = all(each.complete for each in (*events, *refreshes))
-    ratio = handled.total / made.total if complete and made.total else None
-    return Aggregated(hours, handled, made, ratio, complete)
+    ratio = handled.total / completed.total if complete and completed.total else None
+    return Aggregated(hours, handled, completed, ratio, complete)
 
 
 def _of_lines(lines: Sequence[_Lines], now: datetime, hours: int) -> Counted:
@@ -149,12 +149,12 @@ def _of_metric(values: Sequence[tuple[datetime, float]], now: datetime, hours: i
 
 
 def _counted(values: Iterable[tuple[datetime, float]], now: datetime, hours: int) -> Counted:
-    """Count what happened in the last hours, each with its moment; a metric's is where its period begins."""
+    """Sum the values of the last hours; the time of a metric's value is the start of its period."""
     parts = [0.0] * PARTS[hours]
     part_s = hours * HOUR_S / len(parts)
     begin = now - timedelta(hours=hours)
     for moment, value in values:
         after_s = (moment - begin).total_seconds()
-        if after_s > -PERIOD_S:  # a period that reaches into these hours counts as of them
+        if after_s > -PERIOD_S:  # a period that overlaps the start counts in full
             parts[min(max(int(after_s // part_s), 0), len(parts) - 1)] += value
     return Counted(round(sum(parts)), tuple(round(part) for part in parts))

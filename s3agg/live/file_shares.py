@@ -1,4 +1,4 @@
-"""The file shares of a bucket, as Storage Gateway knows them."""
+"""File shares as Storage Gateway describes them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PER_DESCRIBE = 10
 
 
 def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
-    """Of these file shares, those that refresh themselves: CacheStaleTimeoutInSeconds by the share's ARN.
+    """Return the shares with automated cache refresh: CacheStaleTimeoutInSeconds by ARN.
 
-    A folder that was listed longer ago than that is listed anew when somebody opens it. Raises S3aggError.
+    Such a share lists a folder again when a client opens it after that many seconds. Raises S3aggError.
     """
-    with describing_errors("looking at the file shares"):
+    with describing_errors("reading the file shares"):
         pages = aws.storage_gateway.get_paginator("list_file_shares").paginate()
         found = [each for page in pages for each in page["FileShareInfoList"]]
         there = [each for each in found if each["FileShareARN"] in shares]
@@ -31,7 +31,7 @@ def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
 
 
 def _described(aws: Aws, kind: str, shares: Sequence[str]) -> list[tuple[str, int]]:
-    with describing_errors("looking at the file shares"):
+    with describing_errors("reading the file shares"):
         if kind == "NFS":
             nfs = aws.storage_gateway.describe_nfs_file_shares(FileShareARNList=shares)
             found = [

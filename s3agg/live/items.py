@@ -1,4 +1,4 @@
-"""The buckets' items in the table, and the messages that wake their refreshes up (DESIGN 2)."""
+"""The buckets' items in the table, and the refresh messages for them (DESIGN 2)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from s3agg.resources.notification import KeyFilter
 from s3agg.resources.queue import Queue
 from s3agg.settings import SETTLE_S, Settings
 
-LONGEST_DELAY_S = 900  # SQS delays a message no longer; the refresh function waits for the rest
+LONGEST_DELAY_S = 900  # the limit of SQS; the refresh function waits for the rest
 
 
 @dataclass(frozen=True)
 class Window:
-    """A bucket's window; `closes_at` is when its refresh is due."""
+    """A bucket's window; its refresh is due at `closes_at`."""
 
     open: bool
     closes_at: datetime | None
@@ -28,19 +28,19 @@ class Window:
 
 @dataclass(frozen=True)
 class BucketActivity:
-    """What a bucket's item in the table tells (DESIGN 2)."""
+    """The state of a bucket from its item in the table (DESIGN 2)."""
 
     name: str
     window: Window = Window(open=False, closes_at=None)
-    last_refresh: datetime | None = None  # start of the last complete one
+    last_refresh: datetime | None = None  # start of the last complete refresh
     shares: tuple[str, ...] = ()
-    pending: bool = False  # a window was closed and its refresh is not finished
-    not_before: datetime | None = None  # no refresh before this; of a pending one, when it is given up
-    keys: KeyFilter | None = None  # what its rule was asked to be for; None if it is not known to be attached
+    pending: bool = False  # the window is closed, its refresh is not finished
+    not_before: datetime | None = None  # no refresh earlier; a pending one is tried again then
+    keys: KeyFilter | None = None  # the declared key filter; None if not stored as attached
 
 
 def items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
-    """The buckets' items; none if there is no table."""
+    """Read the buckets' items; none if the table does not exist."""
     try:
         for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             yield from (dict(item) for item in page["Items"] if "S" in item.get("BucketName", {}))
@@ -49,12 +49,12 @@ def items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
 
 
 def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
-    """Each bucket's activity by its name; none if there is no table."""
+    """Read the activity of all buckets, by name; empty if the table does not exist."""
     return {each.name: each for each in (_activity(aws, item) for item in items(aws, table))}
 
 
 def bucket(aws: Aws, table: str, name: str) -> BucketActivity:
-    """One bucket's activity; that of a quiet bucket if it has no item."""
+    """Read the activity of a bucket; that of an idle bucket if it has no item."""
     answer = aws.dynamodb.get_item(TableName=table, Key={"BucketName": {"S": name}}, ConsistentRead=True)
     return _activity(aws, answer["Item"]) if "Item" in answer else BucketActivity(name)
 
@@ -86,7 +86,7 @@ def _keys(attached: Mapping[str, Any] | None) -> KeyFilter | None:
 
 
 def attach(aws: Aws, table: str, name: str, keys: KeyFilter) -> None:
-    """Keep in the bucket's item that it is attached, and with which keys, should its rule be taken away."""
+    """Store the bucket as attached, with its key filter, so that a deleted rule can be restored."""
     parts = {"prefix": {"S": keys.prefix}, "suffix": {"S": keys.suffix}}
     aws.dynamodb.update_item(
         TableName=table,
@@ -97,7 +97,7 @@ def attach(aws: Aws, table: str, name: str, keys: KeyFilter) -> None:
 
 
 def detach(aws: Aws, table: str, name: str) -> None:
-    """Keep no longer that the bucket is attached."""
+    """Remove the mark that the bucket is attached."""
     try:
         aws.dynamodb.update_item(
             TableName=table,
@@ -110,11 +110,11 @@ def detach(aws: Aws, table: str, name: str) -> None:
             raise
 
 
-def wake_up(due: int | None, now: int, settings: Settings) -> tuple[int, dict[str, int]]:
-    """A message for a bucket: its delay in s, and its numbers. Times in ms since 1970.
+def message_for(due: int | None, now: int, settings: Settings) -> tuple[int, dict[str, int]]:
+    """Return the delay in s and the number attributes of a bucket's message. Times in ms since 1970.
 
-    `due` is of the bucket's open window, None if only a refresh is to come. A window that is due much later
-    was opened with other settings: the refresh function then brings it forward.
+    `due` belongs to the bucket's open window; None if only a refresh is pending. The delay is limited,
+    because a window of longer settings can be due too late: the refresh function then shortens it.
     """
     longest_s = max(settings.window, settings.min_interval + SETTLE_S)
     delay_s = settings.window if due is None else min(math.ceil((due - now) / 1000), longest_s)
@@ -122,18 +122,18 @@ def wake_up(due: int | None, now: int, settings: Settings) -> tuple[int, dict[st
     return min(max(delay_s, 0), LONGEST_DELAY_S), numbers
 
 
-def wake(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], settings: Settings) -> None:
-    """Send a message for each bucket with an open window, or a refresh that is to come.
+def send_messages(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], settings: Settings) -> None:
+    """Send a message for each bucket with an open window or a pending refresh.
 
-    The bucket's own may be lost, and nothing tells. The item is the truth and a message only a wake-up call
-    (DESIGN 2): where it is not, one of the two finds nothing left to do.
+    The bucket's own message may be lost, which cannot be checked. A second message does no harm: the item
+    decides what it does (DESIGN 2).
     """
     url = queue.url(aws)
     now = int(aws.clock.time() * 1000)
 
     def send(bucket: BucketActivity) -> None:
         closes_at = bucket.window.closes_at if bucket.window.open else None
-        delay_s, numbers = wake_up(None if closes_at is None else to_ms(closes_at), now, settings)
+        delay_s, numbers = message_for(None if closes_at is None else to_ms(closes_at), now, settings)
         attributes: dict[str, Any] = {
             "bucket-name": {"DataType": "String", "StringValue": bucket.name},
             **{name: {"DataType": "Number", "StringValue": str(value)} for name, value in numbers.items()},
@@ -149,7 +149,7 @@ def wake(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], settings: Se
 
 
 def forget_bucket(aws: Aws, table: str, name: str) -> None:
-    """Remove a bucket's item, unless a refresh is still to come for it or the last one's interval goes on."""
+    """Delete a bucket's item, unless a refresh is due or the minimum interval has not passed."""
     try:
         aws.dynamodb.delete_item(
             TableName=table,

@@ -1,4 +1,4 @@
-"""The functions' log lines, as CloudWatch Logs has them."""
+"""The functions' log lines from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from s3agg.aws.session import Aws
 
-# What the functions' lines say, at level INFO.
-EVENT = "for bucket: "  # of an event that the aggregator has heeded; it is one of these two
+# The beginnings of the functions' lines at level INFO.
+EVENT = "for bucket: "  # in each line of a handled event, which is one of the next two
 SENT = "Sending refresh request for bucket: "
 SKIPPED = "Refresh for bucket: "
 COMPLETE = "Refresh complete for bucket: "
@@ -18,7 +18,7 @@ COMPLETE = "Refresh complete for bucket: "
 
 @dataclass(frozen=True)
 class LogLine:
-    """One event of a log group; `time` in ms since 1970. No other of the group has its `id`."""
+    """One log event; `time` in ms since 1970, `id` unique in the log group."""
 
     time: int
     message: str
@@ -26,13 +26,13 @@ class LogLine:
 
 
 def hides_lines(level: str) -> bool:
-    """Whether a function with this LOG_LEVEL keeps these to itself; it takes any that `logging` knows."""
+    """Whether this LOG_LEVEL, any level of `logging`, hides the lines at level INFO."""
     number = int(level) if level.isdigit() else getattr(logging, level.upper(), None)
     return isinstance(number, int) and number > logging.INFO
 
 
 def read(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
-    """The lines of a log group since then (ms since 1970), the oldest first; none if there is no group."""
+    """Yield the lines of a log group from `since` (ms since 1970), oldest first; none without a group."""
     for page in pages(aws, group, since, containing=containing):
         yield from page
 
@@ -40,14 +40,14 @@ def read(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[Log
 def pages(
     aws: Aws, group: str, since: int, *, until: int | None = None, containing: str = ""
 ) -> Iterator[list[LogLine]]:
-    """The lines of a log group since then, and before `until`, as CloudWatch Logs pages them."""
+    """Yield the pages of a log group from `since` and before `until` (ms since 1970)."""
     more: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
     if until is not None:
-        more["endTime"] = until - 1  # CloudWatch's includes it
+        more["endTime"] = until - 1  # endTime is inclusive
     found = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **more)
     try:
         for page in found:
-            # The filter is CloudWatch's; emulators take it less literally. And MiniStack gives no ids.
+            # Filtered again, because emulators match less exactly. MiniStack returns no event ids.
             yield [
                 LogLine(event["timestamp"], event["message"].rstrip(), event.get("eventId") or repr(event))
                 for event in page["events"]

@@ -1,4 +1,4 @@
-"""CloudWatch's metrics: which there are, their values, their sums."""
+"""CloudWatch metrics: list them, read their values and sums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR_S = 3600
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of CloudWatch's; `of` are its dimensions."""
+    """A CloudWatch metric; `of` holds its dimensions."""
 
     namespace: str
     name: str
@@ -23,14 +23,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Summed:
-    """The sums of some metrics, and how many hours ago the first of their values was; 0 if there is none."""
+    """Sums of metrics, and the age of the earliest value in hours; 0 without values."""
 
     sums: Mapping[str, float]
     hours: float
 
 
 def summed(aws: Aws, metrics: Mapping[str, Metric], hours: int) -> Summed:
-    """Sum metrics over the last hours; their keys are ids of ours, `[a-z][a-z0-9_]*`."""
+    """Sum metrics over the last hours; their keys are query ids, `[a-z][a-z0-9_]*`."""
     found = values(aws, metrics, hours, HOUR_S)
     now = datetime.fromtimestamp(aws.clock.time(), timezone.utc)
     first = min((moment for each in found.values() for moment, _ in each), default=now)
@@ -41,9 +41,9 @@ def summed(aws: Aws, metrics: Mapping[str, Metric], hours: int) -> Summed:
 def values(
     aws: Aws, metrics: Mapping[str, Metric], hours: int, period_s: int
 ) -> dict[str, list[tuple[datetime, float]]]:
-    """The sums of each period of the last hours, each with the moment at which its period begins.
+    """Return the sum of each period of the last hours, with the start of the period.
 
-    The keys of `metrics` are ids of ours, `[a-z][a-z0-9_]*`.
+    The keys of `metrics` are query ids, `[a-z][a-z0-9_]*`.
     """
     now = datetime.fromtimestamp(aws.clock.time(), timezone.utc)
     queries: list[Any] = [
@@ -72,7 +72,7 @@ def values(
 
 
 def metrics_of(aws: Aws, namespace: str, of: Mapping[str, str]) -> list[Metric]:
-    """The metrics that have had values of late (two weeks) and these among their dimensions."""
+    """List the metrics with these dimensions and with values in the last two weeks."""
     pages = aws.cloudwatch.get_paginator("list_metrics").paginate(
         Namespace=namespace, Dimensions=[{"Name": name, "Value": value} for name, value in of.items()]
     )

@@ -1,4 +1,4 @@
-"""How many messages the queues hold."""
+"""The numbers of messages in the queues."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from s3agg.aws.refusals import unless_absent
 from s3agg.aws.session import Aws
 from s3agg.resources.queue import FoundQueue
 
-COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
+COUNTS: tuple[Any, ...] = (  # visible, delayed, in flight
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesDelayed",
     "ApproximateNumberOfMessagesNotVisible",
@@ -18,7 +18,7 @@ COUNTS: tuple[Any, ...] = (  # of a queue: visible, delayed, in flight
 
 @dataclass(frozen=True)
 class QueueDepth:
-    """How many messages a queue holds, about."""
+    """SQS's approximate numbers of messages in a queue."""
 
     name: str
     visible: int
@@ -31,12 +31,12 @@ class QueueDepth:
 
     @classmethod
     def of(cls, name: str, found: FoundQueue) -> QueueDepth:
-        """As it was when the queue was found."""
+        """Return the numbers from when the queue was read."""
         return cls(name, found.visible, found.delayed, found.in_flight)
 
 
 def depth(aws: Aws, name: str, url: str) -> QueueDepth | None:
-    """How many messages the queue holds now; None if it is gone."""
+    """Read the numbers of messages now; None if the queue does not exist."""
     answer = unless_absent(aws.sqs.get_queue_attributes, QueueUrl=url, AttributeNames=list(COUNTS))
     counts: Any = answer and answer["Attributes"]
     return QueueDepth(name, *(int(counts[each]) for each in COUNTS)) if counts else None

@@ -1,4 +1,4 @@
-"""The alarms that --alarm-topic asks for."""
+"""The CloudWatch alarms that --alarm-topic creates."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, Found, Resource, pairs, unpaired
 
 NAMESPACE = "AWS/SQS"
+STATISTIC = "Maximum"
+OPERATOR = "GreaterThanThreshold"
 PERIOD_S = 300
-MISSING_DATA = "notBreaching"  # a queue that nobody uses has none
+MISSING_DATA = "notBreaching"  # an idle queue has no data
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundAlarm(Found):
-    """An alarm; `condition` in the words of the resource, `topics` the ARNs that it tells."""
+    """An alarm; period in s, `topics` the ARNs of its alarm actions."""
 
-    condition: str
+    metric: str  # with its namespace
+    queue: str
+    statistic: str
+    period: int
+    evaluation_periods: int
+    operator: str
+    threshold: float
     missing_data: str
     topics: tuple[str, ...]
     enabled: bool
@@ -29,9 +37,15 @@ class FoundAlarm(Found):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "condition": self.condition,
-            "missing data": self.missing_data,
-            "topic": ",".join(self.topics),
+            "metric": self.metric,
+            "queue": self.queue,
+            "statistic": self.statistic,
+            "period": f"{self.period} s",
+            "evaluation periods": str(self.evaluation_periods),
+            "comparison operator": self.operator,
+            "threshold": f"{self.threshold:g}",
+            "missing data treatment": self.missing_data,
+            "SNS topic": ",".join(self.topics),
             "actions": "enabled" if self.enabled else "disabled",
             "description": self.description,
         }
@@ -39,7 +53,7 @@ class FoundAlarm(Found):
 
 @dataclass(frozen=True, eq=False)
 class QueueAlarm(Resource[FoundAlarm]):
-    """An alarm when a metric of a queue exceeds a threshold; told to an SNS topic."""
+    """An alarm that notifies an SNS topic when a metric of a queue exceeds a threshold."""
 
     kind: ClassVar[str] = "alarm"
 
@@ -60,10 +74,15 @@ class QueueAlarm(Resource[FoundAlarm]):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "condition": f"Maximum {NAMESPACE} {self.metric} of {self.queue.name} in 1 x {PERIOD_S} s"
-            f" GreaterThanThreshold {self.threshold}",
-            "missing data": MISSING_DATA,
-            "topic": str(self.topic),
+            "metric": f"{NAMESPACE} {self.metric}",
+            "queue": self.queue.name,
+            "statistic": STATISTIC,
+            "period": f"{PERIOD_S} s",
+            "evaluation periods": "1",
+            "comparison operator": OPERATOR,
+            "threshold": str(self.threshold),
+            "missing data treatment": MISSING_DATA,
+            "SNS topic": str(self.topic),
             "actions": "enabled",
             "description": self.description,
         }
@@ -80,11 +99,11 @@ class QueueAlarm(Resource[FoundAlarm]):
             "Namespace": NAMESPACE,
             "MetricName": self.metric,
             "Dimensions": [{"Name": "QueueName", "Value": self.queue.name}],
-            "Statistic": "Maximum",
+            "Statistic": STATISTIC,
             "Period": PERIOD_S,
             "EvaluationPeriods": 1,
             "Threshold": self.threshold,
-            "ComparisonOperator": "GreaterThanThreshold",
+            "ComparisonOperator": OPERATOR,
             "TreatMissingData": MISSING_DATA,
             "ActionsEnabled": True,
             "AlarmActions": [str(self.topic)],
@@ -97,11 +116,14 @@ class QueueAlarm(Resource[FoundAlarm]):
         if not alarms:
             return None
         alarm = alarms[0]
-        queues = ",".join(each["Value"] for each in alarm.get("Dimensions", []))
         return FoundAlarm(
-            condition=f"{alarm.get('Statistic')} {alarm.get('Namespace')} {alarm.get('MetricName')}"
-            f" of {queues} in {alarm.get('EvaluationPeriods')} x {alarm.get('Period')} s"
-            f" {alarm.get('ComparisonOperator')} {alarm.get('Threshold', 0):g}",
+            metric=f"{alarm.get('Namespace')} {alarm.get('MetricName')}",
+            queue=",".join(each["Value"] for each in alarm.get("Dimensions", [])),
+            statistic=alarm.get("Statistic", ABSENT),
+            period=alarm.get("Period", 0),
+            evaluation_periods=alarm.get("EvaluationPeriods", 0),
+            operator=alarm.get("ComparisonOperator", ABSENT),
+            threshold=alarm.get("Threshold", 0),
             missing_data=alarm.get("TreatMissingData", ABSENT),
             topics=tuple(alarm.get("AlarmActions", [])),
             enabled=alarm.get("ActionsEnabled", True),
@@ -118,5 +140,5 @@ class QueueAlarm(Resource[FoundAlarm]):
         if self.differs(found, *self.properties):
             self.create(aws)
 
-    def delete(self, aws: Aws, found: FoundAlarm) -> None:  # noqa: ARG002  # its name is enough
+    def delete(self, aws: Aws, found: FoundAlarm) -> None:  # noqa: ARG002  # the name is enough
         aws.cloudwatch.delete_alarms(AlarmNames=[self.name])

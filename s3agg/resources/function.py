@@ -20,21 +20,22 @@ from s3agg.resources.resource import ABSENT, Difference, Found, Resource, pairs
 from s3agg.resources.role import Role
 from s3agg.resources.table import Table
 
-# A new role, or a change of its policies, takes seconds to spread, seldom a minute (FACTS 1 to 3).
+# Lambda sees a new role or a change of its policies after seconds, rarely a minute (FACTS 1 to 3).
 ROLE_SPREADING = (
     Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"),
     Refusal("InvalidParameterValueException", "does not have permissions"),
-    # The same for the key that the variables are encrypted with.
+    # The KMS key encrypts the environment variables.
     Refusal("InvalidParameterValueException", "KMS key is invalid for CreateGrant"),
 )
-# A queue's new visibility timeout takes up to a minute to spread too (FACTS 19).
+# Lambda sees a new visibility timeout after up to a minute (FACTS 19).
 VISIBILITY_SPREADING = (Refusal("InvalidParameterValueException", "is less than Function timeout"),)
 ALREADY_EXISTS = (Refusal("ResourceConflictException", "already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
-ACTIVATION_S = 120  # a function that is new, or was changed, is active by then
+ACTIVATION_S = 120  # the longest that a new or changed function takes to become active
 LEAST_RESERVED = 2
-UNRESERVED_MINIMUM = 100  # AWS leaves an account's other functions at least this many
+UNRESERVED_MINIMUM = 100  # AWS keeps at least this much concurrency unreserved
+VARIABLE = "environment variable "  # begins the label of a variable
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -42,39 +43,39 @@ INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "Destinatio
 class FoundFunction(Found):
     """A function; timeout in s, memory in MB."""
 
-    role: str  # its ARN
+    role: str  # ARN of the execution role
     handler: str | None
     runtime: str | None
     architecture: str
     timeout: int
     memory: int
-    code: str  # the SHA-256 of its zip, in Base64
+    code: str  # SHA-256 of the zip, in Base64
     variables: Mapping[str, str]
-    queue: str | None  # the name of our queue, if QUEUE_URL is that queue's
-    reserved: int | None  # concurrent executions
-    reservable: int  # as many could be reserved for it
-    invoke_config: Mapping[str, Any]  # how Lambda retries its events and where failures go, if anybody said
+    queue: str | None  # name of the stack's queue if QUEUE_URL is its URL
+    reserved: int | None  # reserved concurrency
+    reservable: int  # the highest reserved concurrency that the account allows
+    invoke_config: Mapping[str, Any]  # configuration of asynchronous invocation, empty if there is none
 
     @property
     def failures_to(self) -> str | None:
-        """The ARN of the failure destination."""
+        """The ARN of the on-failure destination."""
         destination = self.invoke_config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
         return str(destination) if destination else None
 
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "role": self.role,
+            "execution role": self.role,
             "handler": self.handler or ABSENT,
             "runtime": self.runtime or ABSENT,
             "architecture": self.architecture,
             "timeout": f"{self.timeout} s",
             "memory": f"{self.memory} MB",
-            "code": self.code,
-            **{f"variable {name}": value for name, value in self.variables.items()},
-            **({"variable QUEUE_URL": self.queue} if self.queue else {}),
+            "code SHA-256": self.code,
+            **{f"{VARIABLE}{name}": value for name, value in self.variables.items()},
+            **({f"{VARIABLE}QUEUE_URL": self.queue} if self.queue else {}),
             "reserved concurrency": ABSENT if self.reserved is None else str(self.reserved),
-            "failure destination": self.failures_to or ABSENT,
+            "on-failure destination": self.failures_to or ABSENT,
         }
 
 
@@ -82,8 +83,8 @@ class FoundFunction(Found):
 class Function(Resource[FoundFunction]):
     """A Lambda function; timeout in s, memory in MB.
 
-    `environment` holds every variable that we may set, None where it is to be absent; others that
-    somebody set stay. `TABLE_NAME` and `QUEUE_URL` follow from the table and the queue.
+    `environment` holds the variables that s3agg manages; None means that the variable must be absent.
+    Other variables of the function are kept. `TABLE_NAME` and `QUEUE_URL` come from the table and the queue.
     """
 
     kind: ClassVar[str] = "function"
@@ -94,7 +95,7 @@ class Function(Resource[FoundFunction]):
     table: Table
     queue: Queue
     failures_to: Queue | None
-    modules: tuple[str, ...]  # of handlers/; the first one has the handler
+    modules: tuple[str, ...]  # of handlers/; the first one contains the handler
     runtime: str
     architecture: str
     timeout: int
@@ -116,7 +117,7 @@ class Function(Resource[FoundFunction]):
 
     @property
     def code_key(self) -> str:
-        """The key of its zip in S3. CloudFormation updates a function only if this key changes."""
+        """The S3 key of the zip. CloudFormation updates the function only if this key changes."""
         return f"s3agg/{self.modules[0]}-{self._digest.hex()}.zip"
 
     @property
@@ -126,23 +127,23 @@ class Function(Resource[FoundFunction]):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "role": self.role.arn,
+            "execution role": self.role.arn,
             "handler": self.handler,
             "runtime": self.runtime,
             "architecture": self.architecture,
             "timeout": f"{self.timeout} s",
             "memory": f"{self.memory} MB",
-            "code": base64.b64encode(self._digest).decode(),
-            **{f"variable {name}": value or ABSENT for name, value in self.environment.items()},
-            "variable TABLE_NAME": self.table.name,
-            "variable QUEUE_URL": self.queue.name,
+            "code SHA-256": base64.b64encode(self._digest).decode(),
+            **{f"{VARIABLE}{name}": value or ABSENT for name, value in self.environment.items()},
+            f"{VARIABLE}TABLE_NAME": self.table.name,
+            f"{VARIABLE}QUEUE_URL": self.queue.name,
             "reserved concurrency": str(self.concurrency),
-            **({"failure destination": self.failures_to.arn} if self.failures_to else {}),
+            **({"on-failure destination": self.failures_to.arn} if self.failures_to else {}),
         }
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        """Without the bucket of its code, which the template knows."""
+        """The template adds the bucket of the code."""
         function = {
             "FunctionName": self.name,
             "Architectures": [self.architecture],
@@ -190,7 +191,7 @@ class Function(Resource[FoundFunction]):
         )
 
     def differences(self, found: FoundFunction) -> list[Difference]:
-        """A small account cannot reserve any concurrency (FACTS 7); the protocol is safe at any."""
+        """Ignore the reserved concurrency if the account cannot reserve it (FACTS 7), which is safe."""
         has_no_room = self.concurrency > found.reservable and not _is_too_little(found.reserved)
         return [
             each
@@ -201,7 +202,7 @@ class Function(Resource[FoundFunction]):
     def create(self, aws: Aws) -> None:
         configuration = self._configuration(self._queue_url(aws), {})
         aws.wait.retry(
-            f"role {self.role.name} to spread to Lambda",
+            f"role {self.role.name} to become usable by Lambda",
             lambda: aws.lambda_.create_function(
                 FunctionName=self.name,
                 Code={"ZipFile": self.code},
@@ -211,7 +212,7 @@ class Function(Resource[FoundFunction]):
             ),
             on=ROLE_SPREADING,
         )
-        # Whoever needs it active waits for that: meanwhile there is more to be made.
+        # Resources that need the active function wait for it. Until then others can be created.
         aws.concurrently(
             lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {})
         )
@@ -219,19 +220,19 @@ class Function(Resource[FoundFunction]):
     def update(self, aws: Aws, found: FoundFunction) -> None:
         if missing := self.missing_tags(found):
             aws.lambda_.tag_resource(Resource=self.arn, Tags=missing)
-        # The configuration first: AWS takes no code for a runtime that it has retired (FACTS 20).
-        variables = [name for name in self.properties if name.startswith("variable ")]
-        if self.differs(found, "role", "handler", "runtime", "timeout", "memory", *variables):
+        # The configuration first: Lambda accepts no code for a retired runtime (FACTS 20).
+        variables = [label for label in self.properties if label.startswith(VARIABLE)]
+        if self.differs(found, "execution role", "handler", "runtime", "timeout", "memory", *variables):
             configuration = self._configuration(self._queue_url(aws), found.variables)
             aws.wait.retry(
-                f"function {self.name} to take its new configuration",
+                f"function {self.name} to accept its new configuration",
                 lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
                 on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             )
             self.wait_until_ready(aws)
-        if self.differs(found, "code", "architecture"):
+        if self.differs(found, "code SHA-256", "architecture"):
             aws.wait.retry(
-                f"function {self.name} to take its new code",
+                f"function {self.name} to accept its new code",
                 lambda: aws.lambda_.update_function_code(
                     FunctionName=self.name,
                     ZipFile=self.code,
@@ -242,12 +243,12 @@ class Function(Resource[FoundFunction]):
             self.wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
             self._reserve(aws, found.reserved)
-        if self.differs(found, "failure destination"):
+        if self.differs(found, "on-failure destination"):
             self._set_failure_destination(aws, found.invoke_config)
 
-    def delete(self, aws: Aws, found: FoundFunction) -> None:  # noqa: ARG002  # its name is enough
+    def delete(self, aws: Aws, found: FoundFunction) -> None:  # noqa: ARG002  # the name is enough
         aws.wait.retry(
-            f"function {self.name} to be free to go",
+            f"an update of function {self.name} to finish",
             lambda: unless_absent(aws.lambda_.delete_function, FunctionName=self.name),
             on=UPDATING,
         )
@@ -255,10 +256,10 @@ class Function(Resource[FoundFunction]):
     def _function(self, aws: Aws) -> Mapping[str, Any] | None:
         function: Any = unless_absent(aws.lambda_.get_function, FunctionName=self.name)
         if function and (refused := function.get("TagsError")):
-            # Without its tags it would look like somebody else's.
+            # Without its tags the function would count as foreign.
             raise S3aggError(
-                f"While looking at the tags of function {self.name}: {refused.get('Message')}",
-                "Ask for permission to call lambda:ListTags, and run this again",
+                f"While reading the tags of function {self.name}: {refused.get('Message')}",
+                "Ask for permission to call lambda:ListTags, and run the same command again",
             )
         return function  # type: ignore[no-any-return]
 
@@ -267,7 +268,7 @@ class Function(Resource[FoundFunction]):
         return {name: config[name] for name in INVOKE_CONFIG if config and name in config}
 
     def _queue_url(self, aws: Aws) -> str:
-        aws.wait.poll(f"queue {self.queue.name} to be listed", lambda: self.queue.url(aws) is not None)
+        aws.wait.poll(f"queue {self.queue.name} to become available", lambda: self.queue.url(aws) is not None)
         return str(self.queue.url(aws))
 
     def _configuration(self, queue_url: str | Queue, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -287,11 +288,11 @@ class Function(Resource[FoundFunction]):
     def _reserve(self, aws: Aws, reserved: int | None) -> None:
         try:
             aws.wait.retry(
-                f"function {self.name} to take its reservation",
+                f"function {self.name} to accept its reserved concurrency",
                 lambda: aws.lambda_.put_function_concurrency(
                     FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
                 ),
-                on=UPDATING,  # it may be new
+                on=UPDATING,  # the function may be new
                 patience_s=ACTIVATION_S,
             )
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
@@ -303,54 +304,55 @@ class Function(Resource[FoundFunction]):
 
     @property
     def unreserved(self) -> str:
-        """What to warn of where the account's quota is too small, which is no reason to stop (FACTS 7)."""
+        """The warning that the account's quota is too low (FACTS 7), which does not stop `create`."""
         return (
-            f"This account's quota leaves no room to reserve {self.concurrency} concurrent executions"
-            f" for {self.name}; it goes on without, which is safe"
+            "The account's concurrency quota is too low to reserve a concurrency of"
+            f" {self.concurrency} for function {self.name}."
+            " The function runs without reserved concurrency, which is safe."
         )
 
     def _set_failure_destination(self, aws: Aws, config: Mapping[str, Any]) -> None:
-        """Send failures to the queue, if there is one; what somebody else has set in this config stays."""
+        """Set the on-failure destination, if there is one, and keep the other settings of `config`."""
         queue = self.failures_to
         if queue is None:
             return
         destinations = {**config.get("DestinationConfig", {}), "OnFailure": {"Destination": queue.arn}}
 
         aws.wait.retry(
-            f"function {self.name} to take its failure destination",
+            f"function {self.name} to accept its on-failure destination",
             lambda: aws.lambda_.put_function_event_invoke_config(
                 FunctionName=self.name, **{**config, "DestinationConfig": destinations}
             ),
-            on=(*ROLE_SPREADING, *UPDATING),  # its role, and the function itself, may be new
+            on=(*ROLE_SPREADING, *UPDATING),  # the role and the function may be new
             patience_s=ACTIVATION_S,
         )
 
     def wait_until_ready(self, aws: Aws) -> None:
-        """Wait until it can be called; raise S3aggError if Lambda says that it never will."""
+        """Wait until the function can be invoked; raise S3aggError if Lambda reports a failure."""
 
         def is_ready() -> bool:
             configuration = aws.lambda_.get_function_configuration(FunctionName=self.name)
             state, update = configuration.get("State"), configuration.get("LastUpdateStatus")
             if "Failed" in {state, update}:
                 why = configuration.get("LastUpdateStatusReason") or configuration.get("StateReason")
-                raise S3aggError(f"Lambda could not bring function {self.name} to life: {why}")
+                raise S3aggError(f"Function {self.name} failed to become active: {why}")
             return state != "Pending" and update != "InProgress"
 
         aws.wait.poll(f"function {self.name} to become active", is_ready, patience_s=ACTIVATION_S)
 
 
 def _is_too_little(reserved: int | None) -> bool:
-    """Whether nothing reserved were better: it holds back events, or messages until they die (FACTS 9)."""
+    """Whether this reserved concurrency throttles so much that none is better (FACTS 9)."""
     return reserved is not None and reserved < LEAST_RESERVED
 
 
 def reservable(snapshot: Snapshot) -> int:
-    """How many concurrent executions of the account can still be reserved for functions."""
+    """Return the concurrency of the account that can still be reserved."""
     return max(_unreserved(snapshot) - UNRESERVED_MINIMUM, 0)
 
 
 def _unreserved(snapshot: Snapshot) -> int:
-    """How many concurrent executions of the account are not reserved for a function."""
+    """Return the concurrency of the account that is not reserved."""
     limit = snapshot.once("account settings", snapshot.aws.lambda_.get_account_settings).get(
         "AccountLimit", {}
     )

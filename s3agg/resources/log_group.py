@@ -1,4 +1,4 @@
-"""The functions' log groups, made by us so that their lines do not stay forever."""
+"""The functions' log groups, which s3agg creates to set their retention."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from s3agg.resources.resource import OURS, Found, Owner, Resource, pairs
 
 
 def log_group_of(function: str) -> str:
-    """Name of the log group that Lambda writes a function's lines to."""
+    """Return the name of the log group that Lambda writes to for a function."""
     return f"/aws/lambda/{function}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundLogGroup(Found):
-    """A log group; retention in days, None if its lines stay forever."""
+    """A log group; retention in days, None if log events never expire."""
 
     retention: int | None
 
@@ -30,7 +30,7 @@ class FoundLogGroup(Found):
 
 @dataclass(frozen=True, eq=False)
 class LogGroup(Resource[FoundLogGroup]):
-    """A log group; retention in days. Never foreign: a late line makes AWS recreate it untagged."""
+    """A log group; retention in days. Never foreign: Lambda recreates it without tags for a late log line."""
 
     kind: ClassVar[str] = "log group"
 
@@ -61,14 +61,14 @@ class LogGroup(Resource[FoundLogGroup]):
         tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
         return FoundLogGroup(retention=group.get("retentionInDays"), tags=tags)
 
-    def owner(self, found: FoundLogGroup) -> Owner:  # noqa: ARG002  # whatever is found
+    def owner(self, found: FoundLogGroup) -> Owner:  # noqa: ARG002  # any log group of this name
         return OURS
 
     def create(self, aws: Aws) -> None:
         try:
             aws.logs.create_log_group(logGroupName=self.name, tags=dict(self.tags))
         except aws.logs.exceptions.ResourceAlreadyExistsException:
-            # The function's first line was faster.
+            # Lambda created it for the function's first log line.
             aws.logs.tag_resource(resourceArn=self.arn, tags=dict(self.tags))
         aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
 
@@ -78,12 +78,12 @@ class LogGroup(Resource[FoundLogGroup]):
         if self.differs(found, "retention"):
             aws.logs.put_retention_policy(logGroupName=self.name, retentionInDays=self.retention)
 
-    def delete(self, aws: Aws, found: FoundLogGroup) -> None:  # noqa: ARG002  # its name is enough
+    def delete(self, aws: Aws, found: FoundLogGroup) -> None:  # noqa: ARG002  # the name is enough
         unless_absent(aws.logs.delete_log_group, logGroupName=self.name)
 
 
 def described(aws: Aws, name: str) -> Mapping[str, Any] | None:
-    """What AWS says of the log group of this name; None if there is none."""
+    """Return the description of the log group of this name; None if there is none."""
     pages = aws.logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
     groups = (group for page in pages for group in page["logGroups"])
     return next((dict(group) for group in groups if group.get("logGroupName") == name), None)

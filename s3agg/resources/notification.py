@@ -1,14 +1,14 @@
-"""Our rule in a bucket's notifications, among whatever rules others have there.
+"""The stack's rule in a bucket's notification configuration, beside the rules of others.
 
-`PutBucketNotificationConfiguration` replaces everything, with no etag and no call for one rule. So:
-read, change only the rule with our Id, write, read back, and do it again if somebody's write came
-between. (FACTS, Bucket notifications)
+`PutBucketNotificationConfiguration` replaces the whole configuration. It has no etag, and no call changes a
+single rule. So s3agg reads the configuration, changes only the stack's rule, writes, and reads back. It
+repeats this if another write came between. (FACTS, Bucket notifications)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.resources.permission import Permission
-from s3agg.resources.resource import OURS, Found, Owner, Resource
+from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource
 
 EVENTS = ("s3:LifecycleExpiration:*", "s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 RULES = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurations")
@@ -27,15 +27,15 @@ DESTINATIONS = ("LambdaFunctionArn", "QueueArn", "TopicArn")
 BUSY = Refusal("OperationAborted")  # another change to the bucket is running (FACTS 6)
 UNVALIDATED = Refusal("InvalidArgument", "Unable to validate the following destination")  # FACTS 4
 OVERLAPS = (Refusal("InvalidArgument", "ambiguously"), Refusal("InvalidArgument", "overlap"))  # FACTS 5
-SPREADING_S = 5  # a read this soon after a write may still show what was there before
-TEST_OBJECT = "s3agg-test-"  # what the key of each object that test-upload makes holds
+SPREADING_S = 5  # for this long after a write, a read may show the old configuration
+TEST_OBJECT = "s3agg-test-"  # part of the key of each object that test-upload uploads
 
 Configuration = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Spreading(Refusal):
-    """S3 may not call this function yet; what others have there does not come by waiting (FACTS 4)."""
+    """S3 may not invoke this function yet. Waiting does not help with other destinations (FACTS 4)."""
 
     function: str = ""
 
@@ -45,10 +45,10 @@ class Spreading(Refusal):
 
 
 def unreached(error: ClientError) -> dict[str, str]:
-    """The destinations that S3 names as those it cannot reach, with its reasons.
+    """Return the destinations that S3 could not validate, with its reasons.
 
-    They come beside the message, `ArgumentName1` and `ArgumentValue1` and so on; a function's ARN is
-    followed by ", null", and "Not authorized to invoke" also means that there is no such function.
+    S3 returns them beside the message, as `ArgumentName1`, `ArgumentValue1` and so on. A function's ARN ends
+    with ", null". "Not authorized to invoke" also means that the function does not exist.
     """
     told: Mapping[str, Any] = error.response.get("Error", {})
     return {
@@ -60,7 +60,7 @@ def unreached(error: ClientError) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class KeyFilter:
-    """Which keys a rule is for; empty means all."""
+    """The prefix and suffix of a rule's keys; empty means any. URL-encoded, as in S3's rules."""
 
     prefix: str = ""
     suffix: str = ""
@@ -68,7 +68,7 @@ class KeyFilter:
     def __str__(self) -> str:
         parts = [f"prefix {self.prefix}"] if self.prefix else []
         parts += [f"suffix {self.suffix}"] if self.suffix else []
-        return ", ".join(parts) or "the whole bucket"
+        return ", ".join(parts) or "all keys"
 
     @classmethod
     def of(cls, rule: Mapping[str, Any]) -> KeyFilter:
@@ -77,7 +77,7 @@ class KeyFilter:
         return cls(values.get("prefix", ""), values.get("suffix", ""))
 
     def overlaps(self, other: KeyFilter) -> bool:
-        """Whether a key can fit both, as S3 judges: one prefix begins the other, so do the suffixes."""
+        """Whether S3 considers the filters overlapping: one prefix starts, and one suffix ends, the other."""
         prefixes = self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)
         suffixes = self.suffix.endswith(other.suffix) or other.suffix.endswith(self.suffix)
         return prefixes and suffixes
@@ -88,7 +88,7 @@ ALL_KEYS = KeyFilter()
 
 @dataclass(frozen=True, kw_only=True)
 class FoundNotification(Found):
-    """A rule; it carries no tags. `target` is the ARN that it calls."""
+    """A rule, which has no tags; `target` is the ARN of its destination."""
 
     events: tuple[str, ...]
     keys: KeyFilter
@@ -96,15 +96,15 @@ class FoundNotification(Found):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {"events": " ".join(self.events), "keys": str(self.keys), "function": self.target}
+        return _properties(self.events, self.keys, self.target)
 
 
 @dataclass(frozen=True, eq=False)
 class Notification(Resource[FoundNotification]):
-    """The rule in the notifications of the bucket `bucket`; `name` is the bucket's too, the Id is `rule`."""
+    """The stack's rule in a bucket's notifications; `name` is the bucket, `rule` the Id of the rule."""
 
     kind: ClassVar[str] = "notification"
-    remedy: ClassVar[str] = "point the bucket's rule at our function again, or take it out of the bucket"
+    remedy: ClassVar[str] = "delete that rule from the bucket's event notifications"
 
     permission: Permission
     rule: str
@@ -120,19 +120,15 @@ class Notification(Resource[FoundNotification]):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {
-            "events": " ".join(EVENTS),
-            "keys": str(self.keys),
-            "function": self.permission.function.arn,
-        }
+        return _properties(EVENTS, self.keys, self.permission.function.arn)
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        """Nothing: it is a property of the bucket, which CloudFormation only sets on buckets that it made."""
+        """Empty: CloudFormation sets the notifications only of buckets that it creates."""
         return {}
 
     def find(self, snapshot: Snapshot) -> FoundNotification | None:
-        configuration = unless_absent(self.look, snapshot)
+        configuration = unless_absent(self.configuration, snapshot)
         rule = our_rule(configuration, self.rule) if configuration else None
         if rule is None:
             return None
@@ -141,28 +137,28 @@ class Notification(Resource[FoundNotification]):
         )
 
     def owner(self, found: FoundNotification) -> Owner:
-        """A rule with our Id that calls something else: taking it over would cut that off."""
+        """A rule with our Id and another destination is foreign: adopting it would cut that one off."""
         if found.target == self.permission.function.arn:
             return OURS
-        return Owner(ours=False, words=f"whose rule {self.rule} calls {found.target}")
+        return Owner(ours=False, words=f"its rule {self.rule} notifies {found.target}")
 
     def create(self, aws: Aws) -> None:
-        self.permission.function.wait_until_ready(aws)  # what comes sooner might be lost
+        self.permission.function.wait_until_ready(aws)  # earlier events could be lost
         self._change(aws, self.document)
 
-    def update(self, aws: Aws, found: FoundNotification) -> None:  # noqa: ARG002  # it is read again to be written
+    def update(self, aws: Aws, found: FoundNotification) -> None:  # noqa: ARG002  # _change reads it again
         self._change(aws, self.document)
 
-    def delete(self, aws: Aws, found: FoundNotification) -> None:  # noqa: ARG002  # it is read again to be written
-        # The bucket may be gone, and the rule with it (FACTS 18).
+    def delete(self, aws: Aws, found: FoundNotification) -> None:  # noqa: ARG002  # _change reads it again
+        # The bucket may no longer exist (FACTS 18).
         unless_absent(self._change, aws, None)
 
-    def look(self, snapshot: Snapshot) -> Configuration:
-        """The bucket's notifications, asked for once."""
+    def configuration(self, snapshot: Snapshot) -> Configuration:
+        """Return the bucket's notification configuration, read once for a snapshot."""
         return snapshot.once(("notifications", self.bucket), lambda: self.read(snapshot.aws))
 
     def read(self, aws: Aws) -> Configuration:
-        """The bucket's notifications, all of them, as they are now."""
+        """Read the bucket's notification configuration."""
         answer: Configuration = dict(
             aws.s3.get_bucket_notification_configuration(
                 Bucket=self.bucket, ExpectedBucketOwner=self.place.account
@@ -172,21 +168,21 @@ class Notification(Resource[FoundNotification]):
         return answer
 
     def check_room(self, snapshot: Snapshot) -> None:
-        """Raise S3aggError if the bucket has a rule that S3 refuses beside ours."""
-        if problem := self._clashing(self.look(snapshot)):
+        """Raise S3aggError if another rule of the bucket overlaps the stack's rule (FACTS 5)."""
+        if problem := self._overlap(self.configuration(snapshot)):
             raise problem
 
-    def _clashing(self, configuration: Configuration) -> S3aggError | None:
-        clash = self.clash(configuration)
-        if clash is None:
+    def _overlap(self, configuration: Configuration) -> S3aggError | None:
+        other = self.overlapping_rule(configuration)
+        if other is None:
             return None
         return S3aggError(
-            f"Another rule of bucket {self.bucket} is for the same events and keys: {clash}",
-            "Keep the rules apart with --prefix or --suffix, or narrow that rule first",
+            f"Bucket {self.bucket} has another rule for the same events and keys: {other}",
+            "Pass --prefix or --suffix to separate the rules, or narrow the other rule first",
         )
 
-    def clash(self, configuration: Configuration) -> str | None:
-        """Name somebody's rule that shares events and keys with ours, which S3 refuses (FACTS 5)."""
+    def overlapping_rule(self, configuration: Configuration) -> str | None:
+        """Describe another rule for the same events and keys (FACTS 5); None if there is none."""
         for rule in _rules(configuration):
             if rule.get("Id") != self.rule and _share_events(rule["Events"], EVENTS):
                 keys = KeyFilter.of(rule)
@@ -197,7 +193,7 @@ class Notification(Resource[FoundNotification]):
 
     @property
     def document(self) -> Configuration:
-        """The rule as S3 takes it."""
+        """The rule in the form of S3's API."""
         rules = [
             {"Name": name, "Value": value}
             for name, value in (("prefix", self.keys.prefix), ("suffix", self.keys.suffix))
@@ -211,12 +207,12 @@ class Notification(Resource[FoundNotification]):
         }
 
     def _change(self, aws: Aws, ours: Configuration | None) -> None:
-        """Put our rule in place, or take it out, and read back until that shows.
+        """Write the rule `ours`, or delete the rule if None, and read back until the change shows.
 
-        Each try starts from a fresh read: a refusal may mean that somebody else is just writing.
+        Each attempt reads again: a refusal may mean that somebody else is writing.
         """
         spreading = Spreading(UNVALIDATED.code, UNVALIDATED.message, self.permission.function.arn)
-        before: Configuration | None = None  # what our last write replaced
+        before: Configuration | None = None  # the configuration that the last write replaced
         written = 0.0
 
         def is_in_place() -> bool:
@@ -227,17 +223,17 @@ class Notification(Resource[FoundNotification]):
                 return True
             now = aws.clock.monotonic()
             if before is not None and normal(have) == normal(before) and now - written < SPREADING_S:
-                return False  # our write has not spread yet
+                return False  # the write does not show yet
             if before is not None:
-                aws.waiting(f"somebody else changed the notifications of bucket {self.bucket}, again")
+                aws.waiting(f"another write changed the notifications of bucket {self.bucket}, retrying")
             self._put(aws, wanted, validate=ours is not None)
             before, written = have, now
             return False
 
-        rule = f"the rule of bucket {self.bucket}"
+        rule = f"the notification rule of bucket {self.bucket}"
         try:
             aws.wait.poll(
-                f"S3 to take {rule}" if ours else f"{rule} to go",
+                f"S3 to accept {rule}" if ours else f"{rule} to be deleted",
                 is_in_place,
                 on=(BUSY, spreading) if ours else (BUSY,),
             )
@@ -248,39 +244,48 @@ class Notification(Resource[FoundNotification]):
             raise problem from error
 
     def _refused(self, aws: Aws, error: ClientError) -> S3aggError | None:
-        """Say of which rule it is that S3 refuses them; None where it is none of somebody else."""
+        """Explain why S3 refused the rules; None if the refusal is not about a particular rule."""
         if UNVALIDATED.matches(error):
             return self._unreachable(aws, error)
-        if any(overlap.matches(error) for overlap in OVERLAPS):  # somebody was faster than our look at them
-            return self._clashing(self.read(aws))
+        if any(overlap.matches(error) for overlap in OVERLAPS):  # a rule added after check_room
+            return self._overlap(self.read(aws))
         return None
 
     def _unreachable(self, aws: Aws, error: ClientError) -> S3aggError | None:
-        """Say whose destinations S3 cannot reach; None where it names none and no rule is there but ours."""
-        problem = f"S3 cannot reach every destination of bucket {self.bucket}'s notifications"
+        """Name the destinations that S3 could not validate; None if only the stack's rule is there."""
+        problem = f"S3 could not validate every notification destination of bucket {self.bucket}"
         rules = _rules(with_rule(self.read(aws), self.rule, self.document))
         if named := unreached(error):
             dead = [f"{_ids(rules, target)} to {target} ({reason})" for target, reason in named.items()]
-            hint = "Bring back what is gone, or take its rule out of the bucket's event notifications"
+            hint = "Restore the missing destination, or delete its rule from the bucket's event notifications"
             if named.keys() == {self.permission.function.arn}:
-                hint = "It can take S3 minutes to know of a new permission: run the command again"
+                hint = "S3 can take minutes to recognize a new permission. Run the same command again"
             return S3aggError(f"{problem}: {', '.join(dead)}", hint)
         others = [f"{rule.get('Id')} to {_target(rule)}" for rule in rules if rule.get("Id") != self.rule]
         if not others:
             return None
         return S3aggError(
             f"{problem}: {aws_message(error)}",
-            f"Perhaps another rule's is gone; there are {', '.join(others)}",
+            f"Check whether the destinations of these rules exist: {', '.join(others)}",
         )
 
     def _put(self, aws: Aws, configuration: Configuration, *, validate: bool) -> None:
         aws.s3.put_bucket_notification_configuration(
             Bucket=self.bucket,
-            NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as it was read
+            NotificationConfiguration=configuration,  # type: ignore[arg-type]  # as read from S3
             ExpectedBucketOwner=self.place.account,
-            # A dead destination of somebody else's must not keep us from leaving; ours is validated.
+            # A missing destination of another rule must not prevent the delete; ours is validated.
             SkipDestinationValidation=not validate,
         )
+
+
+def _properties(events: Sequence[str], keys: KeyFilter, target: str) -> dict[str, str]:
+    return {
+        "event types": " ".join(events),
+        "prefix": keys.prefix or ABSENT,
+        "suffix": keys.suffix or ABSENT,
+        "destination": target,
+    }
 
 
 def _rules(configuration: Configuration) -> list[dict[str, Any]]:
@@ -292,7 +297,7 @@ def _target(rule: Mapping[str, Any]) -> str:
 
 
 def _ids(rules: list[dict[str, Any]], target: str) -> str:
-    """The Ids of the rules that lead there."""
+    """Return the Ids of the rules with this destination."""
     return ", ".join(str(rule.get("Id")) for rule in rules if _target(rule) == target) or "a rule"
 
 
@@ -301,7 +306,7 @@ def our_rule(configuration: Configuration, rule_id: str) -> dict[str, Any] | Non
 
 
 def with_rule(configuration: Configuration, rule_id: str, ours: Configuration | None) -> Configuration:
-    """The same configuration with our rule put in place, or taken out; everything else untouched."""
+    """Return the configuration with the rule `ours`, or without our rule if None; the rest is unchanged."""
     changed = dict(configuration)
     for name in RULES:
         others = [rule for rule in configuration.get(name, []) if rule.get("Id") != rule_id]
@@ -315,7 +320,7 @@ def with_rule(configuration: Configuration, rule_id: str, ours: Configuration | 
 
 
 def normal(configuration: Configuration) -> Configuration:
-    """The configuration without what S3 is free to change: orders, and the case of filter names."""
+    """Return the configuration in a form without what S3 may change: orders and the case of filter names."""
 
     def rule(each: Mapping[str, Any]) -> dict[str, Any]:
         keys = KeyFilter.of(each)

@@ -1,4 +1,4 @@
-"""The statements of the aggregator's policy, each of which lets one bucket call it."""
+"""The statements of the aggregator's resource policy; each allows one bucket to invoke it."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from s3agg.errors import Advice, S3aggError
 from s3agg.resources.function import UPDATING, Function
 from s3agg.resources.resource import ABSENT, Found, Resource
 
-POLICY_BYTES = 20 * 1024  # as much as a function's policy can hold (FACTS 15)
-STAND_IN = "meanwhile_"  # begins the id of a statement that is there while the bucket's own is replaced
-# Several buckets at once: Lambda takes one change of a policy at a time.
+POLICY_BYTES = 20 * 1024  # the limit of a function's policy (FACTS 15)
+STAND_IN = "meanwhile_"  # starts the id of the temporary statement while a bucket's own is replaced
+# With several buckets: Lambda accepts one change of a policy at a time.
 POLICY_CHANGING = (Refusal("PreconditionFailedException"), *UPDATING)
-SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions of a permission that we set
+SOURCES = {"aws:sourceaccount", "aws:sourcearn"}  # the conditions that s3agg sets
 
 
 def statements(snapshot: Snapshot, function: str) -> dict[str, Mapping[str, Any]]:
-    """The function's policy: its statements by their ids; none if there is no policy or function.
+    """Return the statements of the function's policy by their ids; empty if there is no policy or function.
 
-    Asked once for all the buckets of a stack.
+    Read once for a snapshot, for all buckets of a stack.
     """
 
-    def ask() -> dict[str, Mapping[str, Any]]:
+    def read() -> dict[str, Mapping[str, Any]]:
         answer = unless_absent(snapshot.aws.lambda_.get_policy, FunctionName=function)
         policy = json.loads(answer["Policy"]) if answer else {"Statement": []}
         return {statement.get("Sid", ""): statement for statement in policy["Statement"]}
 
-    return snapshot.once(("policy", function), ask)
+    return snapshot.once(("policy", function), read)
 
 
 def check_policy_room(snapshot: Snapshot, permissions: Sequence[Permission]) -> None:
-    """Raise S3aggError if the function's policy cannot hold these statements too (FACTS 15)."""
+    """Raise S3aggError if these statements exceed the limit of the function's policy (FACTS 15)."""
     if not permissions:
         return
     function = permissions[0].function.name
@@ -51,16 +51,16 @@ def check_policy_room(snapshot: Snapshot, permissions: Sequence[Permission]) -> 
 def _no_room(function: str, buckets: Sequence[str], have: Mapping[str, object]) -> S3aggError:
     attached = sum(sid.startswith("SID_") for sid in have)
     return S3aggError(
-        f"No room in the policy of function {function} for bucket {', '.join(buckets)}:"
-        f" {attached} are attached, and all together it can hold {POLICY_BYTES} bytes",
-        "Attach it to a second stack: --stack, or detach one",
+        f"The policy of function {function} has no room for bucket {', '.join(buckets)}:"
+        f" its limit is {POLICY_BYTES} bytes. Attached buckets: {attached}",
+        "Attach the bucket to another stack with --stack, or detach a bucket",
         Advice("delete", "BUCKET"),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPermission(Found):
-    """The statement of a bucket; of two, the first counts, and the other one stood in for it."""
+    """The statement of a bucket; a second id in `sids` is that of a temporary statement."""
 
     sids: tuple[str, ...]
     statement: Mapping[str, Any]
@@ -74,19 +74,19 @@ class FoundPermission(Found):
             for name, value in operator.items()
         }
         return {
-            "statement": " and ".join(self.sids),
+            "statement ID": ", ".join(self.sids),
             "effect": self.statement.get("Effect", ABSENT),
             "action": self.statement.get("Action", ABSENT),
             "principal": principal.get("Service", ABSENT) if isinstance(principal, dict) else principal,
             "source account": conditions.get("aws:sourceaccount", ABSENT),
-            "source bucket": conditions.get("aws:sourcearn", ABSENT),
+            "source ARN": conditions.get("aws:sourcearn", ABSENT),
             "other conditions": ", ".join(sorted(conditions.keys() - SOURCES)) or ABSENT,
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Permission(Resource[FoundPermission]):
-    """The statement of a function's policy that lets one bucket of this account call the function."""
+    """The statement of a function's policy that allows a bucket of this account to invoke the function."""
 
     kind: ClassVar[str] = "permission"
 
@@ -100,18 +100,18 @@ class Permission(Resource[FoundPermission]):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "statement": self.name,
+            "statement ID": self.name,
             "effect": "Allow",
             "action": "lambda:InvokeFunction",
             "principal": "s3.amazonaws.com",
             "source account": self.place.account,
-            "source bucket": self.place.bucket(self.bucket),
+            "source ARN": self.place.bucket(self.bucket),
             "other conditions": ABSENT,
         }
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        """Its statement has an id of CloudFormation's choice."""
+        """CloudFormation chooses the statement's id."""
         return {"AWS::Lambda::Permission": {"FunctionName": self.function, **self._definition}}
 
     @property
@@ -125,7 +125,7 @@ class Permission(Resource[FoundPermission]):
 
     @property
     def statement(self) -> Mapping[str, Any]:
-        """As Lambda writes it into the policy."""
+        """The statement as Lambda writes it into the policy."""
         return {
             "Sid": self.name,
             "Effect": "Allow",
@@ -159,19 +159,20 @@ class Permission(Resource[FoundPermission]):
                     **self._definition,
                 )
             except aws.lambda_.exceptions.ResourceConflictException as error:
-                if "already exists" not in aws_message(
-                    error
-                ):  # or a call whose answer was lost had succeeded
+                # It exists if an earlier call succeeded and its answer was lost.
+                if "already exists" not in aws_message(error):
                     raise
 
-        aws.wait.retry(f"function {self.function.name} to take a permission", add, on=POLICY_CHANGING)
+        aws.wait.retry(
+            f"another policy change of function {self.function.name} to finish", add, on=POLICY_CHANGING
+        )
 
     def update(self, aws: Aws, found: FoundPermission) -> None:
-        # No statement can be changed, and S3 loses the events that it may not deliver: so another one
-        # stands in between the two, by an id that no bucket's statement has.
+        # Lambda cannot change a statement, and S3 loses events while it has no permission. So a temporary
+        # statement, with an id that no bucket's statement has, covers the replacement.
         stand_in = STAND_IN + self.name
         if stand_in not in found.sids:
-            with suppress(aws.lambda_.exceptions.PolicyLengthExceededException):  # then without
+            with suppress(aws.lambda_.exceptions.PolicyLengthExceededException):  # go on without
                 self._add(aws, stand_in)
         self._remove(aws, self.name)
         self.create(aws)
@@ -183,7 +184,7 @@ class Permission(Resource[FoundPermission]):
 
     def _remove(self, aws: Aws, sid: str) -> None:
         aws.wait.retry(
-            f"function {self.function.name} to let a permission go",
+            f"another policy change of function {self.function.name} to finish",
             lambda: unless_absent(
                 aws.lambda_.remove_permission, FunctionName=self.function.name, StatementId=sid
             ),

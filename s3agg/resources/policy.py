@@ -1,4 +1,4 @@
-"""The customer managed policies that the roles have."""
+"""The customer managed policies of the roles."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import Found, Owner, Resource, canonical, pairs, unpaired
 
 ALREADY_EXISTS = (Refusal("EntityAlreadyExists"),)
-VERSIONS = 5  # as many as a policy can have
-# FACTS 13; IAM is a moment behind itself. Somebody's instance profile would be waited for in vain.
+VERSIONS = 5  # the limit for a policy
+# A detach shows in IAM after a moment (FACTS 13). An instance profile is no reason to wait.
 ATTACHED = (Refusal("DeleteConflict", "polic"),)
 
 
 def read_document(document: Any) -> Mapping[str, Any]:
-    """A policy document as boto3 gives it: already read, or URL-encoded text."""
+    """Return the policy document that boto3 gives, which may be URL-encoded JSON."""
     return json.loads(unquote(document)) if isinstance(document, str) else document  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundPolicy(Found):
-    """A policy, by the version of it that is in force."""
+    """A policy; `document` is its default version."""
 
     document: Mapping[str, Any]
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {"document": canonical(self.document)}
+        return {"policy document": canonical(self.document)}
 
     @property
     def regions(self) -> set[str]:
-        """The regions of the table and the queues that the document names."""
+        """The regions of the tables and queues in the document."""
         return set(re.findall(r'"arn:[^:"]+:(?:dynamodb|sqs):([^:*"]+):', canonical(self.document)))
 
 
@@ -56,11 +56,11 @@ class Policy(Resource[FoundPolicy]):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {"document": canonical(self.document)}
+        return {"policy document": canonical(self.document)}
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        """Without tags, which CloudFormation knows for roles, but not for policies."""
+        """Without tags, which CloudFormation does not support for policies."""
         return {"AWS::IAM::ManagedPolicy": {"ManagedPolicyName": self.name, "PolicyDocument": self.document}}
 
     def find(self, snapshot: Snapshot) -> FoundPolicy | None:
@@ -75,12 +75,12 @@ class Policy(Resource[FoundPolicy]):
         )
 
     def owner(self, found: FoundPolicy) -> Owner:
-        """One without tags may be that of a stack in another region, which the ARNs in it tell."""
+        """Check the ARNs in a policy without tags: it may belong to a stack in another region."""
         owner = super().owner(found)
         elsewhere = found.regions - {self.place.region}
         if owner.ours or not owner.adoptable or not elsewhere:
             return owner
-        return Owner(ours=False, words=f"of a stack in {', '.join(sorted(elsewhere))}")
+        return Owner(ours=False, words=f"belongs to a stack in {', '.join(sorted(elsewhere))}")
 
     def create(self, aws: Aws) -> None:
         aws.iam.create_policy(
@@ -90,21 +90,21 @@ class Policy(Resource[FoundPolicy]):
     def update(self, aws: Aws, found: FoundPolicy) -> None:
         if missing := self.missing_tags(found):
             aws.iam.tag_policy(PolicyArn=self.arn, Tags=pairs(missing))
-        if self.differs(found, "document"):
+        if self.differs(found, "policy document"):
             old = self._old_versions(aws)
             if len(old) == VERSIONS - 1:
-                self._forget(aws, old[-1])
+                self._delete_version(aws, old[-1])
             self._add_version(aws)
 
-    def delete(self, aws: Aws, found: FoundPolicy) -> None:  # noqa: ARG002  # its name is enough
+    def delete(self, aws: Aws, found: FoundPolicy) -> None:  # noqa: ARG002  # the name is enough
         aws.wait.retry(
             f"policy {self.name} to be detached", lambda: unless_absent(self._remove, aws), on=ATTACHED
         )
 
     def _remove(self, aws: Aws) -> None:
         attached, old = aws.concurrently(self.attached_to, self._old_versions)
-        aws.side_by_side(lambda whom: self._detach(aws, *whom), attached)
-        aws.side_by_side(lambda version: self._forget(aws, version), old)
+        aws.side_by_side(lambda entity: self._detach(aws, *entity), attached)
+        aws.side_by_side(lambda version: self._delete_version(aws, version), old)
         aws.iam.delete_policy(PolicyArn=self.arn)
 
     def _add_version(self, aws: Aws) -> None:
@@ -114,22 +114,22 @@ class Policy(Resource[FoundPolicy]):
             )
         except aws.iam.exceptions.LimitExceededException:
             found = self.find(Snapshot(aws))
-            if found is None or self.differs(found, "document"):
+            if found is None or self.differs(found, "policy document"):
                 raise
-            # A call whose answer was lost had succeeded.
+            # An earlier call succeeded and its answer was lost.
 
-    def _forget(self, aws: Aws, version: str) -> None:
-        # That version may be gone, and the policy be there.
+    def _delete_version(self, aws: Aws, version: str) -> None:
+        # The version may be gone although the policy exists.
         unless_absent(aws.iam.delete_policy_version, PolicyArn=self.arn, VersionId=version)
 
     def _old_versions(self, aws: Aws) -> list[str]:
-        """The versions that are not in force, newest first."""
+        """Return the ids of the non-default versions, newest first."""
         versions = aws.iam.list_policy_versions(PolicyArn=self.arn)["Versions"]
         old = [each["VersionId"] for each in versions if not each["IsDefaultVersion"]]
         return sorted(old, key=lambda version: int(version.lstrip("v")), reverse=True)
 
     def attached_to(self, aws: Aws) -> list[tuple[str, str]]:
-        """The roles, users and groups that have it: the kind and the name of each."""
+        """Return the kind and the name of each role, user and group that the policy is attached to."""
         found: list[tuple[str, str]] = []
         pages = aws.iam.get_paginator("list_entities_for_policy").paginate(
             PolicyArn=self.arn, PolicyUsageFilter="PermissionsPolicy"
@@ -141,7 +141,7 @@ class Policy(Resource[FoundPolicy]):
         return found
 
     def _detach(self, aws: Aws, kind: str, name: str) -> None:
-        # IAM is a moment behind itself: it lists roles that are gone.
+        # For a moment IAM still lists deleted roles.
         if kind == "role":
             unless_absent(aws.iam.detach_role_policy, RoleName=name, PolicyArn=self.arn)
         elif kind == "user":

@@ -1,4 +1,4 @@
-"""The queues: the messages that wait for a window to close, and the dead letters."""
+"""The queues: the action queue, whose messages wait for a window to close, and the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NOT_THERE_YET = Refusal("InvalidParameterValue", "Dead letter target does not ex
 
 @dataclass(frozen=True, kw_only=True)
 class FoundQueue(Found):
-    """A queue; visibility and retention in s, messages as SQS counts them, about."""
+    """A queue; visibility and retention in s, SQS's approximate numbers of messages."""
 
     url: str
     visibility: int
     retention: int
-    dead_letters: str | None  # the ARN of the queue
+    dead_letters: str | None  # ARN of the dead-letter queue
     max_receives: int
     visible: int
     delayed: int
@@ -34,7 +34,7 @@ class FoundQueue(Found):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return _in_words(self.visibility, self.retention, self.dead_letters, self.max_receives)
+        return _properties(self.visibility, self.retention, self.dead_letters, self.max_receives)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class Queue(Resource[FoundQueue]):
     @property
     def properties(self) -> Mapping[str, str]:
         dead_letters = self.dead_letters.arn if self.dead_letters else None
-        return _in_words(self.visibility, self.retention, dead_letters, self.max_receives)
+        return _properties(self.visibility, self.retention, dead_letters, self.max_receives)
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
@@ -79,13 +79,13 @@ class Queue(Resource[FoundQueue]):
 
     @property
     def attributes(self) -> dict[Any, str]:
-        """As SQS takes them."""
+        """The attributes in the form of SQS's API."""
         return {name: json.dumps(value) for name, value in self._definition.items()}
 
     def url(self, aws: Aws) -> str | None:
-        """The queue's URL as AWS gives it, which is not always what its name and our endpoint make.
+        """Return the queue's URL; None if the queue has not existed so far.
 
-        None if it has never been there.
+        SQS is asked, because the URL does not always follow from the name and the endpoint.
         """
         if self.name not in aws.queue_urls:
             answer = unless_absent(aws.sqs.get_queue_url, QueueName=self.name)
@@ -95,7 +95,7 @@ class Queue(Resource[FoundQueue]):
         return aws.queue_urls[self.name]
 
     def url_in(self, snapshot: Snapshot) -> str | None:
-        """The same, asked once for all that want to know."""
+        """Return the queue's URL, read once for a snapshot."""
         return snapshot.once(("queue URL", self.name), lambda: self.url(snapshot.aws))
 
     def find(self, snapshot: Snapshot) -> FoundQueue | None:
@@ -122,7 +122,7 @@ class Queue(Resource[FoundQueue]):
 
     def create(self, aws: Aws) -> None:
         answer = aws.wait.retry(
-            f"AWS to free the name of queue {self.name}, deleted less than 60 s ago",
+            f"SQS to release the name of the deleted queue {self.name}",
             lambda: aws.sqs.create_queue(
                 QueueName=self.name, Attributes=self.attributes, tags=dict(self.tags)
             ),
@@ -145,9 +145,12 @@ class Queue(Resource[FoundQueue]):
         unless_absent(aws.sqs.delete_queue, QueueUrl=found.url)
 
 
-def _in_words(visibility: int, retention: int, dead_letters: str | None, max_receives: int) -> dict[str, str]:
+def _properties(
+    visibility: int, retention: int, dead_letters: str | None, max_receives: int
+) -> dict[str, str]:
     return {
         "visibility timeout": f"{visibility} s",
-        "retention": f"{retention} s",
-        "dead letters": f"{dead_letters} after {max_receives} receives" if dead_letters else ABSENT,
+        "message retention period": f"{retention} s",
+        "dead-letter queue": dead_letters or ABSENT,
+        "maximum receives": str(max_receives) if dead_letters else ABSENT,
     }

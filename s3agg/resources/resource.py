@@ -1,4 +1,4 @@
-"""What every resource is: declared properties, and the verbs that bring AWS to them."""
+"""The base class of all resources: declared properties, and find, create, update and delete."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ ABSENT = "(none)"
 
 @dataclass(frozen=True)
 class Difference:
-    """One property that is not as declared."""
+    """One property whose found value differs from its declared value."""
 
-    what: str
+    what: str  # the label of the property
     declared: str
     found: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found(ABC):
-    """What AWS has of a resource now. `tags` is None for a kind that carries none."""
+    """A resource as found in AWS. `tags` is None for a kind without tags."""
 
     tags: Mapping[str, str] | None = None
 
     @property
     @abstractmethod
     def properties(self) -> Mapping[str, str]:
-        """The same in the words of the resource's own `properties`."""
+        """The found values, under the labels of the resource's own `properties`."""
 
 
 F = TypeVar("F", bound=Found)
@@ -43,11 +43,11 @@ F = TypeVar("F", bound=Found)
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose a resource of our name is, as far as it tells."""
+    """The owner of a resource that has one of the stack's names, judged by its tags."""
 
     ours: bool
-    adoptable: bool = False  # nothing about it says that it is another stack's: --adopt may take it over
-    words: str = ""  # of what is not ours
+    adoptable: bool = False  # no sign of another stack: --adopt may adopt it
+    words: str = ""  # why it is not ours
 
 
 OURS = Owner(ours=True, adoptable=True)
@@ -55,18 +55,18 @@ OURS = Owner(ours=True, adoptable=True)
 
 @dataclass(frozen=True, eq=False)
 class Resource(ABC, Generic[F]):
-    """One thing that AWS keeps for a stack; F is what is found of it.
+    """One resource of a stack; F is the type of what is found in AWS.
 
-    A field that holds a resource, or several, is a dependency: those are made before this one and
-    removed after it.
+    A field that holds a resource, or a tuple of resources, is a dependency: dependencies are created before
+    this resource and deleted after it.
     """
 
     kind: ClassVar[str]
-    # What to do where somebody else's resource has the name.
+    # What to do if the name belongs to a foreign resource.
     remedy: ClassVar[str] = "choose another name with --stack"
-    # Fields whose resources are not needed to make this one, but only to join it to them.
+    # Dependencies that are attached after this resource and they have been created side by side.
     joined: ClassVar[tuple[str, ...]] = ()
-    # How the service refuses to make one under a name that is taken.
+    # The errors of a create call whose name is taken.
     already_exists: ClassVar[tuple[Refusal, ...]] = ()
 
     place: Place
@@ -75,7 +75,7 @@ class Resource(ABC, Generic[F]):
 
     @property
     def wanted(self) -> bool:
-        """Whether the stack is to have it: one that is not wanted is removed where it is found."""
+        """Whether the stack has this resource; if not, it is deleted when found."""
         return True
 
     @property
@@ -85,76 +85,81 @@ class Resource(ABC, Generic[F]):
     @property
     @abstractmethod
     def properties(self) -> Mapping[str, str]:
-        """Each property that we set, as declared, in words that a person can compare."""
+        """The declared values that s3agg sets, by label, as text for people."""
 
     @property
     @abstractmethod
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        """The same as CloudFormation takes it: the types that make it, each with its properties.
+        """The CloudFormation types of this resource, each with its properties.
 
-        A Resource among the values stands for what `!Ref` gives of it. Empty if CloudFormation cannot.
+        A Resource among the values stands for its `!Ref`. Empty if CloudFormation cannot create it.
         """
 
-    def arn_of(self, found: F) -> str:  # noqa: ARG002  # for those whose ARN AWS chooses
-        """Its ARN, once it is found."""
+    def arn_of(self, found: F) -> str:  # noqa: ARG002  # for resources whose ARN AWS chooses
+        """Return the ARN of the found resource."""
         return self.arn
 
     @abstractmethod
     def find(self, snapshot: Snapshot) -> F | None:
-        """What AWS has now; None only if the service says that there is no such resource."""
+        """Read the resource; None only if the service answers that it does not exist."""
 
     @abstractmethod
     def create(self, aws: Aws) -> None: ...
 
     @abstractmethod
     def update(self, aws: Aws, found: F) -> None:
-        """Change what differs, and nothing else."""
+        """Change only the properties that differ."""
 
     def join(self, aws: Aws, found: F | None) -> None:
-        """Join it to the resources of its `joined` fields; `found` as before it was made or updated."""
+        """Attach the resources of the `joined` fields; `found` is from before the create or update."""
 
     @abstractmethod
     def delete(self, aws: Aws, found: F) -> None:
-        """Remove it; no error if it is gone by now."""
+        """Delete the resource; no error if it no longer exists."""
 
     def differences(self, found: F) -> list[Difference]:
-        """How AWS differs from what is declared; empty means as declared."""
-        pairs = [(what, value, found.properties.get(what, ABSENT)) for what, value in self.properties.items()]
+        """Return the properties and tags that differ from the declared ones; empty means no drift."""
+        pairs = [
+            (label, value, found.properties.get(label, ABSENT)) for label, value in self.properties.items()
+        ]
         if found.tags is not None:
             pairs += [(f"tag {key}", value, found.tags.get(key, ABSENT)) for key, value in self.tags.items()]
         return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
     def owner(self, found: F) -> Owner:
-        """Whose it is: ours if it has the stack's tags, another stack's if it has that one's."""
+        """Return the owner by the tags: this stack, another stack, or none if untagged."""
         if found.tags is None:
             return OURS
         tags = [tag for tag in (STACK_TAG, REGION_TAG) if tag in self.tags]
-        for tag, words in ((STACK_TAG, "of stack {}"), (REGION_TAG, "of the stack of this name in {}")):
+        for tag, words in (
+            (STACK_TAG, "belongs to stack {}"),
+            (REGION_TAG, "belongs to the stack of this name in {}"),
+        ):
             if tag in tags and found.tags.get(tag, self.tags[tag]) != self.tags[tag]:
                 return Owner(ours=False, words=words.format(found.tags[tag]))
         missing = [tag for tag in tags if tag not in found.tags]
-        return Owner(ours=False, adoptable=True, words=f"without the tag {missing[0]}") if missing else OURS
+        return Owner(ours=False, adoptable=True, words=f"has no tag {missing[0]}") if missing else OURS
 
     def missing_tags(self, found: F) -> dict[str, str]:
         return {key: value for key, value in self.tags.items() if (found.tags or {}).get(key) != value}
 
-    def differs(self, found: F, *what: str) -> bool:
-        """Whether any of these properties differs."""
-        return any(each.what in what for each in self.differences(found))
+    def differs(self, found: F, *labels: str) -> bool:
+        """Whether any of the properties with these labels differs."""
+        return any(each.what in labels for each in self.differences(found))
 
     @property
     def key(self) -> tuple[str, str]:
-        """What identifies a resource within a stack."""
+        """The kind and the name, which are unique within a stack."""
         return self.kind, self.name
 
     @property
     def needs(self) -> list[Resource[Any]]:
-        """The resources that this one's fields refer to."""
+        """The dependencies: the resources in the fields."""
         return [item for each in fields(self) for item in self._in_field(each.name)]
 
     @property
     def joins(self) -> list[Resource[Any]]:
-        """Those of them that it is only joined to."""
+        """The dependencies of the `joined` fields."""
         return [item for name in self.joined for item in self._in_field(name)]
 
     def _in_field(self, name: str) -> list[Resource[Any]]:
@@ -164,7 +169,7 @@ class Resource(ABC, Generic[F]):
 
 
 def pairs(tags: Mapping[str, str]) -> list[Any]:
-    """Tags as most of AWS wants them."""
+    """Return tags in the form of most AWS APIs."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
@@ -173,7 +178,7 @@ def unpaired(tags: Iterable[Any]) -> dict[str, str]:
 
 
 def canonical(document: Mapping[str, Any]) -> str:
-    """A policy document as one text, the same for the same meaning: a list of one is that one."""
+    """Return a policy document as text, equal for equal meanings: orders and lists of one do not count."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):

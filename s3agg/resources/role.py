@@ -1,4 +1,4 @@
-"""The roles that the functions run with."""
+"""The execution roles of the functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundRole(Found):
-    """A role; `attached` are the ARNs of its managed policies."""
+    """A role; `attached` holds the ARNs of its managed policies."""
 
     trust: Mapping[str, Any]
     boundary: str | None
@@ -24,12 +24,12 @@ class FoundRole(Found):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return _in_words(self.trust, self.boundary, self.attached)
+        return _properties(self.trust, self.boundary, self.attached)
 
 
 @dataclass(frozen=True, eq=False)
 class Role(Resource[FoundRole]):
-    """A role with the policies attached that it needs; others that somebody attached stay."""
+    """A role and its attached policies. Other attached policies are kept."""
 
     kind: ClassVar[str] = "role"
     joined: ClassVar[tuple[str, ...]] = ("policies",)
@@ -37,7 +37,7 @@ class Role(Resource[FoundRole]):
 
     trust: Mapping[str, Any]
     policies: tuple[Policy, ...]
-    managed_policies: tuple[str, ...]  # ARNs of AWS's own
+    managed_policies: tuple[str, ...]  # ARNs of AWS managed policies
     boundary: str | None
 
     @property
@@ -46,7 +46,7 @@ class Role(Resource[FoundRole]):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return _in_words(self.trust, self.boundary, self._policy_arns)
+        return _properties(self.trust, self.boundary, self._policy_arns)
 
     @property
     def _policy_arns(self) -> list[str]:
@@ -90,7 +90,7 @@ class Role(Resource[FoundRole]):
     def update(self, aws: Aws, found: FoundRole) -> None:
         if missing := self.missing_tags(found):
             aws.iam.tag_role(RoleName=self.name, Tags=pairs(missing))
-        if self.differs(found, "trust"):
+        if self.differs(found, "trust policy"):
             aws.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
         if self.differs(found, "permissions boundary"):
             if self.boundary:
@@ -99,16 +99,18 @@ class Role(Resource[FoundRole]):
                 aws.iam.delete_role_permissions_boundary(RoleName=self.name)
 
     def join(self, aws: Aws, found: FoundRole | None) -> None:
-        """Attach the policies that are not attached."""
+        """Attach the missing policies."""
         attached = found.attached if found else ()
         aws.side_by_side(
             lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn),
             [arn for arn in self._policy_arns if arn not in attached],
         )
 
-    def delete(self, aws: Aws, found: FoundRole) -> None:  # noqa: ARG002  # AWS is asked again: it may have changed
+    def delete(self, aws: Aws, found: FoundRole) -> None:  # noqa: ARG002  # _remove reads it again
         aws.wait.retry(
-            f"role {self.name} to be free to go", lambda: unless_absent(self._remove, aws), on=ATTACHED
+            f"the policies of role {self.name} to be detached",
+            lambda: unless_absent(self._remove, aws),
+            on=ATTACHED,
         )
 
     def _remove(self, aws: Aws) -> None:
@@ -134,9 +136,9 @@ class Role(Resource[FoundRole]):
         return [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]
 
 
-def _in_words(trust: Mapping[str, Any], boundary: str | None, attached: Sequence[str]) -> dict[str, str]:
+def _properties(trust: Mapping[str, Any], boundary: str | None, attached: Sequence[str]) -> dict[str, str]:
     return {
-        "trust": canonical(trust),
+        "trust policy": canonical(trust),
         "permissions boundary": boundary or ABSENT,
-        **{f"attached {arn}": "yes" for arn in attached},
+        **{f"permissions policy {arn}": "attached" for arn in attached},
     }

@@ -1,4 +1,4 @@
-"""The table: one item per bucket, which holds the bucket's window."""
+"""The table: one item per bucket, with the bucket's window."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
-from s3agg.resources.resource import Found, Owner, Resource, pairs, unpaired
+from s3agg.resources.resource import ABSENT, Found, Owner, Resource, pairs, unpaired
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
 
 BUSY = (Refusal("ResourceInUseException"),)  # being created, changed or deleted (FACTS 10)
-GOING = Refusal("ResourceInUseException", "being deleted")
+DELETING = Refusal("ResourceInUseException", "being deleted")
 PATIENCE_S = 300
+KEY = "BucketName (S, HASH)"
+CAPACITY = ("capacity mode", "read capacity units", "write capacity units")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundTable(Found):
-    """A table; capacity in units a second, 0 where it is on demand."""
+    """A table; capacity in units a second, 0 if on demand."""
 
     key: str
     read_capacity: int
@@ -31,15 +33,12 @@ class FoundTable(Found):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {
-            "key": self.key,
-            "capacity": _capacity(self.read_capacity, self.write_capacity, on_demand=self.on_demand),
-        }
+        return _properties(self.key, self.read_capacity, self.write_capacity, on_demand=self.on_demand)
 
 
 @dataclass(frozen=True, eq=False)
 class Table(Resource[FoundTable]):
-    """A table with the key `BucketName`; capacity in units per second, or on demand."""
+    """A table with the partition key `BucketName`; capacity in units a second, ignored if on demand."""
 
     kind: ClassVar[str] = "table"
     already_exists: ClassVar[tuple[Refusal, ...]] = BUSY
@@ -54,10 +53,7 @@ class Table(Resource[FoundTable]):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {
-            "key": "BucketName (S, HASH)",
-            "capacity": _capacity(self.read_capacity, self.write_capacity, on_demand=self.on_demand),
-        }
+        return _properties(KEY, self.read_capacity, self.write_capacity, on_demand=self.on_demand)
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
@@ -80,7 +76,7 @@ class Table(Resource[FoundTable]):
             return None
         types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
         throughput = table.get("ProvisionedThroughput", {})
-        # Not side by side: asked for those of a table that is not there, AWS says that access is denied.
+        # After DescribeTable: for a table that does not exist, this call is answered with AccessDenied.
         pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
         return FoundTable(
             key=", ".join(
@@ -94,51 +90,51 @@ class Table(Resource[FoundTable]):
         )
 
     def owner(self, found: FoundTable) -> Owner:
-        """No table can change its key, so one with another is of no use to us."""
+        """A table with another key schema cannot be adopted: DynamoDB cannot change a key schema."""
         owner = super().owner(found)
-        if owner.ours or not self.differs(found, "key"):
+        if owner.ours or not self.differs(found, "key schema"):
             return owner
-        return Owner(ours=False, words=f"{owner.words}, with the key {found.key}")
+        return Owner(ours=False, words=f"{owner.words}, key schema {found.key}")
 
     def create(self, aws: Aws) -> None:
         def is_created() -> bool:
             try:
                 aws.dynamodb.create_table(**self._definition)
             except aws.dynamodb.exceptions.ResourceInUseException as error:
-                # AWS may also call a table that is being deleted one that exists.
-                if self._is_gone(aws) and not GOING.matches(error):
+                # While a table is being deleted, DynamoDB may also answer that it exists.
+                if self._is_gone(aws) and not DELETING.matches(error):
                     raise
                 return False
             return True
 
-        aws.wait.poll(f"the old table {self.name} to go", is_created, patience_s=PATIENCE_S)
+        aws.wait.poll(f"the old table {self.name} to be deleted", is_created, patience_s=PATIENCE_S)
         self._wait_until_active(aws)
 
     def update(self, aws: Aws, found: FoundTable) -> None:
-        if self.differs(found, "key"):
+        if self.differs(found, "key schema"):
             raise S3aggError(
-                f"Table {self.name} has the key {found.key}, which no table can change",
-                "Remove the stack and create it again",
+                f"Table {self.name} has the key schema {found.key}, which DynamoDB cannot change",
+                "Delete the stack and create it again",
             )
         if missing := self.missing_tags(found):
             aws.dynamodb.tag_resource(ResourceArn=self.arn, Tags=pairs(missing))
-        if self.differs(found, "capacity"):
+        if self.differs(found, *CAPACITY):
             aws.wait.retry(
-                f"table {self.name} to be free for a change",
+                f"another change of table {self.name} to finish",
                 lambda: aws.dynamodb.update_table(TableName=self.name, **self._billing()),
                 on=BUSY,
                 patience_s=PATIENCE_S,
             )
         self._wait_until_active(aws)
 
-    def delete(self, aws: Aws, found: FoundTable) -> None:  # noqa: ARG002  # its name is enough
+    def delete(self, aws: Aws, found: FoundTable) -> None:  # noqa: ARG002  # the name is enough
         aws.wait.retry(
-            f"table {self.name} to be free to go",
+            f"another change of table {self.name} to finish",
             lambda: unless_absent(aws.dynamodb.delete_table, TableName=self.name),
             on=BUSY,
             patience_s=PATIENCE_S,
         )
-        aws.wait.poll(f"table {self.name} to go", lambda: self._is_gone(aws), patience_s=PATIENCE_S)
+        aws.wait.poll(f"table {self.name} to be deleted", lambda: self._is_gone(aws), patience_s=PATIENCE_S)
 
     def _billing(self) -> dict[str, Any]:
         if self.on_demand:
@@ -162,5 +158,6 @@ class Table(Resource[FoundTable]):
         aws.wait.poll(f"table {self.name} to become active", active, patience_s=PATIENCE_S)
 
 
-def _capacity(read: int, write: int, *, on_demand: bool) -> str:
-    return "on demand" if on_demand else f"{read} read, {write} write units"
+def _properties(key: str, read: int, write: int, *, on_demand: bool) -> dict[str, str]:
+    capacity = ("on-demand", ABSENT, ABSENT) if on_demand else ("provisioned", str(read), str(write))
+    return {"key schema": key, **dict(zip(CAPACITY, capacity, strict=True))}

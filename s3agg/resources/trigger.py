@@ -1,4 +1,4 @@
-"""The trigger: the event source mapping that feeds the queue to the refresh function."""
+"""The trigger: the event source mapping that passes the queue's messages to the refresh function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE_S = 300
 
 @dataclass(frozen=True, kw_only=True)
 class FoundTrigger(Found):
-    """An event source mapping; AWS chooses its UUID and with that its ARN."""
+    """An event source mapping; AWS chooses its UUID and so its ARN."""
 
     uuid: str
     arn: str
@@ -33,14 +33,14 @@ class FoundTrigger(Found):
         return {
             "state": "enabled" if self.enabled else "disabled",
             "batch size": str(self.batch_size),
-            "partial batch responses": "yes" if self.partial_responses else "no",
-            "at once": str(self.maximum_concurrency or ABSENT),
+            "report batch item failures": "yes" if self.partial_responses else "no",
+            "maximum concurrency": str(self.maximum_concurrency or ABSENT),
         }
 
 
 @dataclass(frozen=True, eq=False)
 class EventSourceMapping(Resource[FoundTrigger]):
-    """The trigger: the queue's messages go to the function, one at a time."""
+    """An event source mapping: each message of the queue invokes the function."""
 
     kind: ClassVar[str] = "trigger"
     already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
@@ -51,7 +51,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
 
     @property
     def arn(self) -> str:
-        """AWS chooses it, so it is known once the trigger is found."""
+        """Empty: AWS chooses the ARN. See arn_of."""
         return ""
 
     @property
@@ -69,8 +69,8 @@ class EventSourceMapping(Resource[FoundTrigger]):
         return {
             "state": "enabled",
             "batch size": "1",
-            "partial batch responses": "yes",
-            "at once": str(self.maximum_concurrency),
+            "report batch item failures": "yes",
+            "maximum concurrency": str(self.maximum_concurrency),
         }
 
     def find(self, snapshot: Snapshot) -> FoundTrigger | None:
@@ -94,13 +94,13 @@ class EventSourceMapping(Resource[FoundTrigger]):
     def arn_of(self, found: FoundTrigger) -> str:
         return found.arn
 
-    def owner(self, found: FoundTrigger) -> Owner:  # noqa: ARG002  # it feeds our function, whoever made it
+    def owner(self, found: FoundTrigger) -> Owner:  # noqa: ARG002  # it invokes the stack's function
         return OURS
 
     def create(self, aws: Aws) -> None:
-        aws.concurrently(self.function.wait_until_ready, self._wait_until_the_old_one_is_gone)
+        aws.concurrently(self.function.wait_until_ready, self._wait_until_old_is_deleted)
         aws.wait.retry(
-            f"role {self.function.role.name} to be allowed to read {self.queue.name}",
+            f"role {self.function.role.name} to get permission to read queue {self.queue.name}",
             lambda: aws.lambda_.create_event_source_mapping(
                 FunctionName=self.function.name,
                 EventSourceArn=self.queue.arn,
@@ -116,7 +116,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
             aws.lambda_.tag_resource(Resource=found.arn, Tags=missing)
         if self.differs(found, *self.properties):
             aws.wait.retry(
-                "the trigger to take its new configuration",
+                f"{self._label} to accept its new configuration",
                 lambda: aws.lambda_.update_event_source_mapping(
                     UUID=found.uuid, FunctionName=self.function.name, **self._configuration
                 ),
@@ -127,12 +127,18 @@ class EventSourceMapping(Resource[FoundTrigger]):
 
     def delete(self, aws: Aws, found: FoundTrigger) -> None:
         aws.wait.retry(
-            "the trigger to be free to go",
+            f"another change of {self._label} to finish",
             lambda: unless_absent(aws.lambda_.delete_event_source_mapping, UUID=found.uuid),
             on=CHANGING,
             patience_s=PATIENCE_S,
         )
-        aws.wait.poll("the trigger to go", lambda: self._mapping(aws) is None, patience_s=PATIENCE_S)
+        aws.wait.poll(
+            f"{self._label} to be deleted", lambda: self._mapping(aws) is None, patience_s=PATIENCE_S
+        )
+
+    @property
+    def _label(self) -> str:
+        return f"event source mapping of queue {self.queue.name}"
 
     @property
     def _configuration(self) -> dict[str, Any]:
@@ -153,16 +159,16 @@ class EventSourceMapping(Resource[FoundTrigger]):
                     return mapping
         return None
 
-    def _wait_until_the_old_one_is_gone(self, aws: Aws) -> None:
-        def is_gone() -> bool:
+    def _wait_until_old_is_deleted(self, aws: Aws) -> None:
+        def is_deleted() -> bool:
             mapping = self._mapping(aws)
             return mapping is None or mapping["State"] != "Deleting"
 
-        aws.wait.poll("the old trigger to go", is_gone, patience_s=PATIENCE_S)
+        aws.wait.poll(f"the old {self._label} to be deleted", is_deleted, patience_s=PATIENCE_S)
 
     def _wait_until_enabled(self, aws: Aws) -> None:
         def is_enabled() -> bool:
             mapping = self._mapping(aws)
             return mapping is not None and mapping["State"] == "Enabled"
 
-        aws.wait.poll("the trigger to be enabled", is_enabled, patience_s=PATIENCE_S)
+        aws.wait.poll(f"{self._label} to be enabled", is_enabled, patience_s=PATIENCE_S)

@@ -1,1 +1,1 @@
-"""A stack: as it is declared, and as AWS has it."""
+"""A stack: its declared resources, and the stack as deployed in AWS."""

@@ -1,4 +1,4 @@
-"""What was asked for of a stack before: as the table's tags keep it, or what is deployed (DESIGN 1)."""
+"""The stored options of a stack: from the table's tags, or from what is deployed (DESIGN 1)."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ from s3agg.stack.declared import Stack
 
 T = TypeVar("T")
 
-SCRIPTS_CONCURRENCY = 1  # of the aggregator; see asked_for
-LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "FATAL": "ERROR"}  # other names that Python knows
+SCRIPTS_CONCURRENCY = 1  # the aggregator's reserved concurrency in the blog's scripts; see asked_for
+LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "FATAL": "ERROR"}  # Python's other names
 
 
 def asked_for(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[str, object]:
-    """What was asked for of a stack that nobody tagged, by Settings names: what is deployed.
+    """Return the options of an untagged stack by Settings names, derived from what is deployed.
 
-    A choice is what the blog tells its reader to set, and what only a person can have set: the window, the
-    log level, the table's capacity or billing, the functions' memory and processor, a log retention, a
-    permissions boundary, an alarm's topic, and what our own functions know besides. The processor is kept
-    because a layer that somebody added may need it. Where one option is for both functions, the aggregator
-    tells, but the larger memory and the newer runtime count.
+    Kept are the settings that a user chose: the window, the log level, the table's capacity or billing, the
+    functions' memory and architecture, a log retention, a permissions boundary, an alarm's topic, and the
+    variables that only s3agg's functions have. The architecture is kept because an added layer may need it.
+    For an option of both functions the aggregator's value counts, but the larger memory and newer runtime.
 
-    No choice is what the scripts set once for all and the protocol does otherwise: the timeouts (10 and 5 s),
-    the queue's attributes, no failure destination, no retention, and concurrency 1, which was there to spare
-    the table: our aggregator's memory does that by itself, and 1 throttles bursts. Any other concurrency
-    was chosen. A runtime counts only if it is among `runtimes`, those that Lambda still has.
+    Dropped are the scripts' fixed settings that the protocol replaces: the timeouts (10 and 5 s), the queue's
+    attributes, the missing on-failure destination, the missing retention, and a concurrency of 1. That one
+    protected the table. s3agg's aggregator does not need it, and it throttles bursts. Any other concurrency
+    is kept. A runtime is kept only if it is among `runtimes`, which Lambda supports.
     """
 
     def of(resource: Resource[F]) -> F | None:
@@ -50,7 +49,7 @@ def asked_for(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[st
     groups = [
         have
         for group in (stack.aggregator.log_group, stack.refresher.log_group)
-        # One that a run which died has just made was nobody's choice.
+        # The retention of a log group from an interrupted run is not a user's choice.
         if (have := of(group)) and (stack.table.key not in found or STACK_TAG not in (have.tags or {}))
     ]
     level = _first(each.variables.get("LOG_LEVEL") for each in functions)
@@ -75,7 +74,7 @@ def asked_for(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[st
 
 
 def billing(table: Table, found: Findings) -> dict[str, object]:
-    """How the table is paid for, by Settings names; nothing of none, and of one that is not ours to take."""
+    """Return the table's capacity mode by Settings names; empty without a table that is ours or adoptable."""
     have = found.of(table)
     if have is None or not table.owner(have).adoptable:
         return {}
@@ -89,33 +88,33 @@ def _first(values: Iterable[T | None]) -> T | None:
 
 
 def _number(text: str | None) -> int | None:
-    """What a variable says, if that is a number."""
+    """Return the number in a variable; None if it is not a number."""
     return int(text) if text and text.isdecimal() else None
 
 
 def kept_options(aws: Aws, bare: Stack, found: Findings, *, adopt: bool) -> dict[str, str]:
-    """What was asked for before, as the table's tags say it.
+    """Return the stored options as tags of the table.
 
-    Without such a table, one that is adopted or one that somebody removed, what is deployed was asked for.
+    If the table is adopted or was deleted by hand, the options come from what is deployed.
     """
     table = found.of(bare.table)
     kept = (table.tags or {}) if table else {}
-    removed = table is None and bare.aggregator.key in found  # the function was made after it
+    removed = table is None and bare.aggregator.key in found  # the table is created first
     if (adopt or removed) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
         kept = as_tags(asked_for(bare, found, aws.runtimes))
     return {**_users_tags(kept, bare, found), **kept}
 
 
 def deployed_options(bare: Stack, found: Findings, kept: Mapping[str, str]) -> dict[str, object]:
-    """What counts as asked for although no tag keeps it: how a table that is there is paid for.
+    """Return the capacity mode of an existing table if no tag stores it.
 
-    `create` keeps that as tags. It did not always, and on demand is the default of a new stack only.
+    Older versions stored no such tag, and on-demand is the default only for a new stack.
     """
     return {} if BILLING_TAG in kept else billing(bare.table, found)
 
 
 def _users_tags(kept: Mapping[str, str], bare: Stack, found: Findings) -> dict[str, str]:
-    """The user's own tags that are gone from the table alone, as the stack's other resources have them."""
+    """Return the user's tags that only the table has lost, read from the stack's other resources."""
     missing = [key for key in kept.get(USER_TAGS_TAG, "").split("=") if key and key not in kept]
     others = [found[each.key].tags or {} for each in bare.resources if each.key in found]
     return {key: tags[key] for key in missing for tags in others if key in tags}

@@ -1,4 +1,4 @@
-"""What a stack is made of: every resource, with every property, from the settings (DESIGN 1)."""
+"""The declared resources of a stack with all properties, derived from the settings (DESIGN 1)."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from s3agg.settings import REGION_TAG, SETTLE_S, STACK_TAG, Names, Settings, sta
 
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 AGGREGATOR_TIMEOUT_S = 10
-REFRESH_TIMEOUT_S = 30  # the blog's 5 s cannot hold many shares
+REFRESH_TIMEOUT_S = 30  # the blog's 5 s are too short for many shares
 # Six times the function's timeout, as AWS advises (FACTS 9).
 VISIBILITY_S = 6 * REFRESH_TIMEOUT_S
-# A message that is put off is received again: an outage of hours must fit ...
+# Each time that a message is put off costs a receive. The limit must cover an outage of hours ...
 MAX_RECEIVES = 100
-# ... and a message that is put off for hours at a time must be a dead letter before the queue forgets it.
+# ... and must move a message to the dead-letter queue before the queue's retention deletes it.
 LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
-REFRESHES_AT_ONCE = 2  # a trigger's MaximumConcurrency is 2 at least (FACTS 9)
-WRITES_OF_AN_INSTANCE = 3  # at most, of a warm aggregator for each bucket and window
-WRITES_OF_A_REFRESH = 3  # at most, of the refresh function for each bucket and window
-SLOWEST_MESSAGE_S = 3600  # past its window and the interval, before the alarm for the oldest message rings
+REFRESH_CONCURRENCY = 2  # the lowest maximum concurrency of an event source mapping (FACTS 9)
+WRITES_OF_AN_INSTANCE = 3  # at most, by a warm aggregator for a bucket and window
+WRITES_OF_A_REFRESH = 3  # at most, by the refresh function for a bucket and window
+SLOWEST_MESSAGE_S = 3600  # on top of window and interval, before the alarm for the oldest message
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The resources of one stack. `refresher` stands for the action: the function that refreshes."""
+    """The resources of one stack. `refresher` is the refresh function."""
 
     names: Names
     settings: Settings
@@ -52,7 +52,7 @@ class Stack:
     notifications: tuple[Notification, ...]
 
     def notification(self, bucket: str, keys: KeyFilter = ALL_KEYS) -> Notification:
-        """Declare the rule of a bucket, and the permission that it needs."""
+        """Declare a bucket's notification rule and its permission."""
         function = self.aggregator
         permission = Permission(
             function.place, statement_id(bucket), function.tags, function=function, bucket=bucket
@@ -63,7 +63,7 @@ class Stack:
 
     @property
     def resources(self) -> list[Resource[Any]]:
-        """All of them, each once, what is needed before what needs it."""
+        """All resources, each once, dependencies first."""
         found: dict[tuple[str, str], Resource[Any]] = {}
 
         def add(resource: Resource[Any]) -> None:
@@ -78,7 +78,7 @@ class Stack:
 
 
 def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, KeyFilter]) -> Stack:
-    """Declare the stack `names`, attached to these buckets."""
+    """Declare the stack `names` with these buckets attached."""
     tags = {STACK_TAG: names.stack, **settings.tags}
     iam_tags = {**tags, REGION_TAG: place.region}
 
@@ -130,7 +130,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
     def log_group(function: str) -> LogGroup:
         return LogGroup(place, log_group_of(function), tags, retention=settings.log_retention)
 
-    # Both functions judge by both how long a window can be.
+    # Both functions need both values to limit the length of a window.
     lengths = {
         "REFRESH_DELAY_SECONDS": str(settings.window),
         "MIN_INTERVAL_SECONDS": str(settings.min_interval),
@@ -175,7 +175,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             **lengths,
             "AWS_ENDPOINT_URL_STORAGE_GATEWAY": settings.storage_gateway_endpoint,
         },
-        concurrency=REFRESHES_AT_ONCE,
+        concurrency=REFRESH_CONCURRENCY,
     )
     stack = Stack(
         names,
@@ -191,7 +191,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             tags,
             queue=queue,
             function=refresher,
-            maximum_concurrency=REFRESHES_AT_ONCE,
+            maximum_concurrency=REFRESH_CONCURRENCY,
         ),
         (
             QueueAlarm(
@@ -223,9 +223,9 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
 
 
 def most_write_units(settings: Settings, buckets: int) -> float:
-    """The most write units a second that so many buckets can need, by the protocol (DESIGN 2).
+    """Return the most write units a second that this number of buckets can need (DESIGN 2).
 
-    A write of an item takes one unit. A window is due no sooner than its refresh may start.
+    A write of an item takes one unit. A window lasts at least until its refresh may start.
     """
     writes = WRITES_OF_AN_INSTANCE * settings.concurrency + WRITES_OF_A_REFRESH
     return buckets * writes / max(settings.window, settings.min_interval + SETTLE_S)

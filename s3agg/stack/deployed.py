@@ -1,4 +1,4 @@
-"""A stack as AWS has it now, beside what is declared of it."""
+"""A stack as deployed in AWS now, beside its declaration."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from s3agg.stack import declared
 from s3agg.stack.asked_for import deployed_options, kept_options
 from s3agg.stack.declared import Stack
 
-# Our rule in a bucket's notifications, none, or why they cannot be looked at.
+# The stack's rule in a bucket's notifications, None without a rule, or why the notifications are unreadable.
 Rule = FoundNotification | S3aggError | None
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user of `create` asks for: options by their Settings names, None where not given."""
+    """The input of `create`: options by their Settings names, None if not given."""
 
     buckets: tuple[str, ...] = ()
     prefix: str | None = None
     suffix: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    adopt: bool = False  # take over what is foreign, but nobody else's
-    keep_billing: bool = False  # as tags of the table; who only looks misses none
+    adopt: bool = False  # adopt untagged foreign resources
+    keep_billing: bool = False  # store the capacity mode in tags of the table
 
     def __post_init__(self) -> None:
-        """Raise UsageProblem for what no bucket and no rule can be called."""
+        """Raise UsageProblem for an invalid bucket name, prefix or suffix."""
         for bucket in self.buckets:
             check_bucket_name(bucket)
         if not self.buckets and (self.prefix is not None or self.suffix is not None):
             raise UsageProblem(
-                "A prefix or suffix is for the buckets named with it", "Name them with --bucket"
+                "--prefix and --suffix apply to the buckets passed with --bucket", "Pass --bucket"
             )
         check_key_part("prefix", self.prefix or "")
         check_key_part("suffix", self.suffix or "")
 
     def keys_of(self, bucket: str, before: KeyFilter) -> KeyFilter:
-        """Which keys the bucket's rule is for; of a bucket that is not named now, those of before."""
+        """Return the key filter of a bucket; `before` for a bucket that is not in the request."""
         if bucket not in self.buckets:
             return before
         return replace(
@@ -63,15 +63,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A stack as AWS has it now, beside what is declared."""
+    """A stack as deployed in AWS now, beside its declaration."""
 
     place: Place
     stack: Stack
     found: Findings
     activity: Mapping[str, BucketActivity]
-    unread: Mapping[str, S3aggError]  # why the notifications of these buckets cannot be looked at
-    snapshot: Snapshot  # all that AWS answered
-    adopt: bool = False  # what is foreign, but nobody else's, counts as ours
+    unread: Mapping[str, S3aggError]  # buckets with unreadable notifications, and why
+    snapshot: Snapshot  # the answers of AWS
+    adopt: bool = False  # adopt untagged foreign resources
 
     @property
     def exists(self) -> bool:
@@ -79,7 +79,7 @@ class Deployment:
 
     @property
     def buckets(self) -> list[str]:
-        """The buckets that are attached: a rule or a permission is there, or is asked for."""
+        """The attached buckets: those with a rule or a permission, and those stored as attached."""
         return [
             each.bucket
             for each in self.stack.notifications
@@ -87,32 +87,32 @@ class Deployment:
         ]
 
     def asked_of(self, bucket: str) -> KeyFilter | None:
-        """Which keys the bucket is known to be attached with, whatever its rule says."""
+        """Return the key filter that the table stores for a bucket; None if it is not stored as attached."""
         return self.activity_of(bucket).keys
 
     def activity_of(self, bucket: str) -> BucketActivity:
-        """What its item tells; that of a quiet bucket if it has none."""
+        """Return the activity in the bucket's item; that of an idle bucket without an item."""
         return self.activity.get(bucket, BucketActivity(bucket))
 
     @property
     def log_level(self) -> str:
-        """What the aggregator really logs, whatever was asked for."""
+        """The log level of the deployed aggregator; the declared one if it is not deployed."""
         found, asked = self.found.of(self.stack.aggregator), self.stack.settings.log_level
         return found.variables.get("LOG_LEVEL", asked) if found else asked
 
     def plan(self) -> Plan:
-        """What brings AWS to what is declared."""
+        """Plan the changes from deployed to declared."""
         return engine.plan(self.stack.resources, self.found, adopt=self.adopt)
 
 
 def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
-    """Ask AWS for everything about a stack; declare what is asked for now over what was before."""
+    """Read a stack from AWS; declare it from the request, then the stored options, then the defaults."""
     request = request or Request()
     snapshot = Snapshot(aws)
     bare = declared.make(aws.place, names, Settings(), {})
 
-    # What names buckets: the request, the function's policy, the table. The rules of those that one of them
-    # names are looked at while the others are still asked.
+    # The request, the function's policy and the table name buckets. The rules of the buckets from one source
+    # are read while the other sources are still being read.
     asked, permitted, table, found = aws.concurrently(
         lambda _: _rules(snapshot, bare, request.buckets),
         lambda _: _rules(snapshot, bare, _permitted(snapshot, bare)),
@@ -120,10 +120,10 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         lambda _: engine.find(snapshot, [each for each in bare.resources if each is not bare.table]),
     )
     if table.found is None and bare.aggregator.key in found:
-        # Removed by hand; or somebody is creating the stack just now, and it has come since.
+        # Deleted by hand, or another run is creating the stack and the table appeared meanwhile.
         table = _read_table(snapshot, bare, adopt=request.adopt)
 
-    # What AWS has of each bucket.
+    # Each bucket's rule and permission as found.
     rules: dict[str, Rule] = {**asked, **dict(sorted({**permitted, **table.rules}.items()))}
     notifications = [bare.notification(bucket) for bucket in rules]
     unread = _unread(rules)
@@ -133,7 +133,7 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         found.add(each, None if isinstance(rule, S3aggError) else rule)
     found.update(engine.find(snapshot, [each.permission for each in notifications]))
 
-    # What is declared of that.
+    # The declaration.
     kept = kept_options(aws, bare, found, adopt=request.adopt)
     settings = Settings.declared(request.options, kept, deployed_options(bare, found, kept))
     if request.keep_billing:
@@ -150,7 +150,7 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
 
 @dataclass(frozen=True)
 class _Table:
-    """The table, the items of the buckets that are in it, and the rules of those."""
+    """The table, the activity of the buckets in it, and their rules."""
 
     found: FoundTable | None
     activity: Mapping[str, BucketActivity]
@@ -158,57 +158,56 @@ class _Table:
 
 
 def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
-    """The table and what it tells; nothing is read of a table of somebody else's."""
+    """Read the table and its items; the items of a foreign table are not read."""
     found = engine.find(snapshot, [bare.table]).of(bare.table)
     if found is None or engine.is_foreign(bare.table, found, adopt=adopt):
         return _Table(found, {}, {})
-    with describing_errors(f"reading table {bare.table.name}"):
+    with describing_errors(f"reading the items of table {bare.table.name}"):
         activity = items.buckets(snapshot.aws, bare.table.name)
     return _Table(found, activity, _rules(snapshot, bare, activity))
 
 
 def _rules(snapshot: Snapshot, bare: Stack, buckets: Iterable[str]) -> dict[str, Rule]:
-    """Our rule in the notifications of each bucket; what AWS answered once is not asked again."""
+    """Read the stack's rule of each bucket, once for a snapshot."""
 
-    def look(notification: Notification) -> Rule:
+    def rule_of(notification: Notification) -> Rule:
         try:
             return engine.find(snapshot, [notification]).of(notification)
         except S3aggError as error:
             return error
 
     notifications = [bare.notification(bucket) for bucket in buckets]
-    rules = snapshot.aws.side_by_side(look, notifications)
+    rules = snapshot.aws.side_by_side(rule_of, notifications)
     return {each.bucket: rule for each, rule in zip(notifications, rules, strict=True)}
 
 
 def _unread(rules: Mapping[str, Rule]) -> dict[str, S3aggError]:
-    """Why some buckets cannot be looked at. Raises S3aggError if that is not for want of a permission.
+    """Return the errors of the buckets with denied access; raise S3aggError for any other error.
 
-    A bucket that we may no longer look at must not keep a stack from being shown or removed: it may be
-    somebody else's by now.
+    A bucket with denied access must not prevent `status` or `delete`: it may belong to another account now.
     """
     errors = {bucket: rule for bucket, rule in rules.items() if isinstance(rule, S3aggError)}
     if failed := [error for error in errors.values() if not is_denied(error)]:
-        raise combined("Several things failed", failed)
+        raise combined("Several buckets could not be read", failed)
     return errors
 
 
 def _permitted(snapshot: Snapshot, bare: Stack) -> list[str]:
-    """The buckets that the function's policy names."""
+    """Return the buckets in the function's policy."""
     with describing_errors(f"reading the policy of function {bare.aggregator.name}"):
         policy = statements(snapshot, bare.aggregator.name)
     return sorted({bucket for statement in policy.values() if (bucket := _bucket(statement))})
 
 
 def _bucket(statement: Mapping[str, Any]) -> str:
-    """The bucket that a statement of the function's policy is for, if it is one of ours."""
+    """Return the bucket of a statement with one of our ids; "" for other statements."""
     sid = str(statement.get("Sid")).removeprefix(STAND_IN)
     for operator in statement.get("Condition", {}).values():
         for name, value in operator.items():
             if name.lower() == "aws:sourcearn":
                 bucket = str(value).rpartition(":")[2]
                 return bucket if sid == statement_id(bucket) else ""
-    # The blog says that the source can be left away. Then the id tells.
+    # The blog allows a statement without a source. Then the id names the bucket.
     with suppress(UsageProblem):
         bucket = check_bucket_name(sid.removeprefix("SID_").replace("_", "."))
         return bucket if sid == statement_id(bucket) else ""
@@ -216,15 +215,16 @@ def _bucket(statement: Mapping[str, Any]) -> str:
 
 
 def no_stack(deployment: Deployment, so: str) -> S3aggError:
+    """Return the error for a missing stack; `so` completes the sentence with the consequence."""
     place, name = deployment.place, deployment.stack.names.stack
     return S3aggError(
-        f"There is no stack {name} in {place.region} of account {place.account}, {so}",
+        f"Stack {name} does not exist in {place.region} of account {place.account}, {so}",
         "Check --stack, --region and --profile",
     )
 
 
 def the_bucket(deployment: Deployment, named: str | None) -> Notification:
-    """The bucket that is meant: the one named, or the only one there is."""
+    """Return the rule of the bucket `named`, or of the only attached bucket if None."""
     names = deployment.stack.names
     attached = [each for each in deployment.stack.notifications if each.bucket in deployment.buckets]
     if named is not None:
@@ -232,17 +232,17 @@ def the_bucket(deployment: Deployment, named: str | None) -> Notification:
             if each.bucket == named:
                 return each
         raise S3aggError(
-            f"Bucket {named} is not attached to the stack {names.stack}",
-            "Attach it",
+            f"Bucket {named} is not attached to stack {names.stack}",
+            "Attach the bucket",
             Advice("create", named),
         )
     if not attached:
         raise S3aggError(
-            f"No bucket is attached to the stack {names.stack}",
-            "Attach one",
+            f"No bucket is attached to stack {names.stack}",
+            "Attach a bucket",
             Advice("create", "BUCKET"),
         )
     if len(attached) > 1:
         buckets = ", ".join(each.bucket for each in attached)
-        raise UsageProblem(f"Several buckets are attached: {buckets}", "Name one with --bucket")
+        raise UsageProblem(f"Several buckets are attached: {buckets}", "Pass one of them with --bucket")
     return attached[0]

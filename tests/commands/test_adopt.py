@@ -97,7 +97,7 @@ def test_without_adopt_the_blogs_stack_stops_create_and_delete_before_any_change
         list(bring(world.aws, deployment, deployment.plan()))
 
     for problem in (refused(photos, create), refused(photos, lambda world: delete(world, adopting=False))):
-        assert "function S3EventAggregator (without the tag s3agg:stack)" in problem.problem
+        assert "function S3EventAggregator (has no tag s3agg:stack)" in problem.problem
         assert "--adopt" in problem.hint
 
 
@@ -131,7 +131,7 @@ def test_what_was_deployed_is_kept_as_asked_for_and_what_the_scripts_fixed_is_no
     }
     assert [each["timeout"] for each in functions] == ["10 s", "30 s"]
     assert [each["reserved concurrency"] for each in functions] == ["10", "2"]
-    assert functions[0]["failure destination"] == PLACE.arn("sqs", NAMES.dead_letters)
+    assert functions[0]["on-failure destination"] == PLACE.arn("sqs", NAMES.dead_letters)
 
 
 def refresher(world: World) -> Any:
@@ -307,7 +307,7 @@ def test_what_is_tagged_for_another_stack_is_not_taken_from_it(photos: World) ->
     photos.somebody.sqs.tag_queue(QueueUrl=url, Tags={STACK_TAG: "Other"})
 
     for problem in (refused(photos, adopt), refused(photos, delete)):
-        assert problem.problem.endswith("queue S3EventAggregatorActionQueue (of stack Other)")
+        assert problem.problem.endswith("queue S3EventAggregatorActionQueue (belongs to stack Other)")
         assert problem.hint == "Choose another name with --stack"
 
 
@@ -317,9 +317,9 @@ def test_the_blogs_stack_of_another_region_is_not_taken_from_it(photos: World) -
 
     problem = refused(far, lambda world: adopt(world, "far-away"))
 
-    assert "policy S3EventAggregatorDynamo (of a stack in eu-west-1)" in problem.problem
+    assert "policy S3EventAggregatorDynamo (belongs to a stack in eu-west-1)" in problem.problem
     assert problem.hint == "Choose another name with --stack"
-    assert "of a stack in eu-west-1" in refused(far, delete).problem
+    assert "a stack in eu-west-1" in refused(far, delete).problem
     assert {change.action for change in now(photos).plan().foreign} == {"foreign"}
 
 
@@ -334,7 +334,7 @@ def test_a_table_with_another_key_is_not_taken(world: World) -> None:
 
     problem = refused(world, lambda world: adopt(world, "photos"))
 
-    assert "(without the tag s3agg:stack, with the key Order (S, HASH))" in problem.problem
+    assert "(has no tag s3agg:stack, key schema Order (S, HASH))" in problem.problem
     assert world.wire.made("dynamodb:Scan") == []
 
 
@@ -344,7 +344,10 @@ def test_a_rule_of_our_id_that_calls_something_else_is_not_taken(photos: World) 
         Bucket="photos", NotificationConfiguration={"QueueConfigurations": [rule]}
     )
 
-    assert "whose rule s3-event-aggregator calls" in refused(photos, adopt).problem
+    problem = refused(photos, adopt)
+
+    assert f"(its rule {NAMES.rule} notifies {rule['QueueArn']})" in problem.problem
+    assert problem.hint == "Delete that rule from the bucket's event notifications"
 
 
 def test_the_tags_of_our_own_table_say_what_was_asked_for_not_what_is_deployed(photos: World) -> None:

@@ -159,12 +159,12 @@ def test_the_blogs_stack_is_measured_as_it_is_deployed(world: World) -> None:
 
 
 def test_a_stack_without_metrics_is_not_billed_for_nothing(stack: World) -> None:
-    with pytest.raises(S3aggError, match=r"CloudWatch has no metrics of the stack S3EventAggregator yet\."):
+    with pytest.raises(S3aggError, match=r"CloudWatch has no metrics for stack S3EventAggregator yet\."):
         of_stack(stack)
 
 
 def test_without_a_stack_it_is_said_what_can_be_measured(world: World) -> None:
-    with pytest.raises(S3aggError, match=r"There is no stack .*Measure a bucket with --bucket, or say"):
+    with pytest.raises(S3aggError, match="Pass --bucket to measure a bucket, or --objects-per-day"):
         of_stack(world)
 
 
@@ -235,7 +235,7 @@ def test_a_bucket_without_request_metrics_is_told_how_to_turn_them_on(world: Wor
     with pytest.raises(S3aggError) as refused:
         of_buckets(world, "uploads")
 
-    assert "Bucket uploads has no request metrics of the last two weeks in eu-west-1" in str(refused.value)
+    assert "Bucket uploads has no request metrics for the last two weeks in eu-west-1" in str(refused.value)
     assert "aws s3api put-bucket-metrics-configuration --bucket uploads" in str(refused.value)
 
 

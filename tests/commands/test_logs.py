@@ -157,7 +157,7 @@ def test_following_goes_on_after_a_failure_and_misses_nothing(account: World, cl
     told += [next(following).message for _ in range(4)]
 
     assert sorted(told) == ["before", *(f"line {number}" for number in range(4))]
-    assert account.warnings[0].endswith("Looking on.")
+    assert account.warnings[0].endswith("Retrying.")
 
 
 def test_without_following_a_failure_is_an_error(account: World, cloudwatch: CloudWatch) -> None:
@@ -271,7 +271,7 @@ def test_what_cannot_be_a_bucket_is_in_no_line(account: World) -> None:
 
 
 def test_a_stack_without_log_groups_is_an_error(world: World) -> None:
-    with pytest.raises(S3aggError, match="There are no logs of a stack S3EventAggregator"):
+    with pytest.raises(S3aggError, match="No log groups found for stack S3EventAggregator"):
         list(read(world))
 
 
@@ -293,5 +293,5 @@ def test_a_moment_is_an_age_or_a_time(text: str, moment: datetime) -> None:
 
 @pytest.mark.parametrize("text", ["", "10", "10x", "m", "-5m", "yesterday", "2026-13-01", "9" * 30 + "d"])
 def test_what_is_no_moment_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageProblem, match="is no moment"):
+    with pytest.raises(UsageProblem, match="is not an age or a time"):
         logs.since(text, NOW)

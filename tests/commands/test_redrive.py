@@ -251,7 +251,7 @@ def test_a_failure_that_says_nothing_is_one_too(post: Post, payload: bytes) -> N
 
     letter = only(post.redrive())
 
-    assert letter.error == "Function S3EventAggregator failed again: it does not say why."
+    assert letter.error == "Function S3EventAggregator failed again: no reason given."
 
 
 NOT_UNDERSTOOD = {
@@ -307,8 +307,8 @@ REASONS = {
     "failed once: X": {"approximateInvokeCount": 1, "responsePayload": {"errorType": "X"}},
     "failed 3 times: timed out": {"responsePayload": {"errorMessage": "timed  out"}},
     "failed 3 times": {"responsePayload": None},
-    "waited too long for a free execution": {"condition": "EventAgeExceeded", "responsePayload": None},
-    "given up by Lambda (Tired): ClientError: no such queue": {"condition": "Tired"},
+    "exceeded the maximum event age": {"condition": "EventAgeExceeded", "responsePayload": None},
+    "discarded by Lambda (Tired): ClientError: no such queue": {"condition": "Tired"},
 }
 
 
@@ -472,13 +472,15 @@ def test_what_cannot_be_given_back_is_said_to_come_back_by_itself(post: Post) ->
 
     assert [letter.outcome for letter in report.dead_letters] == ["stays"]
     (warning,) = post.world.warnings
-    assert warning.endswith("S3EventAggregatorDeadLetters: 1 more will be back by themselves, within 60 s")
+    assert warning == (
+        "Messages still hidden in queue S3EventAggregatorDeadLetters: 1. They become visible within 60 s."
+    )
 
 
 def test_a_queue_that_cannot_be_read_is_one_line(post: Post) -> None:
     post.world.wire.refuse("sqs:ReceiveMessage", "AccessDenied")
 
-    with pytest.raises(S3aggError, match="While receiving from queue S3EventAggregatorDeadLetters: AWS said"):
+    with pytest.raises(S3aggError, match="While receiving messages from queue S3EventAggregatorDeadLetters:"):
         post.redrive()
 
 
@@ -490,10 +492,8 @@ def test_what_aws_refuses_for_one_letter_is_that_letters_error(post: Post) -> No
     stays, done = post.redrive().dead_letters
 
     assert (stays.outcome, done.outcome) == ("stays", "done")
-    assert stays.error == (
-        "While giving an event to function S3EventAggregator again: AWS said to Invoke: not you"
-        " (AccessDeniedException). Ask for permission to call Invoke, and run this again."
-    )
+    assert stays.error is not None
+    assert stays.error.startswith("While invoking function S3EventAggregator: ")
 
 
 NEEDED = ["dead_letters", "queue", "aggregator"]
@@ -508,7 +508,7 @@ def test_what_is_foreign_is_named_and_nothing_is_touched(post: Post, name: str) 
         post.deployment, found=Findings({**post.deployment.found, resource.key: foreign})
     )
 
-    with pytest.raises(S3aggError, match=f"{resource.kind} {resource.name} .without the tag s3agg:stack"):
+    with pytest.raises(S3aggError, match=rf"{resource.kind} {resource.name} \(has no tag"):
         post.redrive()
 
     assert (post.dead, post.world.wire.changes) == (["{}"], [])
@@ -524,6 +524,6 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(post: Post, nam
         post.redrive()
 
     assert str(error.value) == (
-        f"Missing: {resource.kind} {resource.name}. Repair the stack first: s3agg create."
+        f"Missing resources: {resource.kind} {resource.name}. Create them first: s3agg create."
     )
     assert post.world.wire.calls == []

@@ -131,7 +131,7 @@ def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(world: Worl
     read = status.read(world.aws, NAMES)
 
     assert (read.healthy, read.timers) == (True, {})
-    assert world.warnings[0].startswith("Whether file shares refresh themselves is not known. While looking")
+    assert world.warnings[0].startswith("Could not read the automated cache refresh. While reading")
 
 
 def test_nobody_asks_storage_gateway_where_no_share_is_known(world: World) -> None:
@@ -199,7 +199,7 @@ def test_a_look_that_fails_is_told_and_the_next_goes_on(world: World) -> None:
     failed, mended = islice(looks, 2)
 
     assert isinstance(failed, S3aggError)
-    assert "While reading table S3EventAggregator" in str(failed)
+    assert "While reading the items of table S3EventAggregator" in str(failed)
     assert isinstance(mended, Status)
 
 
@@ -207,7 +207,7 @@ def test_a_first_look_that_fails_is_an_error(world: World) -> None:
     make_stack(world)
     world.wire.refuse("dynamodb:Scan", "InternalServerError")
 
-    with pytest.raises(S3aggError, match="While reading table"):
+    with pytest.raises(S3aggError, match="While reading the items of table"):
         next(status.watch(world.aws, NAMES))
 
 
@@ -250,7 +250,7 @@ def test_what_cannot_be_counted_hides_nothing_else(world: World, operation: str)
 
     assert read.healthy
     assert [] in (list(read.functions), list(read.aggregated))
-    assert "is not known. While reading the functions'" in world.warnings[0]
+    assert world.warnings[0].startswith("Could not count the ")
 
 
 def test_where_the_log_level_hides_the_lines_nothing_is_told_of_them(world: World) -> None:
@@ -288,7 +288,7 @@ def test_what_is_foreign_is_told_with_its_owner_and_a_way_out(world: World) -> N
     read = status.read(world.aws, NAMES)
 
     (foreign,) = [each for each in read.resources if each.state == "foreign"]
-    assert foreign.owner == "of the stack of this name in us-east-1"
+    assert foreign.owner == "belongs to the stack of this name in us-east-1"
     assert read.remedy == "Choose another name with --stack"
 
 

@@ -190,9 +190,7 @@ def test_two_who_upload_the_same_at_once_both_succeed(world: World) -> None:
 
 
 def test_a_code_bucket_that_is_not_there_is_a_problem(world: World) -> None:
-    with pytest.raises(
-        S3aggError, match=r"^There is no bucket my-code\. Check its name, or make it first\.$"
-    ):
+    with pytest.raises(S3aggError, match="Bucket my-code does not exist"):
         template.upload(world.aws, made().zips, "my-code")
 
 
@@ -203,8 +201,8 @@ def test_a_code_bucket_of_another_region_is_a_problem_that_names_both(world: Wor
         template.upload(world.aws, made().zips, "my-code")
 
     assert str(caught.value) == (
-        "Bucket my-code is in eu-central-1, and Lambda takes code only from a bucket of the stack's region,"
-        " which is eu-west-1. Name a bucket in eu-west-1, or pass --region eu-central-1."
+        "Bucket my-code is in eu-central-1, but Lambda reads code only from a bucket in the stack's region"
+        " eu-west-1. Pass a bucket in eu-west-1, or --region eu-central-1."
     )
     assert world.wire.changes == []
 

@@ -180,14 +180,14 @@ def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
 @pytest.mark.parametrize(
     ("due_s", "delay_s"), [(None, 30), (-5, 0), (20, 20), (61.2, 62), (42_600, 62)], ids=str
 )
-def test_a_wake_up_message_comes_when_its_window_is_due_or_sooner_if_that_is_too_far_ahead(
+def test_a_message_comes_when_its_window_is_due_or_sooner_if_that_is_too_far_ahead(
     due_s: float | None, delay_s: int
 ) -> None:
     """A window too far ahead was opened with other settings: the refresh function brings it forward."""
     now = 1_750_000_000_000
     due = None if due_s is None else now + round(due_s * 1000)
 
-    delay, numbers = items.wake_up(due, now, Settings(window=30, min_interval=60))
+    delay, numbers = items.message_for(due, now, Settings(window=30, min_interval=60))
 
     assert delay == delay_s
     assert numbers == {"timestamp": now} | ({} if due is None else {"due": due})

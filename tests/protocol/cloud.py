@@ -13,7 +13,7 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from s3agg.live.items import wake_up
+from s3agg.live.items import message_for
 from s3agg.settings import Settings
 from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
 from tests.protocol.queues import Message, Queue, Reader, Writer
@@ -137,7 +137,7 @@ class Cloud:
             if not item.keys() & {"opened_by", "pending"}:
                 continue
             due = int(item["timestamp"]["N"]) if "opened_by" in item else None
-            delay_s, numbers = wake_up(due, START_MS + self.time.now, settings)
+            delay_s, numbers = message_for(due, START_MS + self.time.now, settings)
             attributes = {"bucket-name": {"stringValue": bucket, "dataType": "String"}} | {
                 name: {"stringValue": str(value), "dataType": "Number"} for name, value in numbers.items()
             }

@@ -54,12 +54,12 @@ def test_an_alarm_is_wanted_only_with_a_topic() -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"AlarmActions": ["arn:aws:sns:eu-west-1:123456789012:b"]}, "topic"),
-        ({"Threshold": 5}, "condition"),
-        ({"Period": 60}, "condition"),
-        ({"Statistic": "Average"}, "condition"),
-        ({"MetricName": "NumberOfMessagesSent"}, "condition"),
-        ({"Dimensions": [{"Name": "QueueName", "Value": "Other"}]}, "condition"),
+        ({"AlarmActions": ["arn:aws:sns:eu-west-1:123456789012:b"]}, "SNS topic"),
+        ({"Threshold": 5}, "threshold"),
+        ({"Period": 60}, "period"),
+        ({"Statistic": "Average"}, "statistic"),
+        ({"MetricName": "NumberOfMessagesSent"}, "metric"),
+        ({"Dimensions": [{"Name": "QueueName", "Value": "Other"}]}, "queue"),
     ],
 )
 def test_a_property_changed_by_hand_is_named_and_mended(

@@ -95,7 +95,7 @@ def test_a_policy_changed_by_hand_is_named_and_mended(world: World) -> None:
     named = world.differences(POLICY)
     changes = world.update(POLICY)
 
-    assert list(named) == ["document"]
+    assert list(named) == ["policy document"]
     assert changes == ["iam:CreatePolicyVersion"]
     assert world.differences(POLICY) == {}
 
@@ -204,7 +204,7 @@ def test_a_trust_changed_by_hand_is_named_and_mended(world: World) -> None:
     named = world.differences(ROLE)
     changes = world.update(ROLE)
 
-    assert list(named) == ["trust"]
+    assert list(named) == ["trust policy"]
     assert changes == ["iam:UpdateAssumeRolePolicy"]
     assert world.differences(ROLE) == {}
 
@@ -217,7 +217,7 @@ def test_a_policy_detached_by_hand_is_named_and_attached_again(world: World, arn
     named = world.differences(ROLE)
     changes = world.update(ROLE)
 
-    assert named == {f"attached {arn}": ("yes", "(none)")}
+    assert named == {f"permissions policy {arn}": ("attached", "(none)")}
     assert changes == ["iam:AttachRolePolicy"]
     assert world.differences(ROLE) == {}
 

@@ -114,9 +114,9 @@ def test_a_new_rule_is_as_declared(photos: World, keys: KeyFilter) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"Events": ["s3:ObjectCreated:*"]}, "events"),
-        ({"Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}}, "keys"),
-        ({"Filter": {"Key": {"FilterRules": [{"Name": "suffix", "Value": "x"}]}}}, "keys"),
+        ({"Events": ["s3:ObjectCreated:*"]}, "event types"),
+        ({"Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}}, "prefix"),
+        ({"Filter": {"Key": {"FilterRules": [{"Name": "suffix", "Value": "x"}]}}}, "suffix"),
     ],
 )
 def test_a_rule_changed_by_hand_is_named_and_mended(
@@ -210,7 +210,7 @@ def test_a_rule_lost_to_somebodys_write_just_after_ours_is_written_again(
 
     assert photos.differences(RULE) == {}
     assert len(photos.wire.made("s3:PutBucketNotificationConfiguration")) == 2
-    assert "somebody else changed the notifications of bucket photos, again" in photos.waiting
+    assert "another write changed the notifications of bucket photos, retrying" in photos.waiting
     photos.delete(RULE)
     assert normal(get(photos)) == normal(theirs)
 
@@ -252,7 +252,7 @@ def test_an_old_answer_just_after_our_write_is_not_blamed_on_somebody(photos: Wo
 def test_a_rule_that_somebody_keeps_taking_out_is_an_error(photos: World) -> None:
     photos.wire.answer("s3:GetBucketNotificationConfiguration", {})
 
-    with pytest.raises(S3aggError, match="in vain for S3 to take the rule of bucket photos"):
+    with pytest.raises(S3aggError, match="S3 to accept the notification rule of bucket photos"):
         RULE.create(photos.aws)
 
 
@@ -323,7 +323,7 @@ def test_somebody_elses_dead_destination_is_named_without_waiting(photos: World)
         f": q to {THEIR_QUEUE} (The destination queue does not exist),"
         f" Zm9v/+= odd, s3-event-aggregator-Other to {THEIR_FUNCTION} (Not authorized)"
     )
-    assert "take its rule out" in refusal.value.hint
+    assert refusal.value.hint.startswith("Restore the missing destination, or delete its rule")
     assert photos.clock.waited == 0
 
 
@@ -342,7 +342,7 @@ def test_a_permission_that_spreads_slowly_is_waited_for_and_then_named(photos: W
     put(photos, OTHERS)
     cannot_reach(photos, SPREADING)
 
-    with pytest.raises(S3aggError, match=rf": {RULE.rule} to {FUNCTION} \(Not .*run the command again"):
+    with pytest.raises(S3aggError, match=rf": {RULE.rule} to {FUNCTION} \(Not .*Run the same command again"):
         RULE.create(photos.aws)
 
     assert 60 < photos.clock.waited < 62
@@ -428,7 +428,7 @@ CREATED, PUT, REMOVED = "s3:ObjectCreated:*", "s3:ObjectCreated:Put", "s3:Object
 
 
 @pytest.mark.parametrize(
-    ("events", "theirs", "keys", "clash"),
+    ("events", "theirs", "keys", "overlaps"),
     [
         ([CREATED], {}, KeyFilter(), True),
         ([PUT], {}, KeyFilter(), True),
@@ -461,34 +461,34 @@ CREATED, PUT, REMOVED = "s3:ObjectCreated:*", "s3:ObjectCreated:Put", "s3:Object
         (["s3:ObjectTagging:*"], {"prefix": "image/"}, KeyFilter("image/", ""), False),
     ],
 )
-def test_a_clash_needs_an_event_and_a_key_that_both_rules_are_for(
-    events: list[str], theirs: dict[str, str], keys: KeyFilter, clash: bool
+def test_rules_overlap_if_they_share_an_event_and_a_key(
+    events: list[str], theirs: dict[str, str], keys: KeyFilter, overlaps: bool
 ) -> None:
     configuration = {"QueueConfigurations": [rule("theirs", "Queue", THEIR_QUEUE, *events, **theirs)]}
 
-    named = replace(RULE, keys=keys).clash(configuration)
+    named = replace(RULE, keys=keys).overlapping_rule(configuration)
 
-    assert (named is not None) is clash
+    assert (named is not None) is overlaps
 
 
 @pytest.mark.parametrize("kind", ["LambdaFunction", "Queue", "Topic"])
-def test_a_clash_names_the_other_rule_and_where_it_leads(kind: str) -> None:
+def test_an_overlapping_rule_is_named_with_its_destination(kind: str) -> None:
     target = PLACE.arn("any", "theirs")
     theirs = rule("theirs", kind, target, CREATED, REMOVED, prefix="in/")
 
-    named = RULE.clash({f"{kind}Configurations": [theirs]})
+    named = RULE.overlapping_rule({f"{kind}Configurations": [theirs]})
 
     assert named == f"theirs ({CREATED} {REMOVED}, prefix in/) to {target}"
 
 
-def test_event_bridge_hears_of_everything_besides_and_is_no_clash() -> None:
-    assert RULE.clash({"EventBridgeConfiguration": {}}) is None
+def test_event_bridge_does_not_overlap_with_our_rule() -> None:
+    assert RULE.overlapping_rule({"EventBridgeConfiguration": {}}) is None
 
 
-def test_our_own_rule_is_no_clash(photos: World) -> None:
+def test_our_own_rule_does_not_overlap_with_itself(photos: World) -> None:
     photos.create(RULE)
 
-    assert RULE.clash(get(photos)) is None
+    assert RULE.overlapping_rule(get(photos)) is None
 
 
 def test_a_bucket_of_this_account_and_region_is_no_problem(photos: World) -> None:
@@ -504,7 +504,7 @@ def refused(world: World) -> S3aggError:
 def test_a_bucket_that_is_not_there_is_a_problem(world: World) -> None:
     problem = refused(world)
 
-    assert str(problem) == "There is no bucket photos. Check its name, or make it first."
+    assert str(problem) == "Bucket photos does not exist. Check the name, or create the bucket."
 
 
 def test_a_bucket_of_another_account_is_a_problem(photos: World) -> None:
@@ -512,7 +512,10 @@ def test_a_bucket_of_another_account_is_a_problem(photos: World) -> None:
 
     problem = refused(photos)
 
-    assert problem.problem == f"Bucket photos is not of account {ACCOUNT}, or you may not see it"
+    assert str(problem) == (
+        f"Bucket photos is not in account {ACCOUNT}, or access to it is denied."
+        " Check the bucket name and --profile."
+    )
 
 
 def test_a_bucket_of_another_region_is_a_problem_that_names_the_region(world: World) -> None:

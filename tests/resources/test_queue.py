@@ -43,13 +43,17 @@ def test_a_new_queue_has_its_tags_from_the_start(world: World) -> None:
     ("attribute", "value", "difference"),
     [
         ("VisibilityTimeout", "30", {"visibility timeout": ("180 s", "30 s")}),
-        ("MessageRetentionPeriod", "60", {"retention": ("1209600 s", "60 s")}),
+        ("MessageRetentionPeriod", "60", {"message retention period": ("1209600 s", "60 s")}),
         (
             "RedrivePolicy",
             json.dumps({"deadLetterTargetArn": DEAD.arn, "maxReceiveCount": 3}),
-            {"dead letters": (f"{DEAD.arn} after 100 receives", f"{DEAD.arn} after 3 receives")},
+            {"maximum receives": ("100", "3")},
         ),
-        ("RedrivePolicy", "", {"dead letters": (f"{DEAD.arn} after 100 receives", "(none)")}),
+        (
+            "RedrivePolicy",
+            "",
+            {"dead-letter queue": (DEAD.arn, "(none)"), "maximum receives": ("100", "(none)")},
+        ),
     ],
 )
 def test_a_property_changed_by_hand_is_named_and_mended(
@@ -75,7 +79,7 @@ def test_a_redrive_policy_that_is_not_declared_is_taken_off(world: World) -> Non
     named = world.differences(DEAD)
     world.update(DEAD)
 
-    assert named == {"dead letters": ("(none)", f"{other.arn} after 3 receives")}
+    assert named == {"dead-letter queue": ("(none)", other.arn), "maximum receives": ("(none)", "3")}
     assert world.differences(DEAD) == {}
 
 
@@ -109,8 +113,9 @@ def test_the_name_of_a_queue_deleted_just_now_is_waited_for_in_words(world: Worl
 
     assert 60 < world.clock.waited < 70
     left = [int(words.rpartition("(at most ")[2].removesuffix(" s more)")) for words in world.waiting]
-    assert world.waiting[0].startswith(
-        "waiting for AWS to free the name of queue Dead, deleted less than 60 s"
+    assert (
+        world.waiting[0]
+        == "waiting for SQS to release the name of the deleted queue Dead (at most 59 s more)"
     )
     assert (left[0], left[-1]) == (59, 0)
     assert left == sorted(left, reverse=True)

@@ -56,7 +56,7 @@ def test_capacity_changed_by_hand_is_named_and_mended(world: World) -> None:
     named = world.differences(TABLE)
     changes = world.update(TABLE)
 
-    assert named == {"capacity": ("1 read, 5 write units", "7 read, 5 write units")}
+    assert named == {"read capacity units": ("1", "7")}
     assert changes == ["dynamodb:UpdateTable"]
     assert world.differences(TABLE) == {}
 
@@ -93,7 +93,7 @@ def test_a_key_of_somebody_elses_making_is_an_error_not_a_change_without_end(wor
         Tags=[{"Key": STACK_TAG, "Value": "Test"}],
     )
 
-    with pytest.raises(S3aggError, match=r"has the key Id \(S, HASH\)"):
+    with pytest.raises(S3aggError, match=r"has the key schema Id \(S, HASH\)"):
         world.update(TABLE)
 
     assert world.wire.changes == []
@@ -172,7 +172,7 @@ def test_delete_waits_until_the_table_is_gone(world: World) -> None:
 
     TABLE.delete(world.aws, found)
 
-    assert world.waiting[-1].startswith("waiting for table Test to go")
+    assert world.waiting[-1].startswith("waiting for table Test to be deleted")
 
 
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:

@@ -126,8 +126,8 @@ def test_only_the_refresher_may_be_told_of_another_storage_gateway() -> None:
 def test_a_variable_that_is_not_asked_for_is_declared_absent() -> None:
     stack = make()
 
-    assert stack.aggregator.properties["variable INCLUDE_GATEWAY_WRITES"] == "(none)"
-    assert stack.refresher.properties["variable AWS_ENDPOINT_URL_STORAGE_GATEWAY"] == "(none)"
+    assert stack.aggregator.properties["environment variable INCLUDE_GATEWAY_WRITES"] == "(none)"
+    assert stack.refresher.properties["environment variable AWS_ENDPOINT_URL_STORAGE_GATEWAY"] == "(none)"
 
 
 def test_the_queue_hides_a_message_for_at_least_six_function_timeouts() -> None:
