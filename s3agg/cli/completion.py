@@ -1,6 +1,6 @@
-"""Names of AWS's that a shell completes, where the credentials at hand allow.
+"""Bucket and stack names from AWS, for shell completion.
 
-A shell waits with the cursor in the line: this is quick, asks nothing, and is silent about what goes wrong.
+The shell blocks until it has the names: this has a short timeout, never prompts and prints no errors.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from s3agg.aws.profiles import wants_codes
 from s3agg.aws.session import Aws
 from s3agg.settings import STACK_TAG
 
-PATIENCE_S = 2.0  # that a shell is kept waiting
-# A shell would take other names apart: it never sees what else a tag, or what is not AWS, may say.
+PATIENCE_S = 2.0  # the longest time that the shell waits
+# Only safe names: a shell would interpret other characters in a tag or in a forged answer.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -32,7 +32,7 @@ def names(
     endpoint_url: str | None,
     session: botocore.session.Session | None = None,
 ) -> list[str]:
-    """The names that begin so; none where AWS cannot be asked, refuses, or is slow."""
+    """The names that start with `begin`; none if AWS fails or is slow, or credentials are missing."""
 
     def ask() -> list[str]:
         asking = session or botocore.session.Session(profile=profile)
@@ -46,16 +46,16 @@ def names(
 
 
 def in_time(ask: Callable[[], list[str]], patience_s: float = PATIENCE_S) -> list[str]:
-    """What is answered within so many seconds; nothing, if it is not, or if anything goes wrong."""
+    """The answer of `ask`; empty if it fails or takes longer than `patience_s` seconds."""
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def answer() -> None:
         found: list[str] = []
-        with suppress(Exception):  # whatever it is, a shell is no place to tell it
+        with suppress(Exception):  # a message would end up in the user's command line
             found = ask()
         answers.put(found)
 
-    # The process does not wait for such a thread at its end.
+    # A daemon: the process exits without waiting for it.
     threading.Thread(target=answer, daemon=True).start()
     with suppress(queue.Empty):
         return answers.get(timeout=patience_s)
@@ -63,12 +63,12 @@ def in_time(ask: Callable[[], list[str]], patience_s: float = PATIENCE_S) -> lis
 
 
 def _buckets(aws: Aws) -> list[str]:
-    """The account's buckets."""
+    """The buckets of the account."""
     return [bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]]
 
 
 def _stacks(aws: Aws) -> list[str]:
-    """The stacks of the region, as the tags of their tables tell."""
+    """The stacks in the region, from the tags of their tables."""
     pages = (
         aws.client("resourcegroupstaggingapi")
         .get_paginator("get_resources")

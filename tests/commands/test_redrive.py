@@ -492,7 +492,7 @@ def test_what_aws_refuses_for_one_letter_is_that_letters_error(post: Post) -> No
     assert (stays.outcome, done.outcome) == ("stays", "done")
     assert stays.error == (
         "While giving an event to function S3EventAggregator again: AWS said to Invoke: not you"
-        " (AccessDeniedException). Ask for permission to call Invoke, and run this again."
+        " (AccessDeniedException). Ask for permission to call Invoke, then run the same command again."
     )
 
 

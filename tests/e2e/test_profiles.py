@@ -148,7 +148,7 @@ def test_no_command_takes_a_profile_that_does_not_exist(home: Home) -> None:
     [
         ({"source_profile": "gone", "role_arn": "arn:aws:iam::1:role/r"}, '"gone" referenced in the profile'),
         ({"role_arn": "arn:aws:iam::1:role/r"}, "missing: source_profile or credential_source"),
-        ({"sso_session": "gone", **SSO}, '"gone". Mend that in the AWS configuration'),
+        ({"sso_session": "gone", **SSO}, '"gone". Correct the AWS configuration'),
         ({"credential_process": "/nonexistent/program"}, "/nonexistent/program"),
         ({"credential_process": "false"}, "custom-process"),
         ({"credential_process": "echo nonsense"}, "Check credential_process"),
@@ -276,7 +276,7 @@ def test_no_code_is_asked_for_where_there_is_no_terminal(with_mfa: Home) -> None
     ran = with_mfa.cli("status", "--profile", "work", input="123456\n")
 
     assert is_one_line(ran), ran
-    assert "wants an MFA code, and there is no terminal" in ran.stderr
+    assert "requires an MFA code, but there is no terminal" in ran.stderr
 
 
 def test_a_code_is_asked_for_on_a_terminal_and_once_for_several_commands(with_mfa: Home) -> None:
