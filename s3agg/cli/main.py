@@ -24,6 +24,7 @@ from s3agg.cli.options import (
     PAID_FOR,
     SETTINGS_OPTIONS,
     Invocation,
+    Range,
     Seams,
     all_of,
     aws_options,
@@ -117,13 +118,13 @@ def cli() -> None:
 @option(
     "--prefix",
     metavar="KEY",
-    help="Only keys that start with this prefix, in the buckets passed now. URL-encoded. '' removes it.",
+    help="Only keys that start with this prefix (URL-encoded), in the buckets of --bucket. '' removes it.",
     default_text="the stored prefix, or all keys",
 )
 @option(
     "--suffix",
     metavar="KEY",
-    help="Only keys that end with this suffix, in the buckets passed now. URL-encoded. '' removes it.",
+    help="Only keys that end with this suffix (URL-encoded), in the buckets of --bucket. '' removes it.",
     default_text="the stored suffix, or all keys",
 )
 @all_of(SETTINGS_OPTIONS)
@@ -272,14 +273,14 @@ def status(invocation: Invocation, watch: bool) -> int:
 )
 @option(
     "--count",
-    type=click.IntRange(1, 10_000),
+    type=Range(1, 10_000),
     metavar="NUMBER",
     default=5,
     help="Number of objects to upload.",
 )
 @option(
     "--timeout",
-    type=click.IntRange(1),
+    type=Range(1),
     metavar="SECONDS",
     help="Seconds to wait for the refresh.",
     default_text="--window + --min-interval + 210",
@@ -291,7 +292,7 @@ def test_upload(
 ) -> int:
     """Upload objects and wait for the refresh.
 
-    Follows the objects' events through both functions. Fails if no refresh is accepted before the timeout.
+    Follows the objects' events through both functions. Fails if there is no refresh before the timeout.
     Deletes the objects at the end.
     """
     from s3agg.commands import test_upload as probe
@@ -390,7 +391,7 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     callback=none_or("iam"),
     help="Permissions boundary that both roles must have.",
     default_text="the stored setting of create",
-    values="its ARN, or none",
+    values="an ARN or none",
 )
 @aws_options
 def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | None) -> int:
@@ -411,14 +412,14 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
 )
 @option(
     "--objects-per-day",
-    type=click.IntRange(0, MOST_PER_DAY),
+    type=Range(0, MOST_PER_DAY),
     metavar="NUMBER",
     help="Object events per day in all buckets. Required without --measured.",
     default_text="none",
 )
 @option(
     "--refreshes-per-day",
-    type=click.IntRange(0, MOST_PER_DAY),
+    type=Range(0, MOST_PER_DAY),
     metavar="NUMBER",
     help="Windows per day. Each causes one refresh.",
     default_text=f"--objects-per-day, at most {settings.MOST_REFRESHES} for each bucket",
@@ -517,7 +518,9 @@ def completion(shell: str) -> int:
         "s3agg template --window 300 --zips build > template.yaml",
     )
 )
-@bucket_option("--bucket", help="Default of the bucket parameter of the template.", default_text="no default")
+@bucket_option(
+    "--bucket", help="Default value of the template's bucket parameter.", default_text="no default"
+)
 @bucket_option(
     "--code-bucket",
     help="Bucket for the functions' zips, in the stack's region. They are uploaded now.",
@@ -574,7 +577,7 @@ def template(
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
 @option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=Range(0, 65_535),
     default=4566,
     metavar="PORT",
     help="Port to listen on. 0 selects a free port.",
@@ -602,12 +605,10 @@ def local(port: int) -> int:
 
 
 @cli.command(epilog=examples("s3agg demo", "s3agg demo --count 200 --window 10"))
-@option(
-    "--count", type=click.IntRange(1, 1000), metavar="NUMBER", default=20, help="Number of objects to upload."
-)
+@option("--count", type=Range(1, 1000), metavar="NUMBER", default=20, help="Number of objects to upload.")
 @option(
     "--window",
-    type=click.IntRange(1, 600),
+    type=Range(1, 600),
     metavar="SECONDS",
     default=5,
     help="Length of the window, in seconds.",

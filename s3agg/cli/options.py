@@ -96,6 +96,20 @@ class Invocation:
         )
 
 
+class Range(click.IntRange):
+    """A range of integers. Help and errors describe it in the same words."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            return self.fail(f"{value} ({self.words})", param, ctx)
+
+
 class Option(click.Option):
     """An option whose help ends with its default and range, in one format for all options.
 
@@ -111,12 +125,15 @@ class Option(click.Option):
         extra = super().get_help_extra(ctx)
         if self.default_text or (self.is_bool_flag and not self.secondary_opts):
             extra["default"] = self.default_text or "off"
-        if isinstance(self.type, click.IntRange):
-            low, high = self.type.min, self.type.max
-            extra["range"] = f"{low} or more" if high is None else f"{low} to {high}"
+        if isinstance(self.type, Range):
+            extra["range"] = self.type.words
         if self.values:
             extra["range"] = self.values
         return extra
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """The option's name in an error, without click's quotes."""
+        return super().get_error_hint(ctx).replace("'", "")
 
 
 option = partial(click.option, cls=Option)
@@ -165,7 +182,7 @@ stack_option = option(
     envvar="S3AGG_STACK",
     shell_complete=completing("stacks"),
     default=settings.BLOG_STACK,
-    help="Name of the stack. An account can have several.",
+    help="Name of the stack. An account can have several stacks.",
     values="3 to 43 letters, digits, - and _",
 )
 output_option = option(
@@ -214,7 +231,7 @@ def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
     if name in settings.RANGES:
-        how["type"] = click.IntRange(*settings.RANGES[name])
+        how["type"] = Range(*settings.RANGES[name])
     elif name in settings.CHOICES:
         how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
         if "metavar" in how:  # click then does not list the choices
@@ -280,7 +297,7 @@ PAID_FOR = (
     setting(
         "--alarm-topic",
         "SNS topic for alarms about dead letters and messages that wait too long",
-        values="its ARN, or none",
+        values="an ARN or none",
         metavar="ARN",
         callback=none_or("sns"),
     ),
@@ -317,13 +334,13 @@ SETTINGS_OPTIONS = (
         multiple=True,
         metavar="K=V",
         callback=key_value,
-        help="Tag for every resource; repeatable.",
+        help="Tag for every resource. Repeatable.",
         default_text="none",
     ),
     setting(
         "--permissions-boundary",
         "Permissions boundary of both roles",
-        values="its ARN, or none",
+        values="an ARN or none",
         metavar="ARN",
         callback=none_or("iam"),
     ),
