@@ -47,7 +47,7 @@ class S3aggError(Exception):
 
     @property
     def parts(self) -> Sequence[S3aggError]:
-        """The single errors of which this one consists."""
+        """The errors that this one combines, or only itself."""
         return [self]
 
     def lines(self) -> Sequence[str]:

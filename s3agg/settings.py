@@ -161,8 +161,10 @@ class Settings:
             )
 
 
-SETTLE_S = 2  # a refresh waits so long, so that it misses no event (DESIGN 2)
-MOST_REFRESHES = 24 * 3600 // (Settings.min_interval + SETTLE_S)  # of a share in a day (DESIGN 2)
+SETTLE_S = 2  # the wait at the start of a refresh, so that it misses no event (DESIGN 2)
+MOST_REFRESHES = (
+    24 * 3600 // (Settings.min_interval + SETTLE_S)
+)  # the most refreshes of a share in a day (DESIGN 2)
 PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, named by date: the blog's, and the newest
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
 SHORTEST_INTERVAL_S = 60  # between two refreshes of a share, as AWS requires

@@ -22,7 +22,7 @@ SSO = {"sso_session", "sso_start_url"}
 CACHE = os.path.join("~", ".aws", "cli", "cache")  # noqa: PTH118  # botocore takes a string
 
 
-def lineage(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def source_profiles(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The profile in use, then each `source_profile` in turn: names and settings."""
     profiles: Mapping[str, Mapping[str, Any]] = session.full_config.get("profiles", {})
     name = session.profile or "default"
@@ -33,34 +33,34 @@ def lineage(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
         name = profiles[name].get("source_profile", "")
 
 
-def log_in(session: Session) -> str:
+def login_command(session: Session) -> str:
     """The command that starts the SSO session of the profile, or of its source profile."""
-    name = next((name for name, profile in lineage(session) if SSO & profile.keys()), session.profile)
+    name = next((name for name, profile in source_profiles(session) if SSO & profile.keys()), session.profile)
     if not name or name == "default":
         return "aws sso login"
     return f"aws sso login --profile {shlex.quote(name)}"
 
 
-def wants_codes(session: Session) -> bool:
+def requires_mfa(session: Session) -> bool:
     """Whether botocore asks for an MFA code on the terminal."""
-    return any("mfa_serial" in profile for _, profile in lineage(session))
+    return any("mfa_serial" in profile for _, profile in source_profiles(session))
 
 
-def remember_codes(session: Session) -> None:
+def cache_mfa_sessions(session: Session) -> None:
     """Cache MFA sessions on disk, so that not every command asks for a code: AWS accepts a code once.
 
     Nothing is cached for a profile without MFA.
     """
-    if wants_codes(session):
+    if requires_mfa(session):
         roles = session.get_component("credential_provider").get_provider("assume-role")
         roles.cache = JSONFileCache(os.path.expanduser(CACHE))  # noqa: PTH111  # as CACHE
 
 
 @contextmanager
-def describing_credential_errors(session: Session, what: str) -> Iterator[None]:
+def describing_credential_errors(session: Session, action: str) -> Iterator[None]:
     """Turn errors that occur while credentials are loaded into one line with the next step."""
     try:
-        with describing_errors(what, log_in(session)):
+        with describing_errors(action, login_command(session)):
             yield
     except (OSError, ValueError) as error:  # from credential_process or web_identity_token_file
         raise S3aggError(
@@ -69,7 +69,7 @@ def describing_credential_errors(session: Session, what: str) -> Iterator[None]:
         ) from error
 
 
-def unlock(credentials: Credentials) -> None:
+def load_keys(credentials: Credentials) -> None:
     """Load the keys of a role or an SSO session now, before anything else is printed."""
     with warnings.catch_warnings():
         # getpass warns before it reads the code from standard input, which may be a pipe.

@@ -73,17 +73,17 @@ def aws_message(error: exceptions.ClientError) -> str:
 
 
 @contextmanager
-def describing_errors(what: str, log_in: str = SSO_LOGIN) -> Iterator[None]:
-    """Turn an error from AWS or botocore into an S3aggError that begins with "While `what`".
+def describing_errors(action: str, login_command: str = SSO_LOGIN) -> Iterator[None]:
+    """Turn an error from AWS or botocore into an S3aggError that begins with "While `action`".
 
-    `log_in` is the command that starts the user's SSO session.
+    `login_command` is the command that starts the user's SSO session.
     """
     try:
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
-        raise explain(error, what, log_in) from error
+        raise explain(error, action, login_command) from error
     except ResponseParserError as error:
-        raise S3aggError(f"While {what}: The answer did not come from AWS", CHECK_NETWORK) from error
+        raise S3aggError(f"While {action}: The response did not come from AWS", CHECK_NETWORK) from error
 
 
 NO_CREDENTIALS = (
@@ -110,7 +110,7 @@ UNKNOWN_KEY = {
     "UnrecognizedClientException",
 }
 # Throttling: botocore has already retried the call (FACTS 16).
-TOO_MUCH = {
+THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
@@ -123,14 +123,14 @@ TOO_MUCH = {
 DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 
 AGAIN = "Run the same command again"
-SPREADS = (
+PERMISSIONS_SPREAD = (
     f"{AGAIN}: a new role and its permissions can take minutes to reach Lambda. If the error persists,"
     " check whether a permissions boundary or a service control policy denies the call"
 )
-ELSEWHERE = "The bucket is in another region. Check its name and --region"
-NEXT = (
-    (Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"), SPREADS),
-    (Refusal("InvalidParameterValueException", "does not have permissions"), SPREADS),
+OTHER_REGION = "The bucket is in another region. Check its name and --region"
+NEXT_STEPS = (
+    (Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"), PERMISSIONS_SPREAD),
+    (Refusal("InvalidParameterValueException", "does not have permissions"), PERMISSIONS_SPREAD),
     (Refusal("InvalidParameterValueException", "less than Function timeout"), f"{AGAIN} in a minute"),
     (Refusal("InvalidParameterValueException", "no longer supported"), "Pass a newer --runtime"),
     (
@@ -147,27 +147,27 @@ NEXT = (
     (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when the update has ended"),
     (Refusal("DeleteConflict"), f"Detach it from everything else, then r{AGAIN[1:]}"),
     (Refusal("NoSuchBucket"), "Create the bucket again, or detach it: s3agg delete --bucket"),
-    (Refusal("PermanentRedirect"), ELSEWHERE),
-    (Refusal("AuthorizationHeaderMalformed"), ELSEWHERE),
+    (Refusal("PermanentRedirect"), OTHER_REGION),
+    (Refusal("AuthorizationHeaderMalformed"), OTHER_REGION),
 )  # the next step after an error that outlasted the retries (FACTS)
 
 
 def next_step(error: exceptions.ClientError) -> str:
     """The next step for the user, or ""."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *TOO_MUCH):
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *THROTTLED):
         return f"AWS is throttling requests or has an outage. {AGAIN} in a minute"
-    return next((step for refusal, step in NEXT if refusal.matches(error)), "")
+    return next((step for refusal, step in NEXT_STEPS if refusal.matches(error)), "")
 
 
 def explain(
-    error: exceptions.BotoCoreError | exceptions.ClientError, what: str, log_in: str = SSO_LOGIN
+    error: exceptions.BotoCoreError | exceptions.ClientError, action: str, login_command: str = SSO_LOGIN
 ) -> S3aggError:
     """Translate an error: what failed, AWS's reason and the next step."""
     if isinstance(error, exceptions.ClientError):
-        return _explain_refusal(error, what)
+        return _explain_refusal(error, action)
     message = " ".join(str(error).split())
-    problem = f"While {what}: {message}"
+    problem = f"While {action}: {message}"
     if isinstance(error, exceptions.ProfileNotFound):
         return UsageProblem(message, "To list the profiles, run: aws configure list-profiles")
     if isinstance(error, exceptions.InvalidRegionError):
@@ -175,7 +175,7 @@ def explain(
     if isinstance(error, exceptions.NoRegionError):
         return UsageProblem("No region is set", "Pass --region, or set AWS_REGION or the profile's region")
     if isinstance(error, LOGGED_OUT):
-        return S3aggError(f"You are not logged in: {message}", f"To log in, run: {log_in}")
+        return S3aggError(f"You are not logged in: {message}", f"To log in, run: {login_command}")
     if isinstance(error, NO_CREDENTIALS):
         return S3aggError(f"No AWS credentials: {message}", "Run aws configure, or pass --profile")
     if isinstance(error, exceptions.InvalidConfigError):
@@ -185,14 +185,14 @@ def explain(
     return S3aggError(problem)
 
 
-def _explain_refusal(error: exceptions.ClientError, what: str) -> S3aggError:
+def _explain_refusal(error: exceptions.ClientError, action: str) -> S3aggError:
     code = error.response.get("Error", {}).get("Code", "")
     words = " ".join(aws_message(error).split()).rstrip(".")
     if code in EXPIRED:
         return S3aggError(f"The AWS credentials have expired: {words}", LOG_IN)
     if code in UNKNOWN_KEY:
         return S3aggError(f"AWS does not accept these credentials: {words}", LOG_IN)
-    problem = f"While {what}: AWS said to {error.operation_name}: {words} ({code})"
+    problem = f"While {action}: AWS said to {error.operation_name}: {words} ({code})"
     if code in DENIED:
         return S3aggError(problem, f"Ask for permission to call {error.operation_name}, then r{AGAIN[1:]}")
     return S3aggError(problem, next_step(error))

@@ -22,14 +22,14 @@ from botocore.parsers import ResponseParserError
 from s3agg.assets import runs_handlers
 from s3agg.aws.clock import Clock
 from s3agg.aws.place import Place
-from s3agg.aws.profiles import describing_credential_errors, remember_codes, unlock
+from s3agg.aws.profiles import cache_mfa_sessions, describing_credential_errors, load_keys
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.trace import Call
 from s3agg.aws.trace import trace as watch_calls
 from s3agg.aws.waiting import Waiting
 from s3agg.errors import S3aggError, UsageProblem, combined
 from s3agg.local import REGION
-from s3agg.local.session import of_nobody
+from s3agg.local.session import isolated_session
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -81,7 +81,7 @@ class Aws:
         with describing_errors("loading the AWS configuration"):
             self._session = session or botocore.session.Session(profile=profile)
             if session is None:
-                remember_codes(self._session)
+                cache_mfa_sessions(self._session)
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Aws:
             region=REGION,
             endpoint_url=emulator,
             endpoints={"storagegateway": storage_gateway},
-            session=of_nobody(),
+            session=isolated_session(),
             trace=trace,
             waiting=waiting,
             warn=warn,
@@ -127,7 +127,7 @@ class Aws:
             sts = self.sts
             self._make_clients_ahead()
             if credentials is not None:
-                unlock(credentials)
+                load_keys(credentials)
             try:
                 arn = sts.get_caller_identity()["Arn"]
             except KeyError as error:  # botocore got a document that is not from AWS

@@ -14,51 +14,51 @@ from typing import Literal
 
 import botocore.session
 
-from s3agg.aws.profiles import wants_codes
+from s3agg.aws.profiles import requires_mfa
 from s3agg.aws.session import Aws
 from s3agg.settings import STACK_TAG
 
-PATIENCE_S = 2.0  # the longest time that the shell waits
+TIMEOUT_S = 2.0  # the longest time that the shell waits
 # Only safe names: a shell would interpret other characters in a tag or in a forged answer.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def names(
-    of: Literal["buckets", "stacks"],
-    begin: str,
+    kind: Literal["buckets", "stacks"],
+    prefix: str,
     *,
     profile: str | None,
     region: str | None,
     endpoint_url: str | None,
     session: botocore.session.Session | None = None,
 ) -> list[str]:
-    """The names that start with `begin`; none if AWS fails or is slow, or credentials are missing."""
+    """The names that start with `prefix`; none if AWS fails or is slow, or credentials are missing."""
 
-    def ask() -> list[str]:
-        asking = session or botocore.session.Session(profile=profile)
-        if wants_codes(asking):
+    def fetch() -> list[str]:
+        user_session = session or botocore.session.Session(profile=profile)
+        if requires_mfa(user_session):
             return []
-        aws = Aws(session=asking, region=region, endpoint_url=endpoint_url)
-        found = _buckets(aws) if of == "buckets" else _stacks(aws)
-        return [name for name in found if name.startswith(begin) and NAME.fullmatch(name)]
+        aws = Aws(session=user_session, region=region, endpoint_url=endpoint_url)
+        found = _buckets(aws) if kind == "buckets" else _stacks(aws)
+        return [name for name in found if name.startswith(prefix) and NAME.fullmatch(name)]
 
-    return in_time(ask)
+    return with_timeout(fetch)
 
 
-def in_time(ask: Callable[[], list[str]], patience_s: float = PATIENCE_S) -> list[str]:
-    """The answer of `ask`; empty if it fails or takes longer than `patience_s` seconds."""
+def with_timeout(fetch: Callable[[], list[str]], timeout_s: float = TIMEOUT_S) -> list[str]:
+    """The result of `fetch`; empty if it fails or takes longer than `timeout_s` seconds."""
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def answer() -> None:
         found: list[str] = []
         with suppress(Exception):  # a message would end up in the user's command line
-            found = ask()
+            found = fetch()
         answers.put(found)
 
     # A daemon: the process exits without waiting for it.
     threading.Thread(target=answer, daemon=True).start()
     with suppress(queue.Empty):
-        return answers.get(timeout=patience_s)
+        return answers.get(timeout=timeout_s)
     return []
 
 

@@ -20,20 +20,20 @@ from click.shell_completion import get_completion_class
 
 from s3agg import __version__, settings
 from s3agg.cli.options import (
-    AS_USUAL,
-    PAID_FOR,
+    COST_OPTIONS,
+    DEFAULT_SEAMS,
     SETTINGS_OPTIONS,
     Invocation,
     Range,
     Seams,
-    all_of,
+    arn_or_none,
     aws_options,
     bucket_option,
     examples,
-    none_or,
     option,
     output_option,
     verbose_option,
+    with_options,
 )
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
 from s3agg.settings import Settings
@@ -42,7 +42,7 @@ NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 MOST_PER_DAY = 1_000_000_000
 
 
-def main(args: Sequence[str] | None = None, seams: Seams = AS_USUAL) -> NoReturn:
+def main(args: Sequence[str] | None = None, seams: Seams = DEFAULT_SEAMS) -> NoReturn:
     """Run the command line and print each error as one line on stderr. DESIGN 3 has the exit codes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # escape characters that the encoding lacks
@@ -127,7 +127,7 @@ def cli() -> None:
     help="Only keys that end with this suffix (URL-encoded), in the buckets of --bucket. '' removes it.",
     default_text="the stored suffix, or all keys",
 )
-@all_of(SETTINGS_OPTIONS)
+@with_options(SETTINGS_OPTIONS)
 @option(
     "--adopt",
     is_flag=True,
@@ -388,7 +388,7 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     "--permissions-boundary",
     "boundary",
     metavar="ARN",
-    callback=none_or("iam"),
+    callback=arn_or_none("iam"),
     help="Permissions boundary that both roles must have.",
     default_text="the stored setting of create",
     values="an ARN or none",
@@ -443,7 +443,7 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
     default=settings.PRICE_TABLES[-1],
     help=f"Price table: {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
 )
-@all_of(PAID_FOR)
+@with_options(COST_OPTIONS)
 @aws_options
 def cost(
     invocation: Invocation,
@@ -533,7 +533,7 @@ def completion(shell: str) -> int:
     help="Write the functions' zips to this folder. Upload them to the bucket of the parameter CodeBucket.",
     default_text="pass this or --code-bucket",
 )
-@all_of(SETTINGS_OPTIONS)
+@with_options(SETTINGS_OPTIONS)
 @aws_options
 def template(
     invocation: Invocation, bucket: str | None, code_bucket: str | None, zips: Path | None, **options: Any

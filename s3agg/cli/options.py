@@ -40,7 +40,7 @@ class Seams:
     workers: int | None = None  # concurrent AWS calls; 1 in tests with a fake clock
 
 
-AS_USUAL = Seams()
+DEFAULT_SEAMS = Seams()
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Invocation:
     output: str
     verbose: bool
     given: frozenset[str] = frozenset()
-    seams: Seams = AS_USUAL
+    seams: Seams = DEFAULT_SEAMS
 
     @property
     def names(self) -> Names:
@@ -116,8 +116,8 @@ class Option(click.Option):
     `default_text` replaces the default value; `values` describes the range if the type has none.
     """
 
-    def __init__(self, *args: Any, default_text: str = "", values: str = "", **how: Any) -> None:
-        super().__init__(*args, **{"show_default": True, "show_envvar": True, **how})
+    def __init__(self, *args: Any, default_text: str = "", values: str = "", **attributes: Any) -> None:
+        super().__init__(*args, **{"show_default": True, "show_envvar": True, **attributes})
         self.default_text = default_text
         self.values = values
 
@@ -226,17 +226,17 @@ def examples(*commands: str) -> str:
     return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
 
 
-def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
+def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
     """An option of `create` for a field of Settings, with that field's default in its help."""
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
     if name in settings.RANGES:
-        how["type"] = Range(*settings.RANGES[name])
+        attributes["type"] = Range(*settings.RANGES[name])
     elif name in settings.CHOICES:
-        how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
-        if "metavar" in how:  # click then does not list the choices
-            how["values"] = ", ".join(map(str, settings.CHOICES[name]))
-    return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **how)
+        attributes["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
+        if "metavar" in attributes:  # click then does not list the choices
+            attributes["values"] = ", ".join(map(str, settings.CHOICES[name]))
+    return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **attributes)
 
 
 def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -250,7 +250,7 @@ def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     return tags
 
 
-def none_or(service: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+def arn_or_none(service: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     """Check that a value is an ARN of the service, or `none` to remove the stored setting."""
 
     def check(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -263,7 +263,7 @@ def none_or(service: str) -> Callable[[click.Context, click.Parameter, str | Non
     return check
 
 
-def all_of(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+def with_options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
     """Decorate a command with several options."""
 
     def decorate(command: F) -> F:
@@ -275,7 +275,7 @@ def all_of(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
 
 
 # The settings that determine the cost of a month.
-PAID_FOR = (
+COST_OPTIONS = (
     setting(
         "--log-retention",
         "Retention of the functions' log groups, in days",
@@ -299,7 +299,7 @@ PAID_FOR = (
         "SNS topic for alarms about dead letters and messages that wait too long",
         values="an ARN or none",
         metavar="ARN",
-        callback=none_or("sns"),
+        callback=arn_or_none("sns"),
     ),
 )
 # All settings of a stack.
@@ -315,7 +315,7 @@ SETTINGS_OPTIONS = (
         metavar="SECONDS",
     ),
     setting("--log-level", "Log level of the functions"),
-    *PAID_FOR,
+    *COST_OPTIONS,
     setting(
         "--concurrency",
         "Reserved concurrency of the aggregator function",
@@ -342,6 +342,6 @@ SETTINGS_OPTIONS = (
         "Permissions boundary of both roles",
         values="an ARN or none",
         metavar="ARN",
-        callback=none_or("iam"),
+        callback=arn_or_none("iam"),
     ),
 )

@@ -10,14 +10,14 @@ from typing import Any
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
-from s3agg.local.session import of_nobody
+from s3agg.local.session import isolated_session
 from s3agg.local.shares import Refused
 
 
 @functools.cache
 def load(service: str) -> ServiceModel:
     """Load botocore's model of a service."""
-    return of_nobody().get_service_model(service)
+    return isolated_session().get_service_model(service)
 
 
 def operation(model: ServiceModel, target: str) -> OperationModel:
@@ -37,9 +37,9 @@ def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise Refused("Start of structure or map found where not expected.", code="SerializationException")
     if called.input_shape is not None:
-        # Botocore checks types, required members and minima. AWS checks the rest itself, here `_beyond`.
+        # Botocore checks only types, required members and minima.
         found = ParamValidator().validate(given, called.input_shape)
-        problems = found.generate_report().splitlines() or _beyond(given, called.input_shape)
+        problems = found.generate_report().splitlines() or _constraint_violations(given, called.input_shape)
         if problems:
             plural = "" if len(problems) == 1 else "s"
             message = f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}"
@@ -47,7 +47,7 @@ def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
     return given
 
 
-def _beyond(value: Any, shape: Shape, name: str = "") -> list[str]:
+def _constraint_violations(value: Any, shape: Shape, name: str = "") -> list[str]:
     """The violations of maximum length, maximum value, enumeration and pattern."""
     problems = []
     rules = shape.metadata
@@ -63,11 +63,13 @@ def _beyond(value: Any, shape: Shape, name: str = "") -> list[str]:
     violations = [f"Value at '{name}' failed to satisfy constraint: {problem}" for problem in problems]
     if isinstance(shape, ListShape):
         for number, each in enumerate(value, start=1):
-            violations += _beyond(each, shape.member, f"{name}.{number}.member")
+            violations += _constraint_violations(each, shape.member, f"{name}.{number}.member")
     if isinstance(shape, StructureShape):
         for member, each in value.items():
             if member in shape.members and each is not None:
-                violations += _beyond(each, shape.members[member], f"{name}.{_lower(member)}".lstrip("."))
+                violations += _constraint_violations(
+                    each, shape.members[member], f"{name}.{_lower(member)}".lstrip(".")
+                )
     return violations
 
 

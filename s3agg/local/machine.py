@@ -11,7 +11,7 @@ import boto3
 
 from s3agg.local import REGION
 from s3agg.local.emulator import Emulator
-from s3agg.local.session import KEY, of_nobody
+from s3agg.local.session import KEY, isolated_session
 from s3agg.local.storage_gateway import StorageGateway
 
 LOOK_S = 0.5
@@ -52,7 +52,7 @@ def running(port: int = 0) -> Iterator[Machine]:
     Raises S3aggError if the port is in use, or if MiniStack is not installed or does not start.
     """
     with Emulator(port, environment=PATIENCE) as emulator:
-        session = boto3.session.Session(botocore_session=of_nobody(), region_name=REGION)
+        session = boto3.session.Session(botocore_session=isolated_session(), region_name=REGION)
         s3 = session.client("s3", endpoint_url=emulator.url)
         with StorageGateway(s3) as gateway:
             yield Machine(emulator, gateway)

@@ -36,7 +36,7 @@ class Ending:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken = threading.Lock()
-        self._by = 0  # id of the thread that holds `_taken`
+        self._owner = 0  # id of the thread that holds `_taken`
         self._parked = threading.Event()
 
     def on_signal(self, *_: object) -> None:
@@ -52,10 +52,10 @@ class Ending:
         """End the process group, unless another thread already does."""
         on_main = threading.current_thread() is threading.main_thread()
         if not self._taken.acquire(blocking=False):
-            if on_main and threading.get_ident() != self._by:
+            if on_main and threading.get_ident() != self._owner:
                 self.park()
             return
-        self._by = threading.get_ident()
+        self._owner = threading.get_ident()
         # First the functions: they could write into the folder. The signal also reaches this process, where
         # `_taken` makes it harmless.
         os.killpg(os.getpgrp(), signal.SIGTERM)

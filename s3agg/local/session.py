@@ -10,7 +10,7 @@ from botocore.config import Config
 KEY = "test"  # access key and secret key of the emulator's root user
 
 
-def of_nobody() -> botocore.session.Session:
+def isolated_session() -> botocore.session.Session:
     """A session that reads no profile and no configuration file: a broken one does no harm."""
     unset, nowhere = (None, None, None, None), (None, None, os.devnull, None)
     session = botocore.session.Session(

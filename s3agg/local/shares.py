@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["NFS", "SMB"]
 
-AT_ONCE = 2  # concurrent refreshes of a gateway
+CONCURRENT_REFRESHES = 2  # concurrent refreshes of a gateway
 
 
 class Refused(Exception):
@@ -179,7 +179,7 @@ class FileShares:
     def inventory(self, arn: str) -> list[str]:
         """The keys that clients see now, relative to the share's location."""
         with self._lock:
-            self._show_what_is_due()
+            self._apply_due_refreshes()
             return sorted(self._state(arn).inventory)
 
     def refreshes(self, arn: str) -> list[Refresh]:
@@ -191,9 +191,12 @@ class FileShares:
         """Accept a refresh, or raise `Refused`. It takes effect after `refresh_seconds`."""
         running = None
         with self._lock:
-            self._show_what_is_due()
+            self._apply_due_refreshes()
             state = self._state(arn)
-            if sum(one.share.gateway_arn == state.share.gateway_arn for one in self._running) >= AT_ONCE:
+            if (
+                sum(one.share.gateway_arn == state.share.gateway_arn for one in self._running)
+                >= CONCURRENT_REFRESHES
+            ):
                 raise busy()
             now = self._clock()
             effective = state.accepted_at is None or now - state.accepted_at >= self.interval_seconds
@@ -214,7 +217,7 @@ class FileShares:
             raise not_found()
         return state
 
-    def _show_what_is_due(self) -> None:
+    def _apply_due_refreshes(self) -> None:
         now = self._clock()
         for one in [one for one in self._running if one.keys is not None and one.shows_at <= now]:
             self._running.remove(one)

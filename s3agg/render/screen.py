@@ -44,9 +44,9 @@ class Screen(Page):
         self.err = err or console(stderr=True)
         self.option = option  # the AWS options that each advised command repeats
         self.progress = Progress()
-        self._said: set[str] = set()
-        self._asked = False
-        self._beside: list[str] | None = None  # warnings while --watch owns the screen
+        self._printed: set[str] = set()
+        self._plan_shown = False
+        self._held_warnings: list[str] | None = None  # warnings while --watch owns the screen
 
     # Progress and warnings, to stderr.
 
@@ -57,20 +57,20 @@ class Screen(Page):
     def warn(self, what: str | S3aggError) -> None:
         """Print a warning to stderr, each text only once."""
         text = what.text(self.option) if isinstance(what, S3aggError) else what
-        if text in self._said:
+        if text in self._printed:
             return
-        self._said.add(text)
-        if self._beside is None:
+        self._printed.add(text)
+        if self._held_warnings is None:
             self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
         else:
-            self._beside.append(f"Warning: {text}")
+            self._held_warnings.append(f"Warning: {text}")
 
     def waiting(self, text: str) -> None:
         """Show what the command waits for: in place on a terminal, elsewhere once, ignoring numbers."""
         self.progress.waiting = text
         what = re.sub(r"\d+", "...", text)
-        if not self.err.is_terminal and what not in self._said:
-            self._said.add(what)
+        if not self.err.is_terminal and what not in self._printed:
+            self._printed.add(what)
             self.say(text)
 
     def trace(self, call: Call) -> None:
@@ -80,16 +80,16 @@ class Screen(Page):
 
     def watch(self, events: Generator[object, None, T]) -> T:
         """Show events as they occur, live on a terminal and as lines elsewhere. Return the result."""
-        withheld: list[str] = []
+        unprinted: list[str] = []
         try:
             with closing(events), self._live():
                 while True:
-                    if line := self._tell(next(events)):
-                        withheld.append(line)
+                    if line := self._show_event(next(events)):
+                        unprinted.append(line)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # the generator's T
         except (S3aggError, KeyboardInterrupt):
-            for line in withheld:  # the live view is gone: print what was done before the error
+            for line in unprinted:  # the live view is gone: print what was done before the error
                 self.say(line)
             raise
 
@@ -98,7 +98,7 @@ class Screen(Page):
             return nullcontext()
         return Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
 
-    def _tell(self, event: object) -> str:
+    def _show_event(self, event: object) -> str:
         """Show an event. Return its line if only the live view shows it."""
         line = self.progress.fold(event)
         if isinstance(event, probe.Waiting):
@@ -118,11 +118,11 @@ class Screen(Page):
     def ask_about(self, deployment: Deployment, plan: Plan) -> None:
         """Show the plan on stderr, before the confirmation."""
         self.err.print(plan_table(deployment, plan, done=False))
-        self._asked = True
+        self._plan_shown = True
 
     def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
         """Show a planned or completed plan. After a confirmation on the terminal, only its first line."""
-        brief = self._asked and self.out.is_terminal
+        brief = self._plan_shown and self.out.is_terminal
         place = deployment.place
         report = {
             "stack": deployment.stack.names.stack,
@@ -170,19 +170,19 @@ class Screen(Page):
         if day is None and not self.as_json:
             self.say("No matching log lines.")
 
-    def watch_status(self, looks: Iterable[Status | S3aggError]) -> None:
+    def watch_status(self, readings: Iterable[Status | S3aggError]) -> None:
         """Redraw the status in place, for --watch. The first status is read before the screen is cleared."""
-        each = iter(looks)
+        each = iter(readings)
         first = next(each)
         with Live(console=self.out, auto_refresh=False, screen=True) as live:
-            self._beside = []
+            self._held_warnings = []
             status, read_at = None, utc_now()
-            for look in chain([first], each):
-                notes = list(self._beside)
-                if isinstance(look, S3aggError):
-                    notes.append(f"Not updated since {read_at:%H:%M:%S} UTC: {look}")
+            for reading in chain([first], each):
+                notes = list(self._held_warnings)
+                if isinstance(reading, S3aggError):
+                    notes.append(f"Not updated since {read_at:%H:%M:%S} UTC: {reading}")
                 else:
-                    status, read_at = look, utc_now()
+                    status, read_at = reading, utc_now()
                 if status is not None:
                     live.update(self._fitted(status, notes), refresh=True)
 

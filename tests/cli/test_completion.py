@@ -106,7 +106,7 @@ def test_a_shell_does_not_wait_for_a_slow_answer() -> None:
         answered.wait(60)
         return ["too late"]
 
-    found = completion.in_time(slow, 0.01)
+    found = completion.with_timeout(slow, 0.01)
     answered.set()
 
     assert found == []
@@ -116,4 +116,4 @@ def test_whatever_goes_wrong_ends_the_wait() -> None:
     def wrong() -> list[str]:
         raise RuntimeError("of whatever kind")
 
-    assert completion.in_time(wrong, 60) == []
+    assert completion.with_timeout(wrong, 60) == []

@@ -204,7 +204,7 @@ def test_who_is_not_logged_in_is_told_the_command_that_logs_in(
 
     assert is_one_line(ran), ran
     assert ran.code == FAILED
-    assert ran.stderr.endswith(f"Log in: aws sso login --profile {who}.\n")
+    assert ran.stderr.endswith(f"To log in, run: aws sso login --profile {who}.\n")
 
 
 def test_a_token_that_the_portal_refuses_has_to_be_had_anew(home: Home) -> None:
@@ -215,7 +215,7 @@ def test_a_token_that_the_portal_refuses_has_to_be_had_anew(home: Home) -> None:
         ran = home.cli.set(AWS_ENDPOINT_URL_SSO=refusing.url, AWS_PROFILE="work")("status")
 
     assert is_one_line(ran), ran
-    assert ran.stderr.endswith("Log in: aws sso login --profile work.\n")
+    assert ran.stderr.endswith("To log in, run: aws sso login --profile work.\n")
 
 
 def test_who_is_logged_in_has_the_credentials_of_the_portal(home: Home) -> None:
