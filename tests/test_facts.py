@@ -751,7 +751,7 @@ ROWS = [
         DELETE,
         (
             "While removing policy S3EventAggregatorDynamo: AWS said to DeletePolicy: Cannot delete a policy",
-            "Take it off what it is still attached to",
+            "Detach it from everything else",
         ),
         1,
         A_MINUTE,
@@ -768,7 +768,7 @@ ROWS = [
             of=NAMES.aggregator_role,
         ),
         DELETE,
-        ("While removing role S3EventAggregatorLambdaRole:", "instance profile", "Take it off what it is"),
+        ("While removing role S3EventAggregatorLambdaRole:", "instance profile", "Detach it"),
         1,
         has_stack=True,
     ),
@@ -965,7 +965,7 @@ ROWS = [
         (
             f"While creating notification uploads: AWS said to {PUT_ALL[3:]}: ",
             "The specified bucket does not exist (NoSuchBucket).",
-            "Make the bucket again, or detach it: s3agg delete --bucket",
+            "Create the bucket again, or detach it: s3agg delete --bucket",
         ),
         1,
     ),
@@ -1032,7 +1032,7 @@ ROWS = [
             of=NAMES.aggregator,
         ),
         CREATE + " --runtime python3.10",
-        ("While creating function S3EventAggregator:", "is no longer supported", "Name a newer --runtime"),
+        ("While creating function S3EventAggregator:", "is no longer supported", "Pass a newer --runtime"),
         1,
     ),
 ]

@@ -216,46 +216,49 @@ def test_the_script_of_each_shell_completes_s3agg(shell: Shell, name: str) -> No
 
 
 WRONG = {
-    "a window of 0": ("create --bucket bbb --window 0", "0 is not in the range"),
-    "a window of -1": ("create --bucket bbb --window -1", "-1 is not in the range"),
-    "a window of 50 000": ("create --bucket bbb --window 50000", "1<=x<=42600"),
-    "a window of abc": ("create --bucket bbb --window abc", "'abc' is not a valid"),
-    "a malformed bucket": ("create --bucket Not_A_Bucket", "is no bucket name"),
-    "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// or ARN"),
-    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "no s3:// or ARN"),
+    "a window of 0": ("create --bucket bbb --window 0", "Invalid value for --window: 0 (1 to 42600)."),
+    "a window of -1": ("create --bucket bbb --window -1", "--window: -1 ("),
+    "a window of 50 000": ("create --bucket bbb --window 50000", "--window: 50000 ("),
+    "a window of abc": ("create --bucket bbb --window abc", "--window: abc ("),
+    "a malformed bucket": ("create --bucket Not_A_Bucket", "Invalid bucket name: 'Not_A_Bucket'"),
+    "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// URL or ARN"),
+    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "no s3:// URL or ARN"),
     "two lines for a bucket": (r"create --bucket bad\ninput", r"bad\ninput"),
     "a mistyped command": ("crate", "Did you mean 'create'?"),
     "a mistyped option": ("status --otput json", "Did you mean '--output'?"),
     "an unknown log level": ("create --log-level LOUD", "'LOUD' is not one of"),
-    "a tag without a value": ("create --tag team", "is not of the form KEY=VALUE"),
+    "a tag without a value": ("create --tag team", "expected KEY=VALUE, found 'team'"),
     "a reserved tag": ("create --tag s3agg:stack=x --bucket uploads", "is reserved"),
-    "a topic that is no topic": ("create --alarm-topic arn:aws:sqs:x:1:q", "neither an ARN of sns"),
-    "a stack that cannot be": ("status --stack no.dots", "cannot name a stack"),
+    "a topic that is no topic": ("create --alarm-topic arn:aws:sqs:x:1:q", "expected an ARN of sns or none"),
+    "a stack that cannot be": ("status --stack no.dots", "Invalid stack name: 'no.dots'"),
     "a region that cannot be": ("status --region no_underscores", "Check --region"),
-    "an endpoint that is no URL": ("status --endpoint-url x:1", "An endpoint is a URL"),
-    "a count of 0": ("test-upload --count 0", "0 is not in the range"),
-    "a port that cannot be": ("local --port 99999", "99999 is not in the range"),
-    "watching a pipe": ("status --watch", "redraws a terminal"),
+    "an endpoint that is no URL": ("status --endpoint-url x:1", "Pass a URL"),
+    "a count of 0": ("test-upload --count 0", "--count: 0 ("),
+    "a port that cannot be": ("local --port 99999", "--port: 99999 ("),
+    "watching a pipe": ("status --watch", "--watch requires a terminal"),
     "an unknown runtime": ("create --bucket uploads --runtime python2.7", "no runtime python2.7"),
     "no bucket at all": ("create", "Pass --bucket"),
     "a policy for no bucket": ("policy", "Pass --bucket"),
-    "a boundary that is no policy": ("policy --permissions-boundary Mine", "neither an ARN of iam"),
-    "a cost of nothing": ("cost", "Say --objects-per-day or --measured"),
+    "a boundary that is no policy": ("policy --permissions-boundary Mine", "expected an ARN of iam or none"),
+    "a cost of nothing": ("cost", "requires either --objects-per-day or --measured"),
     "a capacity of a cost on demand": (
         "cost --objects-per-day 1 --write-capacity 10",
-        "--write-capacity would do nothing: the table is on demand. Pass --provisioned.",
+        "The table is on demand, so --write-capacity cannot apply. Pass --provisioned as well.",
     ),
     "a capacity of a template on demand": (
         "template --zips zips --read-capacity 10 --write-capacity 10",
-        "--read-capacity and --write-capacity would do nothing",
+        "--read-capacity and --write-capacity cannot apply",
     ),
-    "a cost of both": ("cost --objects-per-day 1 --measured", "Say --objects-per-day or --measured"),
-    "objects below zero": ("cost --objects-per-day -1", "-1 is not in the range"),
+    "a cost of both": ("cost --objects-per-day 1 --measured", "either --objects-per-day or --measured"),
+    "objects below zero": ("cost --objects-per-day -1", "--objects-per-day: -1 ("),
     "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
-    "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "are measured. Do not say"),
-    "a bucket that is not measured": ("cost --objects-per-day 1 --bucket bbb", "Say --measured"),
-    "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "no table of prices 1999-12"),
-    "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "is no table of prices"),
+    "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "Omit --refreshes-per-day"),
+    "a bucket that is not measured": (
+        "cost --objects-per-day 1 --bucket bbb",
+        "--bucket requires --measured",
+    ),
+    "prices that are nowhere": ("cost --objects-per-day 1 --prices 1999-12", "price table 1999-12"),
+    "prices that are none": (f"cost --objects-per-day 1 --prices {__file__}", "Invalid price table"),
     "hasty intervals": ("create --bucket uploads --min-interval 5", "--min-interval 5 is too short"),
     "a template of hasty intervals": (
         "template --code-bucket uploads --min-interval 5",
@@ -263,12 +266,12 @@ WRONG = {
     ),
     "a template for a malformed bucket": (
         "template --code-bucket uploads --bucket Not_A_Bucket",
-        "is no bucket name",
+        "Not_A_Bucket",
     ),
     "a template without code": ("template", "Pass --code-bucket BUCKET to upload the functions' code now"),
     "a template with its code twice": (
         "template --code-bucket uploads --zips build",
-        "template needs either --code-bucket or --zips",
+        "template requires either --code-bucket or --zips",
     ),
     "zips where nothing can be": ("template --zips /dev/null/zips", "write to /dev/null/zips"),
 }
@@ -305,7 +308,7 @@ FAILING = {
     ),
     "a template whose code has no bucket": ("template --code-bucket nobodys", "Bucket nobodys"),
     "testing what is not there": ("test-upload", "so there is nothing to test"),
-    "putting back to work what is not there": ("redrive", "so there is nothing to put back to work"),
+    "putting back to work what is not there": ("redrive", "so there is nothing to redrive"),
 }
 
 
@@ -367,8 +370,8 @@ def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire:
     ran = aws_shell("delete", answer=answer)
 
     assert (ran.code, ran.stdout) == (1, "")
-    assert "Remove all this? [y/N]" in ran.stderr
-    assert ran.stderr.endswith("Nothing was changed: answer y, or say --yes.\n")
+    assert "Remove these resources? [y/N]" in ran.stderr
+    assert ran.stderr.endswith("Nothing was changed. Answer y, or pass --yes.\n")
     assert wire.changes == []
 
 
@@ -413,8 +416,8 @@ def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (("status", "--region", REGION), f"make it with s3agg create --bucket BUCKET --region {REGION}"),
-        (("status", "--stack", "Other"), "make it with s3agg create --bucket BUCKET --stack Other"),
+        (("status", "--region", REGION), f"s3agg create --bucket BUCKET --region {REGION}"),
+        (("status", "--stack", "Other"), "s3agg create --bucket BUCKET --stack Other"),
         (("create", "--bucket", "uploads", "--region", REGION), f"--bucket uploads --region {REGION}"),
     ],
 )
@@ -458,7 +461,7 @@ def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_
     status, dry = aws_shell("status"), aws_shell("create", "--dry-run")
 
     assert (status.code, dry.code) == (3, 3)
-    assert "memory is 256 MB, not 128 MB" in status.stdout
+    assert "memory: 256 MB (expected 128 MB)" in status.stdout
     assert "memory: 256 MB -> 128 MB" in dry.stdout
 
 
@@ -538,11 +541,11 @@ def test_a_template_is_all_of_stdout_and_stderr_tells_of_the_code_and_what_attac
     assert ran.code == 0
     assert yaml.compose(ran.stdout)
     assert again.stdout == ran.stdout
-    assert again.stderr.startswith("The functions' code was already in bucket uploads.\n")
+    assert again.stderr.startswith("The functions' code is already in bucket uploads.\n")
     assert ran.stderr == (
-        "The functions' code is now in bucket uploads.\n"
-        "CloudFormation cannot change the notifications of a bucket that it has not made.\n"
-        "Once the stack is there, attach it: s3agg create --adopt --bucket uploads --stack Other\n"
+        "Uploaded the functions' code to bucket uploads.\n"
+        "CloudFormation cannot change the notifications of an existing bucket.\n"
+        "After the deployment, attach the bucket: s3agg create --adopt --bucket uploads --stack Other\n"
     )
 
 
@@ -556,14 +559,12 @@ def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_
     long = shell("template", "--zips", str(zips), *tags)
 
     upload = (
-        f"First upload the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n"
+        f"First upload the functions' code: aws s3 cp --recursive {zips} s3://CODE-BUCKET\n"
         "Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET\n"
     )
     assert zipped.stderr.startswith(upload)
     assert len(list(zips.glob("s3agg/*.zip"))) == 2
-    assert long.stderr.startswith(
-        upload + "It is too long to be passed directly: deploy it with --s3-bucket.\n"
-    )
+    assert long.stderr.startswith(upload + "The template exceeds 51,200 bytes. Deploy it with --s3-bucket.\n")
 
 
 @pytest.mark.stack

@@ -426,7 +426,7 @@ def test_what_is_not_one_policy_is_no_boundary(world: World, boundary: str) -> N
 
 
 def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
-    with pytest.raises(UsageProblem, match="is no bucket name"):
+    with pytest.raises(UsageProblem, match="Invalid bucket name"):
         ask(world, "*")
 
 

@@ -297,7 +297,7 @@ def test_a_server_that_dies_at_once_shows_the_end_of_its_log() -> None:
     with pytest.raises(S3aggError) as caught:
         Emulator(environment={"MINISTACK_DOCKER_TIMEOUT": "nonsense"}).__enter__()
 
-    assert caught.value.problem == "The AWS emulator ended (exit code 1)"
+    assert caught.value.problem == "The AWS emulator exited with code 1"
     assert "nonsense" in caught.value.hint
 
 
