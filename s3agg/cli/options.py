@@ -147,8 +147,14 @@ def completing(
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         from s3agg.cli import completion
 
-        where = {name: ctx.params.get(name) for name in ("profile", "region", "endpoint_url")}
-        return completion.names(what, incomplete, **where, session=ctx.obj.session)
+        return completion.names(
+            what,
+            incomplete,
+            profile=ctx.params.get("profile"),
+            region=ctx.params.get("region"),
+            endpoint_url=ctx.params.get("endpoint_url"),
+            session=ctx.obj.session,
+        )
 
     return complete
 

@@ -23,8 +23,9 @@ TABLE = {
 
 def names(kind: Literal["buckets", "stacks"], begin: str, session: Session) -> list[str]:
     """The names, however long a busy machine takes."""
-    where = {"profile": None, "region": REGION, "endpoint_url": None}
-    return completion.names(kind, begin, **where, session=session, timeout_s=60)
+    return completion.names(
+        kind, begin, profile=None, region=REGION, endpoint_url=None, session=session, timeout_s=60
+    )
 
 
 def buckets(begin: str, session: Session | None = None) -> list[str]:

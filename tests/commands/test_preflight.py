@@ -197,7 +197,7 @@ def test_everything_that_stands_in_the_way_is_told_at_once(world: World) -> None
     assert [line[:58] for line in refusal.lines()] == [
         "Nothing was changed because of these problems:",
         "- Bucket scans does not exist. Check the name, or create t",
-        "- --min-interval 1 is too short. Storage Gateway wants 60 ",
+        "- --min-interval 1 is too short. Storage Gateway refreshes",
         "- Resources with this stack's names belong to something el",
         "- Bucket photos has another rule for the same events and k",
     ]
