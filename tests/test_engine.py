@@ -185,7 +185,7 @@ def test_find_asks_for_all_and_leaves_out_what_is_not_there(world: World) -> Non
 
 
 def test_a_failed_look_names_what_was_looked_at(world: World) -> None:
-    with pytest.raises(S3aggError, match="While looking at thing a: AWS said to MakeThing: not you"):
+    with pytest.raises(S3aggError, match="While looking at thing a: MakeThing failed: not you"):
         engine.find(Snapshot(aws_with(1)), [world.thing("a", act=refuse)])
 
 
@@ -313,7 +313,7 @@ def test_after_a_failure_nothing_new_is_started(world: World) -> None:
     b = world.thing("b", base=a)
     events: list[engine.Event] = []
 
-    with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: not you"):
+    with pytest.raises(S3aggError, match="While creating thing a: MakeThing failed: not you"):
         collect(events, aws_with(8), plan(a, b))
 
     assert [type(event) for event in events] == [Started, Failed]
@@ -353,7 +353,7 @@ def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: Wor
     header, why, what = caught.value.lines()
     assert world.log == ["delete a"]
     assert header == "Not everything could be done:"
-    assert why.startswith("- While removing thing stuck: AWS said to MakeThing: not you (AccessDenied).")
+    assert why.startswith("- While removing thing stuck: MakeThing failed: not you (AccessDenied).")
     assert what.startswith("- Left because of that: thing base, thing needed.")
 
 
@@ -380,7 +380,7 @@ def test_what_came_to_be_since_it_was_looked_for_is_brought_up_to_date(world: Wo
 
 @pytest.mark.parametrize("there", [FOREIGN, None], ids=["somebody else's", "gone again"])
 def test_a_name_that_is_taken_otherwise_is_an_error(world: World, there: FoundThing | None) -> None:
-    with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: there is one"):
+    with pytest.raises(S3aggError, match="While creating thing a: MakeThing failed: there is one"):
         create_what_came_to_be(world, there)
 
     assert world.log == []

@@ -192,7 +192,7 @@ def _explain_refusal(error: exceptions.ClientError, action: str) -> S3aggError:
         return S3aggError(f"The AWS credentials have expired: {words}", LOG_IN)
     if code in UNKNOWN_KEY:
         return S3aggError(f"AWS does not accept these credentials: {words}", LOG_IN)
-    problem = f"While {action}: AWS said to {error.operation_name}: {words} ({code})"
+    problem = f"While {action}: {error.operation_name} failed: {words} ({code})"
     if code in DENIED:
         return S3aggError(problem, f"Ask for permission to call {error.operation_name}, then r{AGAIN[1:]}")
     return S3aggError(problem, next_step(error))

@@ -478,7 +478,7 @@ def test_what_cannot_be_given_back_is_said_to_come_back_by_itself(post: Post) ->
 def test_a_queue_that_cannot_be_read_is_one_line(post: Post) -> None:
     post.world.wire.refuse("sqs:ReceiveMessage", "AccessDenied")
 
-    with pytest.raises(S3aggError, match="While receiving from queue S3EventAggregatorDeadLetters: AWS said"):
+    with pytest.raises(S3aggError, match="While receiving from queue S3EventAggregatorDeadLetters: Receive"):
         post.redrive()
 
 
@@ -491,7 +491,7 @@ def test_what_aws_refuses_for_one_letter_is_that_letters_error(post: Post) -> No
 
     assert (stays.outcome, done.outcome) == ("stays", "done")
     assert stays.error == (
-        "While giving an event to function S3EventAggregator again: AWS said to Invoke: not you"
+        "While giving an event to function S3EventAggregator again: Invoke failed: not you"
         " (AccessDeniedException). Ask for permission to call Invoke, then run the same command again."
     )
 

@@ -431,7 +431,7 @@ def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) ->
     play.make_stack(Request((BUCKET,)))
     play.wire.refuse("s3:PutObject", "AccessDenied", after=2)
 
-    with pytest.raises(Exception, match=f"While uploading to bucket {BUCKET}: AWS said to PutObject"):
+    with pytest.raises(Exception, match=f"While uploading to bucket {BUCKET}: PutObject failed"):
         play.run(once())
 
     assert play.stored() == []

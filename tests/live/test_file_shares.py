@@ -76,5 +76,5 @@ def test_a_share_that_is_gone_is_not_asked_about(world: World) -> None:
 def test_what_cannot_be_looked_at_is_an_error_in_words(world: World) -> None:
     world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
 
-    with pytest.raises(S3aggError, match="While looking at the file shares: AWS said to ListFileShares"):
+    with pytest.raises(S3aggError, match="While looking at the file shares: ListFileShares failed"):
         file_shares.timers(world.aws, [share(1)])

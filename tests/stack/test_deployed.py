@@ -267,7 +267,7 @@ def test_reading_changes_nothing(photos: World) -> None:
 def test_a_denied_look_stops_reading_and_names_what_was_looked_at(photos: World) -> None:
     photos.wire.refuse("iam:GetRole", "AccessDenied", "not you", status=403)
 
-    with pytest.raises(S3aggError, match=r"While looking at role \w+: AWS said to GetRole: not you"):
+    with pytest.raises(S3aggError, match=r"While looking at role \w+: GetRole failed: not you"):
         now(photos)
 
 
