@@ -209,7 +209,7 @@ def test_what_may_not_be_looked_at_is_told_at_once_too(world: World) -> None:
 
     assert {line[:60] for line in refusal.lines()[1:]} == {
         "- Bucket photos is not of account 123456789012, or you may n",
-        "- While looking at role S3AggregatorActionLambdaRole: GetRo",
+        "- While looking at role S3AggregatorActionLambdaRole: GetRol",
         "- While looking at table S3EventAggregator: DescribeTable fa",
         "- While looking at role S3EventAggregatorLambdaRole: GetRole",
     }
