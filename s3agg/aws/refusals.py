@@ -137,7 +137,10 @@ NEXT_STEPS = (
         Refusal("InvalidArgument", "Unable to validate the following destination"),
         f"{AGAIN}: a new permission can take minutes to reach S3",
     ),
-    (Refusal("InvalidArgument", "overlap"), f"{AGAIN}: it names the other rule if there still is one"),
+    (
+        Refusal("InvalidArgument", "overlap"),
+        f"{AGAIN}: it then names the overlapping rule, if there still is one",
+    ),
     (Refusal("OperationAborted"), f"{AGAIN} when no other change of the bucket is in progress"),
     (Refusal("QueueDeletedRecently"), f"{AGAIN} in a minute"),
     (Refusal("AWS.SimpleQueueService.QueueDeletedRecently"), f"{AGAIN} in a minute"),
