@@ -1,4 +1,4 @@
-"""Recognising what AWS refuses, and saying it in plain words."""
+"""Errors from AWS are recognised and translated into messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from s3agg.aws.refusals import Refusal, describing_errors, is_error
 from s3agg.errors import S3aggError
 from tests.support.aws import HOSTILE, refusal
 
-# Errors in plain words
+# Messages
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Waiting for AWS, on a clock that only waiting moves."""
+"""Waiting for AWS, with a fake clock that only waiting advances."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUSY = (Refusal("Busy"),)
 
 
 class Patient(Clock):
-    """A clock that notes how long each sleep was."""
+    """A clock that records the length of each sleep."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def wait(clock: Patient, told: list[str]) -> Waiting:
 
 
 def attempts(*results: object) -> Callable[[], Any]:
-    """Each call gives or raises the next."""
+    """A function that returns or raises the next value on each call."""
     left: Iterator[object] = iter(results)
 
     def attempt() -> object:

@@ -1,4 +1,4 @@
-"""What `status` shows of a stack."""
+"""The view of `status`."""
 
 from __future__ import annotations
 
