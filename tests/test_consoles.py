@@ -1,7 +1,7 @@
-"""Whatever the output goes to: terminals, pipes, logs, narrow ones, and consoles with few characters.
+"""Output to terminals, pipes and logs, of different widths and encodings.
 
-The commands run in this process, in front of moto; what stands for stdout and stderr knows only whether it is
-a terminal, and its encoding, as that is all that a process is told of them.
+The commands run in this process, with moto. The streams for stdout and stderr have an encoding, and are a
+terminal or not: a process knows no more about them.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ pytestmark = pytest.mark.stack
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"  # the cursor
-# Names as long as they may be.
+# Names of the maximum length.
 BUCKET = "bucket-with-a-name-of-sixty-three-letters".ljust(63, "z")
 NAMES = Names("S".ljust(32, "x"))
 USAGE = 2
 Variables = Mapping[str, str]
 NONE: Variables = MappingProxyType({})
-# What answers without changing anything.
+# Commands that change nothing.
 READING = (
     ("--help",),
     ("create", "--help"),
@@ -61,7 +61,7 @@ CHANGING = (("create", "--window", "2"), ("test-upload", "--count", "1"), ("crea
 
 
 class Stream(io.BytesIO):
-    """What a process writes to: a terminal, or not."""
+    """An output stream: a terminal or not."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
@@ -73,9 +73,9 @@ class Stream(io.BytesIO):
 
 @contextmanager
 def standard_streams(*, terminal: bool, encoding: str) -> Iterator[Callable[[], tuple[str, str]]]:
-    """Streams of this process for a while; what was written to them is to be asked for."""
+    """Replace stdout and stderr for a while, and record the output."""
     streams = [io.TextIOWrapper(Stream(terminal=terminal), encoding, newline="\n") for _ in range(2)]
-    read_as = "utf-8" if encoding == "ascii" else encoding  # as click has it, which takes ASCII for a mistake
+    read_as = "utf-8" if encoding == "ascii" else encoding  # click treats ASCII as a mistake and uses UTF-8
 
     def written() -> tuple[str, str]:
         for stream in streams:
@@ -92,7 +92,7 @@ def standard_streams(*, terminal: bool, encoding: str) -> Iterator[Callable[[], 
 
 
 class Working(Clock):
-    """Time in which the functions work: whenever somebody waits, they deal with what was uploaded."""
+    """A fake clock. On each sleep, the functions process the uploads."""
 
     def __init__(self) -> None:
         super().__init__(time.time())
@@ -105,7 +105,7 @@ class Working(Clock):
 
 @dataclass
 class Place:
-    """A stack that has something of everything to show, and the commands in front of it."""
+    """A stack with content for every view, and command lines for it."""
 
     session: Session
     wire: Wire
@@ -116,7 +116,7 @@ class Place:
     def __call__(
         self, *arguments: str, terminal: bool = False, encoding: str = "utf-8", variables: Variables = NONE
     ) -> Ran:
-        """Run a command: in a terminal, or where no terminal is."""
+        """Run a command, with a terminal or without one."""
         seams = Seams(self.session, self.clock, workers=1)
         known = {"TERM": "xterm-256color", "S3AGG_STACK": NAMES.stack, **variables}
         streams = standard_streams(terminal=terminal, encoding=encoding)
@@ -125,13 +125,13 @@ class Place:
         return Ran(int(str(ended.value.code)), *written())
 
     def must(self, *arguments: str, terminal: bool = False, variables: Variables = NONE) -> Ran:
-        """Run what is to do as asked."""
+        """Run a command that must succeed."""
         ran = self(*arguments, terminal=terminal, variables=variables)
         assert ran.code == 0, ran
         return ran
 
     def work(self) -> None:
-        """Be the functions: first for the events, and then for the refresh."""
+        """Act as the functions: log the events first, then the refresh."""
         functions = Functions(self.aws, self.clock, BUCKET, NAMES)
         uploaded = {str(put["Key"]) for put in self.wire.made("s3:PutObject")} - self.handled
         if uploaded:
@@ -152,12 +152,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def place(running_moto: MockAWS, folder: None) -> Place:  # noqa: ARG001  # to be in it
-    """Drift, an error in the log, a dead letter and an odd key."""
+    """A stack with drift, an error in the log, a dead letter and an unusual key."""
     empty(running_moto)
     session, clock = Session().with_credentials(), Working()
     session.set_config_variable("region", REGION)
     wire = watch(session)
-    wire.answer("s3:PutObject", {})  # moto would look for Docker, to run the function
+    wire.answer("s3:PutObject", {})  # moto would start Docker to run the function
     aws = Aws(session=Session().with_credentials(), region=REGION)
     place = Place(session, wire, aws, clock)
     make_bucket(aws, BUCKET)
@@ -234,7 +234,7 @@ def test_colour_that_is_not_wanted_is_not_forced(place: Place, variables: Variab
 
 @contextmanager
 def ctrl_c_while_waiting(place: Place) -> Iterator[None]:
-    """Press it as soon as a command waits."""
+    """Press Ctrl-C when a command waits."""
 
     def press() -> None:
         raise KeyboardInterrupt
@@ -267,7 +267,7 @@ def test_a_dumb_terminal_is_not_watched(place: Place) -> None:
 
 
 def column(screen: str, title: str) -> str:
-    """All that stands in a column of any table, its folded parts put together."""
+    """The text of a column in any table, with folded parts joined."""
     words = ""
     start = end = None
     for line in screen.splitlines():
@@ -292,7 +292,7 @@ def test_no_line_is_longer_than_the_screen_and_no_name_is_cut_off(place: Place, 
 
 
 def names_cut_off(ran: Ran) -> list[str]:
-    """The longest names that are not whole, whatever stands beside them."""
+    """The longest names that the output does not contain whole."""
     longest = (NAMES.gateway_policy, f"/aws/lambda/{NAMES.refresher}", BUCKET)
     return [name for name in longest if name not in ran.stdout]
 
@@ -318,7 +318,7 @@ def test_every_console_can_print_what_every_command_says(
 
     assert told
     assert "\\u25" not in told  # a bar or a box, escaped
-    # Only what is of the user's or of AWS's own making is more than ASCII.
+    # Only names from the user or AWS contain other characters than ASCII.
     assert told.replace("ä", "").replace("é", "").isascii()
 
 

@@ -314,7 +314,7 @@ def test_after_a_failure_nothing_new_is_started(world: World) -> None:
     b = world.thing("b", base=a)
     events: list[engine.Event] = []
 
-    with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: not you"):
+    with pytest.raises(S3aggError, match="While creating thing a: MakeThing failed: not you"):
         collect(events, aws_with(8), plan(a, b))
 
     assert [type(event) for event in events] == [Started, Failed]
@@ -354,7 +354,7 @@ def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: Wor
     header, why, skipped = caught.value.lines()
     assert world.log == ["delete a"]
     assert header == "Some changes failed:"
-    assert why.startswith("- While removing thing stuck: AWS said to MakeThing: not you (AccessDenied).")
+    assert why.startswith("- While removing thing stuck: MakeThing failed: not you (AccessDenied).")
     assert skipped == (
         "- Skipped because of the failures above: thing base, thing needed."
         " Fix the failures and run the same command again."
@@ -384,7 +384,7 @@ def test_what_came_to_be_since_it_was_looked_for_is_brought_up_to_date(world: Wo
 
 @pytest.mark.parametrize("there", [FOREIGN, None], ids=["somebody else's", "gone again"])
 def test_a_name_that_is_taken_otherwise_is_an_error(world: World, there: FoundThing | None) -> None:
-    with pytest.raises(S3aggError, match="While creating thing a: AWS said to MakeThing: there is one"):
+    with pytest.raises(S3aggError, match="While creating thing a: MakeThing failed: there is one"):
         create_what_came_to_be(world, there)
 
     assert world.log == []

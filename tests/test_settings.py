@@ -1,4 +1,4 @@
-"""What the user chose, and the names that follow."""
+"""The settings of a stack and the names of its resources."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOT_THE_DEFAULT: dict[str, Any] = {
 
 
 def given(option: str) -> dict[str, Any]:
-    """The option, and what it needs."""
+    """The option, with the options that it requires."""
     needed = {"on_demand": False} if option in CAPACITIES else {}
     return {option: NOT_THE_DEFAULT[option], **needed}
 
@@ -154,7 +154,7 @@ def test_a_capacity_for_a_provisioned_table_is_declared(
         ("on-demand", "yes"),
         ("on-demand", "none"),
         ("include-gateway-writes", ""),
-        # What no resource could follow.
+        # Values that no resource accepts.
         ("window", "0"),
         ("window", "-5"),
         ("log-level", "LOUD"),

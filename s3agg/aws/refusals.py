@@ -137,7 +137,10 @@ NEXT_STEPS = (
         Refusal("InvalidArgument", "Unable to validate the following destination"),
         f"{AGAIN}: a new permission can take minutes to reach S3",
     ),
-    (Refusal("InvalidArgument", "overlap"), f"{AGAIN}: it names the other rule if there still is one"),
+    (
+        Refusal("InvalidArgument", "overlap"),
+        f"{AGAIN}: it then names the overlapping rule, if there still is one",
+    ),
     (Refusal("OperationAborted"), f"{AGAIN} when no other change of the bucket is in progress"),
     (Refusal("QueueDeletedRecently"), f"{AGAIN} in a minute"),
     (Refusal("AWS.SimpleQueueService.QueueDeletedRecently"), f"{AGAIN} in a minute"),
@@ -192,7 +195,7 @@ def _explain_refusal(error: exceptions.ClientError, action: str) -> S3aggError:
         return S3aggError(f"The AWS credentials have expired: {words}", LOG_IN)
     if code in UNKNOWN_KEY:
         return S3aggError(f"AWS does not accept these credentials: {words}", LOG_IN)
-    problem = f"While {action}: AWS said to {error.operation_name}: {words} ({code})"
+    problem = f"While {action}: {error.operation_name} failed: {words} ({code})"
     if code in DENIED:
         return S3aggError(problem, f"Ask for permission to call {error.operation_name}, then r{AGAIN[1:]}")
     return S3aggError(problem, next_step(error))

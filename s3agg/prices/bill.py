@@ -106,7 +106,7 @@ def estimate(
     refreshes_per_day: float | None,
     settings: Settings,
     prices: Prices,
-    whose: str = "",
+    subject: str = "",
 ) -> Bill:
     """The bill for a number of object events and windows per day. Default: the most windows of one bucket.
 
@@ -125,7 +125,7 @@ def estimate(
         f" take {SKIP_S} s. A refresh takes {REFRESH_S + SETTLE_S} s, of which it waits {SETTLE_S:g} s."
         f" Its message is delayed once ({PUT_OFF_S} s)."
     )
-    return make(whose, load, by_our_rule(load), settings, prices, note)
+    return make(subject, load, by_our_rule(load), settings, prices, note)
 
 
 def most_refreshes(objects_per_day: float) -> float:
@@ -133,10 +133,10 @@ def most_refreshes(objects_per_day: float) -> float:
     return min(objects_per_day, MOST_REFRESHES)
 
 
-def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Prices, note: str) -> Bill:
+def make(subject: str, load: Load, usage: Usage, settings: Settings, prices: Prices, note: str) -> Bill:
     """The bill for this usage, and for the same load by the blog's rule.
 
-    `whose` is the start of the bill's title. `note` describes the source of the usage.
+    `subject` is the start of the bill's title. `note` describes the source of the usage.
     """
     # The settings of the blog's scripts. Memory and Lambda's other settings are the same for both.
     scripts = replace(
@@ -164,7 +164,7 @@ def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Price
     unpriced = [item.price for item in items if _usd(item, prices) is None]
     objects, refreshes = load.objects_per_day, load.refreshes_per_day
     return Bill(
-        of=f"{whose}{number(objects)} objects and {number(refreshes)} refreshes a day",
+        of=f"{subject}{number(objects)} objects and {number(refreshes)} refreshes a day",
         objects_per_day=round(objects, DIGITS),
         refreshes_per_day=round(refreshes, DIGITS),
         usd=round(sum(line.usd or 0 for line in lines), DIGITS),

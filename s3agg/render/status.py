@@ -84,7 +84,8 @@ def _advice(status: Status, option: str) -> list[Text]:
         )
     if status.late:
         lines.append(
-            f"The refresh of {', '.join(status.late)} is overdue."
+            f"The refresh of {'bucket' if len(status.late) == 1 else 'buckets'} {', '.join(status.late)} is"
+            " overdue."
             f" To see why, run s3agg logs --since 1h{option}; to start it, run s3agg create{option}."
         )
     if any(ran.hours == 1 and ran.errors.total for ran in status.functions):

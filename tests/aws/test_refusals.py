@@ -1,4 +1,4 @@
-"""Recognising what AWS refuses, and saying it in plain words."""
+"""Errors from AWS are recognised and translated into messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from s3agg.aws.refusals import Refusal, describing_errors, is_error
 from s3agg.errors import S3aggError
 from tests.support.aws import HOSTILE, refusal
 
-# Errors in plain words
+# Messages
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ from tests.support.aws import HOSTILE, refusal
         (refusal("SignatureDoesNotMatch"), "AWS does not accept these credentials", "--profile", 1),
         (
             refusal("AccessDeniedException"),
-            "While looking: AWS said to CreateTable: a message of several lines (AccessDeniedException)",
+            "While looking: CreateTable failed: a message of several lines (AccessDeniedException)",
             "Ask for permission to call CreateTable",
             1,
         ),
@@ -84,7 +84,7 @@ from tests.support.aws import HOSTILE, refusal
             1,
         ),
         (refusal("InvalidArgument", "No such thing"), "(InvalidArgument)", "", 1),
-        (refusal("Silent", ""), "While looking: AWS said to CreateTable: no reason given (Silent)", "", 1),
+        (refusal("Silent", ""), "While looking: CreateTable failed: no reason given (Silent)", "", 1),
         (exceptions.ParamValidationError(report=HOSTILE), "While looking", "", 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,

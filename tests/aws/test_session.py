@@ -1,4 +1,4 @@
-"""AWS as one user sees it."""
+"""The AWS session: profile, region, endpoints, credentials and concurrent calls."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 def quiet(clock: Clock) -> Aws:
-    """An Aws that is not asked anything."""
+    """An Aws for a test that makes no calls."""
     return Aws(session=Session(), region=REGION, clock=clock)
 
 
 def session_with(config: Path, text: str) -> Session:
-    """A session whose configuration file reads so."""
+    """A session with this text as its configuration file."""
     config.write_text(text, encoding="utf-8")
     return Session(str(config)).with_credentials()
 
@@ -81,7 +81,7 @@ def test_expired_credentials_are_said_to_have_expired(world: World) -> None:
         _ = world.aws.place
 
 
-# Where we are
+# Partition, region and account
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_only_runtimes_that_the_handlers_run_on_are_offered(quiet: Aws) -> None:
     assert [name for name in runtimes if name in {"python3.6", "python3.9", "python2.7", "nodejs22.x"}] == []
 
 
-# Clients, side by side
+# Concurrent calls
 
 
 def test_a_client_is_made_once_even_for_several_threads(quiet: Aws) -> None:
@@ -248,7 +248,7 @@ def test_one_worker_does_one_after_the_other(quiet: Aws) -> None:
 
 @pytest.fixture
 def traced() -> Iterator[tuple[Aws, list[Call], botocore.session.Session]]:
-    """An Aws in an empty account, and the calls that it told of."""
+    """An Aws in an empty account, and the calls that it traced."""
     session, calls = Session().with_credentials(), list[Call]()
     with moto():
         yield Aws(session=session, region=REGION, clock=Clock(), trace=calls.append), calls, session

@@ -1,4 +1,4 @@
-"""One read of AWS: each question is asked once."""
+"""A snapshot makes each call once."""
 
 from __future__ import annotations
 

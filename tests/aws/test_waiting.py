@@ -1,4 +1,4 @@
-"""Waiting for AWS, on a clock that only waiting moves."""
+"""Waiting for AWS, with a fake clock that only waiting advances."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wait(clock: Clock, told: list[str]) -> Waiting:
 
 
 def attempts(*results: object) -> Callable[[], Any]:
-    """Each call gives or raises the next."""
+    """A function that returns or raises the next value on each call."""
     left: Iterator[object] = iter(results)
 
     def attempt() -> object:

@@ -1,4 +1,4 @@
-"""Names of AWS's, as a shell gets them: quickly, silently, or not at all."""
+"""Names for shell completion: fast and without messages, or none."""
 
 from __future__ import annotations
 

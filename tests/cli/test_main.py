@@ -1,4 +1,4 @@
-"""The command line: what it takes, what it answers, its exit codes; moto is behind it, in process."""
+"""The command line: options, output and exit codes, with moto in this process."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COMMANDS = [
 
 @contextmanager
 def answering(answer: str) -> Iterator[None]:
-    """Let this be what the user types."""
+    """Replace standard input by this text."""
     before, sys.stdin = sys.stdin, io.StringIO(answer)
     try:
         yield
@@ -55,11 +55,11 @@ def answering(answer: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs commands as the user does, in this process."""
+    """Runs command lines in this process."""
 
     capsys: pytest.CaptureFixture[str]
     session: Session | None = None
-    clock: Clock = field(default_factory=Clock)  # nobody really waits
+    clock: Clock = field(default_factory=Clock)  # no test waits in real time
 
     def __call__(self, *args: str, answer: str = "") -> Ran:
         with pytest.raises(SystemExit) as exit_, answering(answer):
@@ -70,7 +70,7 @@ class Shell:
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    """The commands, with nothing behind them: they must not get as far as AWS."""
+    """Command lines that must not call AWS."""
     return Shell(capsys)
 
 
@@ -95,7 +95,7 @@ def make_session(wire: Wire | None = None) -> Session:
 
 @pytest.fixture
 def aws_shell(capsys: pytest.CaptureFixture[str], session: Session, running_moto: MockAWS) -> Shell:
-    """The commands, with an account behind them that is empty but for the bucket `uploads`."""
+    """Command lines for an account with only the bucket `uploads`."""
     session.set_config_variable("region", REGION)
     empty(running_moto)
     make_bucket(make_world().somebody, "uploads")
@@ -569,7 +569,7 @@ def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_
 
 @pytest.mark.stack
 def test_every_call_is_shown_with_v_and_nothing_of_what_it_carried(aws_shell: Shell) -> None:
-    fresh = replace(aws_shell, session=make_session())  # whose clients are not made yet
+    fresh = replace(aws_shell, session=make_session())  # it has no clients yet
 
     ran = fresh("create", "--bucket", "uploads", "--tag", "plan=zebra", "-v", "--output", "json")
 

@@ -247,5 +247,5 @@ def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
 def test_a_denied_look_is_said_in_plain_words(stack: World) -> None:
     stack.wire.refuse("cloudwatch:GetMetricData", "AccessDenied")
 
-    with pytest.raises(S3aggError, match="While reading the metrics of stack S3EventAggregator: AWS said"):
+    with pytest.raises(S3aggError, match="While reading the metrics of stack S3EventAggregator: "):
         of_stack(stack)

@@ -215,7 +215,7 @@ def test_a_code_bucket_that_takes_nothing_from_this_user_is_a_problem(world: Wor
         template.upload(world.aws, made().zips, "my-code")
 
     assert str(caught.value) == (
-        "While uploading the functions' code to bucket my-code: AWS said to PutObject: Access Denied"
+        "While uploading the functions' code to bucket my-code: PutObject failed: Access Denied"
         " (AccessDenied). Ask for permission to call PutObject, then run the same command again."
     )
 

@@ -140,9 +140,9 @@ def refusing(body: str, status: int) -> Iterator[str]:
         (403, REFUSAL.format(code="ExpiredToken", message="The security token has expired"), "aws sso login"),
         (403, REFUSAL.format(code="InvalidClientTokenId", message="It is invalid\n[bold]"), "[bold]"),
         (403, REFUSAL.format(code="AccessDenied", message="Explicitly denied"), "GetCallerIdentity"),
-        (400, "<html>not AWS</html>", "whose credentials"),
-        (200, "<html>not AWS at all", "whose credentials"),
-        (200, "<html>not AWS</html>", "whose credentials"),
+        (400, "<html>not AWS</html>", "While checking the credentials"),
+        (200, "<html>not AWS at all", "did not come from AWS"),
+        (200, "<html>not AWS</html>", "did not come from AWS"),
     ],
     ids=["expired", "invalid", "denied", "another server", "another broken server", "another polite server"],
 )

@@ -1,4 +1,4 @@
-"""What the tests of the local AWS share."""
+"""Fixtures for the tests of the emulator and the Storage Gateway."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def client() -> Callable[..., Any]:
 
 @pytest.fixture
 def request_to() -> Callable[..., tuple[int, str]]:
-    """Send a request with these headers to a port on loopback: the status and text of the answer."""
+    """Send a request with these headers to a port on loopback. Return status and text."""
 
     def send(
         port: int, path: str = "/", method: str = "GET", headers: Mapping[str, str] | None = None
@@ -44,7 +44,7 @@ def request_to() -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture
 def eventually() -> Callable[..., None]:
-    """Look until it is so; fail after `seconds`."""
+    """Wait until the condition holds; fail after `seconds`."""
 
     def wait(condition: Callable[[], object], seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The emulator runs functions, is reachable from this machine only, and leaves nothing behind."""
+"""The emulator runs functions, listens on loopback only, and cleans up after itself."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-# A program that runs the emulator and one function in it, says what the function said, and goes on.
+# A program that runs the emulator and a function in it, prints the result, and waits.
 HOST = """
 import base64, sys
 import boto3
@@ -118,7 +118,7 @@ def host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def living() -> Iterator[tuple[int, int, str]]:
-    """Each process that is not a zombie: its id, its group's and its command line."""
+    """Id, group id and command line of each process that is not a zombie."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -134,12 +134,12 @@ def members_of(group: int) -> list[int]:
 
 
 def processes_below(folder: Path) -> list[int]:
-    """The emulator and its functions name their folder in their command lines."""
+    """The emulator and its functions: their command lines contain the folder."""
     return [process for process, _, command in living() if str(folder) in command]
 
 
 def local_addresses(processes: list[int]) -> set[str]:
-    """The own address of every TCP and UDP socket of these processes."""
+    """The local address of every TCP and UDP socket of these processes."""
     inodes = set()
     for process in processes:
         for descriptor in Path(f"/proc/{process}/fd").iterdir():
@@ -160,7 +160,7 @@ def local_addresses(processes: list[int]) -> set[str]:
 
 
 def address(hexadecimal: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address as /proc/net writes it: words in the machine's byte order."""
+    """Parse an address in the format of /proc/net: words in the machine's byte order."""
     words = [hexadecimal[start : start + 8] for start in range(0, len(hexadecimal), 8)]
     raw = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
     return ipaddress.ip_address(raw)

@@ -1,4 +1,4 @@
-"""Programs on this machine are welcome, web pages are not."""
+"""The guard accepts requests from programs on this machine and refuses those from web pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_page_of_our_own_is_refused_too(name: str) -> None:
 
 
 def asked(kind: str, headers: list[tuple[bytes, bytes]]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Which scopes reach the application behind the guard, and what the guard itself sends."""
+    """The scopes that reach the application behind the guard, and the guard's own answers."""
     reached: list[str] = []
     sent: list[dict[str, Any]] = []
 
@@ -54,7 +54,7 @@ def asked(kind: str, headers: list[tuple[bytes, bytes]]) -> tuple[list[str], lis
         reached.append(scope["type"])
 
     async def receive() -> None:
-        """Nothing comes."""
+        """Never called."""
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)

@@ -1,4 +1,4 @@
-"""Storage Gateway on this machine, asked through boto3 as the real one is."""
+"""The Storage Gateway on this machine, called through boto3."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def s3(client: Callable[..., Any], running_moto: MockAWS) -> Iterator[Any]:
-    """moto's S3, with a bucket of the name `photos`."""
+    """moto's S3 with the bucket `photos`."""
     running_moto.reset()
     made = client("s3")
     made.create_bucket(Bucket="photos")

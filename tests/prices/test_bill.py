@@ -1,4 +1,4 @@
-"""What a month costs, by the blog's rule and by ours."""
+"""The cost of a month, by the blog's rule and by that of s3agg."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from s3agg.prices.tables import Prices
 from s3agg.settings import PRICE_TABLES, SETTLE_S, Settings
 
 BLOGS, TODAYS = (tables.read(name) for name in PRICE_TABLES)
-EXAMPLE = (1000, 50)  # the blog's objects and refreshes a day
+EXAMPLE = (1000, 50)  # the blog's objects and refreshes per day
 
 
 def estimated(
@@ -28,7 +28,7 @@ def line_of(made: Bill, service: str, unit: str) -> Line:
 
 
 def by_the_blog(made: Bill, service: str) -> float:
-    """What the blog's rule pays for a service, in dollars and cents."""
+    """The cost of a service by the blog's rule, in USD with two decimals."""
     return round(sum(line.blog_usd or 0 for line in made.lines if line.service == service), 2)
 
 
@@ -54,13 +54,13 @@ def test_the_blogs_example_costs_what_the_blog_says_at_its_prices() -> None:
     assert [by_the_blog(made, each) for each in ("Lambda", "DynamoDB", "SQS")] == [0.21, 2.75, 0.40]
 
 
-# Ours beside it
+# The cost of s3agg
 
 
 def test_the_blogs_example_uses_by_our_rule_what_the_protocol_takes() -> None:
     used = bill.by_our_rule(Load(*EXAMPLE, polls=0))
 
-    assert used.requests == 30 * (1000 + 50 + 50)  # each message comes twice
+    assert used.requests == 30 * (1000 + 50 + 50)  # each message is received twice
     assert used.seconds == pytest.approx(30 * (500 * 0.005 + 450 * 0.1 + 50 * (0.5 + 0.7 + 2 + 0.1)))
     assert used.writes == 30 * (500 + 2 * 50)
     assert used.reads == 30 * 2 * 50

@@ -1,4 +1,4 @@
-"""Tables of prices, the package's and the user's."""
+"""Price tables of the package and of the user."""
 
 from __future__ import annotations
 

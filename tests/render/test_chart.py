@@ -1,4 +1,4 @@
-"""The row of bars."""
+"""The chart of bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log's lines as a person sees them: what matters in colour, and text of others as data."""
+"""The view of log lines: colours, and text from AWS as data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def entry(
 
 
 def style_of(line: Text, words: str) -> str:
-    """How these words of the line are styled."""
+    """The style of these words in the line."""
     at = line.plain.index(words)
     return " ".join(str(span.style) for span in line.spans if span.start <= at < span.end)
 

@@ -1,4 +1,4 @@
-"""What is shown of a plan, before it is carried out and after."""
+"""The view of a plan, before and after it is applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user sees: on a terminal, in a pipe, as JSON."""
+"""Output on a terminal, on a pipe and as JSON."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_on_a_terminal_what_was_done_before_a_failure_is_told() -> None:
 
 
 def watched(*looks: Status | S3aggError, height: int = 60) -> str:
-    """What a terminal is sent of a watched status."""
+    """The bytes that a terminal receives from status --watch."""
     screen = make_screen(terminal=True, height=height)
     screen.watch_status(looks)
     return text_of(screen.out)

@@ -1,4 +1,4 @@
-"""What `status` shows of a stack."""
+"""The view of `status`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> No
     first, second, *_ = shown(status, width=200).splitlines()
 
     assert first.startswith("Not healthy: 1 refresh overdue; ")
-    assert second.startswith("The refresh of b is overdue. ")
+    assert second.startswith("The refresh of bucket b is overdue. ")
     assert second.endswith("to start it, run s3agg create.")
 
 

@@ -1,4 +1,4 @@
-"""What `test-upload` shows, while it waits and at the end."""
+"""The view of `test-upload`, live and at the end."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_key_is_data_and_fits_the_terminal(width: int) -> None:
 
 
 def live(events: Iterable[probe.Event], encoding: str = "utf-8") -> str:
-    """What the terminal shows after these events."""
+    """The live view after these events."""
     screen = make_screen(terminal=False, encoding=encoding)
     for event in events:
         screen.progress.fold(event)
