@@ -670,7 +670,7 @@ ROWS = [
             SOON,
         ),
         changed_trigger,
-        f"waiting for event source mapping of queue {NAMES.queue} to accept its new configuration (1 s)",
+        f"waiting for the event source mapping of queue {NAMES.queue} to accept its new configuration (1 s)",
         waits_s=A_WHILE,
     ),
     Row(
@@ -683,7 +683,7 @@ ROWS = [
             SOON,
         ),
         DELETE,
-        (f"waiting for another change of event source mapping of queue {NAMES.queue} to finish (1 s)",),
+        (f"waiting for another change of the event source mapping of queue {NAMES.queue} to finish (1 s)",),
         has_stack=True,
         waits_s=A_WHILE,
     ),

@@ -231,7 +231,10 @@ def _timers(aws: Aws, deployment: Deployment) -> dict[str, int]:
     if not shares:
         return {}
     return _or_warning(
-        aws, lambda: file_shares.timers(aws, shares), {}, "Could not read the automated cache refresh."
+        aws,
+        lambda: file_shares.timers(aws, shares),
+        {},
+        "Could not read the file shares' cache refresh settings.",
     )
 
 

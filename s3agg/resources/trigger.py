@@ -138,7 +138,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
 
     @property
     def _label(self) -> str:
-        return f"event source mapping of queue {self.queue.name}"
+        return f"the event source mapping of queue {self.queue.name}"
 
     @property
     def _configuration(self) -> dict[str, Any]:
@@ -164,7 +164,11 @@ class EventSourceMapping(Resource[FoundTrigger]):
             mapping = self._mapping(aws)
             return mapping is None or mapping["State"] != "Deleting"
 
-        aws.wait.poll(f"the old {self._label} to be deleted", is_deleted, patience_s=PATIENCE_S)
+        aws.wait.poll(
+            f"the old event source mapping of queue {self.queue.name} to be deleted",
+            is_deleted,
+            patience_s=PATIENCE_S,
+        )
 
     def _wait_until_enabled(self, aws: Aws) -> None:
         def is_enabled() -> bool:
