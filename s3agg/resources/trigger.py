@@ -11,7 +11,7 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.function import ALREADY_EXISTS, ROLE_SPREADING, VISIBILITY_SPREADING, Function
 from s3agg.resources.queue import Queue
-from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, pairs
+from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, tag_list
 
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 PATIENCE_S = 300
@@ -60,7 +60,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
             "FunctionName": self.function,
             "EventSourceArn": self.queue.arn,
             **self._configuration,
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
         }
         return {"AWS::Lambda::EventSourceMapping": properties}
 
