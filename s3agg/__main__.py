@@ -1,4 +1,4 @@
-"""The process `s3agg`; `python -m s3agg` is the same."""
+"""The entry point of `s3agg` and of `python -m s3agg`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import gc
 from typing import NoReturn
 
 from s3agg.cli.main import main
-from s3agg.cli.options import AS_USUAL, Seams
+from s3agg.cli.options import DEFAULT_SEAMS, Seams
 
-# What a command makes, mostly botocore's models of the services, stays to its end: looking through that for
-# garbage, again and again and once more at the exit, takes as long as dozens of calls, and finds nothing.
+# Most objects of a command, such as botocore's service models, live until its end. Garbage collection would
+# scan them many times, find nothing, and take as long as dozens of AWS calls.
 OBJECTS_BETWEEN_LOOKS = 100_000
 
 
-def run(seams: Seams = AS_USUAL) -> NoReturn:
-    """Run the command line, and leave without tidying up what the end of the process tidies up anyway."""
+def run(seams: Seams = DEFAULT_SEAMS) -> NoReturn:
+    """Run the command line. At the end, skip garbage collection: the process exits."""
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
     try:
         main(seams=seams)

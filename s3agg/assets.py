@@ -1,4 +1,4 @@
-"""What AWS gets from us: the handlers, zipped, and the policies, rendered."""
+"""The files that are deployed to AWS: handlers as zips, and policies with their values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from s3agg.errors import S3aggError
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 FILE_MODE = 0o100644
-SHARED = ("shared",)  # modules of handlers/ that every function's zip holds beside its own
+SHARED = ("shared",)  # modules of handlers/ in the zip of every function
 
 
 def handler_source(module: str) -> str:
@@ -23,14 +23,15 @@ def handler_source(module: str) -> str:
 
 
 def handler_zip(*modules: str) -> bytes:
-    """Zip these modules of handlers/, and only these."""
+    """Zip these modules of handlers/."""
     return zipped({module: handler_source(module) for module in modules})
 
 
 def zipped(sources: Mapping[str, str]) -> bytes:
-    """Zip modules, given as sources by their names; the same bytes on every machine, so that they compare.
+    """Zip modules, given as a mapping of names to sources. The bytes are the same on every machine.
 
-    Stored, not deflated: what deflating makes depends on the zlib at hand.
+    So a hash shows whether a function's code is current. The entries are not compressed, because the result
+    of compression depends on the version of zlib.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -43,23 +44,25 @@ def zipped(sources: Mapping[str, str]) -> bytes:
 
 
 def policy(name: str, values: Mapping[str, str]) -> dict[str, Any]:
-    """Render policies/NAME.json; raise S3aggError for a placeholder without a value, or one malformed."""
+    """Render policies/NAME.json; raise S3aggError for an unknown or malformed placeholder."""
     return render(name, files("s3agg.policies").joinpath(f"{name}.json").read_text(encoding="utf-8"), values)
 
 
 def render(name: str, text: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Render the text of policies/NAME.json, as `policy` does."""
     if "$$" in text:
-        raise S3aggError(f"policies/{name}.json cannot be rendered: a $ is left over")
+        raise S3aggError(f"Failed to render policies/{name}.json: it contains $$")
     try:
         document: dict[str, Any] = json.loads(Template(text).substitute(values))
     except KeyError as error:
-        raise S3aggError(f"policies/{name}.json has the unknown placeholder ${error.args[0]}") from error
+        raise S3aggError(
+            f"Failed to render policies/{name}.json: unknown placeholder ${error.args[0]}"
+        ) from error
     except ValueError as error:
-        raise S3aggError(f"policies/{name}.json cannot be rendered: {error}") from error
+        raise S3aggError(f"Failed to render policies/{name}.json: {error}") from error
     return document
 
 
 def runs_handlers(runtime: str) -> bool:
-    """Whether our handlers run on it: from Python 3.10 on."""
+    """Whether the runtime can run the handlers: Python 3.10 or newer."""
     return re.fullmatch(r"python3\.[1-9]\d", runtime) is not None

@@ -1,4 +1,4 @@
-"""The errors a user can meet: one line each, and what to do next."""
+"""The errors that a user can see: one line each, with the next step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-NOTHING_CHANGED = "Nothing was changed, because of all this"
+NOTHING_CHANGED = "Nothing was changed because of these problems"
 
 
 @dataclass(frozen=True)
@@ -17,21 +17,21 @@ class Advice:
     bucket: str = ""
 
     def words(self, option: str = "") -> str:
-        """The command; `option` says which stack, and where it is."""
+        """The command line. `option` holds the options --stack, --profile, --region and --endpoint-url."""
         return f"s3agg {self.command}{f' --bucket {self.bucket}' if self.bucket else ''}{option}"
 
 
 class S3aggError(Exception):
-    """Something failed, or is to be told; `str()` is one line for a person, `exit_code` the process's.
+    """A failure or a warning. `str()` is one line for a person; `exit_code` is the exit code of the process.
 
-    `option` is how an advised command has to name the stack, and where it is; the command line sets it.
+    `option` holds the AWS options of this command line. Each advised command repeats them.
     """
 
     exit_code = 1
     option = ""
 
     def __init__(self, problem: str, hint: str = "", advice: Advice | None = None) -> None:
-        """`problem` says what was being done, to what, and what AWS said; hint and advice what to do next."""
+        """`problem` states what failed and AWS's reason; `hint` and `advice` state the next step."""
         self.problem = problem.rstrip(".")
         self.hint = hint.rstrip(".")
         self.advice = advice
@@ -41,32 +41,32 @@ class S3aggError(Exception):
         return self.text(self.option)
 
     def text(self, option: str = "") -> str:
-        """All of it on one line."""
+        """Problem, hint and advice on one line."""
         step = self.hint if self.advice is None else f"{self.hint}: {self.advice.words(option)}"
         return f"{self.problem}. {step}." if step else f"{self.problem}."
 
     @property
     def parts(self) -> Sequence[S3aggError]:
-        """Each thing that failed."""
+        """The errors that this one combines, or only itself."""
         return [self]
 
     def lines(self) -> Sequence[str]:
-        """What a terminal shows."""
+        """The lines that a terminal shows."""
         return [str(self)]
 
 
 class UsageProblem(S3aggError):
-    """Something was asked that cannot be: exit code 2 (DESIGN 3)."""
+    """The command line or a setting is invalid: exit code 2 (DESIGN 3)."""
 
     exit_code = 2
 
 
 class Problems(S3aggError):
-    """Several things that failed, or stand in the way, each with what to do about it."""
+    """Several errors, each with its next step."""
 
-    def __init__(self, what: str, parts: Sequence[S3aggError]) -> None:
-        """`what` is said before them; it is wrong usage if all of them are."""
-        super().__init__(what)
+    def __init__(self, heading: str, parts: Sequence[S3aggError]) -> None:
+        """`heading` precedes the errors. The exit code is 2 only if each of them has 2."""
+        super().__init__(heading)
         self.exit_code = min(part.exit_code for part in parts)
         self._parts = parts
 
@@ -81,14 +81,14 @@ class Problems(S3aggError):
         return [f"{self.problem}:", *(f"- {part.text(self.option)}" for part in self.parts)]
 
 
-def combined(what: str, errors: Iterable[S3aggError]) -> S3aggError:
-    """One error of one or more, in which each thing is said once."""
+def combined(heading: str, errors: Iterable[S3aggError]) -> S3aggError:
+    """Combine errors into one, without duplicates. A single error is returned as it is."""
     parts = list({part.text(): part for error in errors for part in error.parts}.values())
-    return Problems(what, parts) if len(parts) > 1 else parts[0]
+    return Problems(heading, parts) if len(parts) > 1 else parts[0]
 
 
 class Interrupted(S3aggError):
-    """The user pressed Ctrl-C: the exit code that shells give that."""
+    """The user pressed Ctrl-C: exit code 130, as in shells."""
 
     exit_code = 130
 
@@ -96,13 +96,13 @@ class Interrupted(S3aggError):
         super().__init__("Interrupted", "It is safe to run the same command again")
 
 
-def plural(count: int, what: str, ending: str = "s") -> str:
-    """So many of them, in words."""
-    return f"{count} {what}{'' if count == 1 else ending}"
+def plural(count: int, noun: str, ending: str = "s") -> str:
+    """The count and the noun, with the ending unless the count is 1."""
+    return f"{count} {noun}{'' if count == 1 else ending}"
 
 
 def printable(text: str) -> str:
-    """Text of AWS's or of a user's on its way out: on one line, control characters shown escaped."""
+    """Text from AWS or a user as one line, with control characters escaped."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]", _escape, text)
 
 

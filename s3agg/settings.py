@@ -1,6 +1,6 @@
-"""What the user chose for a stack, validated, and the names that follow from its name.
+"""The settings of a stack, validated, and the names of its resources.
 
-There is no state file: what was asked for is kept as tags `s3agg:<option>` on the table (DESIGN 1).
+There is no state file: settings are stored as tags `s3agg:<option>` on the table (DESIGN 1).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from s3agg.errors import S3aggError, UsageProblem, combined
 BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
 STACK_TAG = "s3agg:stack"
-REGION_TAG = "s3agg:region"  # on what IAM keeps: its names are global to the account
+REGION_TAG = "s3agg:region"  # on IAM resources: their names are global to the account
 BILLING_TAG = "s3agg:on-demand"
-USER_TAGS_TAG = "s3agg:tags"  # the keys of the user's own tags, joined by "=", which no key can hold
+USER_TAGS_TAG = "s3agg:tags"  # keys of the user's tags, joined by "=", which no key can contain
 
-BUCKET_NAME = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"  # as CloudFormation can check it, too
+BUCKET_NAME = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"  # also in the template, as an AllowedPattern
 SAFE_IN_KEYS = "/!_.'()-"
-LONGEST_WINDOW_S = 42_600  # 11 h 50 min: SQS keeps a message hidden for 12 hours at most
+LONGEST_WINDOW_S = 42_600  # 11 h 50 min: the longest visibility timeout of SQS is 12 hours
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR")
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
-              2922, 3288, 3653)  # fmt: skip  # days that CloudWatch Logs knows
-# What can be asked for: inclusive ranges, and choices.
+              2922, 3288, 3653)  # fmt: skip  # days that CloudWatch Logs accepts
+# Valid values: inclusive ranges, and choices.
 RANGES = {
     "window": (1, LONGEST_WINDOW_S),
     "min_interval": (0, LONGEST_WINDOW_S),
@@ -41,21 +41,21 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "log_retention": RETENTIONS,
     "architecture": ("x86_64", "arm64"),
 }
-CAPACITIES = ("read_capacity", "write_capacity")  # of a table that is provisioned
-MOST_TAGS = 50  # that AWS lets a resource have
-NONE = "none"  # takes back what was asked for before, where an option can be without
+CAPACITIES = ("read_capacity", "write_capacity")  # of a provisioned table
+MOST_TAGS = 50  # AWS's limit for a resource
+NONE = "none"  # as the value of an option: remove the stored setting
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A stack's options; each has its default here and its meaning in `create --help`."""
+    """A stack's settings with their defaults; `create --help` describes each."""
 
     window: int = 30  # s
     log_level: str = "INFO"
     read_capacity: int = 1  # capacity units
     write_capacity: int = 5  # capacity units
     on_demand: bool = True
-    concurrency: int = 10  # reserved for the aggregator function
+    concurrency: int = 10  # reserved concurrency of the aggregator function
     memory: int = 128  # MB
     runtime: str = "python3.13"
     architecture: str = "arm64"
@@ -64,19 +64,19 @@ class Settings:
     include_gateway_writes: bool = False
     permissions_boundary: str | None = None
     alarm_topic: str | None = None
-    storage_gateway_endpoint: str | None = None  # only where the Lambda endpoint is loopback
-    tags: Mapping[str, str] = field(default_factory=dict)  # the user's own
-    asked: frozenset[str] = frozenset()  # the options that were ever asked for, to be kept as tags
-    unusable: Mapping[str, str] = field(default_factory=dict)  # what was kept of options, and cannot be
+    storage_gateway_endpoint: str | None = None  # only if the Lambda endpoint is loopback
+    tags: Mapping[str, str] = field(default_factory=dict)  # the user's tags
+    asked: frozenset[str] = frozenset()  # options that were passed to create, now or before: stored as tags
+    unusable: Mapping[str, str] = field(default_factory=dict)  # stored settings that are invalid
 
     @classmethod
     def declared(
         cls, given: Mapping[str, Any], kept: Mapping[str, str], deployed: Mapping[str, Any] | None = None
     ) -> Settings:
-        """Return what is declared: given now, else kept in the table's tags, else deployed, else the default.
+        """Return the declared settings: each is given, else stored, else deployed, else the default.
 
-        `given` and `deployed` map field names to values, in `given` None where an option was not given;
-        `kept` are all the tags of the table. Raises UsageProblem for all of what is given that cannot be.
+        `given` and `deployed` map field names to values; in `given`, None is an option that was not passed.
+        `kept` holds all tags of the table. Raises UsageProblem for all invalid values in `given`.
         """
         values: dict[str, Any] = {}
         unusable: dict[str, str] = {}
@@ -89,7 +89,7 @@ class Settings:
                 except UsageProblem as problem:
                     problems.append(problem)
             elif tag is not None:
-                # What somebody bent by hand into nonsense counts as not asked for.
+                # Somebody edited this tag by hand: the setting counts as not stored.
                 try:
                     values[name] = _check(name, _parse(tag, option.default))
                 except (ValueError, UsageProblem):
@@ -105,21 +105,21 @@ class Settings:
             except UsageProblem as problem:
                 problems.append(problem)
         if problems:
-            raise combined("This cannot be", problems)
+            raise combined("Several options are invalid", problems)
         return settings
 
     @property
     def option_tags(self) -> dict[str, str]:
-        """The table's tags that keep what was asked for."""
+        """The tags of the table that store the settings."""
         kept = as_tags({name: getattr(self, name) for name in sorted(self.asked)})
         if self.tags:
             kept[USER_TAGS_TAG] = "=".join(sorted(self.tags))
         return kept
 
     def keeping_billing(self) -> Settings:
-        """Return the same, but how the table is paid for is kept as tags, whoever chose it.
+        """Return the same settings, with the billing mode among the stored ones.
 
-        So another default never changes a stack that is there. Raises UsageProblem for too many tags.
+        So a new default never changes an existing stack. Raises UsageProblem for too many tags.
         """
         billing = {"on_demand"} if self.on_demand else {"on_demand", *CAPACITIES}
         settings = replace(self, asked=self.asked | billing)
@@ -127,66 +127,74 @@ class Settings:
         return settings
 
     def check_interval(self) -> None:
-        """Raise UsageProblem if the interval is shorter than a real Storage Gateway takes."""
+        """Raise UsageProblem if the interval is shorter than Storage Gateway allows."""
         if self.min_interval < SHORTEST_INTERVAL_S:
             raise UsageProblem(
                 f"--min-interval {self.min_interval} is too short",
-                f"Storage Gateway wants {SHORTEST_INTERVAL_S} s between two refreshes of a share",
+                f"Storage Gateway refreshes a file share at most once in {SHORTEST_INTERVAL_S} s",
             )
 
     def _check_capacity(self, given: Mapping[str, Any]) -> None:
         units = [flag(name) for name in CAPACITIES if given.get(name) is not None]
         if units and self.on_demand:
             raise UsageProblem(
-                f"{' and '.join(units)} would do nothing: the table is on demand", "Pass --provisioned"
+                f"The table is on demand, so {' and '.join(units)} cannot apply", "Pass --provisioned as well"
             )
 
     def check_tags(self) -> None:
-        """Raise UsageProblem for tags that AWS or we do not take, and for too many."""
+        """Raise UsageProblem for invalid or reserved tags, and for too many."""
         for key, value in self.tags.items():
             if key.lower().startswith(("aws:", TAG_PREFIX)):
-                raise UsageProblem(f"The tag {key!r} is reserved", "Choose another key")
+                raise UsageProblem(f"The tag key {key!r} is reserved", "Choose another key")
             if not TAG_KEY.fullmatch(key) or not TAG_VALUE.fullmatch(value):
-                raise UsageProblem(f"AWS does not take the tag {key!r}={value!r}", TAG_RULE)
+                raise UsageProblem(f"Invalid tag: {key!r}={value!r}", TAG_RULE)
         if len({key.lower() for key in self.tags}) < len(self.tags):
-            raise UsageProblem("Two tags differ only in case", "IAM takes them for one: choose another key")
-        too_many = len(self.tags) + len(self.option_tags) + 2 > MOST_TAGS  # the stack's and the region's
+            raise UsageProblem(
+                "Two tag keys differ only in case", "IAM ignores the case of tag keys. Choose another key"
+            )
+        too_many = len(self.tags) + len(self.option_tags) + 2 > MOST_TAGS  # STACK_TAG and REGION_TAG
         if too_many or not TAG_VALUE.fullmatch("=".join(self.tags)):
             raise UsageProblem(
-                "Too many tags", f"{MOST_TAGS} with ours, their keys within 256 characters together"
+                "Too many tags",
+                f"A resource has at most {MOST_TAGS}, including s3agg's own."
+                " The keys together have at most 256 characters",
             )
 
 
-SETTLE_S = 2  # for which a refresh waits, so that no event is missed (DESIGN 2)
-MOST_REFRESHES = 24 * 3600 // (Settings.min_interval + SETTLE_S)  # of a share in a day (DESIGN 2)
-PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, by when they held: the blog's, and the newest
+SETTLE_S = 2  # the wait at the start of a refresh, so that it misses no event (DESIGN 2)
+MOST_REFRESHES = (
+    24 * 3600 // (Settings.min_interval + SETTLE_S)
+)  # the most refreshes of a share in a day (DESIGN 2)
+PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, named by date: the blog's, and the newest
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
-SHORTEST_INTERVAL_S = 60  # AWS asks for that long between two refreshes of a share
+SHORTEST_INTERVAL_S = 60  # between two refreshes of a share, as AWS requires
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
-TAG_RULE = "Letters, digits, blanks and . : / + - @ _ only, keys up to 128 and values up to 256 characters"
+TAG_RULE = (
+    "Tags contain only letters, digits, spaces and . : / + - @ _."
+    " A key has at most 128 characters, a value 256"
+)
 
 
 def as_tags(options: Mapping[str, object]) -> dict[str, str]:
-    """Options as the table's tags keep them."""
+    """The tags of the table that store these options."""
     return {_tag(name): _show(value) for name, value in options.items()}
 
 
 def _check(name: str, value: object) -> object:
-    """Return the value; raise UsageProblem if the option cannot have it."""
+    """Return the value; raise UsageProblem if it is invalid for the option."""
     if name in RANGES:
         lowest, highest = RANGES[name]
         if not isinstance(value, int) or not lowest <= value <= highest:
-            raise UsageProblem(f"{flag(name)} {value} is out of range", f"{lowest} to {highest}")
+            raise UsageProblem(f"Invalid value for {flag(name)}: {value} ({lowest} to {highest})")
     if name in CHOICES and value not in CHOICES[name]:
-        raise UsageProblem(
-            f"{flag(name)} {value} is not known", f"One of {', '.join(map(str, CHOICES[name]))}"
-        )
+        choices = ", ".join(map(str, CHOICES[name]))
+        raise UsageProblem(f"Invalid value for {flag(name)}: {value} (one of {choices})")
     return value
 
 
 def flag(name: str) -> str:
-    """How a command line names an option."""
+    """The option of the command line for a setting."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -201,7 +209,7 @@ def _show(value: object) -> str:
 
 
 def _parse(tag: str, default: object) -> object:
-    """Read a tag back; raise ValueError for what is no value of such an option."""
+    """The value that a tag stores; raises ValueError if it is invalid for the type of `default`."""
     if default is None:
         return None if tag == NONE else tag
     if isinstance(default, bool):
@@ -211,21 +219,21 @@ def _parse(tag: str, default: object) -> object:
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a stack's resources. The default stack's are the blog's, to the letter."""
+    """The names of a stack's resources. The default stack has the blog's names exactly."""
 
     stack: str = BLOG_STACK
 
     def __post_init__(self) -> None:
-        # The shortest name made from it is the table's, of 3 characters at least, the longest a
-        # function's, of 64 at most.
+        # The table's name is the shortest: at least 3 characters. A function's is the longest: at most 64.
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{2,42}", self.stack):
             raise UsageProblem(
-                f"{self.stack!r} cannot name a stack", "A letter, then 2 to 42 letters, digits, - and _"
+                f"Invalid stack name: {self.stack!r}",
+                "Pass a letter and then 2 to 42 letters, digits, - or _",
             )
 
     @property
     def option(self) -> str:
-        """How a command has to name the stack; nothing for the default one."""
+        """The --stack option of an advised command; empty for the default stack."""
         return "" if self.stack == BLOG_STACK else f" --stack {self.stack}"
 
     def _either(self, blog: str, other: str) -> str:
@@ -282,35 +290,35 @@ class Names:
 
 
 def statement_id(bucket: str) -> str:
-    """The bucket's statement in the function's policy; ids hold no dots, bucket names no underscores."""
+    """The id of the bucket's statement in the function's policy. Dots are not allowed in it."""
     return "SID_" + bucket.replace(".", "_")
 
 
-def check_key_part(what: str, value: str) -> str:
-    """Return a rule's prefix or suffix; raise UsageProblem if S3 does not take it as it stands.
+def check_key_part(kind: str, value: str) -> str:
+    """Return a rule's prefix or suffix; raise UsageProblem unless it is URL-encoded.
 
-    S3 compares it with the key as events show it, URL-encoded: `dt=1/` would never match, `dt%3D1/` does.
+    S3 compares it with the URL-encoded key of an event: `dt=1/` never matches, `dt%3D1/` does.
     """
     if not re.fullmatch(r"(?:[A-Za-z0-9/!_.'()+-]|%[0-9A-F]{2})*", value):
         raise UsageProblem(
-            f"S3 would match no key with the {what} {value!r}",
-            f"As in its events: {quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)}; * stands for nothing",
+            f"The {kind} {value!r} matches no key, as S3 compares it with URL-encoded keys",
+            f"Pass {quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)}. S3 has no wildcards",
         )
     return value
 
 
 def check_runtime(name: str, known: Sequence[str]) -> None:
-    """Raise UsageProblem if Lambda does not know the runtime, which would fail when all else is made."""
+    """Raise UsageProblem for a runtime that Lambda does not have, before any resource is created."""
     if name not in known:
-        raise UsageProblem(f"Lambda has no runtime {name}", f"There are {', '.join(known)}")
+        raise UsageProblem(f"Lambda has no runtime {name}", f"Pass one of {', '.join(known)}")
 
 
 def check_bucket_name(name: str) -> str:
-    """Return the name; raise UsageProblem if no bucket can have it."""
+    """Return the name; raise UsageProblem if it is invalid."""
     is_address = re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name)
     if not re.fullmatch(BUCKET_NAME, name) or is_address or ".." in name:
         raise UsageProblem(
-            f"{name!r} is no bucket name",
-            "3 to 63 lower-case letters, digits, dots and hyphens; no s3:// or ARN",
+            f"Invalid bucket name: {name!r}",
+            "A name has 3 to 63 lower-case letters, digits, dots and hyphens. Pass no s3:// URL or ARN",
         )
     return name

@@ -6,17 +6,21 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto import mock_aws
 from moto.core.models import MockAWS
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.support.aws import MOTO
 
 LOOPBACK = ["127.0.0.1", "::1"]
 PROOF = "proof"
 TESTS = Path(__file__).parent
+# Each of its tests is long and makes its own account: any worker may take one.
+TEST_BY_TEST = "test_interruptions.py"
 # As measured: what starts last should be short, lest one worker waits for the other.
 LONGEST_FIRST = (
     "test_interruptions.py",
@@ -66,6 +70,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One worker more than processors where half of the time is waiting, which it is on the emulator."""
     processors = os.cpu_count() or 1
     return processors if "not e2e" in str(config.option.markexpr) else processors + 1
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # its base has no types
+    """A file stays with one worker, as its fixtures are made once; but for TEST_BY_TEST."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return nodeid if file.endswith(TEST_BY_TEST) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,12 +7,14 @@ a terminal, and its encoding, as that is all that a process is told of them.
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -22,10 +24,13 @@ from s3agg.aws.session import Aws
 from s3agg.cli.main import main
 from s3agg.cli.options import Seams
 from s3agg.settings import Names
-from tests.support.aws import REGION, Clock, Session, Wire, empty, make_bucket, watch
+from tests.support.aws import REGION, Session, Wire, empty, make_bucket, watch
+from tests.support.clock import Clock
 from tests.support.environment import environment
 from tests.support.functions import Functions
 from tests.support.ran import Ran
+
+pytestmark = pytest.mark.stack
 
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
@@ -137,7 +142,16 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(running_moto: MockAWS) -> Place:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A working folder for what the commands write."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("folder"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def place(running_moto: MockAWS, folder: None) -> Place:  # noqa: ARG001  # to be in it
     """Drift, an error in the log, a dead letter and an odd key."""
     empty(running_moto)
     session, clock = Session().with_credentials(), Working()

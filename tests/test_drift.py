@@ -28,6 +28,8 @@ from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Request
 from tests.support.aws import ACCOUNT, PLACE, REGION, World, empty, make_world
 
+pytestmark = pytest.mark.stack
+
 NAMES = Names()
 BUCKET = "my.photos"
 OTHER = json.dumps(
@@ -470,6 +472,7 @@ def test_every_property_that_is_declared_is_in_the_table(world: World) -> None:
     assert missing == []
 
 
+@pytest.mark.proof
 def test_each_change_by_hand_is_named_and_mended_and_nothing_else(
     world: World, record_property: Callable[[str, object], None]
 ) -> None:

@@ -18,7 +18,8 @@ from s3agg.engine import Change, Failed, Finished, Plan, Started
 from s3agg.errors import S3aggError
 from s3agg.resources.resource import Difference, Found, Resource
 from s3agg.settings import STACK_TAG
-from tests.support.aws import PLACE, Clock, Session
+from tests.support.aws import PLACE, Session
+from tests.support.clock import Clock
 
 OURS = {STACK_TAG: "Test"}
 

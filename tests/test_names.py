@@ -16,6 +16,7 @@ from tests.support import aws as support
 from tests.support.aws import World, make_world, moto
 from tests.support.deploying import create, delete, detach
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()
@@ -47,6 +48,7 @@ def texts(value: Any) -> Iterator[str]:
 # Many buckets
 
 
+@pytest.mark.proof
 def test_sixty_buckets_share_one_stack(world: World) -> None:
     assert (len(BUCKETS), len(LONGEST)) == (60, 63)
     for bucket in BUCKETS:

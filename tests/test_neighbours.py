@@ -21,6 +21,7 @@ from tests.support import aws as support
 from tests.support.aws import PLACE, World
 from tests.support.deploying import create, delete, detach
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES, OTHER = Names(), Names("Other")

@@ -45,14 +45,14 @@ def test_windows_is_told_in_one_line_what_it_cannot_run(command: str) -> None:
     ran = python(ON_WINDOWS, command)
 
     assert ran.returncode == 1
-    assert ran.stderr.splitlines()[-1] == ("AWS on this machine needs Linux or macOS. On Windows, use WSL.")
+    assert ran.stderr.splitlines()[-1] == "The AWS emulator requires Linux or macOS. On Windows, use WSL."
 
 
 def test_only_the_charts_which_know_their_console_print_more_than_ascii() -> None:
     files = [
         *PACKAGE.rglob("*.py"),
         *PACKAGE.parent.glob("handlers/*.py"),
-        *PACKAGE.parent.glob("policies/*"),
+        *PACKAGE.parent.glob("policies/*.json"),
     ]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}
 

@@ -90,6 +90,7 @@ MISTAKES: Mapping[str, tuple[str, Callable[[Document], object]]] = {
 }
 
 
+@pytest.mark.proof
 def test_the_linter_finds_every_mistake_and_nothing_in_our_policies(tmp_path: Path) -> None:
     mistaken = {}
     for name, (_, spoil) in MISTAKES.items():

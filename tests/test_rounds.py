@@ -17,7 +17,10 @@ from s3agg.aws.session import Aws
 from s3agg.commands import status
 from s3agg.settings import Names
 from tests.support import deploying
-from tests.support.aws import REGION, Clock, Session, Wire, World, empty, make_bucket
+from tests.support.aws import REGION, Session, Wire, World, empty, make_bucket
+from tests.support.clock import Clock
+
+pytestmark = pytest.mark.stack
 
 BUCKET = "uploads"
 SERVICES = ("cloudwatch", "dynamodb", "iam", "lambda", "logs", "s3", "sqs", "storagegateway", "sts")

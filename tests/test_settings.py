@@ -123,10 +123,10 @@ def test_a_billing_that_is_kept_counts_among_the_tags_that_aws_takes() -> None:
     ],
 )
 def test_a_capacity_for_a_table_on_demand_is_a_problem(options: dict[str, Any], kept: dict[str, str]) -> None:
-    with pytest.raises(UsageProblem, match="--write-capacity would do nothing") as caught:
+    with pytest.raises(UsageProblem, match="on demand, so --write-capacity cannot apply") as caught:
         Settings.declared({"write_capacity": 10, **options}, kept)
 
-    assert caught.value.hint == "Pass --provisioned"
+    assert caught.value.hint == "Pass --provisioned as well"
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ def test_all_that_cannot_be_is_told_at_once() -> None:
         Settings.declared({"window": 0, "memory": 1, "tags": {"aws:x": "y"}}, {})
 
     assert caught.value.exit_code == 2
-    assert [part.problem for part in caught.value.parts] == [
-        "--window 0 is out of range",
-        "--memory 1 is out of range",
-        "The tag 'aws:x' is reserved",
-    ]
+    problems = [part.problem for part in caught.value.parts]
+    assert len(problems) == 3
+    assert all(
+        named in problem for named, problem in zip(["--window", "--memory", "aws:x"], problems, strict=True)
+    )
 
 
 def test_more_tags_than_aws_takes_are_a_problem() -> None:
@@ -202,12 +202,12 @@ def test_a_window_may_be_as_long_as_a_message_can_wait(window: int) -> None:
 
 @pytest.mark.parametrize("window", [0, -1, 42_601])
 def test_a_window_out_of_range_is_a_problem(window: int) -> None:
-    with pytest.raises(UsageProblem, match=f"--window {window} is out of range"):
+    with pytest.raises(UsageProblem, match=rf"Invalid value for --window: {window} \(1 to 42600\)"):
         Settings.declared({"window": window}, {})
 
 
 def test_a_retention_that_cloudwatch_does_not_know_is_a_problem() -> None:
-    with pytest.raises(UsageProblem, match="--log-retention 2 is not known"):
+    with pytest.raises(UsageProblem, match=r"Invalid value for --log-retention: 2 \(one of 1, 3, 5, "):
         Settings.declared({"log_retention": 2}, {})
 
 
@@ -285,7 +285,7 @@ def test_a_stack_name_must_do_for_every_service(stack: str) -> None:
     "stack", ["", "A", "Ab", "9ab", "-ab", "a.b", "a b", "a/b", "A" * 44, "Fooo\n", "Füü"]
 )
 def test_a_stack_name_that_some_service_refuses_is_a_problem(stack: str) -> None:
-    with pytest.raises(UsageProblem, match="cannot name a stack"):
+    with pytest.raises(UsageProblem, match="Invalid stack name"):
         Names(stack)
 
 
@@ -316,7 +316,7 @@ def test_a_bucket_name_is_taken_as_it_is(name: str) -> None:
     ],
 )
 def test_what_no_bucket_is_called_is_a_problem(name: str) -> None:
-    with pytest.raises(UsageProblem, match="is no bucket name"):
+    with pytest.raises(UsageProblem, match="Invalid bucket name"):
         check_bucket_name(name)
 
 

@@ -1,1 +1,1 @@
-"""AWS as one user sees it."""
+"""AWS sessions, clients, errors and waiting."""

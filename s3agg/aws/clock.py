@@ -1,4 +1,4 @@
-"""Time, as the `time` module has it, and as AWS writes it."""
+"""The clock, and conversion of AWS's timestamps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the `time` module has of time; tests pass their own."""
+    """The functions of the `time` module in use here; tests pass their own."""
 
     def time(self) -> float: ...
     def monotonic(self) -> float: ...
@@ -15,10 +15,10 @@ class Clock(Protocol):
 
 
 def from_ms(milliseconds: float) -> datetime:
-    """Milliseconds since 1970 as a moment."""
+    """Convert milliseconds since 1970 to a datetime in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
 def to_ms(moment: datetime) -> int:
-    """A moment as milliseconds since 1970."""
+    """Convert a datetime to milliseconds since 1970."""
     return round(moment.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Where a stack lives: partition, region, account, and the ARNs that follow."""
+"""The partition, region and account of a stack, and ARNs in them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stack lives; every ARN follows from it."""
+    """Partition, region and account: ARNs are derived from them."""
 
     partition: str
     region: str
     account: str
 
     def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of a resource of this region and account."""
+        """Return the ARN of a resource in this region and account."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
     def iam(self, resource: str, *, account: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The profiles of the AWS configuration: whose credentials one takes, and how to log in to get them."""
+"""The profiles of the AWS configuration: source profiles, SSO login and MFA codes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.errors import S3aggError
 
 SSO = {"sso_session", "sso_start_url"}
-# Where the AWS CLI keeps the sessions that it got for a code.
+# The AWS CLI caches its MFA sessions here.
 CACHE = os.path.join("~", ".aws", "cli", "cache")  # noqa: PTH118  # botocore takes a string
 
 
-def lineage(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The profile that is used, and each whose credentials the one before it takes: names and settings."""
+def source_profiles(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The profile in use, then each `source_profile` in turn: names and settings."""
     profiles: Mapping[str, Mapping[str, Any]] = session.full_config.get("profiles", {})
     name = session.profile or "default"
     seen = set()
@@ -33,52 +33,52 @@ def lineage(session: Session) -> Iterator[tuple[str, Mapping[str, Any]]]:
         name = profiles[name].get("source_profile", "")
 
 
-def log_in(session: Session) -> str:
-    """The command that starts a session at the profile's SSO: in a chain of roles, of the one that has it."""
-    name = next((name for name, profile in lineage(session) if SSO & profile.keys()), session.profile)
+def login_command(session: Session) -> str:
+    """The command that starts the SSO session of the profile, or of its source profile."""
+    name = next((name for name, profile in source_profiles(session) if SSO & profile.keys()), session.profile)
     if not name or name == "default":
         return "aws sso login"
     return f"aws sso login --profile {shlex.quote(name)}"
 
 
-def wants_codes(session: Session) -> bool:
-    """Whether botocore asks on the terminal for a code of MFA."""
-    return any("mfa_serial" in profile for _, profile in lineage(session))
+def requires_mfa(session: Session) -> bool:
+    """Whether botocore asks for an MFA code on the terminal."""
+    return any("mfa_serial" in profile for _, profile in source_profiles(session))
 
 
-def remember_codes(session: Session) -> None:
-    """Ask for an MFA code once a session, not with each command: AWS takes no code twice.
+def cache_mfa_sessions(session: Session) -> None:
+    """Cache MFA sessions on disk, so that not every command asks for a code: AWS accepts a code once.
 
-    Without MFA nothing is written down.
+    Nothing is cached for a profile without MFA.
     """
-    if wants_codes(session):
+    if requires_mfa(session):
         roles = session.get_component("credential_provider").get_provider("assume-role")
         roles.cache = JSONFileCache(os.path.expanduser(CACHE))  # noqa: PTH111  # as CACHE
 
 
 @contextmanager
-def describing_credential_errors(session: Session, what: str) -> Iterator[None]:
-    """Say in one line what keeps the credentials from being had in here, and what to do about it."""
+def describing_credential_errors(session: Session, action: str) -> Iterator[None]:
+    """Turn errors that occur while credentials are loaded into one line with the next step."""
     try:
-        with describing_errors(what, log_in(session)):
+        with describing_errors(action, login_command(session)):
             yield
-    except (OSError, ValueError) as error:  # of a program or a file that the configuration names
+    except (OSError, ValueError) as error:  # from credential_process or web_identity_token_file
         raise S3aggError(
-            f"The AWS credentials cannot be had: {' '.join(str(error).split())}",
-            "Check credential_process and web_identity_token_file, in the profile and the environment",
+            f"Failed to load AWS credentials: {' '.join(str(error).split())}",
+            "Check credential_process and web_identity_token_file in the profile and the environment",
         ) from error
 
 
-def unlock(credentials: Credentials) -> None:
-    """Get the keys of a role or an SSO session now, before anything else is on the screen."""
+def load_keys(credentials: Credentials) -> None:
+    """Load the keys of a role or an SSO session now, before anything else is printed."""
     with warnings.catch_warnings():
-        # That warning comes before a question on standard input, where nobody is or something else is meant.
+        # getpass warns before it reads the code from standard input, which may be a pipe.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             credentials.get_frozen_credentials()
         except (getpass.GetPassWarning, EOFError) as error:
             raise S3aggError(
-                "The profile wants an MFA code, and there is no terminal to ask for it on",
-                "Run this on a terminal, or with the AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and"
-                " AWS_SESSION_TOKEN of a session",
+                "The profile requires an MFA code, but there is no terminal to ask on",
+                "Run the command on a terminal, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and"
+                " AWS_SESSION_TOKEN",
             ) from error

@@ -1,4 +1,4 @@
-"""What AWS refuses: recognising it, and saying it in plain words, here and nowhere else."""
+"""Errors from AWS: recognise them, and translate them into messages. No other file does this."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SSO_LOGIN = "aws sso login"
-# How each service says that there is no such thing.
+CHECK_NETWORK = "Check the network, --region and --endpoint-url"
+# The error codes for a resource that does not exist.
 NOT_FOUND = (
     "404",  # S3, to HeadBucket
     "AWS.SimpleQueueService.NonExistentQueue",
@@ -30,7 +31,7 @@ NOT_FOUND = (
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error that passes by itself: its code, and how its message begins or a part of it (FACTS)."""
+    """An error from AWS: its code, and a part of its message (FACTS)."""
 
     code: str
     message: str = ""
@@ -40,19 +41,19 @@ class Refusal:
 
 
 def is_error(error: BaseException | None, *codes: str) -> bool:
-    """Whether AWS refused with one of these error codes."""
+    """Whether AWS returned one of these error codes."""
     if not isinstance(error, exceptions.ClientError):
         return False
     return error.response.get("Error", {}).get("Code", "") in codes
 
 
 def is_not_found(error: BaseException | None) -> bool:
-    """Whether AWS said that there is no such thing."""
+    """Whether the resource does not exist, by AWS's error code."""
     return is_error(error, *NOT_FOUND)
 
 
 def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """What the call returns; None if AWS says that there is no such thing, and only then."""
+    """The result of the call; None if the resource does not exist. Raises any other error."""
     try:
         return call(*args, **kwargs)
     except exceptions.ClientError as error:
@@ -62,29 +63,27 @@ def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T 
 
 
 def is_denied(error: S3aggError) -> bool:
-    """Whether all that failed did so for want of a permission."""
+    """Whether each part of the error is a missing permission."""
     return all(is_error(part.__cause__, *DENIED) for part in error.parts)
 
 
 def aws_message(error: exceptions.ClientError) -> str:
-    """What AWS said, in its own words."""
+    """The message of AWS's error."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given")
 
 
 @contextmanager
-def describing_errors(what: str, log_in: str = SSO_LOGIN) -> Iterator[None]:
-    """Turn whatever AWS or botocore refuses in here into one line about `what` was being done.
+def describing_errors(action: str, login_command: str = SSO_LOGIN) -> Iterator[None]:
+    """Turn an error from AWS or botocore into an S3aggError that begins with "While `action`".
 
-    `log_in` is the command that starts an SSO session for whoever does it.
+    `login_command` is the command that starts the user's SSO session.
     """
     try:
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
-        raise explain(error, what, log_in) from error
+        raise explain(error, action, login_command) from error
     except ResponseParserError as error:
-        raise S3aggError(
-            f"While {what}: what answers there is not AWS", "Check the network, --region and --endpoint-url"
-        ) from error
+        raise S3aggError(f"While {action}: The response did not come from AWS", CHECK_NETWORK) from error
 
 
 NO_CREDENTIALS = (
@@ -101,7 +100,7 @@ UNREACHABLE = (
     exceptions.ProxyConnectionError,
     exceptions.SSLError,
 )
-LOG_IN = "Log in again (aws sso login), set a new session's keys and token, or name another --profile"
+LOG_IN = "Log in again (aws sso login), set new session credentials, or pass another --profile"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 UNKNOWN_KEY = {
     "AuthFailure",
@@ -110,8 +109,8 @@ UNKNOWN_KEY = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-# Asked for too much, or trouble of AWS's own: botocore has tried it again by then (FACTS 16).
-TOO_MUCH = {
+# Throttling: botocore has already retried the call (FACTS 16).
+THROTTLED = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestThrottled",
@@ -124,76 +123,76 @@ TOO_MUCH = {
 DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 
 AGAIN = "Run the same command again"
-SPREADS = (
-    f"{AGAIN}: a new role, and what it may do, can take AWS minutes to know of. If it stays, look whether a"
-    " permissions boundary or a policy of your organization forbids it"
+PERMISSIONS_SPREAD = (
+    f"{AGAIN}: a new role and its permissions can take minutes to reach Lambda. If the error persists,"
+    " check whether a permissions boundary or a service control policy denies the call"
 )
-ELSEWHERE = "The bucket is in another region: check its name, and --region"
-NEXT = (
-    (Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"), SPREADS),
-    (Refusal("InvalidParameterValueException", "does not have permissions"), SPREADS),
+OTHER_REGION = "The bucket is in another region. Check its name and --region"
+NEXT_STEPS = (
+    (Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"), PERMISSIONS_SPREAD),
+    (Refusal("InvalidParameterValueException", "does not have permissions"), PERMISSIONS_SPREAD),
     (Refusal("InvalidParameterValueException", "less than Function timeout"), f"{AGAIN} in a minute"),
-    (Refusal("InvalidParameterValueException", "no longer supported"), "Name a newer --runtime"),
+    (Refusal("InvalidParameterValueException", "no longer supported"), "Pass a newer --runtime"),
     (
         Refusal("InvalidArgument", "Unable to validate the following destination"),
-        f"{AGAIN}: S3 can take minutes to know of a new permission",
+        f"{AGAIN}: a new permission can take minutes to reach S3",
     ),
-    (Refusal("InvalidArgument", "overlap"), f"{AGAIN}: it names the other rule, if that is still there"),
-    (Refusal("OperationAborted"), f"{AGAIN} when nobody else changes the bucket"),
+    (Refusal("InvalidArgument", "overlap"), f"{AGAIN}: it names the other rule if there still is one"),
+    (Refusal("OperationAborted"), f"{AGAIN} when no other change of the bucket is in progress"),
     (Refusal("QueueDeletedRecently"), f"{AGAIN} in a minute"),
     (Refusal("AWS.SimpleQueueService.QueueDeletedRecently"), f"{AGAIN} in a minute"),
     (Refusal("ResourceInUseException", "already exists"), AGAIN),
-    (Refusal("ResourceInUseException"), f"{AGAIN} when that has ended"),
-    (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when that has ended"),
-    (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when that has ended"),
-    (Refusal("DeleteConflict"), f"Take it off what it is still attached to, and r{AGAIN[1:]}"),
-    (Refusal("NoSuchBucket"), "Make the bucket again, or detach it: s3agg delete --bucket"),
-    (Refusal("PermanentRedirect"), ELSEWHERE),
-    (Refusal("AuthorizationHeaderMalformed"), ELSEWHERE),
-)  # what the user can do about what did not pass by itself (FACTS)
+    (Refusal("ResourceInUseException"), f"{AGAIN} when the other change has ended"),
+    (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when the update has ended"),
+    (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when the update has ended"),
+    (Refusal("DeleteConflict"), f"Detach it from everything else, then r{AGAIN[1:]}"),
+    (Refusal("NoSuchBucket"), "Create the bucket again, or detach it: s3agg delete --bucket"),
+    (Refusal("PermanentRedirect"), OTHER_REGION),
+    (Refusal("AuthorizationHeaderMalformed"), OTHER_REGION),
+)  # the next step after an error that outlasted the retries (FACTS)
 
 
 def next_step(error: exceptions.ClientError) -> str:
-    """What to do next about it, if that is known."""
+    """The next step for the user, or ""."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *TOO_MUCH):
-        return f"AWS is asked for too much, or has trouble: r{AGAIN[1:]} in a minute"
-    return next((step for refusal, step in NEXT if refusal.matches(error)), "")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *THROTTLED):
+        return f"AWS is throttling requests or has an outage. {AGAIN} in a minute"
+    return next((step for refusal, step in NEXT_STEPS if refusal.matches(error)), "")
 
 
 def explain(
-    error: exceptions.BotoCoreError | exceptions.ClientError, what: str, log_in: str = SSO_LOGIN
+    error: exceptions.BotoCoreError | exceptions.ClientError, action: str, login_command: str = SSO_LOGIN
 ) -> S3aggError:
-    """Say in plain words what was being done, what AWS said and what to do next."""
+    """Translate an error: what failed, AWS's reason and the next step."""
     if isinstance(error, exceptions.ClientError):
-        return _explain_refusal(error, what)
-    told = " ".join(str(error).split())
-    problem = f"While {what}: {told}"
+        return _explain_refusal(error, action)
+    message = " ".join(str(error).split())
+    problem = f"While {action}: {message}"
     if isinstance(error, exceptions.ProfileNotFound):
-        return UsageProblem(told, "List the profiles there are: aws configure list-profiles")
+        return UsageProblem(message, "To list the profiles, run: aws configure list-profiles")
     if isinstance(error, exceptions.InvalidRegionError):
         return UsageProblem(str(error), "Check --region")
     if isinstance(error, exceptions.NoRegionError):
-        return UsageProblem("No region is set", "Name one: --region, AWS_REGION, or the profile's")
+        return UsageProblem("No region is set", "Pass --region, or set AWS_REGION or the profile's region")
     if isinstance(error, LOGGED_OUT):
-        return S3aggError(f"You are not logged in: {told}", f"Log in: {log_in}")
+        return S3aggError(f"You are not logged in: {message}", f"To log in, run: {login_command}")
     if isinstance(error, NO_CREDENTIALS):
-        return S3aggError(f"No AWS credentials: {told}", "Run aws configure, or name a --profile")
+        return S3aggError(f"No AWS credentials: {message}", "Run aws configure, or pass --profile")
     if isinstance(error, exceptions.InvalidConfigError):
-        return S3aggError(told, "Mend that in the AWS configuration, or name another --profile")
+        return S3aggError(message, "Correct the AWS configuration, or pass another --profile")
     if isinstance(error, UNREACHABLE):
-        return S3aggError(problem, "Check the network, --region and --endpoint-url")
+        return S3aggError(problem, CHECK_NETWORK)
     return S3aggError(problem)
 
 
-def _explain_refusal(error: exceptions.ClientError, what: str) -> S3aggError:
+def _explain_refusal(error: exceptions.ClientError, action: str) -> S3aggError:
     code = error.response.get("Error", {}).get("Code", "")
     words = " ".join(aws_message(error).split()).rstrip(".")
     if code in EXPIRED:
         return S3aggError(f"The AWS credentials have expired: {words}", LOG_IN)
     if code in UNKNOWN_KEY:
         return S3aggError(f"AWS does not accept these credentials: {words}", LOG_IN)
-    problem = f"While {what}: AWS said to {error.operation_name}: {words} ({code})"
+    problem = f"While {action}: AWS said to {error.operation_name}: {words} ({code})"
     if code in DENIED:
-        return S3aggError(problem, f"Ask for permission to call {error.operation_name}, and run this again")
+        return S3aggError(problem, f"Ask for permission to call {error.operation_name}, then r{AGAIN[1:]}")
     return S3aggError(problem, next_step(error))

@@ -1,4 +1,4 @@
-"""The session of one user of AWS: the clients, who we are, and calls side by side."""
+"""The AWS session of a command: clients, caller identity and concurrent calls."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from botocore.parsers import ResponseParserError
 from s3agg.assets import runs_handlers
 from s3agg.aws.clock import Clock
 from s3agg.aws.place import Place
-from s3agg.aws.profiles import describing_credential_errors, remember_codes, unlock
+from s3agg.aws.profiles import cache_mfa_sessions, describing_credential_errors, load_keys
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.trace import Call
 from s3agg.aws.trace import trace as watch_calls
 from s3agg.aws.waiting import Waiting
 from s3agg.errors import S3aggError, UsageProblem, combined
 from s3agg.local import REGION
-from s3agg.local.session import of_nobody
+from s3agg.local.session import isolated_session
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -45,17 +45,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-SIDE_BY_SIDE = 32  # as many as a stack with some buckets has to be asked for
-# What every command that asks who we are goes on to ask; the table first, as most follows from it.
+SIDE_BY_SIDE = 32  # threads: about the number of calls that read a stack with some buckets
+# Services that most commands call, the table's first: the other reads depend on the table.
 READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch")
 
 
 class Aws:
-    """One user's AWS: which profile, region and endpoint, and the clients for them.
+    """The profile, region and endpoints in use, and the clients for them. Safe to use from several threads.
 
-    `endpoint_url` is for every service, except those that `endpoints` names.
-    Safe to use from several threads. `waiting` and `warn` are told in words what is being waited for,
-    and what the user should know although it stops nothing.
+    `endpoint_url` applies to all services except those in `endpoints`. `waiting` receives a line about what
+    the command waits for, `warn` each warning.
     """
 
     def __init__(
@@ -79,14 +78,14 @@ class Aws:
         self.wait = Waiting(clock, waiting)
         self._endpoint_url = endpoint_url
         self._endpoints = dict(endpoints or {})
-        with describing_errors("setting up"):
+        with describing_errors("loading the AWS configuration"):
             self._session = session or botocore.session.Session(profile=profile)
             if session is None:
-                remember_codes(self._session)
+                cache_mfa_sessions(self._session)
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
-        # Of queues by their names: a queue's URL stays the same, also when it is made again.
+        # By the queue's name. A queue that is deleted and created again has the same URL.
         self.queue_urls: dict[str, str] = {}
         if trace is not None:
             watch_calls(self._session, clock, trace)
@@ -101,12 +100,12 @@ class Aws:
         waiting: Callable[[str], None] = lambda _: None,
         warn: Callable[[str | S3aggError], None] = lambda _: None,
     ) -> Aws:
-        """AWS at these two loopback URLs; nothing of the user's profiles and environment is looked at."""
+        """AWS at these two loopback URLs, without the user's profiles and environment."""
         return cls(
             region=REGION,
             endpoint_url=emulator,
             endpoints={"storagegateway": storage_gateway},
-            session=of_nobody(),
+            session=isolated_session(),
             trace=trace,
             waiting=waiting,
             warn=warn,
@@ -114,30 +113,30 @@ class Aws:
 
     @property
     def events(self) -> Any:
-        """The event hooks of botocore, for every call made here."""
+        """Botocore's event hooks for all calls of this session."""
         return self._session.get_component("event_emitter")
 
     @cached_property
     def place(self) -> Place:
-        """Who and where we are, from STS: the first call of every command, and its check of credentials."""
-        region = self._boto3.region_name  # not the client's: STS can also do without, as "aws-global"
+        """Partition, region and account, from STS. The first call of a command: it checks the credentials."""
+        region = self._boto3.region_name  # not the client's: STS also works without one, as "aws-global"
         if not region:
             raise self._not_set_up()
-        with describing_credential_errors(self._session, "finding out whose credentials these are"):
+        with describing_credential_errors(self._session, "checking the credentials"):
             credentials = self._session.get_credentials()
             sts = self.sts
             self._make_clients_ahead()
             if credentials is not None:
-                unlock(credentials)
+                load_keys(credentials)
             try:
                 arn = sts.get_caller_identity()["Arn"]
-            except KeyError as error:  # botocore's reader, of a document that is somebody else's
+            except KeyError as error:  # botocore got a document that is not from AWS
                 raise ResponseParserError from error
         _, partition, _, _, account, *_ = arn.split(":")
         return Place(partition, region, account)
 
     def _not_set_up(self) -> S3aggError:
-        """Say that there is no region; and what else is missing, as STS cannot be asked without one."""
+        """An error about the missing region, and about missing credentials if there are none either."""
 
         def credentials() -> None:
             if self._session.get_credentials() is None:
@@ -149,28 +148,29 @@ class Aws:
         problems = []
         for look in (region, credentials):
             try:
-                with describing_errors("setting up"):
+                with describing_errors("loading the AWS configuration"):
                     look()
             except S3aggError as error:
                 problems.append(error)
-        return combined("AWS is not set up", problems)
+        return combined("AWS is not configured", problems)
 
     def client(self, service: str) -> Any:
-        """The service's client, made at its first use (boto3 does not make two at once safely)."""
+        """The service's client, created on first use. The lock: boto3 is not safe to create two at once."""
         with self._lock:
             if service not in self._clients:
-                with describing_credential_errors(self._session, "setting up"):
-                    self._session.get_credentials()  # whose ValueErrors are not about the endpoint
+                with describing_credential_errors(self._session, f"creating a client for {service}"):
+                    self._session.get_credentials()  # here: its ValueError is not about the endpoint
                     self._clients[service] = self._make_client(service)
-                    # Two threads at once would make two of each class, and one is not caught as the other.
+                    # Inside the lock: two threads would create each exception class twice, and `except`
+                    # with one class does not catch the other.
                     _ = self._clients[service].exceptions
             return self._clients[service]
 
     def _make_clients_ahead(self) -> None:
-        """Make what reading a stack takes while the answer to the first call is awaited."""
+        """Create the clients that read a stack in the background, during the first call."""
 
         def make() -> None:
-            with suppress(S3aggError):  # which comes again for whoever uses it
+            with suppress(S3aggError):  # raised again when a command uses the client
                 for service in READING:
                     self.client(service)
 
@@ -186,14 +186,14 @@ class Aws:
         )
         try:
             return self._boto3.client(
-                service,  # type: ignore[call-overload]  # any of boto3's, by name
+                service,  # type: ignore[call-overload]  # a service name that is not a literal
                 endpoint_url=self._endpoints.get(service, self._endpoint_url),
                 config=config,
             )
-        except exceptions.BotoCoreError:  # some of these are ValueErrors too
+        except exceptions.BotoCoreError:  # some of them are also ValueErrors
             raise
         except ValueError as error:
-            raise UsageProblem(str(error), "An endpoint is a URL, such as http://127.0.0.1:4566") from error
+            raise UsageProblem(str(error), "Pass a URL, such as http://127.0.0.1:4566") from error
 
     @property
     def cloudwatch(self) -> CloudWatchClient:
@@ -233,18 +233,18 @@ class Aws:
 
     @property
     def lambda_is_local(self) -> bool:
-        """Whether the Lambda endpoint is on loopback, so that nothing real can be hurried or misled."""
+        """Whether the Lambda endpoint is on loopback: then no real function or gateway is affected."""
         return is_loopback(self.lambda_.meta.endpoint_url)
 
     @property
     def runtimes(self) -> list[str]:
-        """The Python runtimes that botocore's model of Lambda knows and that our handlers run on."""
+        """The Python runtimes of Lambda, as botocore lists them, that run the handlers."""
         known = self.lambda_.meta.service_model.shape_for("Runtime").enum  # type: ignore[attr-defined]
         return [name for name in known if runs_handlers(name)]
 
     @property
     def storage_gateway_override(self) -> str | None:
-        """The endpoint set for Storage Gateway alone: here, in the environment or the profile (DESIGN 4)."""
+        """The endpoint URL for Storage Gateway only: from `endpoints`, environment or profile (DESIGN 4)."""
         if "storagegateway" in self._endpoints:
             return self._endpoints["storagegateway"]
         if self._session.get_config_variable("ignore_configured_endpoint_urls"):
@@ -256,13 +256,13 @@ class Aws:
         )
         configured = provider.provide()
         if configured is None or configured == self.lambda_.meta.endpoint_url:
-            return None  # not set, or the one endpoint that is set for all services
+            return None  # not set, or the endpoint for all services
         return str(configured)
 
     def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """Do the same for each item, several at a time; the results in the items' order.
+        """Call `work` for each item, several at a time, and return the results in the order of the items.
 
-        Every item is tried: the S3aggErrors of all that failed are raised as one.
+        Every item is tried. Raises the S3aggErrors of all that failed as one.
         """
 
         def attempt(item: T) -> tuple[R | None, S3aggError | None]:
@@ -277,16 +277,16 @@ class Aws:
             with ThreadPoolExecutor(min(self.workers, len(items))) as pool:
                 ended = list(pool.map(attempt, items))
         if failures := [error for _, error in ended if error]:
-            raise combined("Several things failed", failures)
+            raise combined("Several calls failed", failures)
         return [result for result, _ in ended]  # type: ignore[misc]  # none failed, so none is missing
 
     def concurrently(self, *asks: Callable[[Aws], Any]) -> list[Any]:
-        """Ask several different things side by side."""
+        """Make different calls concurrently, and return their results in order."""
         return self.side_by_side(lambda ask: ask(self), asks)
 
 
 def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """The items in their order, `size` at a time."""
+    """Split the items into batches of at most `size`, in their order."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 

@@ -1,4 +1,4 @@
-"""What AWS answered during one read: each question is asked once, and all of it is thrown away together."""
+"""The answers of AWS during one read: each call is made once. A new read starts a new snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Snapshot:
-    """One read of AWS. Several threads may ask: the second one waits for the first one's answer."""
+    """One read of AWS. Safe to use from several threads: a second thread waits for the first one's answer."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -21,7 +21,7 @@ class Snapshot:
         self._lock = threading.Lock()
 
     def once(self, question: object, ask: Callable[[], T]) -> T:
-        """Ask AWS, or return the answer that it gave to this question before."""
+        """Return the answer to this question, and ask AWS only the first time."""
         with self._lock:
             lock = self._locks.setdefault(question, threading.Lock())
         with lock:

@@ -1,4 +1,4 @@
-"""Each AWS call that was made, for `-v`."""
+"""A trace of the AWS calls, for `-v`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from s3agg.aws.clock import Clock
 
 @dataclass(frozen=True)
 class Call:
-    """One AWS call that was made, for `-v`: never its parameters or headers."""
+    """One AWS call, without its parameters and headers, which can hold secrets."""
 
     service: str
     operation: str
@@ -41,7 +41,7 @@ NAMED_BY = (
 
 
 def trace(session: Any, clock: Clock, tell: Callable[[Call], None]) -> None:
-    """Tell of each call once it has ended; of its parameters only the name of what it is about."""
+    """Report each call when it has ended. Of its parameters only the resource's name is reported."""
 
     def before(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         resource = next((str(params[name]) for name in NAMED_BY if name in params), "")

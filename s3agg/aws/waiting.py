@@ -1,4 +1,4 @@
-"""Waiting for AWS: `retry` a call that it refuses for a while, `poll` for a state that is to come."""
+"""Waiting for AWS: `retry` a call that AWS rejects for a while, or `poll` until a state is reached."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ T = TypeVar("T")
 PATIENCE_S = 60.0
 
 
-def pauses(soonest: float) -> Iterator[float]:
-    """What to wait between looks, in s: first soon, then slower, down to once a second; they do not end."""
-    pause = soonest
+def pauses(shortest: float) -> Iterator[float]:
+    """Pauses between attempts, in seconds: from `shortest`, growing to 1 s, without end."""
+    pause = shortest
     while True:
         yield pause
         pause = min(pause * 1.25, 1)
 
 
 class Waiting:
-    """How one user waits; `tell` gets in words what is being waited for, and for how long.
+    """Waits for AWS, with a timeout. `tell` receives a line about what it waits for and how long.
 
-    `what` always completes the sentence "waiting for ...". Where it is known how long something can take,
-    `at_most_s`, that is counted down. Once `stopping` is set, whoever waits gives up.
+    `what` completes the sentence "waiting for ...". `at_most_s` is AWS's own limit in seconds: it is counted
+    down. When `stopping` is set, all waiting ends with an S3aggError.
     """
 
     def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
@@ -46,9 +46,9 @@ class Waiting:
         patience_s: float = PATIENCE_S,
         at_most_s: float | None = None,
     ) -> T:
-        """Make a call again as long as AWS refuses it with one of `on`; return its answer.
+        """Repeat a call while AWS rejects it with one of the errors `on`; return its answer.
 
-        Raises any other error at once, the last refusal when patience ends.
+        Raises any other error at once, and the last one after `patience_s` seconds.
         """
         wait = _Wait(self, what, patience_s, at_most_s)
         while True:
@@ -66,9 +66,9 @@ class Waiting:
         on: Sequence[Refusal] = (),
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Look until it is done; a refusal among `on` means that it is not yet.
+        """Repeat `is_done` until it returns true. An error among `on` counts as not done.
 
-        Raises S3aggError when patience ends, or the refusal if the last look was refused.
+        After `patience_s` seconds raises S3aggError, or the error of the last attempt.
         """
         wait = _Wait(self, what, patience_s)
         while True:
@@ -82,7 +82,7 @@ class Waiting:
                 refused = error
             if not wait.goes_on():
                 raise refused or S3aggError(
-                    f"Waited {wait.waited_s:.0f} s in vain for {what}", "Run the command again"
+                    f"Timed out after {wait.waited_s:.0f} s waiting for {what}", "Run the command again"
                 )
 
 
@@ -91,7 +91,7 @@ def _is_among(error: ClientError, refusals: Sequence[Refusal]) -> bool:
 
 
 class _Wait:
-    """One wait: its pauses, and its end."""
+    """One wait: its pauses and its timeout."""
 
     def __init__(
         self, waiting: Waiting, what: str, patience_s: float, at_most_s: float | None = None
@@ -108,7 +108,7 @@ class _Wait:
         return self.waiting.clock.monotonic() - self.started
 
     def goes_on(self) -> bool:
-        """Pause before another try; False when patience has ended. Raises S3aggError if interrupted."""
+        """Pause before the next attempt; False after the timeout. Raises S3aggError if interrupted."""
         waited = self.waited_s
         if waited > self.patience_s:
             return False

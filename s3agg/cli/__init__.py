@@ -1,1 +1,1 @@
-"""The command line: options in, one call, result out."""
+"""The command line: parses options, calls one command and shows its result."""

@@ -1,6 +1,6 @@
-"""Names of AWS's that a shell completes, where the credentials at hand allow.
+"""Bucket and stack names from AWS, for shell completion.
 
-A shell waits with the cursor in the line: this is quick, asks nothing, and is silent about what goes wrong.
+The shell blocks until it has the names: this has a short timeout, never prompts and prints no errors.
 """
 
 from __future__ import annotations
@@ -14,61 +14,62 @@ from typing import Literal
 
 import botocore.session
 
-from s3agg.aws.profiles import wants_codes
+from s3agg.aws.profiles import requires_mfa
 from s3agg.aws.session import Aws
 from s3agg.settings import STACK_TAG
 
-PATIENCE_S = 2.0  # that a shell is kept waiting
-# A shell would take other names apart: it never sees what else a tag, or what is not AWS, may say.
+TIMEOUT_S = 2.0  # the longest time that the shell waits
+# Only safe names: a shell would interpret other characters in a tag or in a forged answer.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def names(
-    of: Literal["buckets", "stacks"],
-    begin: str,
+    kind: Literal["buckets", "stacks"],
+    prefix: str,
     *,
     profile: str | None,
     region: str | None,
     endpoint_url: str | None,
     session: botocore.session.Session | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> list[str]:
-    """The names that begin so; none where AWS cannot be asked, refuses, or is slow."""
+    """The names that start with `prefix`; none if AWS fails or is slow, or credentials are missing."""
 
-    def ask() -> list[str]:
-        asking = session or botocore.session.Session(profile=profile)
-        if wants_codes(asking):
+    def fetch() -> list[str]:
+        user_session = session or botocore.session.Session(profile=profile)
+        if requires_mfa(user_session):
             return []
-        aws = Aws(session=asking, region=region, endpoint_url=endpoint_url)
-        found = _buckets(aws) if of == "buckets" else _stacks(aws)
-        return [name for name in found if name.startswith(begin) and NAME.fullmatch(name)]
+        aws = Aws(session=user_session, region=region, endpoint_url=endpoint_url)
+        found = _buckets(aws) if kind == "buckets" else _stacks(aws)
+        return [name for name in found if name.startswith(prefix) and NAME.fullmatch(name)]
 
-    return in_time(ask)
+    return with_timeout(fetch, timeout_s)
 
 
-def in_time(ask: Callable[[], list[str]], patience_s: float = PATIENCE_S) -> list[str]:
-    """What is answered within so many seconds; nothing, if it is not, or if anything goes wrong."""
+def with_timeout(fetch: Callable[[], list[str]], timeout_s: float) -> list[str]:
+    """The result of `fetch`; empty if it fails or takes longer than `timeout_s` seconds."""
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def answer() -> None:
         found: list[str] = []
-        with suppress(Exception):  # whatever it is, a shell is no place to tell it
-            found = ask()
+        with suppress(Exception):  # a message would end up in the user's command line
+            found = fetch()
         answers.put(found)
 
-    # The process does not wait for such a thread at its end.
+    # A daemon: the process exits without waiting for it.
     threading.Thread(target=answer, daemon=True).start()
     with suppress(queue.Empty):
-        return answers.get(timeout=patience_s)
+        return answers.get(timeout=timeout_s)
     return []
 
 
 def _buckets(aws: Aws) -> list[str]:
-    """The account's buckets."""
+    """The buckets of the account."""
     return [bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]]
 
 
 def _stacks(aws: Aws) -> list[str]:
-    """The stacks of the region, as the tags of their tables tell."""
+    """The stacks in the region, from the tags of their tables."""
     pages = (
         aws.client("resourcegroupstaggingapi")
         .get_paginator("get_resources")

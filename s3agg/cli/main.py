@@ -1,6 +1,6 @@
-"""The commands: options in, one call, result out.
+"""The commands: parse options, make one call, show the result.
 
-boto3 and rich are imported by the commands that need them: `--help` must not wait for them.
+Each command imports boto3 and rich itself, so that `--help` does not wait for them.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from click.shell_completion import get_completion_class
 
 from s3agg import __version__, settings
 from s3agg.cli.options import (
-    AS_USUAL,
-    PAID_FOR,
+    COST_OPTIONS,
+    DEFAULT_SEAMS,
     SETTINGS_OPTIONS,
     Invocation,
+    Range,
     Seams,
-    all_of,
+    arn_or_none,
     aws_options,
     bucket_option,
     examples,
-    none_or,
     option,
     output_option,
     verbose_option,
+    with_options,
 )
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
 from s3agg.settings import Settings
@@ -41,10 +42,10 @@ NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 MOST_PER_DAY = 1_000_000_000
 
 
-def main(args: Sequence[str] | None = None, seams: Seams = AS_USUAL) -> NoReturn:
-    """Run the command line; one line on stderr for each thing that fails (DESIGN 3 has the exit codes)."""
+def main(args: Sequence[str] | None = None, seams: Seams = DEFAULT_SEAMS) -> NoReturn:
+    """Run the command line and print each error as one line on stderr. DESIGN 3 has the exit codes."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what its encoding cannot say is escaped, not fatal
+        if isinstance(stream, io.TextIOWrapper):  # escape characters that the encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=seams)
@@ -53,19 +54,19 @@ def main(args: Sequence[str] | None = None, seams: Seams = AS_USUAL) -> NoReturn
         sys.exit(2)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
-        said = " ".join(error.format_message().split())
-        fail(2, f"{command}: {said}{'' if said.endswith(('.', '?')) else '.'} See {command} --help.")
+        message = " ".join(error.format_message().split())
+        fail(2, f"{command}: {message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help.")
     except click.Abort:
         fail(
             1,
-            "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed: answer y, or say --yes.",
+            "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed. Answer y, or pass --yes.",
         )
     except click.ClickException as error:
         fail(error.exit_code, error.format_message())
     except S3aggError as error:
         fail(error.exit_code, *error.lines())
     except BrokenPipeError:
-        # Whoever read our output has gone; so that Python does not complain about that at exit:
+        # The reader of the pipe has closed it. Without this, Python prints an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(code or 0)
@@ -78,7 +79,7 @@ def fail(code: int, *lines: str) -> NoReturn:
 
 
 class Commands(click.Group):
-    """The group of commands; click itself would make of Ctrl-C what it makes of a "no"."""
+    """The group of commands. Ctrl-C raises Interrupted: click would treat it as the answer "no"."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -87,7 +88,7 @@ class Commands(click.Group):
             raise Interrupted from None
 
     def list_commands(self, _: click.Context) -> list[str]:
-        """In the order in which they stand here, which is that in which they are met."""
+        """The commands in the order of this file, not sorted."""
         return list(self.commands)
 
 
@@ -96,11 +97,11 @@ class Commands(click.Group):
 def cli() -> None:
     """Thousands of S3 uploads, one Storage Gateway refresh.
 
-    Provisions, tests, watches and removes an S3 event aggregator: a window opens at a bucket's first
-    object event, further events are skipped while it is open, and one RefreshCache of every file share
-    of the bucket runs when it closes.
+    Creates, tests, monitors and deletes an S3 event aggregator. The first object event of a bucket opens
+    a window. Further events are skipped while the window is open. When it closes, RefreshCache runs once
+    for every file share of the bucket.
 
-    Start with: s3agg demo   (everything on this machine, no AWS account needed)
+    Start with: s3agg demo   (runs on this machine, needs no AWS account)
     """
 
 
@@ -111,28 +112,28 @@ def cli() -> None:
     "--bucket",
     "buckets",
     multiple=True,
-    help="Bucket to attach; repeatable, adds to those attached.",
-    default_text="those attached",
+    help="Bucket to attach, besides those already attached. Repeatable.",
+    default_text="the attached buckets",
 )
 @option(
     "--prefix",
     metavar="KEY",
-    help="Only keys that begin so, for the buckets named now; '' for all. URL-encoded, as S3 wants it.",
-    default_text="as before, or all",
+    help="Only keys that start with this prefix (URL-encoded), in the buckets of --bucket. '' removes it.",
+    default_text="the stored prefix, or all keys",
 )
 @option(
     "--suffix",
     metavar="KEY",
-    help="Only keys that end so, for the buckets named now; '' for all. URL-encoded, as S3 wants it.",
-    default_text="as before, or all",
+    help="Only keys that end with this suffix (URL-encoded), in the buckets of --bucket. '' removes it.",
+    default_text="the stored suffix, or all keys",
 )
-@all_of(SETTINGS_OPTIONS)
+@with_options(SETTINGS_OPTIONS)
 @option(
     "--adopt",
     is_flag=True,
-    help="Take over what has the stack's names but no tags of s3agg, as the blog's scripts made it.",
+    help="Adopt untagged resources that have this stack's names, such as those of the blog's scripts.",
 )
-@option("--dry-run", is_flag=True, help="Show what would be done, and exit 3 if that is anything.")
+@option("--dry-run", is_flag=True, help="Show the changes without making them. Exit code 3 if there are any.")
 @aws_options
 def create(
     invocation: Invocation,
@@ -143,10 +144,9 @@ def create(
     dry_run: bool,
     **options: Any,
 ) -> int:
-    """Make the stack, or bring it to what is asked.
+    """Create or update the stack.
 
-    An option that is not given keeps what was asked for before; of a stack that is taken over with --adopt,
-    what is deployed.
+    An option that is not passed keeps its stored value. With --adopt, it keeps the deployed value.
     """
     from s3agg.commands import preflight
     from s3agg.commands.create import bring
@@ -170,9 +170,9 @@ def create(
 
 
 def ask(question: str) -> None:
-    """Go on only after a yes."""
+    """Return if the user confirms; raise click.Abort if not."""
     if sys.stdin is None or sys.stdin.closed:
-        raise UsageProblem("There is nobody to ask", "Say --yes")
+        raise UsageProblem("No terminal to confirm on", "Pass --yes")
     try:
         click.confirm(question, abort=True, err=True)
     except click.Abort as no:
@@ -187,25 +187,25 @@ def ask(question: str) -> None:
     "--bucket",
     "buckets",
     multiple=True,
-    help="Detach only this bucket; repeatable.",
-    default_text="remove the whole stack",
+    help="Detach only this bucket. Repeatable.",
+    default_text="delete the whole stack",
 )
-@option("--keep-logs", is_flag=True, help="Keep the functions' log groups.")
+@option("--keep-logs", is_flag=True, help="Keep the log groups of the functions.")
 @option(
     "--adopt",
     is_flag=True,
-    help="Remove what has the stack's names but no tags of s3agg too, as the blog's scripts made it.",
+    help="Also delete untagged resources that have this stack's names, such as those of the blog's scripts.",
 )
-@option("--dry-run", is_flag=True, help="Show what would be removed.")
-@option("--yes", is_flag=True, help="Do not ask.")
+@option("--dry-run", is_flag=True, help="Show what would be deleted, without deleting it.")
+@option("--yes", is_flag=True, help="Delete without confirmation.")
 @aws_options
 def delete(
     invocation: Invocation, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
 ) -> int:
-    """Remove the whole stack, or detach a bucket from it.
+    """Delete the whole stack, or detach a bucket from it.
 
-    Of a bucket's notifications only the stack's own rule is touched. Objects are never touched. What is gone
-    already is no error.
+    Only the stack's own rule is removed from a bucket's notifications. Objects are not affected. Resources
+    that no longer exist are skipped.
     """
     from s3agg import engine
     from s3agg.commands.delete import detach_buckets, for_delete, for_detach
@@ -223,7 +223,7 @@ def delete(
         return 0
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan)
-        ask("Remove all this?")
+        ask("Remove these resources?")
     if buckets:
         screen.watch(detach_buckets(aws, deployment, buckets, plan))
     else:
@@ -233,12 +233,13 @@ def delete(
 
 
 @cli.command(epilog=examples("s3agg status", "s3agg status --output json"))
-@option("--watch", is_flag=True, help="Redraw it every 2 seconds, until Ctrl-C.")
+@option("--watch", is_flag=True, help="Redraw the screen every 2 seconds until Ctrl-C.")
 @aws_options
 def status(invocation: Invocation, watch: bool) -> int:
-    """Show on one screen whether it works.
+    """Show whether the stack works, on one screen.
 
-    Every resource, window and queue, and what happened lately. Exits 3 if anything is not as declared.
+    Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing or has
+    drifted.
     """
     from s3agg.commands import status as statuses
 
@@ -249,11 +250,11 @@ def status(invocation: Invocation, watch: bool) -> int:
         screen.status(read)
         return 0 if read.as_declared else NOT_AS_DECLARED
     if invocation.output == "json" or not screen.out.is_terminal:
-        raise UsageProblem("--watch redraws a terminal, which this is not", "Run it without")
+        raise UsageProblem("--watch requires a terminal and table output", "Run status without --watch")
     if invocation.verbose and screen.err.is_terminal:
         raise UsageProblem(
-            "--watch redraws the terminal that -v writes to",
-            "Do without one of them, or send stderr to a file",
+            "--watch and -v cannot share a terminal",
+            "Omit one of them, or redirect stderr to a file",
         )
     with suppress(KeyboardInterrupt):
         screen.watch_status(statuses.watch(aws, invocation.names))
@@ -266,25 +267,33 @@ def status(invocation: Invocation, watch: bool) -> int:
     )
 )
 @bucket_option(
-    "--bucket", help="Bucket to upload to; needed if several are attached.", default_text="the one attached"
+    "--bucket",
+    help="Bucket to upload to. Required if several are attached.",
+    default_text="the attached bucket",
 )
-@option("--count", type=click.IntRange(1, 10_000), metavar="NUMBER", default=5, help="Objects to upload.")
+@option(
+    "--count",
+    type=Range(1, 10_000),
+    metavar="NUMBER",
+    default=5,
+    help="Number of objects to upload.",
+)
 @option(
     "--timeout",
-    type=click.IntRange(1),
+    type=Range(1),
     metavar="SECONDS",
     help="Seconds to wait for the refresh.",
-    default_text="window + --min-interval + 210",
+    default_text="--window + --min-interval + 210",
 )
-@option("--keep", is_flag=True, help="Leave the objects in the bucket.")
+@option("--keep", is_flag=True, help="Keep the uploaded objects in the bucket.")
 @aws_options
 def test_upload(
     invocation: Invocation, bucket: str | None, count: int, timeout: int | None, keep: bool
 ) -> int:
-    """Upload objects and follow them to the refresh.
+    """Upload objects and wait for the refresh.
 
-    Their events are followed through both functions; it fails if the refresh does not come. The objects are
-    removed again.
+    Follows the objects' events through both functions. Fails if there is no refresh before the timeout.
+    Deletes the objects at the end.
     """
     from s3agg.commands import test_upload as probe
     from s3agg.stack import deployed
@@ -302,26 +311,26 @@ def test_upload(
 
 
 @cli.command(epilog=examples("s3agg logs --since 2h --bucket my-uploads", "s3agg logs --follow"))
-@option("--follow", is_flag=True, help="Go on with what comes, looking every 2 seconds, until Ctrl-C.")
+@option("--follow", is_flag=True, help="Keep printing new lines until Ctrl-C, checking every 2 seconds.")
 @option(
     "--since",
     "moment",
     metavar="AGE|TIME",
     default="10m",
-    help="How long ago to begin (30s, 10m, 2h, 7d), or when: 2026-01-31T08:00:00Z; UTC if it names no zone.",
+    help="Start this long ago (30s, 10m, 2h, 7d), or at this time: 2026-01-31T08:00:00Z. Default zone: UTC.",
 )
 @option(
     "--function",
     type=click.Choice(["aggregator", "refresh"]),
-    help="Only this function's lines.",
+    help="Only lines of this function.",
     default_text="both",
 )
-@bucket_option("--bucket", help="Only lines that name this bucket.", default_text="all")
+@bucket_option("--bucket", help="Only lines that contain this bucket's name.", default_text="all buckets")
 @aws_options
 def logs(invocation: Invocation, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
-    """Show what both functions logged, merged by time.
+    """Show the logs of both functions, merged by time.
 
-    With --output json each line is a JSON document of its own.
+    With --output json, each line is one JSON document.
     """
     from s3agg.aws.clock import from_ms
     from s3agg.commands import logs as log_pages
@@ -339,14 +348,13 @@ def logs(invocation: Invocation, follow: bool, moment: str, function: str | None
 
 
 @cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
-@option("--dry-run", is_flag=True, help="Show what failed, and why; do nothing about it.")
+@option("--dry-run", is_flag=True, help="Show what failed and why, without redriving it.")
 @aws_options
 def redrive(invocation: Invocation, dry_run: bool) -> int:
-    """Put what failed after all retries back to work.
+    """Redrive the messages in the dead-letter queue.
 
-    These are the messages of the dead-letter queue. An object event is given to the aggregator function
-    again, a refresh message goes back to its queue. Each leaves the dead-letter queue once that has worked;
-    what is not understood stays there.
+    An object event is sent to the aggregator function again. A refresh message goes back to its queue. A
+    message is deleted from the dead-letter queue when that succeeds. Unknown messages stay in the queue.
     """
     from s3agg.commands import redrive as redrives
     from s3agg.stack import deployed
@@ -355,7 +363,7 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
     if not deployment.exists:
-        raise deployed.no_stack(deployment, "so there is nothing to put back to work")
+        raise deployed.no_stack(deployment, "so there is nothing to redrive")
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
     screen.redrive(report)
     if report.counts.get("would go back"):
@@ -370,22 +378,27 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     )
 )
 @bucket_option(
-    "--bucket", "buckets", multiple=True, help="Bucket to attach; repeatable.", default_text="those attached"
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Bucket to attach. Repeatable.",
+    default_text="the attached buckets",
 )
 @option(
     "--permissions-boundary",
     "boundary",
     metavar="ARN",
-    callback=none_or("iam"),
-    help="Policy that must bound both roles.",
-    default_text="as create was asked",
-    values="its ARN, or none",
+    callback=arn_or_none("iam"),
+    help="Permissions boundary that both roles must have.",
+    default_text="the stored setting of create",
+    values="an ARN or none",
 )
 @aws_options
 def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | None) -> int:
-    """Print the IAM policy that whoever runs s3agg needs.
+    """Print the IAM policy that the user of s3agg needs.
 
-    It is for this stack, region and account, and always JSON, for: aws iam create-policy --policy-document file://operator.json
+    The policy is for this stack, region and account. The output is always JSON, for:
+    aws iam create-policy --policy-document file://operator.json
     """
     from s3agg.commands import policy as operator_policy
 
@@ -399,38 +412,38 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
 )
 @option(
     "--objects-per-day",
-    type=click.IntRange(0, MOST_PER_DAY),
+    type=Range(0, MOST_PER_DAY),
     metavar="NUMBER",
-    help="Object events a day, of all buckets; say this or --measured.",
+    help="Object events per day in all buckets. Required without --measured.",
     default_text="none",
 )
 @option(
     "--refreshes-per-day",
-    type=click.IntRange(0, MOST_PER_DAY),
+    type=Range(0, MOST_PER_DAY),
     metavar="NUMBER",
-    help="Windows a day that these fall into, each with a refresh.",
-    default_text=f"as many, {settings.MOST_REFRESHES} at most: one in 62 s, of each --bucket",
+    help="Windows per day. Each causes one refresh.",
+    default_text=f"--objects-per-day, at most {settings.MOST_REFRESHES} for each bucket",
 )
 @option(
     "--measured",
     is_flag=True,
-    help="Take what the stack used in the last 30 days; with --bucket, what was done to these buckets.",
+    help="Compute the cost of the last 30 days from metrics of the stack, or of the buckets passed.",
 )
 @bucket_option(
     "--bucket",
     "buckets",
     multiple=True,
-    help="Bucket with request metrics, for --measured; repeatable.",
-    default_text="what the stack used",
+    help="Bucket with request metrics, for --measured. Repeatable.",
+    default_text="metrics of the stack",
 )
 @option(
     "--prices",
     "named",
     metavar="NAME|FILE",
     default=settings.PRICE_TABLES[-1],
-    help=f"Prices of {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
+    help=f"Price table: {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
 )
-@all_of(PAID_FOR)
+@with_options(COST_OPTIONS)
 @aws_options
 def cost(
     invocation: Invocation,
@@ -441,21 +454,27 @@ def cost(
     named: str,
     **options: Any,
 ) -> int:
-    """Tell what a month costs, item by item.
+    """Show the cost of a month, item by item.
 
-    Beside it stands what it costs by the blog's rule.
+    Compares it with the cost of the blog's scripts for the same load.
 
-    An estimate from --objects-per-day asks AWS nothing. With --measured, an option that is not given is as
-    the stack has it.
+    An estimate from --objects-per-day makes no AWS calls. With --measured, an option that is not passed has
+    the stack's value.
     """
     from s3agg.prices import bill, tables
 
     if measured == (objects_per_day is not None):
-        raise UsageProblem("A cost is either estimated or measured", "Say --objects-per-day or --measured")
+        raise UsageProblem(
+            "cost requires either --objects-per-day or --measured",
+            "Pass --objects-per-day for an estimate, or --measured",
+        )
     if buckets and not measured:
-        raise UsageProblem("--bucket names what is measured", "Say --measured")
+        raise UsageProblem("--bucket requires --measured", "Pass --measured as well")
     if measured and not buckets and refreshes_per_day is not None:
-        raise UsageProblem("The stack's refreshes are measured", "Do not say --refreshes-per-day")
+        raise UsageProblem(
+            "--measured takes the number of refreshes from the stack's metrics",
+            "Omit --refreshes-per-day, or pass --bucket",
+        )
     prices = tables.read(named)
     if objects_per_day is not None:
         made = bill.estimate(objects_per_day, refreshes_per_day, Settings.declared(options, {}), prices)
@@ -480,15 +499,15 @@ def cost(
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print what makes a shell complete s3agg.
+    """Print the script that enables shell completion.
 
-    It completes commands and options, and the names of buckets and stacks.
+    It completes commands, options, bucket names and stack names.
 
-    Put its output where the shell reads it at its start: ~/.bashrc or ~/.zshrc, or the folder below.
+    For bash and zsh, put the first example into ~/.bashrc or ~/.zshrc. For fish, run the second one.
     """
     script = get_completion_class(shell)
     if script is None:
-        raise S3aggError(f"There is no completion for {shell}")
+        raise S3aggError(f"No completion script for {shell}")
     click.echo(script(cli, {}, "s3agg", "_S3AGG_COMPLETE").source())
     return 0
 
@@ -500,69 +519,75 @@ def completion(shell: str) -> int:
     )
 )
 @bucket_option(
-    "--bucket", help="Bucket to attach, as the default of its parameter.", default_text="no default"
+    "--bucket", help="Default value of the template's bucket parameter.", default_text="no default"
 )
 @bucket_option(
     "--code-bucket",
-    help="Bucket to upload the functions' zips to, in the stack's region; the template names them there.",
+    help="Bucket for the functions' zips, in the stack's region. They are uploaded now.",
     default_text="pass this or --zips",
 )
 @option(
     "--zips",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the functions' zips to this folder, for you to upload; the parameter CodeBucket then names"
-    " their bucket.",
+    help="Write the functions' zips to this folder. Upload them to the bucket of the parameter CodeBucket.",
     default_text="pass this or --code-bucket",
 )
-@all_of(SETTINGS_OPTIONS)
+@with_options(SETTINGS_OPTIONS)
 @aws_options
 def template(
     invocation: Invocation, bucket: str | None, code_bucket: str | None, zips: Path | None, **options: Any
 ) -> None:
     """Print the stack as a CloudFormation template.
 
-    It is what create makes, and always YAML. Its parameters are the bucket, the window, the log level and the
-    bucket of the functions' code. Deploy it with: aws cloudformation deploy --template-file template.yaml
-    --stack-name NAME --capabilities CAPABILITY_NAMED_IAM
+    The template has the resources that create makes. The output is always YAML. The parameters are the
+    bucket, the window, the log level and the bucket of the functions' code. Deploy it with:
+    aws cloudformation deploy --template-file template.yaml --stack-name NAME
+    --capabilities CAPABILITY_NAMED_IAM
 
-    CloudFormation cannot attach the bucket: stderr shows the command that does. AWS is only asked with
-    --code-bucket.
+    CloudFormation cannot attach the bucket: stderr shows the command for that. AWS calls are made only
+    with --code-bucket.
     """
     from s3agg.commands import template as templates
 
     if (code_bucket is None) == (zips is None):
         raise UsageProblem(
-            "template needs either --code-bucket or --zips",
+            "template requires either --code-bucket or --zips",
             "Pass --code-bucket BUCKET to upload the functions' code now,"
             " or --zips FOLDER to upload it yourself",
         )
     made = templates.make(invocation.names, options, bucket=bucket, code_bucket=code_bucket)
     if code_bucket is not None:
         is_new = templates.upload(invocation.aws(invocation.screen()), made.zips, code_bucket)
-        said = "The functions' code is now in" if is_new else "The functions' code was already in"
-        click.echo(f"{said} bucket {code_bucket}.", err=True)
+        verb = "Uploaded the functions' code to" if is_new else "The functions' code is already in"
+        click.echo(f"{verb} bucket {code_bucket}.", err=True)
     if zips is not None:
         templates.write(made.zips, zips)
-        click.echo(f"First upload the code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True)
+        click.echo(
+            f"First upload the functions' code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True
+        )
         click.echo("Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET", err=True)
     click.echo(made.text, nl=False)
     if made.is_long:
-        click.echo("It is too long to be passed directly: deploy it with --s3-bucket.", err=True)
-    click.echo("CloudFormation cannot change the notifications of a bucket that it has not made.", err=True)
-    click.echo(f"Once the stack is there, attach it: {made.attach.words(invocation.option)}", err=True)
+        click.echo("The template exceeds 51,200 bytes. Deploy it with --s3-bucket.", err=True)
+    click.echo("CloudFormation cannot change the notifications of an existing bucket.", err=True)
+    click.echo(f"After the deployment, attach the bucket: {made.attach.words(invocation.option)}", err=True)
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
 @option(
-    "--port", type=click.IntRange(0, 65_535), default=4566, metavar="PORT", help="Port; 0 for a free one."
+    "--port",
+    type=Range(0, 65_535),
+    default=4566,
+    metavar="PORT",
+    help="Port to listen on. 0 selects a free port.",
 )
 def local(port: int) -> int:
-    """Run AWS on this machine, until Ctrl-C.
+    """Run an AWS emulator on this machine until Ctrl-C.
 
-    It runs in the foreground, and on loopback only.
+    It runs in the foreground and listens on loopback only.
 
-    Needs the extra: pip install 's3agg[local]'
+    Requires an extra: pip install 's3agg[local]'
     """
     from s3agg.local import machine
 
@@ -570,23 +595,32 @@ def local(port: int) -> int:
         for name, value in here.variables.items():
             click.echo(f"export {name}={value}")
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
-        click.echo("AWS runs on this machine. Set these in another terminal; Ctrl-C ends it.", err=True)
+        click.echo(
+            "The AWS emulator is running. Run the lines above in another terminal. Press Ctrl-C to stop.",
+            err=True,
+        )
         with suppress(KeyboardInterrupt):
             here.wait()
     return 0
 
 
 @cli.command(epilog=examples("s3agg demo", "s3agg demo --count 200 --window 10"))
-@option("--count", type=click.IntRange(1, 1000), metavar="NUMBER", default=20, help="Objects to upload.")
-@option("--window", type=click.IntRange(1, 600), metavar="SECONDS", default=5, help="Window in seconds.")
+@option("--count", type=Range(1, 1000), metavar="NUMBER", default=20, help="Number of objects to upload.")
+@option(
+    "--window",
+    type=Range(1, 600),
+    metavar="SECONDS",
+    default=5,
+    help="Length of the window, in seconds.",
+)
 @output_option
 @verbose_option
 def demo(count: int, window: int, output: str, verbose: bool) -> int:
-    """Show all of it on this machine; needs no AWS account.
+    """Run a demonstration on this machine, without an AWS account.
 
-    It makes a stack, uploads, waits for the refresh, shows the status, and removes all of it again.
+    Creates a stack, uploads objects, waits for the refresh, shows the status and deletes everything.
 
-    Needs the extra: pip install 's3agg[local]'
+    Requires an extra: pip install 's3agg[local]'
     """
     from s3agg.aws.session import Aws
     from s3agg.commands import demo as demos

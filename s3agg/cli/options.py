@@ -1,4 +1,4 @@
-"""The options that commands share, and what they name: which AWS, which stack, which settings."""
+"""The options that commands share: AWS options, the stack and its settings."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class Seams:
 
     session: Session | None = None
     clock: Clock = time
-    workers: int | None = None  # how many calls go side by side; one, where a clock is not to be shared
+    workers: int | None = None  # concurrent AWS calls; 1 in tests with a fake clock
 
 
-AS_USUAL = Seams()
+DEFAULT_SEAMS = Seams()
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """The AWS options of a command; `given` are the names of those that its command line has."""
+    """The AWS options of a command. `given` holds the names of all options on its command line."""
 
     profile: str | None
     region: str | None
@@ -54,7 +54,7 @@ class Invocation:
     output: str
     verbose: bool
     given: frozenset[str] = frozenset()
-    seams: Seams = AS_USUAL
+    seams: Seams = DEFAULT_SEAMS
 
     @property
     def names(self) -> Names:
@@ -62,11 +62,11 @@ class Invocation:
 
     @property
     def option(self) -> str:
-        """How another command has to name this stack, and where it is: as it was given here."""
+        """The AWS options of this command line, for the commands that messages advise."""
         given = [name for name in ("profile", "region", "endpoint_url") if name in self.given]
         options = [f" --{name.replace('_', '-')} {shlex.quote(getattr(self, name))}" for name in given]
         named = self.names.option
-        if not named and "stack" in self.given:  # S3AGG_STACK may say otherwise
+        if not named and "stack" in self.given:  # S3AGG_STACK may be set to another stack
             named = f" --stack {self.stack}"
         return named + "".join(options)
 
@@ -96,14 +96,28 @@ class Invocation:
         )
 
 
-class Option(click.Option):
-    """An option whose help ends with its default and its range, in the same words for all.
+class Range(click.IntRange):
+    """A range of integers. Help and errors describe it in the same words."""
 
-    `default_text` is the default in words; `values` is the range of an option that has none of its own.
+    @property
+    def words(self) -> str:
+        return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            return self.fail(f"{value} ({self.words})", param, ctx)
+
+
+class Option(click.Option):
+    """An option whose help ends with its default and range, in one format for all options.
+
+    `default_text` replaces the default value; `values` describes the range if the type has none.
     """
 
-    def __init__(self, *args: Any, default_text: str = "", values: str = "", **how: Any) -> None:
-        super().__init__(*args, **{"show_default": True, "show_envvar": True, **how})
+    def __init__(self, *args: Any, default_text: str = "", values: str = "", **attributes: Any) -> None:
+        super().__init__(*args, **{"show_default": True, "show_envvar": True, **attributes})
         self.default_text = default_text
         self.values = values
 
@@ -111,12 +125,15 @@ class Option(click.Option):
         extra = super().get_help_extra(ctx)
         if self.default_text or (self.is_bool_flag and not self.secondary_opts):
             extra["default"] = self.default_text or "off"
-        if isinstance(self.type, click.IntRange):
-            low, high = self.type.min, self.type.max
-            extra["range"] = f"{low} or more" if high is None else f"{low} to {high}"
+        if isinstance(self.type, Range):
+            extra["range"] = self.type.words
         if self.values:
             extra["range"] = self.values
         return extra
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """The option's name in an error, without click's quotes."""
+        return super().get_error_hint(ctx).replace("'", "")
 
 
 option = partial(click.option, cls=Option)
@@ -125,13 +142,19 @@ option = partial(click.option, cls=Option)
 def completing(
     what: Literal["buckets", "stacks"],
 ) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Have the shell ask AWS for the names; where that fails there are none."""
+    """Complete the option's value with names from AWS, or with nothing if AWS fails."""
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         from s3agg.cli import completion
 
-        where = {name: ctx.params.get(name) for name in ("profile", "region", "endpoint_url")}
-        return completion.names(what, incomplete, **where, session=ctx.obj.session)
+        return completion.names(
+            what,
+            incomplete,
+            profile=ctx.params.get("profile"),
+            region=ctx.params.get("region"),
+            endpoint_url=ctx.params.get("endpoint_url"),
+            session=ctx.obj.session,
+        )
 
     return complete
 
@@ -142,7 +165,7 @@ bucket_option = partial(option, metavar="BUCKET", shell_complete=completing("buc
 profile_option = option(
     "--profile",
     metavar="NAME",
-    help="Profile of the AWS configuration.",
+    help="Profile in the AWS configuration.",
     default_text="AWS_PROFILE, or default",
 )
 region_option = option(
@@ -156,8 +179,8 @@ region_option = option(
 endpoint_option = option(
     "--endpoint-url",
     metavar="URL",
-    help="Where AWS is, for every service.",
-    default_text="AWS_ENDPOINT_URL, or AWS",
+    help="Endpoint URL for all services.",
+    default_text="AWS_ENDPOINT_URL, or AWS's own",
 )
 stack_option = option(
     "--stack",
@@ -165,7 +188,7 @@ stack_option = option(
     envvar="S3AGG_STACK",
     shell_complete=completing("stacks"),
     default=settings.BLOG_STACK,
-    help="Name of the stack; several live side by side in one account.",
+    help="Name of the stack. An account can have several stacks.",
     values="3 to 43 letters, digits, - and _",
 )
 output_option = option(
@@ -173,15 +196,15 @@ output_option = option(
     envvar="S3AGG_OUTPUT",
     type=click.Choice(["table", "json"]),
     default="table",
-    help="Tables, or one JSON document on stdout.",
+    help="Output format: tables, or one JSON document on stdout.",
 )
 verbose_option = option(
-    "-v", "--verbose", is_flag=True, help="Show each AWS call on stderr: what, how long, request id."
+    "-v", "--verbose", is_flag=True, help="Print each AWS call to stderr: operation, duration, request id."
 )
 
 
 def aws_options(command: F) -> F:
-    """Give a command the AWS options, as one `invocation`."""
+    """Decorate a command with the AWS options. The command receives them as `invocation`."""
 
     @click.pass_context
     @wraps(command)
@@ -205,84 +228,87 @@ def aws_options(command: F) -> F:
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help; click leaves lines after a backspace as they are."""
+    """The examples below a command's help. The backspace keeps click from wrapping their lines."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
 
 
-def setting(flag: str, help_text: str, **how: Any) -> Callable[[F], F]:
-    """An option of `create` that is one of the Settings, whose default it tells."""
+def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
+    """An option of `create` for a field of Settings, with that field's default in its help."""
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
     if name in settings.RANGES:
-        how["type"] = click.IntRange(*settings.RANGES[name])
+        attributes["type"] = Range(*settings.RANGES[name])
     elif name in settings.CHOICES:
-        how["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
-        if "metavar" in how:  # which hides them
-            how["values"] = ", ".join(map(str, settings.CHOICES[name]))
-    return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **how)
+        attributes["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
+        if "metavar" in attributes:  # click then does not list the choices
+            attributes["values"] = ", ".join(map(str, settings.CHOICES[name]))
+    return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **attributes)
 
 
 def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Read the K=V of --tag."""
+    """Parse the values of --tag."""
     tags = {}
     for value in values:
         key, equals, rest = value.partition("=")
         if not key or not equals:
-            raise click.BadParameter(f"{value!r} is not of the form KEY=VALUE.")
+            raise click.BadParameter(f"expected KEY=VALUE, found {value!r}.")
         tags[key] = rest
     return tags
 
 
-def none_or(prefix: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """Let an option be an ARN of that service, or `none` to take it back."""
+def arn_or_none(service: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Check that a value is an ARN of the service, or `none` to remove the stored setting."""
 
     def check(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        if value in {None, settings.NONE} or re.fullmatch(rf"arn:[^:]+:{prefix}:[^:]*:[^:]*:.+", value or ""):
+        if value in {None, settings.NONE} or re.fullmatch(
+            rf"arn:[^:]+:{service}:[^:]*:[^:]*:.+", value or ""
+        ):
             return value
-        raise click.BadParameter(f"{value!r} is neither an ARN of {prefix} nor {settings.NONE}.")
+        raise click.BadParameter(f"expected an ARN of {service} or {settings.NONE}, found {value!r}.")
 
     return check
 
 
-def all_of(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
-    """Give a command several options at once."""
+def with_options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Decorate a command with several options."""
 
-    def give(command: F) -> F:
+    def decorate(command: F) -> F:
         for each in reversed(options):
             command = each(command)
         return command
 
-    return give
+    return decorate
 
 
-# Those of create that are Settings; and of them, those that a month's cost depends on.
-PAID_FOR = (
+# The settings that determine the cost of a month.
+COST_OPTIONS = (
     setting(
         "--log-retention",
-        "Days that the functions' logs are kept",
+        "Retention of the functions' log groups, in days",
         metavar="DAYS",
     ),
-    setting("--read-capacity", "The table's read units per second, with --provisioned", metavar="UNITS"),
-    setting("--write-capacity", "The table's write units per second, with --provisioned", metavar="UNITS"),
+    setting("--read-capacity", "Read capacity units of the table, with --provisioned", metavar="UNITS"),
+    setting("--write-capacity", "Write capacity units of the table, with --provisioned", metavar="UNITS"),
     option(
         "--on-demand/--provisioned",
         default=None,
-        help="Pay for each request to the table, or for its capacity.",
+        help="Billing mode of the table: per request, or for provisioned capacity.",
         default_text="on demand",
     ),
     setting("--memory", "Memory of each function, in MB", metavar="MB"),
     setting(
         "--architecture",
-        "Processor of the functions; arm64 costs a fifth less",
+        "Architecture of the functions. arm64 costs 20% less",
     ),
     setting(
         "--alarm-topic",
-        "SNS topic to tell of dead letters and of a message that waits too long",
-        values="its ARN, or none",
+        "SNS topic for alarms about dead letters and messages that wait too long",
+        values="an ARN or none",
         metavar="ARN",
-        callback=none_or("sns"),
+        callback=arn_or_none("sns"),
     ),
 )
+# All settings of a stack.
 SETTINGS_OPTIONS = (
     setting(
         "--window",
@@ -291,21 +317,21 @@ SETTINGS_OPTIONS = (
     ),
     setting(
         "--min-interval",
-        "Seconds between two refreshes of a share; less than 60 only on this machine",
+        "Minimum seconds between two refreshes of a file share. Less than 60 only with s3agg local",
         metavar="SECONDS",
     ),
-    setting("--log-level", "What the functions log"),
-    *PAID_FOR,
+    setting("--log-level", "Log level of the functions"),
+    *COST_OPTIONS,
     setting(
         "--concurrency",
-        "Executions reserved for the aggregator function",
+        "Reserved concurrency of the aggregator function",
         metavar="NUMBER",
     ),
     setting("--runtime", "Python runtime of the functions", metavar="NAME", values="python3.10 or newer"),
     option(
         "--include-gateway-writes/--ignore-gateway-writes",
         default=None,
-        help="Whether what a Storage Gateway itself writes causes a refresh.",
+        help="Whether objects that a Storage Gateway writes cause a refresh.",
         default_text="ignore",
     ),
     option(
@@ -314,14 +340,14 @@ SETTINGS_OPTIONS = (
         multiple=True,
         metavar="K=V",
         callback=key_value,
-        help="Tag for every resource; repeatable.",
+        help="Tag for every resource. Repeatable.",
         default_text="none",
     ),
     setting(
         "--permissions-boundary",
-        "Policy that bounds both roles",
-        values="its ARN, or none",
+        "Permissions boundary of both roles",
+        values="an ARN or none",
         metavar="ARN",
-        callback=none_or("iam"),
+        callback=arn_or_none("iam"),
     ),
 )

@@ -1,4 +1,4 @@
-"""AWS on this machine: the emulator and a Storage Gateway, on loopback only."""
+"""The AWS emulator and a Storage Gateway on this machine, on loopback only."""
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

@@ -1,4 +1,4 @@
-"""The AWS JSON 1.1 protocol, server side: requests held against botocore's own model of the service."""
+"""The server side of the AWS JSON 1.1 protocol. Requests are validated by botocore's service model."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
-from s3agg.local.session import of_nobody
+from s3agg.local.session import isolated_session
 from s3agg.local.shares import Refused
 
 
 @functools.cache
 def load(service: str) -> ServiceModel:
-    """Botocore's model of a service."""
-    return of_nobody().get_service_model(service)
+    """Load botocore's model of a service."""
+    return isolated_session().get_service_model(service)
 
 
 def operation(model: ServiceModel, target: str) -> OperationModel:
-    """The operation that `X-Amz-Target` names."""
+    """The operation in the header `X-Amz-Target`; raises `Refused` if there is none."""
     prefix, _, name = target.rpartition(".")
     if prefix != model.metadata["targetPrefix"] or name not in model.operation_names:
         raise Refused("", code="UnknownOperationException")
@@ -29,7 +29,7 @@ def operation(model: ServiceModel, target: str) -> OperationModel:
 
 
 def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
-    """The parameters in a request's body, as the model allows them; raises `Refused` otherwise."""
+    """The validated parameters of a request; raises `Refused` if they are invalid."""
     try:
         given = json.loads(body or b"{}")
     except ValueError as error:
@@ -37,9 +37,9 @@ def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise Refused("Start of structure or map found where not expected.", code="SerializationException")
     if called.input_shape is not None:
-        # Types, required members and minima are botocore's to check; it leaves the rest to the service.
+        # Botocore checks only types, required members and minima.
         found = ParamValidator().validate(given, called.input_shape)
-        problems = found.generate_report().splitlines() or _beyond(given, called.input_shape)
+        problems = found.generate_report().splitlines() or _constraint_violations(given, called.input_shape)
         if problems:
             plural = "" if len(problems) == 1 else "s"
             message = f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}"
@@ -47,8 +47,8 @@ def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
     return given
 
 
-def _beyond(value: Any, shape: Shape, name: str = "") -> list[str]:
-    """What is wrong with a value of the right type: too long, too large, no such choice, another form."""
+def _constraint_violations(value: Any, shape: Shape, name: str = "") -> list[str]:
+    """The violations of maximum length, maximum value, enumeration and pattern."""
     problems = []
     rules = shape.metadata
     most = rules.get("max")
@@ -60,15 +60,17 @@ def _beyond(value: Any, shape: Shape, name: str = "") -> list[str]:
         problems.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     if isinstance(value, str) and "pattern" in rules and not re.search(rules["pattern"], value):
         problems.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
-    said = [f"Value at '{name}' failed to satisfy constraint: {problem}" for problem in problems]
+    violations = [f"Value at '{name}' failed to satisfy constraint: {problem}" for problem in problems]
     if isinstance(shape, ListShape):
         for number, each in enumerate(value, start=1):
-            said += _beyond(each, shape.member, f"{name}.{number}.member")
+            violations += _constraint_violations(each, shape.member, f"{name}.{number}.member")
     if isinstance(shape, StructureShape):
         for member, each in value.items():
             if member in shape.members and each is not None:
-                said += _beyond(each, shape.members[member], f"{name}.{_lower(member)}".lstrip("."))
-    return said
+                violations += _constraint_violations(
+                    each, shape.members[member], f"{name}.{_lower(member)}".lstrip(".")
+                )
+    return violations
 
 
 def _lower(member: str) -> str:
@@ -76,11 +78,11 @@ def _lower(member: str) -> str:
 
 
 def answer(called: OperationModel, members: dict[str, Any]) -> bytes:
-    """A response's body; a member that the model does not know is a mistake of ours."""
+    """The body of a response. A member that the model does not have is a bug in this package."""
     known = called.output_shape.members if called.output_shape is not None else {}
     unknown = members.keys() - known.keys()
     if unknown:
-        raise AssertionError(f"{called.name} does not answer {unknown}")
+        raise AssertionError(f"The output of {called.name} has no members {unknown}")
     return json.dumps(members).encode()
 
 

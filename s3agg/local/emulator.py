@@ -1,4 +1,4 @@
-"""AWS on this machine: MiniStack as one fenced-in child process (DESIGN 5)."""
+"""The AWS emulator: MiniStack as an isolated child process (DESIGN 5)."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def _installed(module: str) -> bool:
 
 
 class Emulator:
-    """Runs while its `with` block does. Functions run as its children, and end with it.
+    """Runs MiniStack during its `with` block. Lambda functions are its child processes, and end with it.
 
-    `auth` enforces IAM: access key `test` is root, a user's or role's key may do what its policies say.
-    `environment` adds to MiniStack's; it cannot change what fences it in.
+    With `auth`, IAM policies are enforced; access key `test` is root. `environment` adds variables to
+    MiniStack's environment, but cannot replace those that isolate it.
     """
 
     def __init__(
@@ -68,38 +68,39 @@ class Emulator:
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """The environment variables by which AWS tools and functions reach it."""
+        """The environment variables that direct AWS tools and functions to it."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            # S3 Control puts the account id and a dot before the host, an address here: this makes it the
-            # user name, which is not used.
+            # S3 Control puts the account id and a dot before the host. Before an IP address that is no valid
+            # host, so they become part of the unused user name.
             "AWS_ENDPOINT_URL_S3_CONTROL": f"http://account@{ADDRESS}:{self.port}",
         }
 
     @property
     def pid(self) -> int:
-        """The server's process id; also its group's, which its functions belong to."""
+        """The process id of the server, and of its process group, which includes the functions."""
         if self._process is None:
             raise S3aggError("The AWS emulator is not running")
         return self._process.pid
 
     def __enter__(self) -> Self:
-        """Start, and return once it answers. Raises `S3aggError` if it does not."""
-        if sys.platform == "win32":  # where nothing that is installed helps
+        """Start, and return when it answers. Raises `S3aggError` if it does not."""
+        if sys.platform == "win32":  # before the advice to install MiniStack
             raise needs_posix()
         if not self._installed("ministack"):
-            raise S3aggError("AWS on this machine needs MiniStack", "Install it: pip install 's3agg[local]'")
+            raise S3aggError("The AWS emulator requires MiniStack", "Install it: pip install 's3agg[local]'")
         with contextlib.ExitStack() as undo:
             with listen(self.port) as listener:
                 self.port = listener.getsockname()[1]
-                # The name is chosen here and the folder made there, so that whoever is left can remove it.
+                # This process chooses the name and the server creates the folder, so that each can delete it
+                # if the other dies.
                 folder = Path(tempfile.gettempdir(), f"s3agg-local-{secrets.token_hex(8)}")
                 undo.callback(shutil.rmtree, folder, ignore_errors=True)
                 undo.callback(self._end)
-                # A file without a name: nothing to remove.
+                # The file has no name, so it needs no cleanup.
                 self._log = undo.enter_context(tempfile.TemporaryFile())
                 command = [sys.executable, "-m", "s3agg.local.serve"]
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                self._process = subprocess.Popen(  # noqa: S603 - a module of this package
                     [*command, str(folder), str(self.port), str(listener.fileno())],
                     stdin=subprocess.PIPE,
                     stdout=self._log,
@@ -122,13 +123,13 @@ class Emulator:
         self._undo.close()
 
     def ensure_running(self) -> None:
-        """Raise `S3aggError`, with the end of its log, if the server has ended."""
+        """Raise `S3aggError` with the end of the log if the server has exited."""
         if self._process is not None and self._process.poll() is not None:
             code = self._process.returncode
-            raise S3aggError(f"The AWS emulator ended (exit code {code})", self._log_end())
+            raise S3aggError(f"The AWS emulator exited with code {code}", self._log_end())
 
     def _environment(self, folder: Path) -> dict[str, str]:
-        """Built from nothing: functions inherit it, and must not see the user's secrets."""
+        """Not copied from this process: functions inherit it, and must not get the user's secrets."""
         python = {"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {}
         return {
             **python,
@@ -154,10 +155,10 @@ class Emulator:
             "GATEWAY_PORT": str(self.port),
             "AUTH": "true" if self._auth else "false",
             "LAMBDA_EXECUTOR": "local",
-            # Listeners of their own, on every interface.
+            # These servers would listen on all interfaces.
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # It removes containers that carry its label, whoever's they are.
+            # MiniStack deletes all containers with its label, also those of other programs.
             "DOCKER_HOST": f"unix://{folder / 'no-docker'}",
         }
 
@@ -168,13 +169,14 @@ class Emulator:
             self.ensure_running()
             if time.monotonic() > deadline:
                 raise S3aggError(
-                    f"The AWS emulator did not answer within {self._start_seconds:g} seconds", self._log_end()
+                    f"Timed out after {self._start_seconds:g} s waiting for the AWS emulator to start",
+                    self._log_end(),
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
     def _end(self) -> None:
-        """End the process group. It ends by itself, too, once its standard input is closed."""
+        """End the process group. The server also ends when its standard input is closed."""
         process, self._process = self._process, None
         if process is None or sys.platform == "win32":
             return
@@ -192,13 +194,13 @@ class Emulator:
         if self._log is None or sys.platform == "win32":
             return ""
         size = os.fstat(self._log.fileno()).st_size
-        # pread: a seek would move the server's place in the file too.
+        # pread: a seek would also move the server's position in the file.
         text = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES)).decode(errors="replace")
-        return "Its log ends:\n" + "\n".join(text.splitlines()[-LOG_LINES:])
+        return "The end of its log:\n" + "\n".join(text.splitlines()[-LOG_LINES:])
 
 
 def _answers(port: int) -> bool:
-    # The socket listens before the server does: the first request waits in it and is answered at once.
+    # The socket is already open: the first request waits in it until the server runs.
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=1)
     try:
         connection.request("GET", "/_ministack/health")
@@ -211,6 +213,6 @@ def _answers(port: int) -> bool:
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if sys.platform != "win32":
-        # macOS answers EPERM for a group of the dead.
+        # macOS returns EPERM if all processes of the group are dead.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

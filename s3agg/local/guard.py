@@ -1,8 +1,8 @@
-"""Who may talk to the servers of this package: programs on this machine, never a web page.
+"""Protects the servers of this package from web pages. Only programs on this machine may send requests.
 
-The emulator answers any `Origin`, and whoever reaches it can run code: a page open in the user's
-browser could. So a request is refused that a browser marked as a page's, or that names a host which
-is not ours (a page's own name that was made to resolve to this machine).
+The emulator answers requests from any `Origin`, and a client of it can run code. A web page in the user's
+browser could be such a client. So requests with a browser's `Origin` or `Sec-Fetch-Site` header are refused.
+So are requests with a foreign `Host`: a page's domain can resolve to this machine (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ HTTP_PORT = 80
 
 
 def refusal(headers: Iterable[tuple[str, str]], port: int) -> str | None:
-    """Why a request with these headers is refused by the server on this port; `None`: it is welcome."""
+    """The reason to refuse a request with these headers to the server on this port; None to accept it."""
     hosts = []
     for name, value in headers:
         match name.lower():
             case "origin" | "sec-fetch-site":
-                return f"Refused: requests of web pages ({name}) are not answered here.\n"
+                return f"Refused: requests from web pages are not allowed ({name}).\n"
             case "host":
                 hosts.append(value.strip().lower())
     if len(hosts) != 1 or hosts[0] not in _own_names(port):
-        return "Refused: this server answers to its loopback address only (Host).\n"
+        return "Refused: the Host header must be the server's loopback address.\n"
     return None
 
 
 def _own_names(port: int) -> set[str]:
     names = {"127.0.0.1", "localhost", "[::1]"}
     with_port = {f"{name}:{port}" for name in names}
-    # Clients leave the port out of Host where it is the protocol's own.
+    # Clients omit the default port of HTTP from Host.
     return with_port | names if port == HTTP_PORT else with_port
 
 
 class Guard:
-    """An ASGI application that passes on what is welcome and answers 403 to the rest."""
+    """An ASGI application that forwards accepted requests and answers the others with 403."""
 
     def __init__(self, app: App, port: int) -> None:
         self._app = app
@@ -56,7 +56,7 @@ class Guard:
         if reason is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # Closed before it was accepted: the server makes that a 403.
+            # Closing before accepting makes the server answer 403.
             await send({"type": "websocket.close"})
         else:
             plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]

@@ -1,4 +1,4 @@
-"""A listening socket that only this machine can reach."""
+"""A listening socket on loopback."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ ADDRESS = "127.0.0.1"
 
 
 def needs_posix() -> S3aggError:
-    """What a user of Windows is told."""
-    return S3aggError("AWS on this machine needs Linux or macOS", "On Windows, use WSL")
+    """The error on Windows."""
+    return S3aggError("The AWS emulator requires Linux or macOS", "On Windows, use WSL")
 
 
 def listen(port: int) -> socket.socket:
-    """A socket listening on loopback; port 0 is a free one. Raises `S3aggError` when it cannot be had."""
+    """A socket that listens on loopback; port 0 selects a free port. Raises `S3aggError` if that fails."""
     if os.name != "posix":
         raise needs_posix()
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        # Without it a port stays taken for a minute after its last connection.
+        # Without it, a port stays in use for a minute after its last connection.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((ADDRESS, port))
         listener.listen(128)
@@ -30,10 +30,10 @@ def listen(port: int) -> socket.socket:
         listener.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise S3aggError(
-                f"Port {port} on {ADDRESS} is in use", "Stop what uses it, or choose another with --port"
+                f"Port {port} on {ADDRESS} is in use", "Stop the program that uses it, or pass another --port"
             ) from error
         raise S3aggError(
-            f"Port {port} on {ADDRESS} cannot be opened: {error}", "Choose another with --port"
+            f"Failed to open port {port} on {ADDRESS}: {error}", "Pass another --port"
         ) from error
     except BaseException:
         listener.close()

@@ -1,4 +1,4 @@
-"""Both servers together: what `s3agg local` and `s3agg demo` run."""
+"""The emulator and the Storage Gateway together, for `s3agg local` and `s3agg demo`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import boto3
 
 from s3agg.local import REGION
 from s3agg.local.emulator import Emulator
-from s3agg.local.session import KEY, of_nobody
+from s3agg.local.session import KEY, isolated_session
 from s3agg.local.storage_gateway import StorageGateway
 
 LOOK_S = 0.5
-# MiniStack gives a throttled event up after three tries, AWS after six hours: tries at 0, 2 and 6 s.
-PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "2"}
+# MiniStack drops a throttled event after three attempts, AWS after six hours. Attempts at 0, 3 and 9 s.
+PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "3"}
 
 
 @dataclass(frozen=True)
 class Machine:
-    """AWS on this machine, while it runs."""
+    """The running servers."""
 
     emulator: Emulator
     gateway: StorageGateway
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables that point AWS tools, and s3agg, here."""
+        """The environment variables that direct AWS tools and s3agg to these servers."""
         return {
             **self.emulator.endpoints,
             "AWS_ENDPOINT_URL_STORAGE_GATEWAY": self.gateway.url,
@@ -39,7 +39,7 @@ class Machine:
         }
 
     def wait(self) -> None:
-        """Return never; raise S3aggError if the emulator ends by itself."""
+        """Block until interrupted; raise S3aggError if the emulator exits."""
         while True:
             self.emulator.ensure_running()
             time.sleep(LOOK_S)
@@ -47,12 +47,12 @@ class Machine:
 
 @contextmanager
 def running(port: int = 0) -> Iterator[Machine]:
-    """Run both, the emulator on this port (0: a free one); leaves no process and no folder behind.
+    """Run both servers, the emulator on this port (0: a free one). At the end, delete processes and folders.
 
-    Raises S3aggError if the port is in use, or MiniStack is not installed or does not come up.
+    Raises S3aggError if the port is in use, or if MiniStack is not installed or does not start.
     """
     with Emulator(port, environment=PATIENCE) as emulator:
-        session = boto3.session.Session(botocore_session=of_nobody(), region_name=REGION)
+        session = boto3.session.Session(botocore_session=isolated_session(), region_name=REGION)
         s3 = session.client("s3", endpoint_url=emulator.url)
         with StorageGateway(s3) as gateway:
             yield Machine(emulator, gateway)

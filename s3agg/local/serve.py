@@ -1,6 +1,6 @@
-"""The emulator's own process: MiniStack behind the guard, for as long as its parent lives.
+"""The process of the emulator: MiniStack behind the guard, until the parent process ends.
 
-Run by `emulator.py` only: `python -m s3agg.local.serve FOLDER PORT SOCKET_FD`, as the leader of a new
+Only `emulator.py` runs it: `python -m s3agg.local.serve FOLDER PORT SOCKET_FD`, as the leader of a new
 session, with a pipe from the parent as standard input.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
+import inspect
 import logging
 import os
 import resource
@@ -23,40 +25,45 @@ from typing import Any
 from s3agg.local.guard import Guard
 
 if sys.platform == "win32":
-    raise SystemExit("AWS on this machine needs Linux or macOS.")
+    raise SystemExit("The AWS emulator requires Linux or macOS.")
+
+LOG_READER = "_drain_stderr_bounded"
+# Seconds: for the first line, after the last one, and for all.
+LOG_WAITS = {"first_line_wait": 1.0, "idle_confirm": 0.02, "hard_cap": 2.0}
 
 
 class Ending:
-    """The end of the whole process group, functions included, and of its folder.
+    """Ends the process group, including the functions, and deletes the folder.
 
-    One thread ends it: the first that a signal or the parent's end reaches. It has then `_taken` the end. If
-    that is not the main thread, the main thread is `_parked`: its own end would be the process's.
+    Only one thread does so: the first one that notices a signal or the parent's end. It holds `_taken`. If
+    it is not the main thread, the main thread is `_parked`, because its return would end the process.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._taken = threading.Lock()
-        self._by = 0  # the thread that has taken it
+        self._owner = 0  # id of the thread that holds `_taken`
         self._parked = threading.Event()
 
     def on_signal(self, *_: object) -> None:
         self.end()
 
     def when_parent_is_gone(self) -> None:
-        """Wait for the end of the pipe, which comes even when the parent was killed."""
+        """Wait until the pipe is closed, then end. A killed parent also closes it."""
         while os.read(sys.stdin.fileno(), 1):
             pass
         self.end()
 
     def end(self) -> None:
-        """End it, unless somebody does."""
+        """End the process group, unless another thread already does."""
         on_main = threading.current_thread() is threading.main_thread()
         if not self._taken.acquire(blocking=False):
-            if on_main and threading.get_ident() != self._by:
+            if on_main and threading.get_ident() != self._owner:
                 self.park()
             return
-        self._by = threading.get_ident()
-        # The functions first, lest they write into the folder. The signal comes here, too, and does nothing.
+        self._owner = threading.get_ident()
+        # First the functions: they could write into the folder. The signal also reaches this process, where
+        # `_taken` makes it harmless.
         os.killpg(os.getpgrp(), signal.SIGTERM)
         if not on_main:
             self._parked.wait(1)
@@ -68,7 +75,7 @@ class Ending:
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     def park(self) -> None:
-        """Keep the main thread, if another one ends the process."""
+        """Block the main thread if another thread ends the process."""
         if self._taken.locked():
             self._parked.set()
             threading.Event().wait()
@@ -79,18 +86,26 @@ async def _never() -> None:
 
 
 def ministack() -> Any:
-    """MiniStack's ASGI application, without the start-up scripts it takes from the machine's folders."""
+    """MiniStack's ASGI application, without the init scripts that it runs from folders of the machine."""
     module = importlib.import_module("ministack.app")
     importlib.import_module("ministack.core.hypercorn_compat").install()
     if not callable(getattr(module, "_collect_scripts", None)):
-        raise SystemExit("This version of ministack is not supported: its init scripts cannot be stopped.")
+        raise SystemExit("This version of ministack is not supported: its init scripts cannot be disabled.")
     logging.getLogger().setLevel(logging.WARNING)
     vars(module)["_collect_scripts"] = lambda *_folders: []
+    _keep_late_log_lines(importlib.import_module("ministack.core.lambda_runtime").Worker)
     return module.app
 
 
+def _keep_late_log_lines(worker: Any) -> None:
+    """Wait longer for an invocation's log lines: MiniStack waits 50 ms, too short on a busy machine."""
+    read = getattr(worker, LOG_READER, None)
+    if read is not None and LOG_WAITS.keys() <= inspect.signature(read).parameters.keys():
+        setattr(worker, LOG_READER, functools.partialmethod(read, **LOG_WAITS))
+
+
 def main(folder: Path, port: int, listener_fd: int) -> None:
-    """Serve until the parent is gone or SIGTERM comes."""
+    """Serve until the parent ends or SIGTERM arrives."""
     ending = Ending(folder)
     signal.signal(signal.SIGTERM, ending.on_signal)
     folder.mkdir(mode=0o700)
@@ -105,13 +120,13 @@ def main(folder: Path, port: int, listener_fd: int) -> None:
 
 
 def run(port: int, listener_fd: int) -> None:
-    """Serve MiniStack behind the guard on a socket that listens already."""
-    # As MiniStack's own command does: a burst of uploads has many connections.
+    """Serve MiniStack behind the guard on an open socket."""
+    # MiniStack's own command does this too: a burst of uploads opens many connections.
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    from hypercorn.asyncio import serve  # noqa: PLC0415 - slow; nothing slow before the thread above runs
+    from hypercorn.asyncio import serve  # noqa: PLC0415 - a slow import: the thread that watches the parent must start first
     from hypercorn.config import Config  # noqa: PLC0415
 
     config = Config()

@@ -1,4 +1,4 @@
-"""Sessions that know nothing of the user: AWS on this machine has its own keys."""
+"""Botocore sessions for the emulator, independent of the user's AWS configuration."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import botocore.session
 from botocore.config import Config
 
-KEY = "test"  # the emulator's root user
+KEY = "test"  # access key and secret key of the emulator's root user
 
 
-def of_nobody() -> botocore.session.Session:
-    """A session that looks at no profile and no file of the user's: neither need exist, or be well."""
+def isolated_session() -> botocore.session.Session:
+    """A session that reads no profile and no configuration file: a broken one does no harm."""
     unset, nowhere = (None, None, None, None), (None, None, os.devnull, None)
     session = botocore.session.Session(
         session_vars={
@@ -23,6 +23,6 @@ def of_nobody() -> botocore.session.Session:
         }
     )
     session.set_credentials(KEY, KEY)
-    # Loopback is not reached through a proxy.
+    # A proxy cannot reach loopback.
     session.set_default_client_config(Config(proxies={}))
     return session

@@ -1,4 +1,4 @@
-"""File shares and what their clients see: the behaviour of Storage Gateway, without its protocol."""
+"""File shares and the files that clients see: Storage Gateway without its protocol."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 Kind = Literal["NFS", "SMB"]
 
-AT_ONCE = 2  # refreshes a gateway takes at a time
+CONCURRENT_REFRESHES = 2  # concurrent refreshes of a gateway
 
 
 class Refused(Exception):
-    """A request that is answered with an error of AWS's: its `code`, message and `error_code`."""
+    """An error response of AWS: `code`, message and `error_code`."""
 
     def __init__(
         self, message: str, *, code: str = "InvalidGatewayRequestException", error_code: str = ""
@@ -48,7 +48,7 @@ def busy() -> Refused:
 
 @dataclass(frozen=True)
 class Share:
-    """One file share; `asked` is what was asked for when it was created."""
+    """A file share. `asked` holds the parameters of its creation."""
 
     arn: str
     kind: Kind
@@ -71,7 +71,7 @@ class Share:
         """The bucket, access point ARN or access point alias, and the key prefix (may be empty)."""
         first, *folders = self.location_arn.split("/")
         head, _, name = first.rpartition(":")
-        # A bucket may be called accesspoint; its ARN has no region and no account.
+        # A bucket can have the name accesspoint. Its ARN has no region and no account.
         if name == "accesspoint" and folders and not head.endswith("::"):
             return f"{first}/{folders[0]}", "/".join(folders[1:])
         return name, "/".join(folders)
@@ -79,7 +79,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Refresh:
-    """An accepted refresh; one that came too soon after the last was not `effective`."""
+    """An accepted refresh. It was not `effective` if it followed the previous one too soon."""
 
     share_arn: str
     notification_id: str
@@ -89,7 +89,7 @@ class Refresh:
 
 @dataclass
 class _Running:
-    """A refresh from its acceptance until its listing shows."""
+    """A refresh between its acceptance and its effect on the inventory."""
 
     share: Share
     shows_at: float
@@ -111,7 +111,7 @@ class _Running:
 
 @dataclass
 class _State:
-    """What changes about a share."""
+    """A share and its state."""
 
     share: Share
     inventory: frozenset[str] = frozenset()
@@ -120,7 +120,7 @@ class _State:
 
 
 class FileShares:
-    """The file shares of an account in a region. Times in seconds, by `clock`. Safe to use from threads."""
+    """The file shares of an account in a region. Times in seconds of `clock`. Safe to use from threads."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class FileShares:
         self._running: list[_Running] = []
 
     def create(self, kind: Kind, asked: Mapping[str, Any]) -> Share:
-        """A new share, or the one that this `ClientToken` made before."""
+        """Create a share, or return the share that this `ClientToken` created before."""
         with self._lock:
             token = (kind, str(asked["ClientToken"]))
             made_before = self._states.get(self._tokens.get(token, ""))
@@ -173,27 +173,30 @@ class FileShares:
         return share
 
     def lead(self, access_point: str, bucket: str) -> None:
-        """Let an access point's ARN or alias lead to this bucket."""
+        """Attach an access point, given by ARN or alias, to this bucket."""
         self._access_points[access_point] = bucket
 
     def inventory(self, arn: str) -> list[str]:
-        """The keys, relative to the share's location, that its clients see now."""
+        """The keys that clients see now, relative to the share's location."""
         with self._lock:
-            self._show_what_is_due()
+            self._apply_due_refreshes()
             return sorted(self._state(arn).inventory)
 
     def refreshes(self, arn: str) -> list[Refresh]:
-        """The accepted ones, oldest first."""
+        """The accepted refreshes, oldest first."""
         with self._lock:
             return list(self._state(arn).refreshes)
 
     def refresh(self, arn: str, folders: Iterable[str] = ("/",), *, recursive: bool = True) -> Refresh:
-        """Accept a refresh, or raise `Refused`. What it finds shows after `refresh_seconds`."""
+        """Accept a refresh, or raise `Refused`. It takes effect after `refresh_seconds`."""
         running = None
         with self._lock:
-            self._show_what_is_due()
+            self._apply_due_refreshes()
             state = self._state(arn)
-            if sum(one.share.gateway_arn == state.share.gateway_arn for one in self._running) >= AT_ONCE:
+            if (
+                sum(one.share.gateway_arn == state.share.gateway_arn for one in self._running)
+                >= CONCURRENT_REFRESHES
+            ):
                 raise busy()
             now = self._clock()
             effective = state.accepted_at is None or now - state.accepted_at >= self.interval_seconds
@@ -214,7 +217,7 @@ class FileShares:
             raise not_found()
         return state
 
-    def _show_what_is_due(self) -> None:
+    def _apply_due_refreshes(self) -> None:
         now = self._clock()
         for one in [one for one in self._running if one.keys is not None and one.shows_at <= now]:
             self._running.remove(one)
@@ -223,7 +226,7 @@ class FileShares:
                 state.inventory = one.apply_to(state.inventory)
 
     def _list(self, running: _Running) -> None:
-        """List at the very start: what is uploaded while it runs stays unseen, the worst AWS may do."""
+        """List the bucket at the start. Later uploads are not found: AWS's worst case."""
         name, prefix = running.share.location
         bucket = self._access_points.get(name, name)
         keys = None
@@ -231,8 +234,8 @@ class FileShares:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             keys = [found["Key"][len(prefix) :] for page in pages for found in page.get("Contents", ())]
         except (BotoCoreError, ClientError) as error:
-            # In AWS, too, the call has been answered by now: the share goes on showing what it did.
-            logger.warning("Refresh of %s could not list %s: %s", running.share.arn, bucket, error)
+            # AWS has answered the call by this time too: the inventory stays the same.
+            logger.warning("The refresh of %s failed to list %s: %s", running.share.arn, bucket, error)
         finally:
             with self._lock:
                 if keys is None:

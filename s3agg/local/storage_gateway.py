@@ -1,4 +1,4 @@
-"""A Storage Gateway on this machine: the service's protocol on loopback, in threads of this process."""
+"""A Storage Gateway server on loopback, in threads of this process."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ LONGEST_BODY = 1_000_000
 
 
 class StorageGateway:
-    """Storage Gateway's file shares, served while the `with` block runs. Times in seconds.
+    """Serves the file shares of Storage Gateway during its `with` block. Times in seconds.
 
-    A refresh really lists the bucket through `s3` and shows `refresh_seconds` later; one that comes within
-    `interval_seconds` of the share's last accepted one is accepted and does nothing. `access_points` says
-    which bucket is behind an access point's ARN or alias.
+    A refresh lists the bucket through `s3`, and takes effect `refresh_seconds` later. A refresh within
+    `interval_seconds` of the share's previous one is accepted without effect. `access_points` maps the ARN
+    or alias of an access point to its bucket.
     """
 
     def __init__(
@@ -83,27 +83,27 @@ class StorageGateway:
 
     @property
     def shares(self) -> list[Share]:
-        """Every share, oldest first."""
+        """All shares, oldest first."""
         return self._shares.all()
 
     def inventory(self, share_arn: str) -> list[str]:
-        """The keys, relative to the share's location, that its clients see now. Raises `Refused`."""
+        """The keys that clients see now, relative to the share's location. Raises `Refused`."""
         return self._shares.inventory(share_arn)
 
     def refreshes(self, share_arn: str) -> list[Refresh]:
-        """The refreshes that were accepted, oldest first. Raises `Refused`."""
+        """The accepted refreshes, oldest first. Raises `Refused`."""
         return self._shares.refreshes(share_arn)
 
     def lead(self, access_point: str, bucket: str) -> None:
-        """Let an access point's ARN or alias lead to this bucket, as `access_points` does from the start."""
+        """Attach an access point, given by ARN or alias, to this bucket: adds to `access_points`."""
         self._shares.lead(access_point, bucket)
 
     def refuse_next(self, operation: str, refused: Refused, times: int = 1) -> None:
-        """Answer the next calls of an operation with this error; `InternalServerError` is a 500."""
+        """Answer the next calls of an operation with this error. `InternalServerError` has status 500."""
         self._to_refuse[operation].extend([refused] * times)
 
     def __enter__(self) -> Self:
-        """Start. Raises `S3aggError` when the port cannot be had."""
+        """Start. Raises `S3aggError` if the port cannot be opened."""
         with contextlib.ExitStack() as undo:
             server = _Server(self, undo.enter_context(listen(self.port)))
             self.port = server.server_port
@@ -135,7 +135,7 @@ class StorageGateway:
         return aws_json.answer(called, run(asked))
 
     def page(self, path: str) -> tuple[str, bytes]:
-        """For people: the content type and text of `/shares` or `/shares/<share id>`. Raises `KeyError`."""
+        """Content type and body of `/shares` or `/shares/<share id>`, for curl. Raises `KeyError`."""
         by_id = {share.id: share for share in self.shares}
         if path == "/shares":
             overview = [
@@ -213,12 +213,12 @@ class StorageGateway:
 
 
 def _visible(key: str) -> str:
-    """A key may hold any character; a line must stay one, and a terminal as it is."""
+    """The key with control characters escaped: it may contain a line feed or a terminal's escape code."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in key)
 
 
 class _Server(ThreadingHTTPServer):
-    # Threads of connections are waited for: none outlives `end`.
+    # `end` waits for the threads of all connections.
     daemon_threads = False
 
     def __init__(self, gateway: StorageGateway, listener: socket.socket) -> None:
@@ -238,13 +238,13 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:
-        # A client that went away is none; standard error belongs to the command that runs us.
+        # A closed connection is no error. stderr belongs to the command, so log instead of printing.
         problem = sys.exc_info()[1]
         if not isinstance(problem, ConnectionError):
-            logger.error("Storage Gateway could not answer a request: %r", problem, exc_info=problem)
+            logger.error("Storage Gateway failed to answer a request: %r", problem, exc_info=problem)
 
     def end(self) -> None:
-        """Close the kept-alive connections, whose threads wait for a next request, and the server."""
+        """Close the server and all idle connections: their threads wait for the next request."""
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -254,20 +254,20 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
-    # Headers and body go out in one piece: no waiting for the other side's delayed acknowledgement.
+    # Send headers and body in one packet: a second one would wait for a delayed acknowledgement.
     wbufsize = -1
-    # Seconds until a connection that sends nothing is closed.
+    # Seconds until an idle connection is closed.
     timeout = 60
 
     def parse_request(self) -> bool:
-        """Guard every method, known or not."""
+        """Apply the guard to all methods."""
         return super().parse_request() and not self._is_refused()
 
     def do_GET(self) -> None:
         try:
             kind, body = self.server.gateway.page(self.path)
         except (KeyError, Refused):
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"Nothing here; see /shares\n")
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"Not found. See /shares\n")
             return
         self._send(HTTPStatus.OK, kind, body)
 
@@ -275,7 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > LONGEST_BODY:
             self.close_connection = True
-            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "text/plain", b"No usable Content-Length\n")
+            self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "text/plain", b"Invalid Content-Length\n")
             return
         body = self.rfile.read(int(length))
         json_type = "application/x-amz-json-1.1"
@@ -308,4 +308,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, *_: Any) -> None:
-        """Silent: the emulator's user watches the functions' logs, not ours."""
+        """Print nothing: stderr belongs to the command."""

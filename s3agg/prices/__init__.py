@@ -1,1 +1,1 @@
-"""What things cost."""
+"""Price tables, and the bill computed from them."""

@@ -1,6 +1,6 @@
-"""What a month costs, itemised as the blog does: from uploads a day, or from what was measured.
+"""The cost of a month, with the items of the blog: from uploads per day, or from metrics.
 
-Needs no boto3, as an estimate asks AWS nothing.
+Imports no boto3, as an estimate makes no AWS calls.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from s3agg.errors import UsageProblem
 from s3agg.prices.tables import Prices
 from s3agg.settings import MOST_REFRESHES, SETTLE_S, Settings
 
-DAYS = 30  # of a month, as in the blog
+DAYS = 30  # in a month, as in the blog
 HOURS = 24 * DAYS
 MINUTES = 60 * HOURS
 GB = 1e9
-DIGITS = 6  # after the point, of what is told
+DIGITS = 6  # decimal places in JSON
 
-# What is taken for granted where nothing is measured. Seconds that Lambda bills:
-ASK_S = 0.1  # an event that asks the table (the blog's)
+# Assumptions of an estimate. Seconds that Lambda bills:
+ASK_S = 0.1  # an event that calls the table (the blog's value)
 OPEN_S = 0.5  # an event that opens a window and sends its message (the blog's 300 to 600 ms)
-SKIP_S = 0.005  # an event within a window that the instance knows: it asks nobody
+SKIP_S = 0.005  # an event in a window that the instance knows: it makes no call
 REFRESH_S = 0.7  # a refresh by the blog's rule (its 400 to 800 ms)
-PUT_OFF_S = 0.1  # a message that came before --min-interval was over
-# Events of a window that ask the table, the opener among them: some 4 of a burst on one instance, 24 on ten.
+PUT_OFF_S = 0.1  # a message that is received before the end of --min-interval
+# Events of a window that call the table: about 4 of a burst on one instance, 24 on ten instances.
 ASKING = 10
-EXECUTION_BYTES = 600  # in the log: START, END, REPORT and a line of ours, 26 more for each
-STORED = 0.15  # of a log's bytes, which CloudWatch keeps compressed
-FOREVER_DAYS = 365  # of logs that nobody removes, after a year
-ALARMS = 2  # that --alarm-topic makes
+EXECUTION_BYTES = 600  # in the log: START, END, REPORT and a line of the function, plus 26 for each
+STORED = 0.15  # the part of a log's bytes that CloudWatch stores after compression
+FOREVER_DAYS = 365  # of logs that are never deleted, at the age of a year
+ALARMS = 2  # created by --alarm-topic
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a stack is there for: object events, in windows that end in a refresh each."""
+    """The load of a stack: object events, and windows with one refresh each."""
 
     objects_per_day: float
     refreshes_per_day: float
-    polls: float  # of the queue by Lambda, in a month, that found it empty
+    polls: float  # by Lambda of the empty queue, in a month
 
     @property
     def objects(self) -> float:
@@ -54,11 +54,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Usage:
-    """What is used in a month."""
+    """The usage of a month."""
 
     requests: float  # executions of both functions
-    seconds: float  # that they take together
-    writes: float  # of the table
+    seconds: float  # billed for all executions
+    writes: float  # to the table
     reads: float
     sqs_requests: float
     log_bytes: float
@@ -66,7 +66,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Item:
-    """So much of something in a month, and what it is called in a table of prices."""
+    """The quantity of an item in a month, and the name of its price in a price table."""
 
     service: str
     unit: str
@@ -76,7 +76,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Line:
-    """One item of the bill; no `usd` where the table has no price for it."""
+    """One item of the bill. `usd` is None if the table has no price for it."""
 
     service: str
     unit: str
@@ -88,7 +88,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bill:
-    """A month's cost of a stack, beside that of the blog's rule; the fields are those of its JSON."""
+    """The cost of a stack in a month, and the cost by the blog's rule. The fields are those of the JSON."""
 
     of: str
     objects_per_day: float
@@ -96,7 +96,7 @@ class Bill:
     usd: float
     blog_usd: float
     lines: Sequence[Line]
-    unpriced: Sequence[str]  # what the table of prices would need, too
+    unpriced: Sequence[str]  # prices that the table lacks
     notes: Sequence[str]
     prices: Prices
 
@@ -108,7 +108,7 @@ def estimate(
     prices: Prices,
     whose: str = "",
 ) -> Bill:
-    """The bill for so many object events a day, in so many windows, or in as many as one bucket can have.
+    """The bill for a number of object events and windows per day. Default: the most windows of one bucket.
 
     Raises UsageProblem for more windows than events.
     """
@@ -116,29 +116,29 @@ def estimate(
         refreshes_per_day = most_refreshes(objects_per_day)
     if refreshes_per_day > objects_per_day:
         raise UsageProblem(
-            f"{number(refreshes_per_day)} refreshes a day are more than {number(objects_per_day)} objects",
-            "Each takes an object at least",
+            f"{number(refreshes_per_day)} refreshes per day are more than {number(objects_per_day)} objects",
+            "A refresh requires at least one object",
         )
     load = Load(objects_per_day, refreshes_per_day, prices.polls_a_minute * MINUTES)
     note = (
-        f"s3agg: {ASKING} events of a window ask the table ({ASK_S} s, the first {OPEN_S} s), the others take"
-        f" {SKIP_S} s; a refresh takes {REFRESH_S + SETTLE_S} s, as it waits {SETTLE_S:g} s for late events,"
-        f" and its message is put off once ({PUT_OFF_S} s)."
+        f"s3agg: {ASKING} events of a window call the table ({ASK_S} s, the first one {OPEN_S} s). The others"
+        f" take {SKIP_S} s. A refresh takes {REFRESH_S + SETTLE_S} s, of which it waits {SETTLE_S:g} s."
+        f" Its message is delayed once ({PUT_OFF_S} s)."
     )
     return make(whose, load, by_our_rule(load), settings, prices, note)
 
 
 def most_refreshes(objects_per_day: float) -> float:
-    """How many windows a day the events of a bucket can fall into."""
+    """The most windows per day that the events of one bucket can open."""
     return min(objects_per_day, MOST_REFRESHES)
 
 
 def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Prices, note: str) -> Bill:
-    """The bill for this usage, beside what the same load costs by the blog's rule.
+    """The bill for this usage, and for the same load by the blog's rule.
 
-    `whose` begins the line that says what it is of, `note` tells where the usage is from.
+    `whose` is the start of the bill's title. `note` describes the source of the usage.
     """
-    # The blog's scripts, but for the memory, which they let one choose as ours does.
+    # The settings of the blog's scripts. Memory and Lambda's other settings are the same for both.
     scripts = replace(
         settings,
         on_demand=False,
@@ -178,27 +178,27 @@ def make(whose: str, load: Load, usage: Usage, settings: Settings, prices: Price
 
 def _notes(prices: Prices) -> Iterator[str]:
     yield (
-        f"The blog's rule: each event asks the table ({ASK_S} s, the first of a window {OPEN_S} s), a refresh"
-        f" takes {REFRESH_S} s; on x86_64, with a table of {Settings.read_capacity} read and"
-        f" {Settings.write_capacity} write units, and its logs are of a year, as they are never removed."
+        f"The blog's rule: each event calls the table ({ASK_S} s, the first one of a window {OPEN_S} s). A"
+        f" refresh takes {REFRESH_S} s. The functions run on x86_64. The table has {Settings.read_capacity}"
+        f" read and {Settings.write_capacity} write units. Logs are never deleted: a year of them is stored."
     )
     yield (
-        f"Unless measured, Lambda polls the queue {prices.polls_a_minute:g} times a minute, and an execution"
-        f" logs {EXECUTION_BYTES} bytes. Stored logs shrink to {STORED:.0%}. A provisioned table"
-        " has more than the capacity asked for where the average needs more."
+        f"Unless measured: Lambda polls the queue {prices.polls_a_minute:g} times a minute. An execution logs"
+        f" {EXECUTION_BYTES} bytes. Compression reduces stored logs to {STORED:.0%}. A provisioned table has"
+        " at least the capacity for the average load."
     )
     yield (
-        "Not counted: the dead-letter queue, which costs nothing while it is empty, the table's few KB, and"
-        " what the gateways ask of S3 in a refresh, which grows with the bucket."
+        "Not included: the dead-letter queue, which is free while it is empty, and the few KB in the table."
+        " The gateways' S3 requests are not included either; a larger bucket causes more of them."
     )
     yield (
-        f"A month has {DAYS} days. Prices {prices.name} of {prices.region}, without free tier and tax, from"
+        f"A month has {DAYS} days. Prices: {prices.name}, {prices.region}, without free tier and tax. Source:"
         f" {prices.source}."
     )
 
 
 def by_our_rule(load: Load) -> Usage:
-    """What a month takes by our rule (DESIGN 2)."""
+    """The usage of a month by the rule of s3agg (DESIGN 2)."""
     objects, refreshes = load.objects, load.refreshes
     asking = min(objects, refreshes * ASKING)
     requests = objects + 2 * refreshes
@@ -209,13 +209,13 @@ def by_our_rule(load: Load) -> Usage:
         + refreshes * (OPEN_S + REFRESH_S + SETTLE_S + PUT_OFF_S),
         writes=asking + 2 * refreshes,
         reads=2 * refreshes,
-        sqs_requests=5 * refreshes + load.polls,  # send, receive, put off, receive again, delete
+        sqs_requests=5 * refreshes + load.polls,  # send, receive, delay, receive again, delete
         log_bytes=requests * EXECUTION_BYTES,
     )
 
 
 def by_the_blogs_rule(load: Load) -> Usage:
-    """What a month takes by the blog's rule: every event writes to the table."""
+    """The usage of a month by the blog's rule: every event writes to the table."""
     objects, refreshes = load.objects, load.refreshes
     requests = objects + refreshes
     return Usage(
@@ -250,7 +250,7 @@ def _items(usage: Usage, settings: Settings) -> Iterator[Item]:
 
 
 def _paired(ours: Sequence[Item], blogs: Sequence[Item]) -> list[tuple[Item, Item]]:
-    """Each item of either bill beside the other's, which may have none of it."""
+    """Pairs of items of both bills. An item that one bill lacks has a quantity of 0 there."""
     items = {(item.service, item.unit): replace(item, quantity=0) for item in (*ours, *blogs)}
     mine, theirs = ({**items, **{(item.service, item.unit): item for item in side}} for side in (ours, blogs))
     services = list(dict.fromkeys(item.service for item in ours))
@@ -265,7 +265,7 @@ def _usd(item: Item, prices: Prices) -> float | None:
 
 
 def number(value: float) -> str:
-    """A quantity for people: thousands apart, and no more digits than tell something."""
+    """Format a quantity, with spaces between thousands and only significant digits."""
     digits = next((digits for least, digits in ((1000, 0), (1, 2)) if value >= least), 4)
     whole, point, part = f"{value:,.{digits}f}".replace(",", " ").partition(".")
     return f"{whole}{point}{part}".rstrip("0").rstrip(".") if part else whole

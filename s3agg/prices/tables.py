@@ -1,4 +1,4 @@
-"""Tables of prices: those beside this file, by when they held, or a file of the user's in their form."""
+"""Price tables: the files in this folder, named by date, or a JSON file of the user."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PRICED = (
     "logs_gb_ingested",
     "logs_gb_months",
     "alarm_months",
-)  # what a table can have a price for
-GREATEST = 1e12  # number in a table
-KINDS: Mapping[type, str] = {str: "a text", bool: "true or false", dict: "an object"}
+)  # the prices that a table can contain
+GREATEST = 1e12  # the largest number in a table
+KINDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "an object"}
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Price:
-    """`usd` for each `per`; where `started`, a part of that is paid for in full, as the blog computes."""
+    """`usd` for `per` units. If `started`, a part of `per` units costs as much as all, as in the blog."""
 
     usd: float
     per: float = 1
@@ -48,7 +48,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Prices:
-    """A table of prices, and what else is dated: how often Lambda polls an empty queue."""
+    """A price table, and the rate at which Lambda polls an empty queue at its date."""
 
     name: str
     region: str
@@ -58,20 +58,20 @@ class Prices:
 
 
 def read(named: str) -> Prices:
-    """The table of that name, or in that file; raise UsageProblem if there is none, or it is malformed."""
+    """Read a price table by its name or from a file; raise UsageProblem if it is missing or malformed."""
     packaged = files("s3agg.prices").joinpath(f"{named}.json")
     file = packaged if named in PRICE_TABLES else Path(named)
-    hint = f"Name {' or '.join(PRICE_TABLES)}, or a JSON file in their form"
+    hint = f"Pass {' or '.join(PRICE_TABLES)}, or a JSON file like `prices` in --output json"
     try:
         return _prices(json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
-        raise UsageProblem(f"There is no table of prices {named}: {error.strerror}", hint) from error
+        raise UsageProblem(f"Failed to read price table {named}: {error.strerror}", hint) from error
     except (ValueError, RecursionError) as error:
-        raise UsageProblem(f"{named} is no table of prices: {error}", hint) from error
+        raise UsageProblem(f"Invalid price table {named}: {error}", hint) from error
 
 
 def _prices(document: Any) -> Prices:
-    """Read a table; raise ValueError for what is wrong with it."""
+    """Convert a JSON document to a table; raise ValueError if it is malformed."""
     fields = list(Prices.__dataclass_fields__)
     table = _object("the table", document, fields, needed=fields)
     each = _object("prices", table["prices"], PRICED, needed=())
@@ -94,20 +94,20 @@ def _price(name: str, value: Any) -> Price:
 
 
 def _object(what: str, value: Any, known: Collection[str], *, needed: Collection[str]) -> Document:
-    """Return the JSON object that this must be."""
+    """Return the value if it is an object with these members; raise ValueError if not."""
     found = _of_kind(dict, what, value)
     for name in (*needed, *found):
         if name not in found:
             raise ValueError(f"{what} has no {name}")
         if name not in known:
-            raise ValueError(f"{what} has {name}, which is none of {', '.join(known)}")
+            raise ValueError(f"{what} has the unknown member {name}; known: {', '.join(known)}")
     return found
 
 
 def _number(what: str, value: Any, least: float) -> float:
-    """Return the number that this must be; NaN is none."""
+    """Return the value if it is a number in the range; raise ValueError if not, as for NaN."""
     if isinstance(value, bool) or not (isinstance(value, int | float) and least <= value <= GREATEST):
-        raise ValueError(f"{what} is no number from {least} to {GREATEST:g}")
+        raise ValueError(f"{what} is not a number from {least} to {GREATEST:g}")
     return value
 
 

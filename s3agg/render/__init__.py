@@ -1,5 +1,5 @@
-"""What the user sees: tables, live progress, JSON. The only folder that imports rich.
+"""Output: tables, live progress, JSON. Only this folder imports rich.
 
-Results go to stdout, progress and warnings to stderr. What comes from AWS is data: always `Text`,
-never markup, with control characters shown escaped.
+Results go to stdout, progress and warnings to stderr. Text from AWS is always `Text`, never markup, with
+control characters escaped.
 """

@@ -1,4 +1,4 @@
-"""A row of small bars: how much happened when."""
+"""A chart of counts over time, as a line of small bars."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
-BARS = "▁▂▃▄▅▆▇█"  # the lowest stands for nothing
-ASCII_BARS = "_.-:=+*#"  # where the console's encoding has no bars
+BARS = "▁▂▃▄▅▆▇█"  # the lowest bar is a count of 0
+ASCII_BARS = "_.-:=+*#"  # if the console's encoding has no bars
 FEWEST = 6
 
 
 class Chart:
-    """Counts over time, the oldest first, as bars; as many as there is room for."""
+    """Counts over time as bars, the oldest first. Adjacent counts are added up to fit the width."""
 
     def __init__(self, counts: Sequence[int], style: str = "") -> None:
         self.counts = counts
@@ -29,13 +29,13 @@ class Chart:
 
 
 def fitted(counts: Sequence[int], width: int) -> list[int]:
-    """Add up neighbours, equally many each, until there are no more than fit."""
+    """Add up groups of adjacent counts, all of one size, until at most `width` sums are left."""
     size = next(n for n in range(1, len(counts) + 1) if len(counts) % n == 0 and len(counts) // n <= width)
     return [sum(counts[start : start + size]) for start in range(0, len(counts), size)]
 
 
 def bars(counts: Sequence[int], scale: str) -> str:
-    """A bar for each count, by its part of the highest; a count of something is never drawn as nothing."""
+    """A bar for each count, relative to the highest count. Only a count of 0 has the lowest bar."""
     highest = max(counts, default=0)
     levels = len(scale) - 1
     return "".join(scale[-(-count * levels // highest)] if count > 0 else scale[0] for count in counts)

@@ -1,4 +1,4 @@
-"""What a month costs."""
+"""The view of `cost`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rich.text import Text
 from s3agg.prices.bill import Bill, number
 from s3agg.render.words import new_table, plain
 
-LEAST_USD = 0.005  # less than that would show as nothing
+LEAST_USD = 0.005  # a smaller amount would round to 0.00
 
 
 def cost_view(bill: Bill) -> RenderableType:
-    """The items of the bill beside those of the blog's rule, and what was taken for granted."""
+    """The items of the bill beside those of the blog's rule, and the assumptions as notes."""
     table = new_table("a month of", "s3agg", "USD", "blog's rule", "USD")
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
@@ -31,7 +31,7 @@ def cost_view(bill: Bill) -> RenderableType:
 def _unpriced(bill: Bill) -> list[str]:
     if not bill.unpriced:
         return []
-    return [f"Not in the total, as these prices have none for it: {', '.join(bill.unpriced)}."]
+    return [f"Not in the total, because the price table lacks these prices: {', '.join(bill.unpriced)}."]
 
 
 def money(usd: float | None) -> str:

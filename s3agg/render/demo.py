@@ -1,4 +1,4 @@
-"""What the demo has shown."""
+"""The view of `demo`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands import demo
+from s3agg.errors import plural
 from s3agg.render.words import new_table
 
 
 def demo_view(report: demo.Report) -> RenderableType:
-    """What an NFS client saw, and what it cost."""
-    table = new_table("an NFS client of the share sees", "files")
-    table.add_row("before", str(report.share_before))
-    table.add_row("after", str(report.share_after))
-    times = "one refresh" if report.refreshes == 1 else f"{report.refreshes} refreshes"
+    """The number of files that an NFS client sees, and the number of refreshes."""
+    table = new_table("files that an NFS client sees", "")
+    table.columns[1].justify = "right"
+    table.add_row("before the refresh", str(report.share_before))
+    table.add_row("after the refresh", str(report.share_after))
+    refreshes = plural(report.refreshes, "refresh", "es")
     return Group(
         table,
-        Text(f"\n{report.uploaded} uploads took {times}, in {report.seconds:.0f} s. Nothing is left behind."),
+        Text(f"\n{plural(report.uploaded, 'upload')} caused {refreshes}, in {report.seconds:.0f} s."),
+        Text("All resources of the demo are deleted."),
     )

@@ -11,7 +11,7 @@ from s3agg.errors import S3aggError
 
 
 def to_json(value: object, indent: int | None = 2) -> str:
-    """One JSON document; times are ISO 8601 UTC, and it is ASCII, so that any console can print it."""
+    """Serialize a result. Times are ISO 8601 in UTC. ASCII only, so that any console can print it."""
     return json.dumps(_jsonable(value), indent=indent)
 
 

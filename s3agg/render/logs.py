@@ -1,4 +1,4 @@
-"""One line of a function's log."""
+"""The view of `logs`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_FUNCTION = len("aggregator")
 
 
 def log_line(entry: Entry) -> Text:
-    """Time of UTC, function, level, message, request id; a traceback's further lines below it."""
+    """UTC time, function, level, message and request id. Lines of a traceback follow, indented."""
     first, *more = entry.message.replace("\t", "  ").splitlines() or [""]
     line = Text.assemble(
         (f"{entry.time:%H:%M:%S}.{entry.time.microsecond // 1000:03}", "dim"),

@@ -1,4 +1,4 @@
-"""Where a command shows its result: on stdout, as tables or as one JSON document."""
+"""The output of a command on stdout: tables or one JSON document."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from s3agg.prices.bill import Bill
 from s3agg.render.cost import cost_view
 from s3agg.render.document import to_json
 
-WIDE = 200  # where nobody says how wide: a pipe must not break names in two
-# What of the environment rich goes by itself; the rest is decided on here.
+WIDE = 200  # columns without a terminal, so that names in a pipe are not split over two lines
+# Environment variables that are passed to rich. This file evaluates the others.
 LEFT_TO_RICH = ("TERM", "COLORTERM", "LINES")
 
 
 def console(*, stderr: bool = False, environment: Mapping[str, str] = os.environ) -> Console:
-    """A console for stdout or stderr; nothing but text where it is no terminal, or a dumb one.
+    """A console for stdout or stderr. It prints plain text unless the stream is a capable terminal.
 
-    NO_COLOR takes the escape codes from a terminal too, so that progress on stderr comes as lines;
-    FORCE_COLOR gives colour, but nothing that moves a cursor, to a log that can show it.
+    With NO_COLOR, a terminal gets no escape codes either, and progress on stderr is printed as lines.
+    With FORCE_COLOR, other streams get colours but no cursor movements.
     """
     stream = sys.stderr if stderr else sys.stdout
     terminal = stream is not None and stream.isatty()
-    able = terminal and environment.get("TERM", "").lower() not in {"dumb", "unknown"}
-    plain = bool(environment.get("NO_COLOR"))
+    capable = terminal and environment.get("TERM", "").lower() not in {"dumb", "unknown"}
+    colourless = bool(environment.get("NO_COLOR"))
     forced = environment.get("FORCE_COLOR", "0") not in {"", "0"}
     known = {name: environment[name] for name in LEFT_TO_RICH if name in environment}
     columns = environment.get("COLUMNS", "")
@@ -36,8 +36,8 @@ def console(*, stderr: bool = False, environment: Mapping[str, str] = os.environ
         known["COLUMNS"] = str(WIDE)
     return Console(
         stderr=stderr,
-        force_terminal=able and not (plain and stderr),
-        color_system=None if plain else "standard" if forced and not able else "auto",
+        force_terminal=capable and not (colourless and stderr),
+        color_system=None if colourless else "standard" if forced and not capable else "auto",
         highlight=False,
         soft_wrap=False,
         emoji=False,
@@ -46,21 +46,21 @@ def console(*, stderr: bool = False, environment: Mapping[str, str] = os.environ
 
 
 class Page:
-    """Where a command shows its result. Needs no boto3: not every command asks AWS."""
+    """The output of a command on stdout. Imports no boto3, as some commands make no AWS calls."""
 
     def __init__(self, *, as_json: bool, out: Console | None = None) -> None:
         self.as_json = as_json
         self.out = out or console()
 
     def show(self, as_object: object, as_table: Callable[[], RenderableType]) -> None:
-        """Print a result, as one JSON document or as a table."""
+        """Print a result as one JSON document or as a table."""
         if self.as_json:
             self.document(as_object)
         else:
             self.print(as_table())
 
     def print(self, content: RenderableType) -> None:
-        """Print for people; where nobody looks on, without the blanks that fill up rich's lines."""
+        """Print a table. Without a terminal, the spaces that rich adds to the ends of lines are removed."""
         if self.out.is_terminal:
             self.out.print(content)
             return
@@ -71,7 +71,7 @@ class Page:
         self.out.file.flush()
 
     def document(self, content: object) -> None:
-        """Print a JSON document, for a program whatever --output says."""
+        """Print a JSON document, whatever --output is."""
         self.out.file.write(to_json(content) + "\n")
         self.out.file.flush()
 

@@ -1,4 +1,4 @@
-"""What would be done to a stack, or was."""
+"""The view of a plan: of `create` and `delete`."""
 
 from __future__ import annotations
 
@@ -13,33 +13,38 @@ from s3agg.stack.deployed import Deployment
 
 
 def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = False) -> RenderableType:
-    """What would be done, or was, resource by resource; one line if that is nothing, or is known already."""
+    """The planned or completed changes, a row each. If `brief`, or without changes, only one line."""
     place = deployment.place
     where = place_of(deployment.stack.names.stack, place.region, place.account)
     shown = [*plan.foreign, *plan.to_do]
     if not plan.changes:
-        there_is = f"no such bucket is attached to {where}" if deployment.exists else f"there is no {where}"
-        return plain(f"Nothing to remove: {there_is}.")
+        reason = f"no such bucket is attached to {where}" if deployment.exists else f"{where} does not exist"
+        return plain(f"Nothing to remove: {reason}.")
     if not shown:
-        return plain(f"Nothing to change: {where} is as declared ({len(plan.changes)} resources).")
+        return plain(f"No changes: {where} matches its settings ({len(plan.changes)} resources).")
     words = [_word(change, done=done) for change in shown]
     table = new_table("", "resource", "name")
     for change, word in zip(shown, words, strict=True):
         resource = change.resource
-        # What differs stands below the name: beside it there would be too little room for either.
+        # Differences stand below the name: a column of their own would be too narrow.
         lines = Text("\n").join([plain(resource.name), *difference_lines(change.differences)])
         table.add_row(plain(word, STYLES.get(word, "")), plain(resource.kind), lines)
     kept = len(plan.changes) - len(shown)
-    verb = "Done" if done else "To do"
-    first = plain(
-        f"{verb}: {counted(Counter(words))}{f', {kept} unchanged' if kept else ''}; {where}", "bold"
-    )
-    return first if brief else Group(first, table)
+    title = "Done" if done else "Plan"
+    counts = counted(Counter(_counted_as(change, done=done) for change in shown))
+    heading = plain(f"{title}: {counts}{f', {kept} unchanged' if kept else ''}; {where}", "bold")
+    return heading if brief else Group(heading, table)
 
 
 def _word(change: Change, *, done: bool) -> str:
-    """What would become of a resource, or has."""
+    """The first cell of a change: its verb, or `foreign`."""
     verb = VERBS.get(change.action)
     if verb is None:
         return change.action
     return verb.after if done else verb.before
+
+
+def _counted_as(change: Change, *, done: bool) -> str:
+    """The words after a count in the heading: created, to create, foreign."""
+    word = _word(change, done=done)
+    return f"to {word}" if change.action in VERBS and not done else word

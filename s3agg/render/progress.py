@@ -1,4 +1,4 @@
-"""What is going on, while it does."""
+"""The live view of a running command."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ COUNTDOWN_WIDTH = 40
 
 
 class Progress:
-    """What is going on, folded from events into one view."""
+    """The state of a running command, updated by its events."""
 
     def __init__(self) -> None:
         self.waiting = ""
         self.running: dict[tuple[str, str], str] = {}
         self.finished = 0
         self.objects: dict[str, probe.Seen] = {}
-        self.passed: float | None = None  # of the window that is waited for, 0 to 1
+        self.passed: float | None = None  # of the awaited window: 0 to 1
         self.letters: list[redrive.Outcome] = []
         self.spinner = Spinner("line")
 
     def fold(self, event: object) -> str:
-        """Take one event in; return the line that tells of it where nothing can be redrawn, or ""."""
+        """Update the view with an event. Return the line about it for a stream that is no terminal, or ""."""
         line = ""
         if isinstance(event, engine.Started | engine.Finished | engine.Failed):
             line = self._fold_change(event)

@@ -1,4 +1,4 @@
-"""What became of the dead letters."""
+"""The view of `redrive`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands import redrive
+from s3agg.errors import plural
 from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain
 
 
 def redrive_view(report: redrive.Report, now: datetime) -> RenderableType:
-    """What became of the dead letters; those that share their fate share a row."""
+    """The results for the dead letters. Letters with the same result, bucket and reason share a row."""
     where = place_of(report.stack, report.region, report.account)
     notes = []
     if report.in_flight:
         notes.append(
             plain(
-                f"{report.in_flight} more, about, are in flight: in the hands of another run, or of one that"
-                f" was killed. They are back within {redrive.HIDDEN_S} s: run this again then."
+                f"Another run has received about {plural(report.in_flight, 'more message')}."
+                f" The queue shows them again within {redrive.HIDDEN_S} s. Run the command again then."
             )
         )
     if not report.dead_letters:
-        return Group(plain(f"No dead letters: nothing waits to be put back to work; {where}."), *notes)
+        return Group(plain(f"No dead letters: {where}."), *notes)
     alike: dict[tuple[object, ...], list[redrive.DeadLetter]] = {}
     for each in report.dead_letters:
         alike.setdefault((each.outcome, each.kind, each.bucket, each.reason, each.error), []).append(each)
-    table = new_table("", "what failed, and why")
+    table = new_table("result", "message and reason")
     for letters in alike.values():
         letter = letters[0]
         lines = [plain(_about_all(letters, now)), plain(letter.reason, "dim")]
@@ -40,7 +41,7 @@ def redrive_view(report: redrive.Report, now: datetime) -> RenderableType:
 
 
 def _about_all(letters: Sequence[redrive.DeadLetter], now: datetime) -> str:
-    """How many, of what, and since when."""
+    """The number of messages, their kind, bucket and age."""
     kind, bucket, count = letters[0].kind, letters[0].bucket, len(letters)
     words = f"{count} {kind}" if count == 1 or kind == "not understood" else f"{count} {kind}s"
     if bucket:
@@ -49,5 +50,5 @@ def _about_all(letters: Sequence[redrive.DeadLetter], now: datetime) -> str:
         words += f", {keys} key{'' if keys == 1 else 's'}"
     since = min((each.since for each in letters if each.since is not None), default=None)
     if since is not None:
-        words += f", {'' if count == 1 else 'the oldest '}{ago(now, since)}"
+        words += f", {'' if count == 1 else 'oldest '}{ago(now, since)}"
     return words

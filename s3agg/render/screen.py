@@ -1,4 +1,4 @@
-"""Where a command shows its progress and its result."""
+"""The progress and the result of a command."""
 
 from __future__ import annotations
 
@@ -35,61 +35,61 @@ T = TypeVar("T")
 
 
 class Screen(Page):
-    """Where one command shows its progress and its result."""
+    """Shows the progress of one command on stderr, and its result on stdout."""
 
     def __init__(
         self, *, as_json: bool, option: str = "", out: Console | None = None, err: Console | None = None
     ) -> None:
         super().__init__(as_json=as_json, out=out)
         self.err = err or console(stderr=True)
-        self.option = option  # how a command that is advised has to name the stack, and where it is
+        self.option = option  # the AWS options that each advised command repeats
         self.progress = Progress()
-        self._said: set[str] = set()
-        self._asked = False
-        self._beside: list[str] | None = None  # warnings, while the screen is taken by a view that is redrawn
+        self._printed: set[str] = set()
+        self._plan_shown = False
+        self._held_warnings: list[str] | None = None  # warnings while --watch owns the screen
 
     # Progress and warnings, to stderr.
 
     def say(self, text: str, style: str = "") -> None:
-        """Say one line; the terminal folds it, so that a command in it can be copied."""
+        """Print one line to stderr. The terminal wraps it, so that a command in it can be copied."""
         self.err.print(plain(text, style), soft_wrap=True)
 
     def warn(self, what: str | S3aggError) -> None:
-        """Warn, once of each thing: what was foreseen may also come about."""
+        """Print a warning to stderr, each text only once."""
         text = what.text(self.option) if isinstance(what, S3aggError) else what
-        if text in self._said:
+        if text in self._printed:
             return
-        self._said.add(text)
-        if self._beside is None:
+        self._printed.add(text)
+        if self._held_warnings is None:
             self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
         else:
-            self._beside.append(f"Warning: {text}")
+            self._held_warnings.append(f"Warning: {text}")
 
     def waiting(self, text: str) -> None:
-        """Show what is being waited for: in place on a terminal, elsewhere once, whatever the numbers."""
+        """Show what the command waits for: in place on a terminal, elsewhere once, ignoring numbers."""
         self.progress.waiting = text
         what = re.sub(r"\d+", "...", text)
-        if not self.err.is_terminal and what not in self._said:
-            self._said.add(what)
+        if not self.err.is_terminal and what not in self._printed:
+            self._printed.add(what)
             self.say(text)
 
     def trace(self, call: Call) -> None:
-        """Show one AWS call, for -v."""
+        """Print one AWS call, for -v."""
         words = f"{call.milliseconds:6.0f} ms  {call.service} {call.operation} {call.resource}"
         self.err.print(plain(f"{words}  {call.request_id}  {call.error}".rstrip(), "dim"))
 
     def watch(self, events: Generator[object, None, T]) -> T:
-        """Show the events as they come, live on a terminal and as lines elsewhere; return the result."""
-        withheld: list[str] = []
+        """Show events as they occur, live on a terminal and as lines elsewhere. Return the result."""
+        unprinted: list[str] = []
         try:
             with closing(events), self._live():
                 while True:
-                    if line := self._tell(next(events)):
-                        withheld.append(line)
+                    if line := self._show_event(next(events)):
+                        unprinted.append(line)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]  # the generator's T
         except (S3aggError, KeyboardInterrupt):
-            for line in withheld:  # the live view is gone, and what was done is worth knowing now
+            for line in unprinted:  # the live view is gone: print what was done before the error
                 self.say(line)
             raise
 
@@ -98,8 +98,8 @@ class Screen(Page):
             return nullcontext()
         return Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
 
-    def _tell(self, event: object) -> str:
-        """Show an event; return the line about it that only the live view shows."""
+    def _show_event(self, event: object) -> str:
+        """Show an event. Return its line if only the live view shows it."""
         line = self.progress.fold(event)
         if isinstance(event, probe.Waiting):
             self.waiting(f"Waiting for {event.what}")
@@ -109,20 +109,20 @@ class Screen(Page):
             self.err.print(status_view(event, utc_now(), option=self.option))
         elif line and not self.err.is_terminal:
             self.say(line)
-        elif not isinstance(event, probe.Seen):  # these are told again at the end
+        elif not isinstance(event, probe.Seen):  # the result lists these
             return line
         return ""
 
     # Results, to stdout.
 
     def ask_about(self, deployment: Deployment, plan: Plan) -> None:
-        """Show on stderr what a question is about."""
+        """Show the plan on stderr, before the confirmation."""
         self.err.print(plan_table(deployment, plan, done=False))
-        self._asked = True
+        self._plan_shown = True
 
     def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
-        """Show a plan: what would be done, or what was; in brief where the question has just shown it."""
-        brief = self._asked and self.out.is_terminal
+        """Show a planned or completed plan. After a confirmation on the terminal, only its first line."""
+        brief = self._plan_shown and self.out.is_terminal
         place = deployment.place
         report = {
             "stack": deployment.stack.names.stack,
@@ -156,7 +156,7 @@ class Screen(Page):
         self.show(report, lambda: demo_view(report))
 
     def logs(self, entries: Iterable[logs.Entry]) -> None:
-        """Print each as it comes: a line, or a JSON document in a line."""
+        """Print each entry when it arrives, as a line or as a JSON document on a line."""
         day = None
         for entry in entries:
             if self.as_json:
@@ -168,26 +168,26 @@ class Screen(Page):
                 self.out.print(log_line(entry), soft_wrap=True)
             self.out.file.flush()
         if day is None and not self.as_json:
-            self.say("There are no such lines in that time.")
+            self.say("No matching log lines.")
 
-    def watch_status(self, looks: Iterable[Status | S3aggError]) -> None:
-        """Redraw a status in place, for --watch; the first is read before the screen is taken."""
-        each = iter(looks)
+    def watch_status(self, readings: Iterable[Status | S3aggError]) -> None:
+        """Redraw the status in place, for --watch. The first status is read before the screen is cleared."""
+        each = iter(readings)
         first = next(each)
         with Live(console=self.out, auto_refresh=False, screen=True) as live:
-            self._beside = []
+            self._held_warnings = []
             status, read_at = None, utc_now()
-            for look in chain([first], each):
-                notes = list(self._beside)
-                if isinstance(look, S3aggError):
-                    notes.append(f"Not read since {read_at:%H:%M:%S} UTC: {look}")
+            for reading in chain([first], each):
+                notes = list(self._held_warnings)
+                if isinstance(reading, S3aggError):
+                    notes.append(f"Not updated since {read_at:%H:%M:%S} UTC: {reading}")
                 else:
-                    status, read_at = look, utc_now()
+                    status, read_at = reading, utc_now()
                 if status is not None:
                     live.update(self._fitted(status, notes), refresh=True)
 
     def _fitted(self, status: Status, notes: Sequence[str]) -> RenderableType:
-        """A status as full as there is room for, and how much is missing."""
+        """The status in full or brief, cut to the height of the terminal, with the number of lines cut."""
         for brief in (False, True):
             view = Group(
                 *(plain(note, "yellow") for note in notes),
@@ -197,5 +197,5 @@ class Screen(Page):
             if len(lines) <= self.out.height:
                 return view
         shown = lines[: self.out.height - 1]
-        more = plain(f"... {len(lines) - len(shown)} more lines: make the terminal higher", "dim")
+        more = plain(f"... {len(lines) - len(shown)} more lines. Enlarge the terminal to see them.", "dim")
         return Group(Segments(segment for line in shown for segment in [*line, Segment.line()]), more)

@@ -1,4 +1,4 @@
-"""Is it working? One screen."""
+"""The view of `status`: one screen."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from s3agg.resources.notification import Notification
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 
-PRESENT = "yes"  # of what is there or not, and no more
+PRESENT = "yes"  # a property that is either present or absent
 
 
 def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
-    """One screen whose first line answers whether it is working; in brief, what is well has one line.
+    """The status on one screen, the verdict first. If `brief`, all healthy resources share a line.
 
-    `option` is how a command that is advised has to name the stack, and where it is.
+    `option` holds the AWS options that each advised command repeats.
     """
     if not status.exists:
         return _verdict(status, option)
@@ -49,7 +49,7 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
     if status.queues:
         parts += [heading("Queues"), _queues(status)]
     if status.functions or status.aggregated:
-        parts += [heading("Lately"), _lately(status, brief=brief)]
+        parts += [heading("Activity"), _activity(status, brief=brief)]
     if hides_lines(status.log_level):
         parts.append(plain(f"The log level {status.log_level} hides events and refreshes.", "dim"))
     return Group(*parts)
@@ -59,8 +59,8 @@ def _verdict(status: Status, option: str) -> Text:
     where = place_of(status.stack, status.region, status.account)
     if not status.exists:
         return Text.assemble(
-            ("Not there", "bold red"),
-            f": {where}; make it with s3agg create --bucket BUCKET{option}",
+            ("Not deployed", "bold red"),
+            f": {where}. Create it: s3agg create --bucket BUCKET{option}",
         )
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
@@ -74,72 +74,76 @@ def _verdict(status: Status, option: str) -> Text:
 
 
 def _advice(status: Status, option: str) -> list[Text]:
-    """What to do about what is not as it should be."""
+    """A line with the next step for each kind of problem."""
     states = {resource.state for resource in status.resources}
     lines = []
     if status.dead_letters:
         lines.append(
-            f"{dead_letters(status.dead_letters)}, which failed after all retries:"
-            f" s3agg redrive --dry-run{option} shows what, s3agg redrive{option} puts it back to work."
+            f"{plural(status.dead_letters, 'message')} failed after all retries."
+            f" To see why, run s3agg redrive --dry-run{option}; to redrive, run s3agg redrive{option}."
         )
     if status.late:
         lines.append(
-            f"The refresh of {', '.join(status.late)} should have come by now: s3agg create{option} wakes it"
-            f" up, s3agg logs --since 1h{option} may tell why."
+            f"The refresh of {', '.join(status.late)} is overdue."
+            f" To see why, run s3agg logs --since 1h{option}; to start it, run s3agg create{option}."
         )
     if any(ran.hours == 1 and ran.errors.total for ran in status.functions):
-        lines.append(f"A function has failed in the last hour: s3agg logs --since 1h{option} tells why.")
+        lines.append(f"A function failed in the last hour. To see why, run s3agg logs --since 1h{option}.")
     if "foreign" not in states and states & {"missing", "drifted"}:
-        lines.append(f"s3agg create{option} makes what is missing, and brings back what has drifted.")
+        lines.append(f"To create missing resources and correct drift, run s3agg create{option}.")
     gone = [
         each.name for each in status.resources if (each.state, each.kind) == ("missing", Notification.kind)
     ]
     if "foreign" not in states and gone:
-        lines.append(f"Is a bucket gone, too? Then detach it: s3agg delete --bucket {gone[0]}{option}")
+        lines.append(
+            f"If bucket {gone[0]} no longer exists, detach it: s3agg delete --bucket {gone[0]}{option}"
+        )
     if "foreign" in states:
-        lines.append(f"What is foreign has the stack's names, but is not this stack's. {status.remedy}.")
+        lines.append(
+            f"Foreign resources have this stack's names but belong to something else. {status.remedy}."
+        )
     return [plain(line) for line in lines]
 
 
 def _resources(status: Status, *, brief: bool) -> Table:
-    """What is as declared, a row for each kind; what is not, a row for each, with what it has drifted to."""
+    """A row for each resource with a problem, and its differences. A row for each kind of healthy ones."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in status.resources:
         if each.state != "ok":
             owner = [plain(each.owner)] if each.owner else []
             words = Text("\n").join([plain(each.name), *owner, *map(_drift, each.differences)])
             table.add_row(plain(each.state, STYLES[each.state]), plain(each.kind), words)
-    fine: dict[str, list[str]] = {}
+    healthy: dict[str, list[str]] = {}
     for each in status.resources:
         if each.state == "ok":
-            fine.setdefault(each.kind, []).append(each.name)
+            healthy.setdefault(each.kind, []).append(each.name)
     if brief:
-        count = sum(map(len, fine.values()))
+        count = sum(map(len, healthy.values()))
         table.add_row(plain("ok", STYLES["ok"]), plain(f"{count} resources"))
         return table
-    for kind, names in fine.items():
+    for kind, names in healthy.items():
         table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))
     table.columns[-1].overflow = "fold"
     return table
 
 
 def _drift(each: Difference) -> Text:
-    """What has drifted, in a sentence."""
-    what = plain(each.what)
+    """A difference as `NAME: FOUND (expected DECLARED)`."""
+    name = plain(each.what)
     if each.found == ABSENT:
-        declared = "" if each.declared == PRESENT else f", {each.declared} is declared"
-        return Text.assemble(what, " is missing", short(declared))
-    if each.declared == ABSENT:
-        found = "" if each.found == PRESENT else f": {each.found}"
-        return Text.assemble(what, " should not be there", short(found))
-    return Text.assemble(what, " is ", short(each.found), ", not ", short(each.declared))
+        if each.declared == PRESENT:
+            return Text.assemble(name, ": missing")
+        return Text.assemble(name, ": missing (expected ", short(each.declared), ")")
+    found = "present" if each.found == PRESENT else each.found
+    declared = "none" if each.declared == ABSENT else each.declared
+    return Text.assemble(name, ": ", short(found), " (expected ", short(declared), ")")
 
 
 def _buckets(status: Status, now: datetime) -> Table:
     table = new_table("bucket", "window", "last refresh", "file shares")
     for bucket in status.buckets:
         last = ago(now, bucket.last_refresh) if bucket.last_refresh else "never"
-        shares = share_names(bucket.shares) or "none known yet"
+        shares = share_names(bucket.shares) or "none found yet"
         table.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
     return table
 
@@ -147,24 +151,24 @@ def _buckets(status: Status, now: datetime) -> Table:
 def _window(now: datetime, bucket: BucketActivity) -> Text:
     if bucket.window.open and bucket.window.closes_at is not None:
         left = (bucket.window.closes_at - now).total_seconds()
-        words = f"open, closes in {left:.0f} s" if left > 0 else f"open, due for {-left:.0f} s"
+        words = f"open, closes in {left:.0f} s" if left > 0 else f"open, due {-left:.0f} s ago"
         if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
             words += f", refresh in {(bucket.not_before - now).total_seconds():.0f} s"
         return Text(words)
-    return Text("closed, refresh under way" if bucket.pending else "closed")
+    return Text("closed, refresh in progress" if bucket.pending else "closed")
 
 
 def _timers(status: Status) -> list[Text]:
-    """Who may not need this at all."""
+    """A line about the file shares with automated cache refresh, for each interval."""
     by_seconds: dict[int, list[str]] = {}
     for share, seconds in status.timers.items():
         by_seconds.setdefault(seconds, []).append(share)
     return [
         Text.assemble(
+            "Automated cache refresh is on for ",
             plain(share_names(shares), "yellow"),
-            f" {'refreshes itself' if len(shares) == 1 else 'refresh themselves'}"
-            f" when a folder is opened that was listed more than {lasting(seconds)} ago"
-            " (CacheStaleTimeoutInSeconds). Where that is fresh enough, you may not need this stack.",
+            f", with an interval of {lasting(seconds)} (CacheStaleTimeoutInSeconds)."
+            " If that is often enough, you may not need this stack.",
         )
         for seconds, shares in by_seconds.items()
     ]
@@ -179,9 +183,9 @@ def _queues(status: Status) -> Table:
     return table
 
 
-def _lately(status: Status, *, brief: bool) -> Table:
-    """The last hour beside the last day: what went on, how much, and when."""
-    table = new_table("", "last hour", "to now", "last day", "to now")
+def _activity(status: Status, *, brief: bool) -> Table:
+    """Totals and charts of the last hour and the last day."""
+    table = new_table("", "last hour", "over time", "last day", "over time")
     for column in table.columns[1:]:
         column.justify = "right"
     for column in (table.columns[0], table.columns[1], table.columns[3]):
@@ -210,7 +214,7 @@ def _lately(status: Status, *, brief: bool) -> Table:
 
 
 def _add(table: Table, what: str, counted: Sequence[Counted], style: str = "cyan") -> None:
-    """A row of totals, each with its chart, if it is known when; in colour if there is anything."""
+    """A row of totals, each with its chart if the times are known. Totals other than 0 are coloured."""
     cells: list[RenderableType] = []
     for each in counted:
         shade = style if each.total else "dim"

@@ -1,4 +1,4 @@
-"""What becomes of the objects that test-upload uploads, and what became of them."""
+"""The view of `test-upload`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from s3agg.commands import test_upload as probe
 from s3agg.errors import plural
 from s3agg.render.words import counted, new_table, plain, share_names
 
-MOST_OBJECTS = 10  # that have a row of their own
+MOST_OBJECTS = 10  # rows in the table of objects
 STYLES = {"uploaded": "dim", "opened the window": "bold green", "in the window": "cyan"}
 
 
 def probe_view(report: probe.Report) -> RenderableType:
-    """The answer, what became of the objects, and how long each hop took."""
+    """The verdict, the objects with their results, and the time of each step."""
     parts: list[RenderableType] = [
         Text.assemble(
-            _answer(report),
+            _verdict(report),
             plain(f": {_summary(report)}, in {report.seconds:.1f} s"),
         )
     ]
     if report.opened_windows is not None:
         parts += ["", objects_table(report.objects)]
-    hops = new_table("after", "", "UTC")
+    hops = new_table("after", "step", "UTC")
     hops.columns[0].justify = "right"
     for hop in report.hops:
         time = f"{hop.time:%H:%M:%S}.{hop.time.microsecond // 100_000}"
@@ -35,12 +35,12 @@ def probe_view(report: probe.Report) -> RenderableType:
     return Group(*parts, *(plain(note) for note in report.notes))
 
 
-def _answer(report: probe.Report) -> tuple[str, str]:
+def _verdict(report: probe.Report) -> tuple[str, str]:
     if not report.ok:
-        return "It does not work", "bold red"
+        return "The stack does not work", "bold red"
     if not any(refresh.shares for refresh in report.refreshes):
-        return "It works, but there is no file share to refresh", "bold yellow"
-    return "It works", "bold green"
+        return "The stack works, but there is no file share to refresh", "bold yellow"
+    return "The stack works", "bold green"
 
 
 def _summary(report: probe.Report) -> str:
@@ -49,17 +49,17 @@ def _summary(report: probe.Report) -> str:
 
 
 def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:
-    """Some of the objects, a row each; and how many became what, if there are more."""
-    table = new_table("object", "became", "after")
+    """The first objects, a row each. If there are more, also the number of objects for each result."""
+    table = new_table("object", "result", "after")
     table.columns[-1].justify = "right"
     for each in objects[:MOST_OBJECTS]:
         table.add_row(plain(each.key), plain(each.became, STYLES[each.became]), f"{each.seconds:.1f} s")
     if len(objects) > MOST_OBJECTS:
         became = Counter(each.became for each in objects)
-        return Group(table, plain(f"{len(objects)} in all: {counted(became)}"))
+        return Group(table, plain(f"{len(objects)} objects: {counted(became)}"))
     return table
 
 
 def refreshed(refresh: probe.Refresh) -> str:
-    """What a refresh has refreshed."""
+    """The line about a refresh, with its file shares."""
     return f"Refreshed: {share_names(refresh.shares) or 'no file share'}"

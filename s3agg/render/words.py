@@ -1,4 +1,4 @@
-"""What the views share: text from AWS as data, tables, moments, counts."""
+"""Helpers of all views: text from AWS, tables, times and counts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.text import Text
 from s3agg.errors import plural, printable
 
 if TYPE_CHECKING:
-    from s3agg.resources.resource import Difference  # which imports boto3
+    from s3agg.resources.resource import Difference  # resource imports boto3
 
 LONGEST_VALUE = 60
-MOST_SHARES = 3  # named of a bucket
+MOST_SHARES = 3  # file shares of a bucket that are named
 STYLES = {
     "ok": "green",
     "missing": "red",
@@ -54,7 +54,7 @@ def heading(title: str) -> Text:
 
 
 def difference_lines(differences: Sequence[Difference]) -> list[Text]:
-    """What would change, or has: what is found becomes what is declared."""
+    """A line for each difference: `NAME: FOUND -> DECLARED`."""
     return [
         Text.assemble(plain(each.what), ": ", short(each.found), " -> ", short(each.declared))
         for each in differences
@@ -78,7 +78,7 @@ def ago(now: datetime, then: datetime) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """A span of time in the largest unit of which there are two at least, rounded down."""
+    """A duration in the largest unit of which it has at least 2, rounded down."""
     for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * unit:
             return f"{seconds // unit:.0f} {name}"
@@ -90,7 +90,7 @@ def number(count: int) -> str:
 
 
 def share_names(shares: Sequence[str]) -> str:
-    """The ids of file shares; of many, the first, and how many more."""
+    """The ids of file shares: the first ones, and the number of the others."""
     ids = [share.rpartition("/")[2] for share in shares]
     more = len(ids) - MOST_SHARES
     return ", ".join(ids) if more <= 1 else f"{', '.join(ids[:MOST_SHARES])} and {more} more"

@@ -98,18 +98,18 @@ def a_folder_of_handlers() -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Ran:
+class Instance:
     """One warm instance; see one_function."""
 
     median_us: float
     network: int
 
 
-def run(handler: Path, bucket: str, events: int, environment: Mapping[str, str]) -> Ran:
+def run(handler: Path, bucket: str, events: int, environment: Mapping[str, str]) -> Instance:
     """Run the function for so many events after the first one of a bucket that had none."""
     module = ["-m", "tests.benchmarks.one_function"]
     told = python([*module, str(handler), bucket, str(events)], ROOT, environment)
-    return Ran(**json.loads(told))
+    return Instance(**json.loads(told))
 
 
 def inside_a_window(

@@ -10,7 +10,7 @@ from typing import Any
 
 from s3agg.local import ACCOUNT
 from s3agg.local import REGION as OF_SHARES
-from s3agg.local.session import of_nobody
+from s3agg.local.session import isolated_session
 from s3agg.local.storage_gateway import StorageGateway
 from tests.benchmarks.figures import Figure
 from tests.e2e.support import World
@@ -27,7 +27,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
-        self._session = of_nobody()
+        self._session = isolated_session()
         self._session.register("before-send", self._record)  # type: ignore[arg-type]  # its keyword
 
     def _record(self, event_name: str, **_: Any) -> None:

@@ -25,6 +25,7 @@ from tests.support import blog
 from tests.support.aws import PLACE, World, make_world
 from tests.support.handlers import load, record
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()

@@ -227,7 +227,7 @@ def test_each_bucket_can_have_as_many_refreshes_as_fit_into_a_day(world: World) 
 def test_more_refreshes_than_were_measured_objects_are_refused(world: World) -> None:
     upload(world, "EntireBucket", 100, 0)
 
-    with pytest.raises(UsageProblem, match="50 refreshes a day are more than 10 objects"):
+    with pytest.raises(UsageProblem, match="50 refreshes per day are more than 10 objects"):
         of_buckets(world, "uploads", refreshes=50)
 
 
@@ -240,7 +240,7 @@ def test_a_bucket_without_request_metrics_is_told_how_to_turn_them_on(world: Wor
 
 
 def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
-    with pytest.raises(UsageProblem, match="is no bucket name"):
+    with pytest.raises(UsageProblem, match="Invalid bucket name"):
         of_buckets(world, "Not_A_Bucket")
 
 

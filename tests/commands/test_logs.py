@@ -266,7 +266,7 @@ def test_cloudwatch_is_not_asked_for_what_was_before_1970(account: World, cloudw
 
 
 def test_what_cannot_be_a_bucket_is_in_no_line(account: World) -> None:
-    with pytest.raises(UsageProblem, match="is no bucket name"):
+    with pytest.raises(UsageProblem, match="Invalid bucket name"):
         list(read(account, bucket="s3://photos"))
 
 

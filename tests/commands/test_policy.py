@@ -34,6 +34,7 @@ from tests.support import iam
 from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world
 from tests.support.iam import Need
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()
@@ -425,12 +426,12 @@ def test_what_is_not_one_policy_is_no_boundary(world: World, boundary: str) -> N
 
 
 def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
-    with pytest.raises(UsageProblem, match="is no bucket name"):
+    with pytest.raises(UsageProblem, match="Invalid bucket name"):
         ask(world, "*")
 
 
 def test_it_fits_into_a_managed_policy_with_several_buckets() -> None:
-    buckets = [f"bucket-of-{number:02}" for number in range(8)]  # as the README says
+    buckets = [f"bucket-of-{number:02}" for number in range(8)]  # as policies/README.md says
 
     assert operator_policy.length(printed(buckets=buckets)) <= operator_policy.LONGEST_MANAGED
     assert operator_policy.length(printed(BOUNDARY, buckets=buckets[:4])) <= operator_policy.LONGEST_MANAGED

@@ -216,13 +216,14 @@ def test_a_code_bucket_that_takes_nothing_from_this_user_is_a_problem(world: Wor
 
     assert str(caught.value) == (
         "While uploading the functions' code to bucket my-code: AWS said to PutObject: Access Denied"
-        " (AccessDenied). Ask for permission to call PutObject, and run this again."
+        " (AccessDenied). Ask for permission to call PutObject, then run the same command again."
     )
 
 
 # A good template
 
 
+@pytest.mark.proof
 def test_the_linter_finds_nothing_in_any_template(tmp_path: Path) -> None:
     for number, options in enumerate(OPTIONS.values()):
         for code_bucket in ("my-code", None):

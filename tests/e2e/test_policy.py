@@ -20,7 +20,7 @@ from s3agg.commands.create import bring
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
-from s3agg.local.session import of_nobody
+from s3agg.local.session import isolated_session
 from s3agg.prices import tables as prices
 from s3agg.settings import PRICE_TABLES
 from s3agg.stack import deployed
@@ -102,7 +102,7 @@ class User:
 
     def aws(self, denied: set[str]) -> Aws:
         """AWS as they see it; which actions they were denied is noted."""
-        session = of_nobody()
+        session = isolated_session()
         session.set_credentials(self.key, self.secret)
 
         def note(parsed: dict[str, Any], model: Any, **_: Any) -> None:

@@ -148,7 +148,7 @@ def test_no_command_takes_a_profile_that_does_not_exist(home: Home) -> None:
     [
         ({"source_profile": "gone", "role_arn": "arn:aws:iam::1:role/r"}, '"gone" referenced in the profile'),
         ({"role_arn": "arn:aws:iam::1:role/r"}, "missing: source_profile or credential_source"),
-        ({"sso_session": "gone", **SSO}, '"gone". Mend that in the AWS configuration'),
+        ({"sso_session": "gone", **SSO}, '"gone". Correct the AWS configuration'),
         ({"credential_process": "/nonexistent/program"}, "/nonexistent/program"),
         ({"credential_process": "false"}, "custom-process"),
         ({"credential_process": "echo nonsense"}, "Check credential_process"),
@@ -204,7 +204,7 @@ def test_who_is_not_logged_in_is_told_the_command_that_logs_in(
 
     assert is_one_line(ran), ran
     assert ran.code == FAILED
-    assert ran.stderr.endswith(f"Log in: aws sso login --profile {who}.\n")
+    assert ran.stderr.endswith(f"To log in, run: aws sso login --profile {who}.\n")
 
 
 def test_a_token_that_the_portal_refuses_has_to_be_had_anew(home: Home) -> None:
@@ -215,7 +215,7 @@ def test_a_token_that_the_portal_refuses_has_to_be_had_anew(home: Home) -> None:
         ran = home.cli.set(AWS_ENDPOINT_URL_SSO=refusing.url, AWS_PROFILE="work")("status")
 
     assert is_one_line(ran), ran
-    assert ran.stderr.endswith("Log in: aws sso login --profile work.\n")
+    assert ran.stderr.endswith("To log in, run: aws sso login --profile work.\n")
 
 
 def test_who_is_logged_in_has_the_credentials_of_the_portal(home: Home) -> None:
@@ -276,7 +276,7 @@ def test_no_code_is_asked_for_where_there_is_no_terminal(with_mfa: Home) -> None
     ran = with_mfa.cli("status", "--profile", "work", input="123456\n")
 
     assert is_one_line(ran), ran
-    assert "wants an MFA code, and there is no terminal" in ran.stderr
+    assert "requires an MFA code, but there is no terminal" in ran.stderr
 
 
 def test_a_code_is_asked_for_on_a_terminal_and_once_for_several_commands(with_mfa: Home) -> None:

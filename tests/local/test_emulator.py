@@ -297,7 +297,7 @@ def test_a_server_that_dies_at_once_shows_the_end_of_its_log() -> None:
     with pytest.raises(S3aggError) as caught:
         Emulator(environment={"MINISTACK_DOCKER_TIMEOUT": "nonsense"}).__enter__()
 
-    assert caught.value.problem == "The AWS emulator ended (exit code 1)"
+    assert caught.value.problem == "The AWS emulator exited with code 1"
     assert "nonsense" in caught.value.hint
 
 
@@ -337,6 +337,21 @@ def test_ministack_has_what_is_relied_on() -> None:
     )
 
     assert found.stdout.strip() == "[True, True, True]"
+
+
+def test_a_log_line_that_comes_late_is_kept() -> None:
+    late = (
+        "import queue, threading; from s3agg.local import serve; serve.ministack();"
+        "from ministack.core.lambda_runtime import Worker;"
+        "worker = object.__new__(Worker); worker._stderr_queue = queue.Queue();"
+        "threading.Timer(0.3, worker._stderr_queue.put, ['a line']).start();"
+        "print(worker._drain_stderr_bounded())"
+    )
+    found = subprocess.run(  # noqa: S603 - the program above
+        [sys.executable, "-c", late], capture_output=True, check=True, text=True
+    )
+
+    assert found.stdout.strip() == "a line"
 
 
 def test_scripts_of_the_machine_are_not_run(tmp_path: Path) -> None:

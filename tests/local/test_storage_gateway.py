@@ -13,7 +13,7 @@ from moto.core.models import MockAWS
 from s3agg.errors import S3aggError
 from s3agg.local.shares import Refused, Share
 from s3agg.local.storage_gateway import StorageGateway
-from tests.support.aws import Clock
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.e2e
 

@@ -170,7 +170,7 @@ def test_without_objects_only_what_stands_there_costs() -> None:
 
 
 def test_a_refresh_takes_an_object() -> None:
-    with pytest.raises(UsageProblem, match="50 refreshes a day are more than 10 objects"):
+    with pytest.raises(UsageProblem, match="50 refreshes per day are more than 10 objects"):
         estimated(10, 50)
 
 
@@ -196,7 +196,7 @@ def test_what_has_no_price_is_named_and_not_in_the_total() -> None:
 def test_a_bill_says_of_which_prices_it_is_and_what_they_leave_out() -> None:
     note = estimated().notes[-1]
 
-    assert "Prices 2025-07 of us-east-1, without free tier and tax" in note
+    assert "Prices: 2025-07, us-east-1, without free tier and tax" in note
     assert TODAYS.source in note
 
 

@@ -50,23 +50,23 @@ MALFORMED: dict[str, tuple[object, str]] = {
     "no text": (b"\xff", "codec can't decode"),
     "a list": ([], "the table is not an object"),
     "a field less": ({"name": "a"}, "the table has no region"),
-    "a field more": ({**GOOD, "currency": "EUR"}, "the table has currency, which is none of"),
-    "a name that is none": ({**GOOD, "name": 1}, "name is not a text"),
-    "polls below zero": ({**GOOD, "polls_a_minute": -1}, "polls_a_minute is no number from 0"),
+    "a field more": ({**GOOD, "currency": "EUR"}, "the table has the unknown member currency"),
+    "a name that is none": ({**GOOD, "name": 1}, "name is not a string"),
+    "polls below zero": ({**GOOD, "polls_a_minute": -1}, "polls_a_minute is not a number from 0"),
     "prices that are none": ({**GOOD, "prices": 1}, "prices is not an object"),
-    "an unknown price": ({**GOOD, "prices": {"beer": {"usd": 1}}}, "prices has beer"),
+    "an unknown price": ({**GOOD, "prices": {"beer": {"usd": 1}}}, "prices has the unknown member beer"),
     "a bare number": ({**GOOD, "prices": {"sqs_requests": 1}}, "sqs_requests is not an object"),
     "no usd": ({**GOOD, "prices": {"sqs_requests": {"per": 1}}}, "sqs_requests has no usd"),
     "a price in words": (
         {**GOOD, "prices": {"sqs_requests": {"usd": "1"}}},
-        "usd of sqs_requests is no number",
+        "usd of sqs_requests is not a number",
     ),
-    "a price of true": ({**GOOD, "prices": {"sqs_requests": {"usd": True}}}, "is no number"),
-    "a price of NaN": ({**GOOD, "prices": {"sqs_requests": {"usd": float("nan")}}}, "is no number"),
-    "a price without end": ({**GOOD, "prices": {"sqs_requests": {"usd": 10**400}}}, "is no number"),
+    "a price of true": ({**GOOD, "prices": {"sqs_requests": {"usd": True}}}, "is not a number"),
+    "a price of NaN": ({**GOOD, "prices": {"sqs_requests": {"usd": float("nan")}}}, "is not a number"),
+    "a price without end": ({**GOOD, "prices": {"sqs_requests": {"usd": 10**400}}}, "is not a number"),
     "a lot of nothing": ({**GOOD, "prices": {"sqs_requests": {"usd": 1, "per": 0}}}, "per of sqs_requests"),
     "a started maybe": ({**GOOD, "prices": {"sqs_requests": {"usd": 1, "started": []}}}, "not true or false"),
-    "depth": (b"[" * 100_000, "no table of prices"),
+    "depth": (b"[" * 100_000, "Invalid price table"),
 }
 
 
@@ -79,10 +79,10 @@ def test_a_malformed_table_is_refused_with_what_is_wrong(tmp_path: Path, content
         prices.read(str(file))
 
     assert words in str(refused.value)
-    assert "Name 2018-08 or 2025-07, or a JSON file in their form" in str(refused.value)
+    assert "Pass 2018-08 or 2025-07, or a JSON file like `prices` in --output json" in str(refused.value)
 
 
 @pytest.mark.parametrize("named", ["1999-12", "../prices/2018-08", "/"])
 def test_a_table_that_is_not_there_is_refused(named: str) -> None:
-    with pytest.raises(UsageProblem, match=f"There is no table of prices {named}"):
+    with pytest.raises(UsageProblem, match=f"Failed to read price table {named}: "):
         prices.read(named)

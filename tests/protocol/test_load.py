@@ -12,12 +12,10 @@ from tests.protocol.load import Figures, Load, figures
 MOST_WRITES = 3  # of the aggregator, for each instance and window
 REFRESH_S = 4  # that one takes; where dozens of buckets close together, the last ones wait
 TEN_MINUTES = 1 / 6
-FEW = [
-    Load(1, 20, 4, TEN_MINUTES),
+FEW = [Load(1, 20, 4, TEN_MINUTES)]
+MANY = [
     Load(5, 2, 10, TEN_MINUTES, window_s=300),
     Load(5, 2, 10, TEN_MINUTES, window_s=5, interval_s=120),
-]
-MANY = [
     Load(1, 20, 1, TEN_MINUTES),
     Load(1, 20, 20, TEN_MINUTES),
     Load(3, 50, 10, TEN_MINUTES / 2),
@@ -29,7 +27,7 @@ ON_DEMAND = [*FEW, *(pytest.param(load, marks=pytest.mark.proof) for load in MAN
 # As many buckets and instances as five units a second are enough for.
 PROVISIONED = [
     Load(1, 20, 20, TEN_MINUTES, units=5, saved_s=60),
-    pytest.param(Load(10, 3, 8, TEN_MINUTES, units=5, saved_s=60), marks=pytest.mark.proof),
+    Load(10, 3, 8, TEN_MINUTES, units=5, saved_s=60),
     Load(9, 2, 10, TEN_MINUTES, units=5, saved_s=60),
 ]
 
@@ -54,6 +52,7 @@ def test_on_demand_any_rate_is_fine(load: Load) -> None:
     assert found.windows >= load.buckets * (load.hours * 3600 // longest_s)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("load", PROVISIONED, ids=str)
 def test_with_five_units_it_is_fine_while_no_more_is_needed_than_create_warns_of(load: Load) -> None:
     settings = Settings(on_demand=False, concurrency=load.instances)
@@ -62,6 +61,7 @@ def test_with_five_units_it_is_fine_while_no_more_is_needed_than_create_warns_of
     is_fine(load)
 
 
+@pytest.mark.proof
 def test_with_five_units_two_instances_a_second_that_learn_of_a_window_are_fine() -> None:
     """`create` warns of that: it takes the units that a quiet table has saved."""
     load = Load(12, 2, 10, TEN_MINUTES, units=5)
@@ -70,6 +70,7 @@ def test_with_five_units_two_instances_a_second_that_learn_of_a_window_are_fine(
     is_fine(load)
 
 
+@pytest.mark.proof
 def test_with_five_units_far_more_than_create_warns_of_is_throttled() -> None:
     """So that the tests above can fail."""
     load = Load(20, 2, 20, TEN_MINUTES / 10, units=5, saved_s=0)

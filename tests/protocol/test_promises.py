@@ -1,4 +1,4 @@
-"""The five promises of DESIGN 2, in generated schedules, with the real handlers."""
+"""The promises of DESIGN 2, in generated schedules, with the real handlers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from tests.protocol.cloud import Cloud
 from tests.protocol.generated import CALM, CHANGED, PURGED, STORMY, WRONG
 from tests.protocol.schedule import Schedule
 
+pytestmark = pytest.mark.generated
+
 TOTALS: Counter[str] = Counter()
 GENERATED = settings(
-    max_examples=int(os.environ.get("S3AGG_SCHEDULES", "100")),
+    max_examples=int(os.environ.get("S3AGG_SCHEDULES", "20")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],  # a busy machine is no failure
 )

@@ -51,10 +51,16 @@ def test_what_was_done_is_counted_first() -> None:
     assert first.startswith("Done: 1 created, 1 updated, 2 unchanged; stack S3EventAggregator in eu-west-1")
 
 
+def test_what_would_be_done_is_counted_first() -> None:
+    first, *_ = shown(make_plan("create", "update", "foreign", "keep"), width=200)
+
+    assert first.startswith("Plan: 1 foreign, 1 to create, 1 to update, 1 unchanged; stack S3EventAggregator")
+
+
 def test_nothing_to_change_is_one_line() -> None:
     (line,) = shown(make_plan("keep"), width=200)
 
-    assert line.startswith("Nothing to change: stack S3EventAggregator")
+    assert line.startswith("No changes: stack S3EventAggregator")
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

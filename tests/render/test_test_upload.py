@@ -41,13 +41,13 @@ def shown(report: Report, width: int = 80) -> list[str]:
 
 def test_a_report_tells_what_became_of_each_object_and_when_each_hop_was() -> None:
     assert shown(make_report()) == [
-        "It works: 2 uploads to b, 1 refresh, in 33.4 s",
+        "The stack works: 2 uploads to b, 1 refresh, in 33.4 s",
         "",
-        "object  became             after",
+        "object  result             after",
         "test-1  opened the window  0.4 s",
         "test-2  in the window      1.2 s",
         "",
-        " after                UTC",
+        " after  step          UTC",
         " 0.0 s  upload began  03:04:05.6",
         "30.0 s  window due    03:04:35.6",
         "Refreshed: share-1",
@@ -58,7 +58,7 @@ def test_a_report_tells_what_became_of_each_object_and_when_each_hop_was() -> No
 def test_a_failure_is_told_in_the_first_line() -> None:
     first, *_ = shown(make_report(ok=False, refreshes=(), uploaded=1))
 
-    assert first == "It does not work: 1 upload to b, 0 refreshes, in 33.4 s"
+    assert first == "The stack does not work: 1 upload to b, 0 refreshes, in 33.4 s"
 
 
 def test_what_the_log_level_hides_is_left_out() -> None:
@@ -72,13 +72,13 @@ def test_of_many_objects_some_have_a_row_and_all_are_counted() -> None:
     lines = shown(make_report(objects=tuple(objects)))
 
     assert sum(line.startswith("test-") for line in lines) == 10
-    assert "500 in all: 1 opened the window, 499 in the window" in lines
+    assert "500 objects: 1 opened the window, 499 in the window" in lines
 
 
 def test_a_refresh_of_nothing_is_told_as_that() -> None:
     lines = shown(make_report(refreshes=(Refresh(NOW, ()),)))
 
-    assert lines[0].startswith("It works, but there is no file share to refresh: 2 uploads to b")
+    assert lines[0].startswith("The stack works, but there is no file share to refresh: 2 uploads to b")
     assert "Refreshed: no file share" in lines
 
 

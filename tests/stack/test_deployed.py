@@ -20,6 +20,7 @@ from tests.support import aws as support
 from tests.support.aws import PLACE, World, account_settings, make_world
 from tests.support.deploying import create, delete, detach, make
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()

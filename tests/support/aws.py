@@ -29,6 +29,7 @@ from s3agg.aws.place import Place
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import F, Resource
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from moto.core.config import DefaultConfig
@@ -63,28 +64,6 @@ MOTO: DefaultConfig = {
 # moto takes IAM's endpoint of GovCloud, iam.us-gov.amazonaws.com, for the commercial regions'.
 ENDPOINTS = {"us-gov-west-1": {"iam": "https://iam.us-gov-west-1.amazonaws.com"}}
 READS = ("Get", "List", "Describe", "Head", "Scan", "Query", "Filter")
-
-
-class Clock:
-    """Seconds that pass only while somebody sleeps."""
-
-    def __init__(self, start: float = 1_750_000_000.0) -> None:
-        self.started = self._now = start
-        self._lock = threading.Lock()
-
-    def time(self) -> float:
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def sleep(self, seconds: float, /) -> None:
-        with self._lock:
-            self._now += seconds
-
-    @property
-    def waited(self) -> float:
-        return self._now - self.started
 
 
 @dataclass(frozen=True)

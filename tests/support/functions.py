@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 
 from s3agg.aws.session import Aws
 from s3agg.settings import Names
-from tests.support.aws import Clock
+from tests.support.clock import Clock
 
 SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
 

@@ -23,6 +23,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto import mock_aws
 
+from tests.support.clock import Clock
+
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:S3StorageGatewayRefresh"
@@ -59,36 +61,6 @@ def classes(name: str) -> Any:
 def _compiled(name: str) -> CodeType:
     source = files("s3agg.handlers").joinpath(f"{name}.py")
     return compile(source.read_text(encoding="utf-8"), str(source), "exec")
-
-
-class Clock:
-    """Both clocks start at START_MS and move only by sleeping; `jump` sets the wall clock alone."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._slept = self._jumped = 0.0
-
-    def time(self) -> float:
-        return START_MS / 1000 + self._slept + self._jumped
-
-    def monotonic(self) -> float:
-        return self._slept
-
-    @property
-    def true(self) -> float:
-        """The time as everybody else's clocks tell it."""
-        return START_MS / 1000 + self._slept
-
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self._slept += seconds
-
-    def jump(self, seconds: float) -> None:
-        self._jumped += seconds
-
-    @property
-    def ms(self) -> int:
-        return round(self.time() * 1000)
 
 
 class Refused(Exception):
@@ -245,7 +217,7 @@ class World:
         self.account = account
         account.world = self
         self.table, self.queue, self.queue_url = account.table, account.queue, account.queue_url
-        self.clock = Clock()
+        self.clock = Clock(START_MS / 1000)
         self.gateway = FileShares(self.clock)
         self.access_points: list[dict[str, str]] = []  # one on each page
         self.calls: list[tuple[str, Mapping[str, Any]]] = []

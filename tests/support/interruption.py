@@ -23,7 +23,8 @@ from moto.dynamodb.models import dynamodb_backends
 
 from s3agg.aws.session import Aws
 from s3agg.resources.resource import tag_dict
-from tests.support.aws import ACCOUNT, REGION, Clock, Session, empty, watch
+from tests.support.aws import ACCOUNT, REGION, Session, empty, watch
+from tests.support.clock import Clock
 
 REFUSED = "refused"
 TIMED_OUT = "timed out"  # it took no effect

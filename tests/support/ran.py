@@ -23,6 +23,11 @@ class Ran:
         return self.stdout + self.stderr
 
     @property
+    def words(self) -> str:
+        """All that it wrote, however wide the terminal is."""
+        return " ".join(self.told.split())
+
+    @property
     def json(self) -> Any:
         return json.loads(self.stdout)
 

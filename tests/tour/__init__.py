@@ -1,1 +1,1 @@
-"""The README's pictures and its pages of help, made from what the commands really print."""
+"""The tour: a page with pictures and pages of help, made from what the commands really print."""

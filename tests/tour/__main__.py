@@ -1,4 +1,4 @@
-"""python -m tests.tour: draws the README's pictures anew, and writes its pages of help."""
+"""python -m tests.tour: draws the tour's pictures anew, and writes its pages of help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's pages of help: what `s3agg COMMAND --help` prints, between two comments."""
+"""The tour's pages of help: what `s3agg COMMAND --help` prints, between two comments of README.md here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from s3agg.cli.main import cli
 
-README = Path(__file__).parent.parent.parent / "README.md"
+PAGE = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- help begins; written by python -m tests.tour -->", "<!-- help ends -->"
 
 
@@ -26,13 +26,13 @@ def pages() -> str:
 
 
 def with_pages(text: str) -> str:
-    """The README's text with the pages of help as they are now."""
+    """The page's text with the pages of help as they are now."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
-    assert begin, "the README has no place for the pages of help"
-    assert end, "the README has no end of the pages of help"
+    assert begin, "the page has no place for the pages of help"
+    assert end, "the page has no end of the pages of help"
     return f"{before}{begin}\n\n{pages()}\n\n{end}{after}"
 
 
 def write() -> None:
-    README.write_text(with_pages(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_pages(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
