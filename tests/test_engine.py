@@ -1,4 +1,4 @@
-"""Plan and apply, with resources that only note what becomes of them."""
+"""Plan and apply, with resources that only log their changes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FOREIGN = FoundThing(size="1", tags={})
 
 @dataclass(frozen=True, eq=False)
 class Thing(Resource[FoundThing]):
-    """A resource that notes in `log` what becomes of it; `act` is what that takes."""
+    """A resource that logs its changes in `log`; `act` runs before each."""
 
     kind: ClassVar[str] = "thing"
     attached_fields: ClassVar[tuple[str, ...]] = ("friends",)
@@ -92,7 +92,7 @@ class Thing(Resource[FoundThing]):
 
 
 class World:
-    """A log, and the things that write it."""
+    """The log and the things that write to it."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

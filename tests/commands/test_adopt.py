@@ -1,4 +1,4 @@
-"""A stack that the blog's scripts made is taken over, or removed."""
+"""create --adopt and delete --adopt on a stack of the blog's scripts."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Life:
         self.create(Request())
 
     def spoil(self) -> None:
-        """Be somebody who changes this and that by hand."""
+        """Change several properties by hand."""
         aws, stack = self.world.somebody, made()
         policies = [each.arn for each in stack.resources if isinstance(each, Policy)]
         for arn in policies * 4:
@@ -184,7 +184,7 @@ class Life:
             cost.of_buckets(self.world.aws, BUCKETS, None, {}, table)
 
     def redrive(self, deployment: Deployment) -> None:
-        """One event, one refresh message, and one message that nobody understands."""
+        """One event, one refresh message, and one message that is not understood."""
         aws, wire = self.world.somebody, self.world.wire
         url = aws.sqs.get_queue_url(QueueName=NAMES.dead_letters)["QueueUrl"]
         event = {"Records": [{"s3": {"bucket": {"name": BUCKETS[0]}}}]}
@@ -210,7 +210,7 @@ class Life:
 
 
 def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[Need]:
-    """What the calls that were made so far took."""
+    """Return the permissions that the calls so far required."""
     return [need for call in world.wire.calls for need in iam.needs(call, place, names.refresher)]
 
 
@@ -221,7 +221,7 @@ def finish(events: Iterable[object]) -> None:
 
 @pytest.fixture(scope="module")
 def life(running_moto: MockAWS) -> list[Need]:
-    """What a life took, of a stack whose roles are bounded."""
+    """The permissions for the life of a stack with a permissions boundary."""
     empty(running_moto)
     return Life(make_world()).live()
 

@@ -1,4 +1,4 @@
-"""What `status` makes of a stack."""
+"""status: the state of a stack."""
 
 from __future__ import annotations
 

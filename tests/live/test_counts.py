@@ -1,4 +1,4 @@
-"""How much happened in the last hour and the last day."""
+"""The counts of the last hour and the last day."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_log_that_is_too_long_is_read_in_part_and_the_last_hour_all_the_same(w
 
     assert (hour.events.total, hour.complete) == (1, True)
     assert (day.events.total, day.complete) == (10 * counts.MOST_PAGES + 1, False)
-    assert day.events.over_time == ()  # nobody knows when the others were
+    assert day.events.over_time == ()  # the times of the other lines are unknown
     assert day.events_per_refresh is None
 
 

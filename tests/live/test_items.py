@@ -1,4 +1,4 @@
-"""What is going on in a stack."""
+"""The items of the table."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
 def test_a_message_comes_when_its_window_is_due_or_sooner_if_that_is_too_far_ahead(
     due_s: float | None, delay_s: int
 ) -> None:
-    """A window too far ahead was opened with other settings: the refresh function brings it forward."""
+    """A window too far ahead has other settings: the refresh function gives it an earlier end."""
     now = 1_750_000_000_000
     due = None if due_s is None else now + round(due_s * 1000)
 
