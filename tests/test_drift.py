@@ -19,7 +19,7 @@ from moto.core.models import MockAWS
 from s3agg import assets, engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight, status
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.resources.permission import STAND_IN
 from s3agg.resources.resource import Resource
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, statement_id
@@ -438,7 +438,9 @@ def create(world: World, request: Request) -> list[engine.Change]:
     deployment = preflight.check(world.aws, NAMES, request).passed()
     plan = deployment.plan()
     done = [
-        event.change for event in bring(world.aws, deployment, plan) if isinstance(event, engine.Finished)
+        event.change
+        for event in apply_create(world.aws, deployment, plan)
+        if isinstance(event, engine.Finished)
     ]
     assert {each.resource.key for each in done} == {each.resource.key for each in plan.to_do}
     return done

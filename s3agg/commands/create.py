@@ -14,7 +14,7 @@ from s3agg.live import items
 from s3agg.stack.deployed import Deployment
 
 
-def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
+def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     """Apply the plan of `create` without losing a refresh; yield the engine's events."""
     if plan.foreign:
         raise engine.foreign(plan)

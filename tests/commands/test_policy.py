@@ -18,7 +18,7 @@ from s3agg.aws.place import Place
 from s3agg.commands import cost, logs, preflight, redrive, status
 from s3agg.commands import policy as operator_policy
 from s3agg.commands import test_upload as probe
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.live import log_lines
@@ -96,7 +96,7 @@ class Life:
 
     def create(self, request: Request) -> None:
         checked = preflight.check(self.world.aws, NAMES, request)
-        finish(bring(self.world.aws, checked.passed(), checked.plan))
+        finish(apply_create(self.world.aws, checked.passed(), checked.plan))
 
     def adopt(self) -> None:
         """Bring it up to date while a window of the blog's is open."""
