@@ -162,7 +162,7 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     """Apply the plan with concurrent changes; yield events, and raise all failures at the end.
 
     A resource is created or updated after its dependencies and deleted before them. The dependencies in its
-    `attached_fields` are created side by side with it and attached afterwards. After a failure no new change
+    `attached_fields` are created concurrently with it and attached afterwards. After a failure no new change
     starts. With `keep_going` only the changes that depend on the failed one are skipped. No new change starts
     either when the caller closes the generator. Running changes are always waited for.
     """

@@ -64,7 +64,7 @@ class Resource(ABC, Generic[F]):
     kind: ClassVar[str]
     # What to do if the name belongs to a foreign resource.
     remedy: ClassVar[str] = "choose another name with --stack"
-    # Dependencies that are attached after this resource and they have been created side by side.
+    # Fields of dependencies that are created concurrently with this resource and attached afterwards.
     attached_fields: ClassVar[tuple[str, ...]] = ()
     # The errors of a create call whose name is taken.
     already_exists: ClassVar[tuple[Refusal, ...]] = ()
