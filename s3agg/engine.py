@@ -162,7 +162,7 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     """Apply the plan with concurrent changes; yield events, and raise all failures at the end.
 
     A resource is created or updated after its dependencies and deleted before them. The dependencies in its
-    `joined` fields are created side by side with it and attached afterwards. After a failure no new change
+    `attached_fields` are created concurrently with it and attached afterwards. After a failure no new change
     starts. With `keep_going` only the changes that depend on the failed one are skipped. No new change starts
     either when the caller closes the generator. Running changes are always waited for.
     """
@@ -182,12 +182,12 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
                     running[pool.submit(_carry_out, aws, step)] = step
                 if not running:
                     break
-                for step, error in _settled(running):
+                for step, error in _wait_for_some(running):
                     if error is None:
                         order.done(step)
                     else:
                         failures.append(error)
-                    yield from _ended(step, error)
+                    yield from _end_events(step, error)
         except BaseException:
             aws.wait.stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -209,16 +209,16 @@ def _combined(failures: Sequence[S3aggError], skipped: Iterable[Change]) -> S3ag
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of a change: the resource itself, or the attaching of its `joined` dependencies."""
+    """A step of a change: the resource itself, or the attaching of its `attached_fields`."""
 
     change: Change
-    joining: bool = False
+    attaching: bool = False
 
     def __hash__(self) -> int:
-        return hash((self.change.resource.key, self.joining))
+        return hash((self.change.resource.key, self.attaching))
 
 
-def _settled(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError | None]]:
+def _wait_for_some(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError | None]]:
     """Wait for the next steps to end; remove them from `running` and return them with their errors."""
 
     def failure(future: Future[None]) -> S3aggError | None:
@@ -232,7 +232,7 @@ def _settled(running: dict[Future[None], _Step]) -> list[tuple[_Step, S3aggError
     return [(running.pop(each), failure(each)) for each in list(running) if each in done]
 
 
-def _ended(step: _Step, error: S3aggError | None) -> Events:
+def _end_events(step: _Step, error: S3aggError | None) -> Events:
     """Yield the event of a step that has ended."""
     if error is not None:
         yield Failed(step.change, error)
@@ -242,7 +242,7 @@ def _ended(step: _Step, error: S3aggError | None) -> Events:
 
 def _last_step(change: Change) -> _Step:
     """Return the last step of a change."""
-    return _Step(change, joining=change.action != "delete" and bool(change.resource.joins))
+    return _Step(change, attaching=change.action != "delete" and bool(change.resource.attachments))
 
 
 def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
@@ -250,31 +250,31 @@ def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
     for change in changes.values():
         first, last = _Step(change), _last_step(change)
         order.add(last, *([first] if last != first else []))
-        joins = change.resource.joins
+        attachments = change.resource.attachments
         for needed in change.resource.needs:
-            for other in _changed(needed, changes):
+            for other in _changes_of(needed, changes):
                 if change.action == "delete":
                     order.add(_Step(other), first)
                 else:
-                    order.add(last if needed in joins else first, _last_step(other))
+                    order.add(last if needed in attachments else first, _last_step(other))
     order.prepare()
     return order
 
 
-def _changed(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator[Change]:
+def _changes_of(resource: Resource[Any], changes: Mapping[Key, Change]) -> Iterator[Change]:
     """Yield the change of a resource; for an unchanged one, the changes of its dependencies."""
     if resource.key in changes:
         yield changes[resource.key]
     else:
         for needed in resource.needs:
-            yield from _changed(needed, changes)
+            yield from _changes_of(needed, changes)
 
 
 def _carry_out(aws: Aws, step: _Step) -> None:
     change, resource = step.change, step.change.resource
     with describing_errors(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
-        if step.joining:
-            resource.join(aws, change.found)
+        if step.attaching:
+            resource.attach(aws, change.found)
         elif change.found is None:
             _create(aws, resource)
         elif change.action == "delete":
@@ -302,7 +302,7 @@ def _create(aws: Aws, resource: Resource[Any]) -> None:
 def foreign(plan: Plan) -> S3aggError:
     """Return the error that names the foreign resources and the remedy."""
     names = [
-        f"{change.resource.kind} {change.resource.name} ({change.owner.words})" for change in plan.foreign
+        f"{change.resource.kind} {change.resource.name} ({change.owner.reason})" for change in plan.foreign
     ]
     return S3aggError(
         f"Resources with this stack's names belong to something else: {', '.join(names)}", remedy(plan)

@@ -1,4 +1,4 @@
-"""Drift: whatever somebody changes by hand is named, and mended, and nothing else with it.
+"""Drift: each change by hand is named and repaired, and nothing else is changed.
 
 One stack, on which each row of the table changes one property, or takes one thing away; a round changes one
 property of each resource, so that a handful of rounds goes through them all.
@@ -19,7 +19,7 @@ from moto.core.models import MockAWS
 from s3agg import assets, engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight, status
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.resources.permission import STAND_IN
 from s3agg.resources.resource import Resource
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, statement_id
@@ -198,7 +198,7 @@ def on_permission(_: Resource[Any]) -> Rows:
 
 
 def add_stand_in(aws: Aws) -> None:
-    """What a run that died while it replaced the permission may leave."""
+    """Add the temporary statement that an interrupted replacement leaves behind."""
     aws.lambda_.add_permission(
         FunctionName=NAMES.aggregator,
         StatementId=STAND_IN + statement_id(BUCKET),
@@ -319,7 +319,7 @@ UNTAGGED = {"permission", "notification"}
 
 
 def tag_changes(resource: Resource[Any]) -> Rows:
-    """Each tag of a resource, taken away and with another value, as far as that is drift."""
+    """Return the rows that remove or change a tag, where that is drift."""
     arn, name = resource.arn, resource.name
 
     def untag(key: str) -> Change:
@@ -362,7 +362,7 @@ def tag_changes(resource: Resource[Any]) -> Rows:
 
 
 def declares(resource: Resource[Any], key: str) -> bool:
-    """Whether the tag is what was asked for, so that changing it is asking for something else."""
+    """Whether the tag stores an option, so that changing it changes the declaration."""
     return resource.kind == "table" and key.startswith("s3agg:") and key != STACK_TAG
 
 
@@ -400,7 +400,7 @@ class Row:
 
 
 def table_of(stack: Stack) -> list[list[Row]]:
-    """The rows of each resource."""
+    """Return the rows of each resource."""
     return [
         [
             Row(resource, name, change)
@@ -415,7 +415,7 @@ def table_of(stack: Stack) -> list[list[Row]]:
 
 @pytest.fixture(scope="module")
 def world(running_moto: MockAWS) -> Iterator[World]:
-    """An account with one stack that has everything."""
+    """An account with one stack that has every resource."""
     empty(running_moto)
     world = make_world()
     world.bucket(BUCKET)
@@ -434,18 +434,20 @@ def world(running_moto: MockAWS) -> Iterator[World]:
 
 
 def create(world: World, request: Request) -> list[engine.Change]:
-    """What `create` does, and `create --dry-run` shows."""
+    """Run `create`; return its changes, which `create --dry-run` must show."""
     deployment = preflight.check(world.aws, NAMES, request).passed()
     plan = deployment.plan()
     done = [
-        event.change for event in bring(world.aws, deployment, plan) if isinstance(event, engine.Finished)
+        event.change
+        for event in apply_create(world.aws, deployment, plan)
+        if isinstance(event, engine.Finished)
     ]
     assert {each.resource.key for each in done} == {each.resource.key for each in plan.to_do}
     return done
 
 
 def rounds(rows: list[list[Row]]) -> Iterator[list[Row]]:
-    """One row of each resource at a time."""
+    """Yield rounds with one row of each resource."""
     for each in zip_longest(*rows):
         yield [row for row in each if row is not None]
 

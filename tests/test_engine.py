@@ -1,4 +1,4 @@
-"""Plan and apply, with resources that only note what becomes of them."""
+"""Plan and apply, with resources that only log their changes."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ FOREIGN = FoundThing(size="1", tags={})
 
 @dataclass(frozen=True, eq=False)
 class Thing(Resource[FoundThing]):
-    """A resource that notes in `log` what becomes of it; `act` is what that takes."""
+    """A resource that logs its changes in `log`; `act` runs before each."""
 
     kind: ClassVar[str] = "thing"
-    joined: ClassVar[tuple[str, ...]] = ("friends",)
+    attached_fields: ClassVar[tuple[str, ...]] = ("friends",)
     already_exists: ClassVar[tuple[Refusal, ...]] = (Refusal("Taken"),)
 
     log: list[str]
@@ -82,9 +82,9 @@ class Thing(Resource[FoundThing]):
         self.act()
         self.log.append(f"update {self.name}")
 
-    def join(self, aws: Aws, found: FoundThing | None) -> None:  # noqa: ARG002  # a Resource's
+    def attach(self, aws: Aws, found: FoundThing | None) -> None:  # noqa: ARG002  # a Resource's
         if self.friends:
-            self.log.append(f"join {self.name}")
+            self.log.append(f"attach {self.name}")
 
     def delete(self, aws: Aws, found: FoundThing) -> None:  # noqa: ARG002  # a Resource's
         self.act()
@@ -92,7 +92,7 @@ class Thing(Resource[FoundThing]):
 
 
 class World:
-    """A log, and the things that write it."""
+    """The log and the things that write to it."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -212,7 +212,7 @@ def test_what_is_needed_is_removed_last(world: World, workers: int) -> None:
     assert world.log == ["delete c", "delete b", "delete a"]
 
 
-def test_what_is_only_joined_to_another_is_made_beside_it(world: World) -> None:
+def test_an_attached_dependency_is_created_side_by_side(world: World) -> None:
     both = threading.Barrier(2, timeout=5)
     a = world.thing("a", act=both.wait)
     b = world.thing("b", friends=(a,), act=both.wait)
@@ -221,11 +221,11 @@ def test_what_is_only_joined_to_another_is_made_beside_it(world: World) -> None:
     events = apply(plan(c, b, a), workers=2)
 
     assert set(world.log[:2]) == {"create a", "create b"}
-    assert world.log[2:] == ["join b", "create c"]
+    assert world.log[2:] == ["attach b", "create c"]
     assert [type(event) for event in events if event.change.resource is b] == [Started, Finished]
 
 
-def test_what_is_only_joined_to_another_is_removed_before_it(world: World) -> None:
+def test_a_resource_is_deleted_before_its_attached_dependency(world: World) -> None:
     a = world.thing("a", there=AS_DECLARED)
     b = world.thing("b", friends=(a,), there=AS_DECLARED)
 
@@ -234,14 +234,14 @@ def test_what_is_only_joined_to_another_is_removed_before_it(world: World) -> No
     assert world.log == ["delete b", "delete a"]
 
 
-def test_nothing_is_joined_to_what_could_not_be_made(world: World) -> None:
+def test_a_dependency_that_could_not_be_created_is_not_attached(world: World) -> None:
     a = world.thing("a", act=refuse)
     b = world.thing("b", friends=(a,))
 
     with pytest.raises(S3aggError, match="While creating thing a"):
         apply(plan(b, a), workers=2)
 
-    assert "join b" not in world.log
+    assert "attach b" not in world.log
 
 
 @pytest.mark.parametrize("workers", [1, 8])

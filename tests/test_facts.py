@@ -65,7 +65,7 @@ AGAIN = "un the same command again"
 
 @dataclass(frozen=True)
 class Refused:
-    """How AWS answers an operation, and for how many seconds since the command began."""
+    """An error of an operation, for a number of seconds from the start of the command."""
 
     operation: str
     code: str
@@ -81,7 +81,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Answered:
-    """What an operation answers, for so many of its calls."""
+    """An answer of an operation, for a number of its calls."""
 
     operation: str
     answer: Mapping[str, Any]
@@ -91,7 +91,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Sent:
-    """An HTTP response, that botocore itself reads and may try again or follow."""
+    """An HTTP response that botocore parses and may retry or follow."""
 
     operation: str
     status: int
@@ -105,7 +105,7 @@ Injected = Refused | Answered | Sent
 
 @dataclass(frozen=True)
 class Row:
-    """One way to meet a fact."""
+    """A test case of a fact."""
 
     fact: int
     how: str
@@ -673,7 +673,7 @@ ROWS = [
             SOON,
         ),
         changed_trigger,
-        f"waiting for event source mapping of queue {NAMES.queue} to accept its new configuration (1 s)",
+        f"waiting for the event source mapping of queue {NAMES.queue} to accept its new configuration (1 s)",
         waits_s=A_WHILE,
     ),
     Row(
@@ -686,7 +686,7 @@ ROWS = [
             SOON,
         ),
         DELETE,
-        (f"waiting for another change of event source mapping of queue {NAMES.queue} to finish (1 s)",),
+        (f"waiting for another change of the event source mapping of queue {NAMES.queue} to finish (1 s)",),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -1076,7 +1076,7 @@ class Shop:
         return Ran(int(str(exit_.value.code)), *self.capsys.readouterr())
 
     def arrange(self, refused: Injected) -> None:
-        """Have AWS answer so from now on."""
+        """Inject an answer from now on."""
         wire = self.wired.wire
         if isinstance(refused, Sent):
             self.wired.sent.append(refused)
@@ -1099,7 +1099,7 @@ class Shop:
             )
 
     def all_is_well(self) -> None:
-        """Have AWS refuse nothing any more."""
+        """Remove all injected answers."""
         self.wired.wire.reset()
         self.wired.sent.clear()
 

@@ -20,7 +20,7 @@ from moto.core.models import MockAWS
 from s3agg import assets, engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.settings import Names, statement_id
@@ -44,7 +44,7 @@ OPTIONS = {"alarm_topic": PLACE.arn("sns", "ops"), "tags": {"team": "storage"}}
 def create(aws: Aws, *, adopt: bool = False, **options: Any) -> None:
     request = Request((BUCKET,), options={**OPTIONS, **options}, adopt=adopt)
     checked = preflight.check(aws, NAMES, request)
-    list(bring(aws, checked.passed(), checked.plan))
+    list(apply_create(aws, checked.passed(), checked.plan))
 
 
 def delete(aws: Aws, *, adopt: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A bucket that is full of other people's rules: all of them stay as they are, whatever we do in it.
+"""A bucket with many rules of others: s3agg never changes them.
 
 moto takes only some of what S3 takes, so here S3 is played: what is put is written as botocore writes it,
 and given back as S3 gives it back.

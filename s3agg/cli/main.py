@@ -149,7 +149,7 @@ def create(
     An option that is not passed keeps its stored value. With --adopt, it keeps the deployed value.
     """
     from s3agg.commands import preflight
-    from s3agg.commands.create import bring
+    from s3agg.commands.create import apply_create
     from s3agg.stack import deployed
 
     screen = invocation.screen()
@@ -162,7 +162,7 @@ def create(
     deployment = checked.passed()
     if dry_run:
         return NOT_AS_DECLARED if plan.to_do else 0
-    screen.watch(bring(aws, deployment, plan))
+    screen.watch(apply_create(aws, deployment, plan))
     screen.plan(deployment, plan, done=True)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")

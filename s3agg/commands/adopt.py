@@ -29,7 +29,7 @@ from s3agg.live import items
 from s3agg.stack.deployed import Deployment
 
 
-def take_over(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
+def apply_adoption(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     """Apply a plan: first the aggregator, which opens windows, then the refresh function."""
     stack = deployment.stack
     receiving = {stack.refresher.key, stack.trigger.key}
@@ -63,7 +63,7 @@ def keep_windows(aws: Aws, table: str) -> None:
     `pending` is new and `done` is removed: a running refresh started before the window's events. `timestamp`
     is removed, so an item is converted only once.
     """
-    for item in items.items(aws, table):
+    for item in items.read_items(aws, table):
         if "timestamp" not in item or "opened_by" in item:
             continue
         try:

@@ -8,19 +8,19 @@ from contextlib import closing
 from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
-from s3agg.commands.adopt import take_over
+from s3agg.commands.adopt import apply_adoption
 from s3agg.engine import Plan
 from s3agg.live import items
 from s3agg.stack.deployed import Deployment
 
 
-def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
+def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     """Apply the plan of `create` without losing a refresh; yield the engine's events."""
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
     stored: list[Future[None]] = []
-    changes = take_over(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan)
+    changes = apply_adoption(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan)
     # The attached buckets are stored as soon as the table exists, in case the run is interrupted later.
     with ThreadPoolExecutor(1) as thread, closing(changes):
         if not any(change.resource is table for change in plan.to_do):
@@ -39,7 +39,9 @@ def bring(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
 def _store_buckets(aws: Aws, deployment: Deployment) -> None:
     """Store newly attached buckets and changed key filters in the table."""
     table = deployment.stack.table.name
-    new = [each for each in deployment.stack.notifications if deployment.asked_of(each.bucket) != each.keys]
+    new = [
+        each for each in deployment.stack.notifications if deployment.stored_keys(each.bucket) != each.keys
+    ]
     with describing_errors(f"saving the attached buckets in table {table}"):
         aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.keys), new)
 
@@ -49,5 +51,5 @@ def _send_messages(aws: Aws, deployment: Deployment, plan: Plan) -> None:
     stack = deployment.stack
     if stack.table.key in deployment.found:  # a new table has no windows
         with describing_errors(f"sending messages to queue {stack.queue.name}"):
-            activity = items.buckets(aws, stack.table.name) if plan.to_do else deployment.activity
+            activity = items.read_all(aws, stack.table.name) if plan.to_do else deployment.activity
             items.send_messages(aws, stack.queue, activity.values(), stack.settings)

@@ -10,7 +10,7 @@ from s3agg import engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight, status
 from s3agg.commands import test_upload as probe
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import for_delete
 from s3agg.commands.status import Status
 from s3agg.errors import S3aggError
@@ -70,7 +70,7 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Gener
         )
         request = Request(buckets=(BUCKET,), options={"window": window, "concurrency": CONCURRENCY})
         checked = preflight.check(aws, names, request)
-        yield from bring(aws, checked.passed(), checked.plan)
+        yield from apply_create(aws, checked.passed(), checked.plan)
 
         yield Step(
             f"Uploading {count} objects", f"s3agg test-upload --bucket {BUCKET} --count {count} --keep"

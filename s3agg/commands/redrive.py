@@ -211,7 +211,7 @@ class _Redrive:
         return "done", None
 
     def parse(self, message: Mapping[str, Any]) -> _Letter:
-        bucket = _at(message, "MessageAttributes", "bucket-name", "StringValue")
+        bucket = _value_at(message, "MessageAttributes", "bucket-name", "StringValue")
         if bucket:
             return _Letter(
                 "refresh message",
@@ -223,7 +223,10 @@ class _Redrive:
             record = json.loads(message["Body"])
         except (ValueError, RecursionError):
             record = None
-        function, event = _at(record, "requestContext", "functionArn"), _at(record, "requestPayload")
+        function, event = (
+            _value_at(record, "requestContext", "functionArn"),
+            _value_at(record, "requestPayload"),
+        )
         if not isinstance(function, str) or event is None:
             return _Letter("not understood", "not a failed S3 event or a refresh message")
         ours = self.stack.aggregator
@@ -234,7 +237,7 @@ class _Redrive:
             return _Letter("not understood", f"failed in function {ours.name}, but is not an S3 event")
         return _Letter(
             "S3 event",
-            _why(record),
+            _reason(record),
             ", ".join(sorted(set(buckets))) or None,
             len(buckets),
             partial(self.invoke, event),
@@ -256,7 +259,7 @@ class _Redrive:
             )
             payload = answer["Payload"].read()
         if "FunctionError" in answer:
-            raise S3aggError(f"Function {name} failed again: {_failure(payload) or 'no reason given'}")
+            raise S3aggError(f"Function {name} failed again: {_error_in(payload) or 'no reason given'}")
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a copy of the refresh message to the action queue."""
@@ -293,7 +296,7 @@ class _Redrive:
             )
 
 
-def _at(value: Any, *path: str) -> Any:
+def _value_at(value: Any, *path: str) -> Any:
     """Return the value at a path in a JSON document; None if the path does not exist."""
     for name in path:
         if not isinstance(value, Mapping):
@@ -307,20 +310,20 @@ def _buckets(event: object) -> list[str] | None:
 
     A record without a bucket is left out: the aggregator ignores it too.
     """
-    if _at(event, "Event") == "s3:TestEvent":  # S3's test of a new rule, which the aggregator ignores
+    if _value_at(event, "Event") == "s3:TestEvent":  # S3's test of a new rule, which the aggregator ignores
         return []
-    records = _at(event, "Records")
+    records = _value_at(event, "Records")
     if not isinstance(records, list):
         return None
-    buckets = [_at(record, "s3", "bucket", "name") for record in records]
+    buckets = [_value_at(record, "s3", "bucket", "name") for record in records]
     return [bucket for bucket in buckets if isinstance(bucket, str)]
 
 
-def _why(record: object) -> str:
+def _reason(record: object) -> str:
     """Return why Lambda discarded the event, from its invocation record."""
-    condition = _at(record, "requestContext", "condition")
-    tries = _at(record, "requestContext", "approximateInvokeCount")
-    failure = _failure(_at(record, "responsePayload"))
+    condition = _value_at(record, "requestContext", "condition")
+    tries = _value_at(record, "requestContext", "approximateInvokeCount")
+    failure = _error_in(_value_at(record, "responsePayload"))
     if condition == "EventAgeExceeded":
         why = "exceeded the maximum event age"
     elif condition == "RetriesExhausted" or not condition:
@@ -330,12 +333,12 @@ def _why(record: object) -> str:
     return f"{why}: {failure}" if failure else why
 
 
-def _failure(payload: object) -> str:
+def _error_in(payload: object) -> str:
     """Return the error type and message in a function's answer, on one line; "" without an error."""
     if isinstance(payload, bytes):
         try:
             payload = json.loads(payload)
         except (ValueError, RecursionError):
             return ""
-    parts = [_at(payload, name) for name in ("errorType", "errorMessage")]
+    parts = [_value_at(payload, name) for name in ("errorType", "errorMessage")]
     return " ".join(": ".join(str(each) for each in parts if each).split())

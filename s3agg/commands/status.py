@@ -194,7 +194,7 @@ def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
     if found is None or engine.is_foreign(table, found, adopt=False):
         return {}
     with describing_errors(f"reading the items of table {table.name}"):
-        return items.buckets(aws, table.name)
+        return items.read_all(aws, table.name)
 
 
 def _depth(name: str, url: str, aws: Aws) -> QueueDepth | None:
@@ -213,7 +213,7 @@ def _is_late(bucket: BucketActivity, now: datetime) -> bool:
 def _invocations(aws: Aws, names: Names) -> list[Invocations]:
     def ask() -> list[Invocations]:
         with describing_errors("reading the functions' metrics"):
-            return counts.invocations(aws, [names.aggregator, names.refresher])
+            return counts.count_invocations(aws, [names.aggregator, names.refresher])
 
     return _or_warning(aws, ask, [], "Could not count the invocations.")
 
@@ -221,7 +221,7 @@ def _invocations(aws: Aws, names: Names) -> list[Invocations]:
 def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated]:
     def ask() -> list[Aggregated]:
         with describing_errors("reading the functions' logs"):
-            return counts.aggregated(aws, names)
+            return counts.count_events(aws, names)
 
     return _or_warning(aws, ask, [], "Could not count the events and refreshes.")
 
@@ -231,7 +231,10 @@ def _timers(aws: Aws, deployment: Deployment) -> dict[str, int]:
     if not shares:
         return {}
     return _or_warning(
-        aws, lambda: file_shares.timers(aws, shares), {}, "Could not read the automated cache refresh."
+        aws,
+        lambda: file_shares.timers(aws, shares),
+        {},
+        "Could not read the file shares' cache refresh settings.",
     )
 
 
@@ -254,5 +257,5 @@ def _resource(change: Change) -> ResourceStatus:
     if change.action == "delete":
         differences = [Difference(resource.kind, "(none)", resource.name)]
     return ResourceStatus(
-        resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.words
+        resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.reason
     )

@@ -314,7 +314,7 @@ class _Table:
 
     def item(self) -> BucketActivity:
         with describing_errors(f"reading the items of table {self.stack.table.name}"):
-            return items.bucket(self.aws, self.stack.table.name, self.bucket)
+            return items.read_one(self.aws, self.stack.table.name, self.bucket)
 
     def spans(self, item: BucketActivity, trail: _Trail) -> list[_Span]:
         """Return the waits before the refresh of an open window."""

@@ -57,7 +57,7 @@ class Aggregated:
     complete: bool
 
 
-def invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
+def count_invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
     """Return the functions' CloudWatch counts of the last hour and the last day."""
     names = ("Invocations", "Errors", "Throttles")
     wanted = {
@@ -78,7 +78,7 @@ def invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
     ]
 
 
-def aggregated(aws: Aws, names: Names) -> list[Aggregated]:
+def count_events(aws: Aws, names: Names) -> list[Aggregated]:
     """Count the events and refreshes in the functions' logs of the last hour and the last day.
 
     The last hour is read separately: lines come oldest first, and the limits may cut off the rest of the day.

@@ -39,7 +39,7 @@ class BucketActivity:
     keys: KeyFilter | None = None  # the declared key filter; None if not stored as attached
 
 
-def items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
+def read_items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
     """Read the buckets' items; none if the table does not exist."""
     try:
         for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
@@ -48,12 +48,12 @@ def items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
         return
 
 
-def buckets(aws: Aws, table: str) -> dict[str, BucketActivity]:
+def read_all(aws: Aws, table: str) -> dict[str, BucketActivity]:
     """Read the activity of all buckets, by name; empty if the table does not exist."""
-    return {each.name: each for each in (_activity(aws, item) for item in items(aws, table))}
+    return {each.name: each for each in (_activity(aws, item) for item in read_items(aws, table))}
 
 
-def bucket(aws: Aws, table: str, name: str) -> BucketActivity:
+def read_one(aws: Aws, table: str, name: str) -> BucketActivity:
     """Read the activity of a bucket; that of an idle bucket if it has no item."""
     answer = aws.dynamodb.get_item(TableName=table, Key={"BucketName": {"S": name}}, ConsistentRead=True)
     return _activity(aws, answer["Item"]) if "Item" in answer else BucketActivity(name)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.queue import Queue
-from s3agg.resources.resource import ABSENT, Found, Resource, pairs, unpaired
+from s3agg.resources.resource import ABSENT, Found, Resource, tag_dict, tag_list
 
 NAMESPACE = "AWS/SQS"
 STATISTIC = "Maximum"
@@ -107,7 +107,7 @@ class QueueAlarm(Resource[FoundAlarm]):
             "TreatMissingData": MISSING_DATA,
             "ActionsEnabled": True,
             "AlarmActions": [str(self.topic)],
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
         }
 
     def find(self, snapshot: Snapshot) -> FoundAlarm | None:
@@ -128,7 +128,7 @@ class QueueAlarm(Resource[FoundAlarm]):
             topics=tuple(alarm.get("AlarmActions", [])),
             enabled=alarm.get("ActionsEnabled", True),
             description=alarm.get("AlarmDescription", ABSENT),
-            tags=unpaired(aws.cloudwatch.list_tags_for_resource(ResourceARN=self.arn)["Tags"]),
+            tags=tag_dict(aws.cloudwatch.list_tags_for_resource(ResourceARN=self.arn)["Tags"]),
         )
 
     def create(self, aws: Aws) -> None:
@@ -136,7 +136,7 @@ class QueueAlarm(Resource[FoundAlarm]):
 
     def update(self, aws: Aws, found: FoundAlarm) -> None:
         if missing := self.missing_tags(found):
-            aws.cloudwatch.tag_resource(ResourceARN=self.arn, Tags=pairs(missing))
+            aws.cloudwatch.tag_resource(ResourceARN=self.arn, Tags=tag_list(missing))
         if self.differs(found, *self.properties):
             self.create(aws)
 

@@ -16,7 +16,7 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.queue import Queue
-from s3agg.resources.resource import ABSENT, Difference, Found, Resource, pairs
+from s3agg.resources.resource import ABSENT, Difference, Found, Resource, tag_list
 from s3agg.resources.role import Role
 from s3agg.resources.table import Table
 
@@ -149,7 +149,7 @@ class Function(Resource[FoundFunction]):
             "Architectures": [self.architecture],
             **self._configuration(self.queue, {}),
             "ReservedConcurrentExecutions": self.concurrency,
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
             "Code": {"S3Key": self.code_key},
         }
         if self.failures_to is None:
@@ -192,7 +192,7 @@ class Function(Resource[FoundFunction]):
 
     def differences(self, found: FoundFunction) -> list[Difference]:
         """Ignore the reserved concurrency if the account cannot reserve it (FACTS 7), which is safe."""
-        has_no_room = self.concurrency > found.reservable and not _is_too_little(found.reserved)
+        has_no_room = self.concurrency > found.reservable and not _is_too_low(found.reserved)
         return [
             each
             for each in super().differences(found)
@@ -298,7 +298,7 @@ class Function(Resource[FoundFunction]):
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
             if not NO_ROOM.matches(error):
                 raise
-            if _is_too_little(reserved):
+            if _is_too_low(reserved):
                 aws.lambda_.delete_function_concurrency(FunctionName=self.name)
             aws.warn(self.unreserved)
 
@@ -341,7 +341,7 @@ class Function(Resource[FoundFunction]):
         aws.wait.poll(f"function {self.name} to become active", is_ready, patience_s=ACTIVATION_S)
 
 
-def _is_too_little(reserved: int | None) -> bool:
+def _is_too_low(reserved: int | None) -> bool:
     """Whether this reserved concurrency throttles so much that none is better (FACTS 9)."""
     return reserved is not None and reserved < LEAST_RESERVED
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.resource import OURS, Found, Owner, Resource, pairs
+from s3agg.resources.resource import OURS, Found, Owner, Resource, tag_list
 
 
 def log_group_of(function: str) -> str:
@@ -49,7 +49,7 @@ class LogGroup(Resource[FoundLogGroup]):
         properties = {
             "LogGroupName": self.name,
             "RetentionInDays": self.retention,
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
         }
         return {"AWS::Logs::LogGroup": properties}
 

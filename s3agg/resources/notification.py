@@ -140,7 +140,7 @@ class Notification(Resource[FoundNotification]):
         """A rule with our Id and another destination is foreign: adopting it would cut that one off."""
         if found.target == self.permission.function.arn:
             return OURS
-        return Owner(ours=False, words=f"its rule {self.rule} notifies {found.target}")
+        return Owner(ours=False, reason=f"its rule {self.rule} notifies {found.target}")
 
     def create(self, aws: Aws) -> None:
         self.permission.function.wait_until_ready(aws)  # earlier events could be lost

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.resource import Found, Owner, Resource, canonical, pairs, unpaired
+from s3agg.resources.resource import Found, Owner, Resource, canonical, tag_dict, tag_list
 
 ALREADY_EXISTS = (Refusal("EntityAlreadyExists"),)
 VERSIONS = 5  # the limit for a policy
@@ -71,7 +71,7 @@ class Policy(Resource[FoundPolicy]):
         version = aws.iam.get_policy_version(PolicyArn=self.arn, VersionId=policy["DefaultVersionId"])
         return FoundPolicy(
             document=read_document(version["PolicyVersion"]["Document"]),
-            tags=unpaired(policy.get("Tags", [])),
+            tags=tag_dict(policy.get("Tags", [])),
         )
 
     def owner(self, found: FoundPolicy) -> Owner:
@@ -80,16 +80,16 @@ class Policy(Resource[FoundPolicy]):
         elsewhere = found.regions - {self.place.region}
         if owner.ours or not owner.adoptable or not elsewhere:
             return owner
-        return Owner(ours=False, words=f"belongs to a stack in {', '.join(sorted(elsewhere))}")
+        return Owner(ours=False, reason=f"belongs to a stack in {', '.join(sorted(elsewhere))}")
 
     def create(self, aws: Aws) -> None:
         aws.iam.create_policy(
-            PolicyName=self.name, PolicyDocument=json.dumps(self.document), Tags=pairs(self.tags)
+            PolicyName=self.name, PolicyDocument=json.dumps(self.document), Tags=tag_list(self.tags)
         )
 
     def update(self, aws: Aws, found: FoundPolicy) -> None:
         if missing := self.missing_tags(found):
-            aws.iam.tag_policy(PolicyArn=self.arn, Tags=pairs(missing))
+            aws.iam.tag_policy(PolicyArn=self.arn, Tags=tag_list(missing))
         if self.differs(found, "policy document"):
             old = self._old_versions(aws)
             if len(old) == VERSIONS - 1:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.resource import ABSENT, Found, Resource, pairs
+from s3agg.resources.resource import ABSENT, Found, Resource, tag_list
 
 JUST_DELETED = (
     Refusal("AWS.SimpleQueueService.QueueDeletedRecently"),
@@ -63,7 +63,7 @@ class Queue(Resource[FoundQueue]):
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        return {"AWS::SQS::Queue": {"QueueName": self.name, **self._definition, "Tags": pairs(self.tags)}}
+        return {"AWS::SQS::Queue": {"QueueName": self.name, **self._definition, "Tags": tag_list(self.tags)}}
 
     @property
     def _definition(self) -> dict[Any, Any]:

@@ -47,7 +47,7 @@ class Owner:
 
     ours: bool
     adoptable: bool = False  # no sign of another stack: --adopt may adopt it
-    words: str = ""  # why it is not ours
+    reason: str = ""  # why it is not ours
 
 
 OURS = Owner(ours=True, adoptable=True)
@@ -64,8 +64,8 @@ class Resource(ABC, Generic[F]):
     kind: ClassVar[str]
     # What to do if the name belongs to a foreign resource.
     remedy: ClassVar[str] = "choose another name with --stack"
-    # Dependencies that are attached after this resource and they have been created side by side.
-    joined: ClassVar[tuple[str, ...]] = ()
+    # Fields of dependencies that are created concurrently with this resource and attached afterwards.
+    attached_fields: ClassVar[tuple[str, ...]] = ()
     # The errors of a create call whose name is taken.
     already_exists: ClassVar[tuple[Refusal, ...]] = ()
 
@@ -110,8 +110,8 @@ class Resource(ABC, Generic[F]):
     def update(self, aws: Aws, found: F) -> None:
         """Change only the properties that differ."""
 
-    def join(self, aws: Aws, found: F | None) -> None:
-        """Attach the resources of the `joined` fields; `found` is from before the create or update."""
+    def attach(self, aws: Aws, found: F | None) -> None:
+        """Attach the resources of the `attached_fields`; `found` is from before the create or update."""
 
     @abstractmethod
     def delete(self, aws: Aws, found: F) -> None:
@@ -136,9 +136,9 @@ class Resource(ABC, Generic[F]):
             (REGION_TAG, "belongs to the stack of this name in {}"),
         ):
             if tag in tags and found.tags.get(tag, self.tags[tag]) != self.tags[tag]:
-                return Owner(ours=False, words=words.format(found.tags[tag]))
+                return Owner(ours=False, reason=words.format(found.tags[tag]))
         missing = [tag for tag in tags if tag not in found.tags]
-        return Owner(ours=False, adoptable=True, words=f"has no tag {missing[0]}") if missing else OURS
+        return Owner(ours=False, adoptable=True, reason=f"has no tag {missing[0]}") if missing else OURS
 
     def missing_tags(self, found: F) -> dict[str, str]:
         return {key: value for key, value in self.tags.items() if (found.tags or {}).get(key) != value}
@@ -158,9 +158,9 @@ class Resource(ABC, Generic[F]):
         return [item for each in fields(self) for item in self._in_field(each.name)]
 
     @property
-    def joins(self) -> list[Resource[Any]]:
-        """The dependencies of the `joined` fields."""
-        return [item for name in self.joined for item in self._in_field(name)]
+    def attachments(self) -> list[Resource[Any]]:
+        """The dependencies of the `attached_fields`."""
+        return [item for name in self.attached_fields for item in self._in_field(name)]
 
     def _in_field(self, name: str) -> list[Resource[Any]]:
         value = getattr(self, name)
@@ -168,12 +168,12 @@ class Resource(ABC, Generic[F]):
         return [item for item in items if isinstance(item, Resource)]
 
 
-def pairs(tags: Mapping[str, str]) -> list[Any]:
+def tag_list(tags: Mapping[str, str]) -> list[Any]:
     """Return tags in the form of most AWS APIs."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def unpaired(tags: Iterable[Any]) -> dict[str, str]:
+def tag_dict(tags: Iterable[Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 

@@ -11,7 +11,7 @@ from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.policy import ALREADY_EXISTS, ATTACHED, Policy, read_document
-from s3agg.resources.resource import ABSENT, Found, Resource, canonical, pairs, unpaired
+from s3agg.resources.resource import ABSENT, Found, Resource, canonical, tag_dict, tag_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Role(Resource[FoundRole]):
     """A role and its attached policies. Other attached policies are kept."""
 
     kind: ClassVar[str] = "role"
-    joined: ClassVar[tuple[str, ...]] = ("policies",)
+    attached_fields: ClassVar[tuple[str, ...]] = ("policies",)
     already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
 
     trust: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Role(Resource[FoundRole]):
             "AssumeRolePolicyDocument": self.trust,
             "ManagedPolicyArns": self._policy_arns,
             **self._bounds,
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
         }
         return {"AWS::IAM::Role": properties}
 
@@ -76,20 +76,20 @@ class Role(Resource[FoundRole]):
             trust=read_document(role.get("AssumeRolePolicyDocument", {})),
             boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
             attached=tuple(attached),
-            tags=unpaired(role.get("Tags", [])),
+            tags=tag_dict(role.get("Tags", [])),
         )
 
     def create(self, aws: Aws) -> None:
         aws.iam.create_role(
             RoleName=self.name,
             AssumeRolePolicyDocument=json.dumps(self.trust),
-            Tags=pairs(self.tags),
+            Tags=tag_list(self.tags),
             **self._bounds,
         )
 
     def update(self, aws: Aws, found: FoundRole) -> None:
         if missing := self.missing_tags(found):
-            aws.iam.tag_role(RoleName=self.name, Tags=pairs(missing))
+            aws.iam.tag_role(RoleName=self.name, Tags=tag_list(missing))
         if self.differs(found, "trust policy"):
             aws.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
         if self.differs(found, "permissions boundary"):
@@ -98,7 +98,7 @@ class Role(Resource[FoundRole]):
             else:
                 aws.iam.delete_role_permissions_boundary(RoleName=self.name)
 
-    def join(self, aws: Aws, found: FoundRole | None) -> None:
+    def attach(self, aws: Aws, found: FoundRole | None) -> None:
         """Attach the missing policies."""
         attached = found.attached if found else ()
         aws.side_by_side(

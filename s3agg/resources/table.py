@@ -10,7 +10,7 @@ from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
-from s3agg.resources.resource import ABSENT, Found, Owner, Resource, pairs, unpaired
+from s3agg.resources.resource import ABSENT, Found, Owner, Resource, tag_dict, tag_list
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TableDescriptionTypeDef
@@ -66,7 +66,7 @@ class Table(Resource[FoundTable]):
             "AttributeDefinitions": [{"AttributeName": "BucketName", "AttributeType": "S"}],
             "KeySchema": [{"AttributeName": "BucketName", "KeyType": "HASH"}],
             **self._billing(),
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
         }
 
     def find(self, snapshot: Snapshot) -> FoundTable | None:
@@ -86,7 +86,7 @@ class Table(Resource[FoundTable]):
             read_capacity=throughput.get("ReadCapacityUnits", 0),
             write_capacity=throughput.get("WriteCapacityUnits", 0),
             on_demand=table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST",
-            tags=unpaired(tag for page in pages for tag in page["Tags"]),
+            tags=tag_dict(tag for page in pages for tag in page["Tags"]),
         )
 
     def owner(self, found: FoundTable) -> Owner:
@@ -94,7 +94,7 @@ class Table(Resource[FoundTable]):
         owner = super().owner(found)
         if owner.ours or not self.differs(found, "key schema"):
             return owner
-        return Owner(ours=False, words=f"{owner.words}, key schema {found.key}")
+        return Owner(ours=False, reason=f"{owner.reason}, key schema {found.key}")
 
     def create(self, aws: Aws) -> None:
         def is_created() -> bool:
@@ -117,7 +117,7 @@ class Table(Resource[FoundTable]):
                 "Delete the stack and create it again",
             )
         if missing := self.missing_tags(found):
-            aws.dynamodb.tag_resource(ResourceArn=self.arn, Tags=pairs(missing))
+            aws.dynamodb.tag_resource(ResourceArn=self.arn, Tags=tag_list(missing))
         if self.differs(found, *CAPACITY):
             aws.wait.retry(
                 f"another change of table {self.name} to finish",

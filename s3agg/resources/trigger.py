@@ -11,7 +11,7 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.function import ALREADY_EXISTS, ROLE_SPREADING, VISIBILITY_SPREADING, Function
 from s3agg.resources.queue import Queue
-from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, pairs
+from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, tag_list
 
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 PATIENCE_S = 300
@@ -60,7 +60,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
             "FunctionName": self.function,
             "EventSourceArn": self.queue.arn,
             **self._configuration,
-            "Tags": pairs(self.tags),
+            "Tags": tag_list(self.tags),
         }
         return {"AWS::Lambda::EventSourceMapping": properties}
 
@@ -138,7 +138,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
 
     @property
     def _label(self) -> str:
-        return f"event source mapping of queue {self.queue.name}"
+        return f"the event source mapping of queue {self.queue.name}"
 
     @property
     def _configuration(self) -> dict[str, Any]:
@@ -164,7 +164,11 @@ class EventSourceMapping(Resource[FoundTrigger]):
             mapping = self._mapping(aws)
             return mapping is None or mapping["State"] != "Deleting"
 
-        aws.wait.poll(f"the old {self._label} to be deleted", is_deleted, patience_s=PATIENCE_S)
+        aws.wait.poll(
+            f"the old event source mapping of queue {self.queue.name} to be deleted",
+            is_deleted,
+            patience_s=PATIENCE_S,
+        )
 
     def _wait_until_enabled(self, aws: Aws) -> None:
         def is_enabled() -> bool:

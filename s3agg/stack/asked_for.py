@@ -24,7 +24,7 @@ SCRIPTS_CONCURRENCY = 1  # the aggregator's reserved concurrency in the blog's s
 LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "FATAL": "ERROR"}  # Python's other names
 
 
-def asked_for(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[str, object]:
+def options_as_deployed(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[str, object]:
     """Return the options of an untagged stack by Settings names, derived from what is deployed.
 
     Kept are the settings that a user chose: the window, the log level, the table's capacity or billing, the
@@ -92,7 +92,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def kept_options(aws: Aws, bare: Stack, found: Findings, *, adopt: bool) -> dict[str, str]:
+def stored_options(aws: Aws, bare: Stack, found: Findings, *, adopt: bool) -> dict[str, str]:
     """Return the stored options as tags of the table.
 
     If the table is adopted or was deleted by hand, the options come from what is deployed.
@@ -101,11 +101,11 @@ def kept_options(aws: Aws, bare: Stack, found: Findings, *, adopt: bool) -> dict
     kept = (table.tags or {}) if table else {}
     removed = table is None and bare.aggregator.key in found  # the table is created first
     if (adopt or removed) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
-        kept = as_tags(asked_for(bare, found, aws.runtimes))
+        kept = as_tags(options_as_deployed(bare, found, aws.runtimes))
     return {**_users_tags(kept, bare, found), **kept}
 
 
-def deployed_options(bare: Stack, found: Findings, kept: Mapping[str, str]) -> dict[str, object]:
+def untagged_billing(bare: Stack, found: Findings, kept: Mapping[str, str]) -> dict[str, object]:
     """Return the capacity mode of an existing table if no tag stores it.
 
     Older versions stored no such tag, and on-demand is the default only for a new stack.

@@ -21,7 +21,7 @@ from s3agg.resources.permission import STAND_IN, statements
 from s3agg.resources.table import FoundTable
 from s3agg.settings import Names, Settings, check_bucket_name, check_key_part, statement_id
 from s3agg.stack import declared
-from s3agg.stack.asked_for import deployed_options, kept_options
+from s3agg.stack.asked_for import stored_options, untagged_billing
 from s3agg.stack.declared import Stack
 
 # The stack's rule in a bucket's notifications, None without a rule, or why the notifications are unreadable.
@@ -83,10 +83,11 @@ class Deployment:
         return [
             each.bucket
             for each in self.stack.notifications
-            if {each.key, each.permission.key} & self.found.keys() or self.asked_of(each.bucket) is not None
+            if {each.key, each.permission.key} & self.found.keys()
+            or self.stored_keys(each.bucket) is not None
         ]
 
-    def asked_of(self, bucket: str) -> KeyFilter | None:
+    def stored_keys(self, bucket: str) -> KeyFilter | None:
         """Return the key filter that the table stores for a bucket; None if it is not stored as attached."""
         return self.activity_of(bucket).keys
 
@@ -134,8 +135,8 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     found.update(engine.find(snapshot, [each.permission for each in notifications]))
 
     # The declaration.
-    kept = kept_options(aws, bare, found, adopt=request.adopt)
-    settings = Settings.declared(request.options, kept, deployed_options(bare, found, kept))
+    kept = stored_options(aws, bare, found, adopt=request.adopt)
+    settings = Settings.declared(request.options, kept, untagged_billing(bare, found, kept))
     if request.keep_billing:
         settings = settings.keeping_billing()
     attached: dict[str, KeyFilter] = {}
@@ -163,7 +164,7 @@ def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
     if found is None or engine.is_foreign(bare.table, found, adopt=adopt):
         return _Table(found, {}, {})
     with describing_errors(f"reading the items of table {bare.table.name}"):
-        activity = items.buckets(snapshot.aws, bare.table.name)
+        activity = items.read_all(snapshot.aws, bare.table.name)
     return _Table(found, activity, _rules(snapshot, bare, activity))
 
 

@@ -1,4 +1,4 @@
-"""A stack that the blog's scripts made is taken over, or removed."""
+"""create --adopt and delete --adopt on a stack of the blog's scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from s3agg import engine
 from s3agg.aws.snapshot import Snapshot
 from s3agg.commands import preflight
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.live import items
@@ -47,7 +47,7 @@ def adopt(world: World, *buckets: str, **options: Any) -> list[str]:
     """What `create --adopt` does: the kinds, names and actions of what it changed."""
     world.wire.calls.clear()
     deployment = preflight.check(world.aws, NAMES, Request(buckets, options=options, adopt=True)).passed()
-    return finished(bring(world.aws, deployment, deployment.plan()))
+    return finished(apply_create(world.aws, deployment, deployment.plan()))
 
 
 def finished(events: Any) -> list[str]:
@@ -94,7 +94,7 @@ def refused(world: World, act: Callable[[World], object]) -> S3aggError:
 def test_without_adopt_the_blogs_stack_stops_create_and_delete_before_any_change(photos: World) -> None:
     def create(world: World) -> None:
         deployment = preflight.check(world.aws, NAMES, Request(("photos",))).passed()
-        list(bring(world.aws, deployment, deployment.plan()))
+        list(apply_create(world.aws, deployment, deployment.plan()))
 
     for problem in (refused(photos, create), refused(photos, lambda world: delete(world, adopting=False))):
         assert "function S3EventAggregator (has no tag s3agg:stack)" in problem.problem
@@ -561,7 +561,7 @@ def test_messages_that_a_trigger_without_partial_responses_deleted_are_sent_agai
     photos.wire.calls.clear()
 
     deployment = preflight.check(photos.aws, NAMES, Request()).passed()
-    list(bring(photos.aws, deployment, deployment.plan()))
+    list(apply_create(photos.aws, deployment, deployment.plan()))
 
     assert woken(photos)["MessageAttributes"]["bucket-name"]["StringValue"] == "photos"
 

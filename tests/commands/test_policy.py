@@ -18,7 +18,7 @@ from s3agg.aws.place import Place
 from s3agg.commands import cost, logs, preflight, redrive, status
 from s3agg.commands import policy as operator_policy
 from s3agg.commands import test_upload as probe
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.live import log_lines
@@ -96,7 +96,7 @@ class Life:
 
     def create(self, request: Request) -> None:
         checked = preflight.check(self.world.aws, NAMES, request)
-        finish(bring(self.world.aws, checked.passed(), checked.plan))
+        finish(apply_create(self.world.aws, checked.passed(), checked.plan))
 
     def adopt(self) -> None:
         """Bring it up to date while a window of the blog's is open."""
@@ -119,7 +119,7 @@ class Life:
         self.create(Request())
 
     def spoil(self) -> None:
-        """Be somebody who changes this and that by hand."""
+        """Change several properties by hand."""
         aws, stack = self.world.somebody, made()
         policies = [each.arn for each in stack.resources if isinstance(each, Policy)]
         for arn in policies * 4:
@@ -184,7 +184,7 @@ class Life:
             cost.of_buckets(self.world.aws, BUCKETS, None, {}, table)
 
     def redrive(self, deployment: Deployment) -> None:
-        """One event, one refresh message, and one message that nobody understands."""
+        """One event, one refresh message, and one message that is not understood."""
         aws, wire = self.world.somebody, self.world.wire
         url = aws.sqs.get_queue_url(QueueName=NAMES.dead_letters)["QueueUrl"]
         event = {"Records": [{"s3": {"bucket": {"name": BUCKETS[0]}}}]}
@@ -210,7 +210,7 @@ class Life:
 
 
 def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[Need]:
-    """What the calls that were made so far took."""
+    """Return the permissions that the calls so far required."""
     return [need for call in world.wire.calls for need in iam.needs(call, place, names.refresher)]
 
 
@@ -221,7 +221,7 @@ def finish(events: Iterable[object]) -> None:
 
 @pytest.fixture(scope="module")
 def life(running_moto: MockAWS) -> list[Need]:
-    """What a life took, of a stack whose roles are bounded."""
+    """The permissions for the life of a stack with a permissions boundary."""
     empty(running_moto)
     return Life(make_world()).live()
 

@@ -1,4 +1,4 @@
-"""What stands in the way of `create`: all of it told at once, and nothing changed."""
+"""The checks of `create`: all problems are reported together, and nothing is changed."""
 
 from __future__ import annotations
 

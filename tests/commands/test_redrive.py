@@ -1,4 +1,4 @@
-"""redrive: what it makes of dead letters, in which order, and what is left when it is stopped anywhere."""
+"""redrive: its outcomes, their order, and the queue after an interruption at any call."""
 
 from __future__ import annotations
 

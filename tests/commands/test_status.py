@@ -1,4 +1,4 @@
-"""What `status` makes of a stack."""
+"""status: the state of a stack."""
 
 from __future__ import annotations
 
@@ -131,7 +131,9 @@ def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(world: Worl
     read = status.read(world.aws, NAMES)
 
     assert (read.healthy, read.timers) == (True, {})
-    assert world.warnings[0].startswith("Could not read the automated cache refresh. While reading")
+    assert world.warnings[0].startswith(
+        "Could not read the file shares' cache refresh settings. While reading"
+    )
 
 
 def test_nobody_asks_storage_gateway_where_no_share_is_known(world: World) -> None:

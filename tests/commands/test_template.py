@@ -85,7 +85,7 @@ def test_cloudformation_is_told_all_that_create_tells_aws(world: World, options:
         if resource.wanted:
             world.wire.calls.clear()
             resource.create(world.aws)
-            resource.join(world.aws, None)
+            resource.attach(world.aws, None)
             calls = [call.params for call in world.wire.calls if call.changes]
             only_one = set(told(calls, world.aws)) ^ set(told(resource.cloudformation, world.aws))
             differing.setdefault(resource.kind, set()).update(what for what, _ in only_one)

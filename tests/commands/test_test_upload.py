@@ -1,4 +1,4 @@
-"""test-upload: what it uploads, what it makes of the functions' log lines, how it ends."""
+"""test-upload: its uploads, its reading of the functions' log lines, its results."""
 
 from __future__ import annotations
 

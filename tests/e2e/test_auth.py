@@ -49,7 +49,9 @@ def test_a_role_that_lost_a_policy_is_found_and_repaired(guarded: World, own: Ow
     drifted = [each for each in broken.json["resources"] if each["state"] == "drifted"]
     assert broken.code == 3
     assert [f"{each['kind']} {each['name']}" for each in drifted] == [role]
-    assert drifted[0]["differences"] == [{"what": f"attached {lost}", "declared": "yes", "found": "(none)"}]
+    assert drifted[0]["differences"] == [
+        {"what": f"permissions policy {lost}", "declared": "attached", "found": "(none)"}
+    ]
     assert [what for what, action in repair.actions.items() if action != "keep"] == [role]
     # The event that failed still lies among the dead letters.
     assert (repaired.code, repaired.json["healthy"]) == (0, False)

@@ -16,7 +16,7 @@ from s3agg.assets import handler_zip
 from s3agg.aws.session import Aws
 from s3agg.commands import cost, preflight, redrive, status
 from s3agg.commands import test_upload as probe
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
@@ -255,7 +255,7 @@ class Life:
 
     def create(self, aws: Aws, request: Request) -> None:
         checked = preflight.check(aws, self.own.names, request)
-        finish(bring(aws, checked.passed(), checked.plan))
+        finish(apply_create(aws, checked.passed(), checked.plan))
 
     def open_window_of_the_blogs(self) -> None:
         window = {"BucketName": {"S": self.bucket}, "timestamp": {"N": "1"}}

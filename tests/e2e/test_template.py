@@ -19,7 +19,7 @@ BOUNDARY = "arn:aws:iam::000000000000:policy/Boundary"
 TAGS = {("policy", tag) for tag in ("tag s3agg:stack", "tag s3agg:region", "tag team")}
 # ... what the emulator's leaves out besides; tests/test_template.py says that the template has it ...
 LEFT_OUT = {
-    ("function", "failure destination"),
+    ("function", "on-failure destination"),
     ("function", "reserved concurrency"),
     ("role", "permissions boundary"),
     ("trigger", "tag s3agg:stack"),
@@ -27,7 +27,7 @@ LEFT_OUT = {
 }
 # ... and what create adds where functions run on this machine.
 HERE = {
-    ("function", "variable AWS_ENDPOINT_URL_STORAGE_GATEWAY"),
+    ("function", "environment variable AWS_ENDPOINT_URL_STORAGE_GATEWAY"),
     ("table", "tag s3agg:storage-gateway-endpoint"),
 }
 

@@ -440,7 +440,7 @@ def test_no_refresh_is_started_that_might_be_cut_off(world: World, log: Log) -> 
     assert f"No time left in this round for file share: {share}" in warnings(log)
 
 
-# Step 7: what came of it
+# Step 7: the outcome
 
 
 def test_a_complete_refresh_is_written_down_and_logged(world: World, log: Log) -> None:

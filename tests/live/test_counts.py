@@ -1,4 +1,4 @@
-"""How much happened in the last hour and the last day."""
+"""The counts of the last hour and the last day."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def test_invocations_are_counted_of_the_last_hour_and_day_by_one_call(world: Wor
     }
     world.wire.answer("cloudwatch:GetMetricData", answer)
 
-    found = {(each.function, each.hours): each for each in counts.invocations(world.aws, ["One", "Two"])}
+    found = {
+        (each.function, each.hours): each for each in counts.count_invocations(world.aws, ["One", "Two"])
+    }
 
     assert found["One", 1].invocations == Counted(5, (0,) * 9 + (0, 5, 0))
     assert found["One", 24].invocations == Counted(13, (0, 1) + (0,) * 20 + (7, 5))
@@ -73,7 +75,7 @@ def test_a_period_that_began_just_before_the_hour_counts_with_its_first_part(wor
     results = [{"Id": "q0_errors", "Timestamps": begins, "Values": [3.0, 4.0]}]
     world.wire.answer("cloudwatch:GetMetricData", {"MetricDataResults": results})
 
-    hour, day = counts.invocations(world.aws, ["One"])
+    hour, day = counts.count_invocations(world.aws, ["One"])
 
     assert hour.errors == Counted(3, (3,) + (0,) * 11)
     assert day.errors.total == 7
@@ -89,7 +91,7 @@ def test_events_and_refreshes_are_counted_by_the_functions_lines(world: World) -
         S3StorageGatewayRefresh=[(3 * 60 * MIN_MS, COMPLETE), (MIN_MS, COMPLETE)],
     )
 
-    hour, day = counts.aggregated(world.aws, NAMES)
+    hour, day = counts.count_events(world.aws, NAMES)
 
     assert (hour.hours, hour.events, hour.refreshes.total) == (1, Counted(3, (1, *[0] * 10, 2)), 1)
     assert (day.hours, day.events.total, day.refreshes.total) == (24, 4, 2)
@@ -102,7 +104,7 @@ def test_lines_of_other_things_are_not_counted(world: World) -> None:
     others = ["START RequestId: y", "Written by the gateway itself, ignoring. Bucket: b key=k"]
     Logs(world, S3EventAggregator=[(MIN_MS, line) for line in others])
 
-    hour, _ = counts.aggregated(world.aws, NAMES)
+    hour, _ = counts.count_events(world.aws, NAMES)
 
     assert (hour.events.total, hour.refreshes.total, hour.events_per_refresh) == (0, 0, None)
 
@@ -110,7 +112,7 @@ def test_lines_of_other_things_are_not_counted(world: World) -> None:
 def test_a_line_on_the_border_between_hour_and_day_is_counted_once(world: World) -> None:
     Logs(world, S3EventAggregator=[(60 * MIN_MS, SKIPPED)])
 
-    hour, day = counts.aggregated(world.aws, NAMES)
+    hour, day = counts.count_events(world.aws, NAMES)
 
     assert (hour.events.total, day.events.total) == (1, 1)
 
@@ -128,11 +130,11 @@ def test_a_log_that_is_too_long_is_read_in_part_and_the_last_hour_all_the_same(w
 
     world.wire.answer("logs:FilterLogEvents", page)
 
-    hour, day = counts.aggregated(world.aws, NAMES)
+    hour, day = counts.count_events(world.aws, NAMES)
 
     assert (hour.events.total, hour.complete) == (1, True)
     assert (day.events.total, day.complete) == (10 * counts.MOST_PAGES + 1, False)
-    assert day.events.over_time == ()  # nobody knows when the others were
+    assert day.events.over_time == ()  # the times of the other lines are unknown
     assert day.events_per_refresh is None
 
 
@@ -143,7 +145,7 @@ def test_pages_without_lines_are_not_the_end_of_a_log(world: World) -> None:
         page = {"events": [] if more else [line], **more}
         world.wire.answer("logs:FilterLogEvents", page, times=1)
 
-    hour, _ = counts.aggregated(world.aws, NAMES)
+    hour, _ = counts.count_events(world.aws, NAMES)
 
     assert (hour.events.total, hour.complete) == (1, True)
 
@@ -156,14 +158,14 @@ def test_a_log_that_is_slow_is_read_for_3_s(world: World) -> None:
     world.wire.answer("logs:FilterLogEvents", slow)
     begun = world.clock.waited
 
-    hour, day = counts.aggregated(world.aws, NAMES)
+    hour, day = counts.count_events(world.aws, NAMES)
 
     assert (hour.complete, day.complete) == (False, False)
     assert world.clock.waited - begun <= 4 * (counts.PATIENCE_S + 2)
 
 
 def test_without_log_groups_nothing_was_counted(world: World) -> None:
-    hour, day = counts.aggregated(world.aws, NAMES)
+    hour, day = counts.count_events(world.aws, NAMES)
 
     assert (hour.events.total, day.refreshes.total, day.complete) == (0, 0, True)
 
@@ -172,4 +174,4 @@ def test_a_log_that_may_not_be_read_is_not_taken_for_silence(world: World) -> No
     world.wire.refuse("logs:FilterLogEvents", "AccessDeniedException")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        counts.aggregated(world.aws, NAMES)
+        counts.count_events(world.aws, NAMES)

@@ -1,4 +1,4 @@
-"""What is going on in a stack."""
+"""The items of the table."""
 
 from __future__ import annotations
 
@@ -60,28 +60,28 @@ def test_an_item_tells_a_buckets_activity(
 ) -> None:
     put(table, "photos", item)
 
-    assert items.bucket(table.aws, "Table", "photos") == expected
-    assert items.buckets(table.aws, "Table") == {"photos": expected}
+    assert items.read_one(table.aws, "Table", "photos") == expected
+    assert items.read_all(table.aws, "Table") == {"photos": expected}
 
 
 def test_a_bucket_without_an_item_is_quiet(table: World) -> None:
-    assert items.bucket(table.aws, "Table", "photos") == BucketActivity("photos")
+    assert items.read_one(table.aws, "Table", "photos") == BucketActivity("photos")
 
 
 def test_without_a_table_there_are_no_buckets(world: World) -> None:
-    assert items.buckets(world.aws, "Table") == {}
+    assert items.read_all(world.aws, "Table") == {}
 
 
 def test_a_denied_look_is_not_taken_for_no_buckets(table: World) -> None:
     table.wire.refuse("dynamodb:Scan", "AccessDeniedException")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        items.buckets(table.aws, "Table")
+        items.read_all(table.aws, "Table")
 
 
 def test_the_table_is_read_as_it_is_now(table: World) -> None:
-    items.buckets(table.aws, "Table")
-    items.bucket(table.aws, "Table", "photos")
+    items.read_all(table.aws, "Table")
+    items.read_one(table.aws, "Table", "photos")
 
     reads = table.wire.made("dynamodb:Scan") + table.wire.made("dynamodb:GetItem")
     assert [each["ConsistentRead"] for each in reads] == [True, True]
@@ -102,7 +102,7 @@ def test_a_bucket_is_forgotten_only_when_no_refresh_is_to_come_and_the_interval_
 
     items.forget_bucket(table.aws, "Table", "photos")
 
-    assert set(items.buckets(table.aws, "Table")) == ({"photos", "other"} if kept else {"other"})
+    assert set(items.read_all(table.aws, "Table")) == ({"photos", "other"} if kept else {"other"})
 
 
 def test_forgetting_what_is_not_known_is_no_error(world: World) -> None:
@@ -183,7 +183,7 @@ def test_a_log_group_that_is_not_there_has_no_lines(world: World) -> None:
 def test_a_message_comes_when_its_window_is_due_or_sooner_if_that_is_too_far_ahead(
     due_s: float | None, delay_s: int
 ) -> None:
-    """A window too far ahead was opened with other settings: the refresh function brings it forward."""
+    """A window too far ahead has other settings: the refresh function gives it an earlier end."""
     now = 1_750_000_000_000
     due = None if due_s is None else now + round(due_s * 1000)
 

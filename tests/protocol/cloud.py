@@ -1,4 +1,4 @@
-"""A cloud in which the real handlers run: S3 and the queue call them, a schedule says what goes wrong.
+"""A cloud that runs the real handlers: S3 and the queue invoke them, and a schedule injects faults.
 
 S3 delivers at least once and in any order. Lambda runs so many executions at a time, throttles the rest,
 tries a failed event twice more and gives it to the dead letters at last. All of it is in virtual time.
@@ -60,7 +60,7 @@ class Warm:
 
 @dataclass
 class Cloud:
-    """All that happens in one schedule. `aggregators` and `refreshers` are the modules that run."""
+    """One run of a schedule. `aggregators` and `refreshers` are the modules that run."""
 
     schedule: Schedule
     aggregators: Any = AGGREGATOR
@@ -93,7 +93,7 @@ class Cloud:
         self._environments: list[Environment] = []
 
     def run(self, most_steps: int = MOST_STEPS) -> Cloud:
-        """Let it all happen, till nothing is left to happen."""
+        """Run until no event is left."""
         for event in self.schedule.events:
             self._happen(event)
         for moment in self.schedule.purged_ms:
@@ -108,7 +108,7 @@ class Cloud:
         return self
 
     def redrive(self) -> Cloud:
-        """When everything works again, put back to work what failed for good."""
+        """Redrive the dead letters when everything works again."""
         self.calls.faults, self.calls.outages = {}, ()
         for environment in self._environments:
             environment.wrong_clocks = ()
@@ -121,7 +121,7 @@ class Cloud:
         return self
 
     def _change(self, settings: Change) -> None:
-        """Change the functions as `create` does; those with the older settings are soon called no more."""
+        """Change the functions as `create` does; environments with the old settings soon end."""
         self.settings = settings
         self.time.at(self.time.now + self.schedule.spread_ms, self._retire)
         self._wake()
@@ -144,7 +144,7 @@ class Cloud:
             self.queue.send(delay_s, attributes)
 
     def _heal(self) -> None:
-        """After a purge, let one more event of each bucket happen, once an open window has expired."""
+        """After a purge and the expiry of open windows, send one more event for each bucket."""
         windows = [self.table.item(event.bucket).get("timestamp", {"N": "0"}) for event in self.events]
         latest = max([int(window["N"]) - START_MS for window in windows] + [self.time.now])
         self.calls.faults, self.calls.outages = {}, ()
@@ -167,7 +167,7 @@ class Cloud:
         self.time.at(at, lambda: self._invoke(number, since=at))
 
     def _invoke(self, number: int, since: int, failed: int = 0, throttled: int = 0) -> None:
-        """Run the aggregator for an event that came then; or later, or never."""
+        """Run the aggregator for an event, now, later or never."""
         if self._aggregating >= self.settings.concurrency:
             if self.time.now - since > OLDEST_EVENT_MS:
                 self.dead.append(number)
@@ -214,7 +214,7 @@ class Cloud:
             self.time.at(again, lambda: self._invoke(number, since, failed + 1))
 
     def _environment(self) -> Warm:
-        """One that is idle, or a new one."""
+        """Return an idle environment, or a new one."""
         pick = next(self._picks)
         if pick < len(self._idle):
             warm = self._idle.pop(pick)
@@ -252,7 +252,7 @@ class Cloud:
     # The refresh function
 
     def _poll(self) -> None:
-        """Lambda takes messages from the queue while it may run the function once more."""
+        """Receive messages, as Lambda does, up to the concurrency of the function."""
         while self._refreshing < REFRESHES_AT_ONCE:
             message = self.queue.receive(next(self._picks))
             if message is None:
@@ -300,7 +300,7 @@ class Cloud:
 
     @property
     def stood_still(self) -> bool:
-        """Whether an execution ever did."""
+        """Whether an execution has stood still."""
         return any(environment.stood_still_ms for environment in self._environments)
 
     def shares_of(self, bucket: str) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Storage Gateway: file shares that come and go, and gateways that take so many refreshes at a time."""
+"""Storage Gateway: file shares, and gateways with a limit of concurrent refreshes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Gateways:
 
     @property
     def shares(self) -> dict[str, Share]:
-        """Those there are now, by ARN."""
+        """The existing shares by ARN."""
         return {
             arn(share): share
             for share in self.schedule.shares
@@ -75,7 +75,7 @@ class Gateways:
 
 
 class StorageGateway:
-    """The client of one environment, and the pool in which it is used: there, one call after the other."""
+    """The client of one environment, and its pool, which makes one call after the other."""
 
     def __init__(self, gateways: Gateways, calls: Calls, environment: Environment) -> None:
         self.gateways = gateways
@@ -118,7 +118,7 @@ class StorageGateway:
 
 
 class S3Control:
-    """The client that knows the buckets' access points: each has one, of its own name."""
+    """The client for access points: each bucket has one, with the bucket's name."""
 
     def __init__(self, calls: Calls, environment: Environment) -> None:
         self.calls = calls
@@ -133,7 +133,7 @@ class S3Control:
 
 
 class InTurn(Executor):
-    """A pool of none: what it is given runs at once, on the greenlet of the invocation."""
+    """A pool without threads: it runs each call immediately, on the greenlet of the invocation."""
 
     def __init__(self, _workers: int) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Steady load for hours, in virtual time: what it costs the table, and how late refreshes become."""
+"""Steady load for hours, in virtual time: the write units and the delays of refreshes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_STEPS = 50_000_000
 
 @dataclass(frozen=True)
 class Load:
-    """Uploads to some buckets, each with a file share: so many events a second of each, at random moments."""
+    """Uploads to some buckets, each with a file share, at a rate of events a second."""
 
     buckets: int
     a_second: float
@@ -27,7 +27,7 @@ class Load:
     saved_s: int = 300  # for so many seconds unused units are there at the start
 
     def events(self) -> Iterator[Event]:
-        """Spread like unrelated uploads, the same ones each time."""
+        """Return events that are spread like unrelated uploads; the same in each run."""
         count = round(self.a_second * self.hours * 3600)
         for bucket in range(self.buckets):
             for number in range(count):
@@ -36,7 +36,7 @@ class Load:
                 yield Event(int((number + spread) * 1000 / self.a_second), f"bucket-{bucket}")
 
     def run(self, modules: Mapping[str, Any] | None = None) -> Cloud:
-        """All of it; `modules` are those of another version's functions."""
+        """Run the load; `modules` are the functions of another version."""
         schedule = Schedule(
             self.window_s,
             tuple(sorted(self.events(), key=lambda event: event.at_ms)),
@@ -55,7 +55,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a load came to."""
+    """The measured figures of a load."""
 
     events: int
     dead: int  # events and messages that failed for good
@@ -94,7 +94,7 @@ def figures(cloud: Cloud) -> Figures:
 
 
 def _waits(cloud: Cloud) -> Iterator[int]:
-    """How long after each event its share was refreshed, ms."""
+    """Return the time from each event to the refresh of its share, in ms."""
     accepted = {share.bucket: cloud.gateways.accepted[share.name] for share in cloud.schedule.shares}
     last = dict.fromkeys(accepted, 0)
     for event in cloud.events:

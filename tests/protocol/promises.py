@@ -1,6 +1,6 @@
-"""What DESIGN 2 promises, as questions to a cloud in which everything has happened.
+"""The promises of DESIGN 2 as checks of a finished run.
 
-Each returns what breaks its promise, in words; nothing, if it is kept.
+Each check returns descriptions of what breaks its promise; an empty list if it is kept.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ CLOSING_MS = 2000  # so near its end a window is no longer trusted from memory
 
 
 def lost(cloud: Cloud) -> list[str]:
-    """No lost refresh: a refresh after every event, of every share; or a dead letter that stands for it."""
+    """No lost refresh: every share is refreshed after every event, or a dead letter represents it."""
     return [words for event, words in _not_refreshed(cloud) if not _excused(cloud, event)]
 
 
 def lost_after_all(cloud: Cloud) -> list[str]:
-    """The same when what was dead has been put back to work: nothing is excused."""
+    """No lost refresh after a redrive: dead letters do not count."""
     dead = [f"Dead all the same: {each}" for each in (*cloud.dead, *cloud.queue.dead)]
     return dead + [words for _, words in _not_refreshed(cloud)]
 
@@ -47,7 +47,7 @@ def _not_refreshed(cloud: Cloud) -> Iterator[tuple[Handled, str]]:
 def too_soon(cloud: Cloud) -> list[str]:
     """No share accepts two refreshes within the interval, whatever fails.
 
-    But for an execution that stood still for longer than any may take.
+    An execution that stood still for longer than its timeout is excepted.
     """
     if cloud.stood_still:
         return []
@@ -62,7 +62,7 @@ def too_soon(cloud: Cloud) -> list[str]:
 def too_often(cloud: Cloud) -> list[str]:
     """Aggregation: one refresh per max(window, interval) and share, however many events, however late.
 
-    Two may start a little closer together, where the calls before the first one took longer.
+    Two may start slightly closer together if the calls before the first one took longer.
     """
     apart = max(cloud.schedule.window_s * 1000, _pause(cloud)) - _calls(cloud) - 2 * SKEW_MS
     return [
@@ -74,7 +74,7 @@ def too_often(cloud: Cloud) -> list[str]:
 
 
 def late(cloud: Cloud) -> list[str]:
-    """Freshness: a refresh starts soon after an event; each share has its turn some calls later."""
+    """Freshness: a refresh starts soon after an event, and reaches each share some calls later."""
     longest = cloud.schedule.window_s * 1000 + _pause(cloud) + REFRESH_TIMEOUT_MS
     longest += SETTLE_MS + _calls(cloud) + 2 * SKEW_MS
     return [
@@ -87,7 +87,7 @@ def late(cloud: Cloud) -> list[str]:
 
 
 def stuck(cloud: Cloud) -> list[str]:
-    """Once settings and clocks stay as they are, each event is refreshed soon, whatever was before.
+    """With stable settings and clocks each event is refreshed soon, whatever happened before.
 
     But for an event that a dead letter stands for, as AWS refuses what a wrong clock signs; and for a bucket
     whose window was opened just after a change, by an execution with the older settings.
@@ -158,7 +158,7 @@ def asked_too_often(cloud: Cloud) -> list[str]:
 
 
 def written_too_often(cloud: Cloud) -> list[str]:
-    """Cost of the refresh function: two writes a refresh; a write that loses a race is no refresh's."""
+    """Cost of the refresh function: two writes for each refresh; a write that loses a race does not count."""
     written = Counter(write.bucket for write in cloud.table.writes if write.opener is None and write.after)
     refreshes = {
         bucket: max(len(_accepted(cloud, share)) for share in cloud.shares_of(bucket)) for bucket in written
@@ -189,7 +189,7 @@ def _accepted(cloud: Cloud, share: Share) -> list[int]:
 
 
 def _counting(cloud: Cloud, share: Share) -> list[int]:
-    """The accepted refreshes that came long enough after the one before."""
+    """Return the accepted refreshes that came at least the interval after the previous one."""
     starts = _accepted(cloud, share)
     intervals_s = [cloud.schedule.interval_s, *(change.interval_s for change in cloud.schedule.changes)]
     apart = min(APART_MS, min(intervals_s) * 1000)
@@ -197,14 +197,14 @@ def _counting(cloud: Cloud, share: Share) -> list[int]:
 
 
 def _was_known(share: Share, at: int) -> bool:
-    """Whether a refresh after then has to know the share: one made later is found within the hour."""
+    """Whether a later refresh must know the share: a new share is found within an hour."""
     return share.removed_ms == FOREVER and (share.made_ms == 0 or share.made_ms + HOUR_MS + SKEW_MS < at)
 
 
 def _excused(cloud: Cloud, event: Handled) -> bool:
-    """Whether a dead letter stands for the event.
+    """Whether a dead letter represents the event.
 
-    That is itself, a message of its bucket, the event that opened its window, or one that opened a later one.
+    It can be the event itself, a message of its bucket, or the event that opened its window or a later one.
     """
     bucket = cloud.events[event.number].bucket
     if event.number in cloud.dead or any(message.bucket == bucket for message in cloud.queue.dead):
@@ -219,7 +219,7 @@ def _excused(cloud: Cloud, event: Handled) -> bool:
 
 
 def _calls(cloud: Cloud) -> int:
-    """What the calls of one refresh take at most, ms."""
+    """Return the longest duration of the calls of one refresh, in ms."""
     return MOST_CALLS * 2 * max(cloud.schedule.legs_ms)
 
 
@@ -228,7 +228,7 @@ def _pause(cloud: Cloud) -> int:
 
 
 def _interval_s(cloud: Cloud, at: int) -> int:
-    """The interval of a refresh that was accepted then: it may have begun before the last change."""
+    """Return the interval that applies to an accepted refresh, which may precede the last change."""
     settings = [Change(0, cloud.schedule.window_s, cloud.schedule.interval_s), *cloud.schedule.changes]
     ends = [*(change.at_ms for change in settings[1:]), at + 1]
     return min(

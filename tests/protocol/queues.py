@@ -33,7 +33,7 @@ class Message:
 
 @dataclass
 class Queue:
-    """The queue; `arrived` is told when a message may have become visible."""
+    """The queue; it calls `arrived` when a message may have become visible."""
 
     time: Time
     schedule: Schedule
@@ -55,7 +55,7 @@ class Queue:
             self._show(message, delay_s)
 
     def receive(self, pick: int) -> Message | None:
-        """One of the visible messages, hidden from now on; received too often they are dead, too old gone."""
+        """Receive and hide a visible message; too many receives make it a dead letter, old ones expire."""
         self.messages = [each for each in self.messages if self.time.now - each.sent <= RETENTION_MS]
         for message in [each for each in self.messages if each.receives == self.most_receives]:
             if message.visible <= self.time.now:
@@ -89,7 +89,7 @@ class Queue:
         self.messages.clear()
 
     def redrive(self) -> None:
-        """Put the dead messages back, as `s3agg redrive` does."""
+        """Move the dead letters back, as `s3agg redrive` does."""
         dead, self.dead = self.dead, []
         self.most_receives = max(self.most_receives, ENOUGH_RECEIVES)
         for message in dead:

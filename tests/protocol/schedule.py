@@ -1,4 +1,4 @@
-"""What happens in one run of the cloud: events, and all that goes wrong. Times in ms since its start."""
+"""The input of one run of the cloud: events and faults. Times in ms since the start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOREVER = 10**15
 
 @dataclass(frozen=True)
 class Event:
-    """An object event; `after_ms` is how long after it happened each of its deliveries comes."""
+    """An object event; `after_ms` holds the delay of each of its deliveries."""
 
     at_ms: int
     bucket: str = "one"
@@ -20,7 +20,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Share:
-    """A file share; where it is located, `{}` stands for the bucket or its access point."""
+    """A file share; `{}` in its location stands for the bucket or its access point."""
 
     name: str
     bucket: str
@@ -42,7 +42,7 @@ SHARES = (
 
 @dataclass(frozen=True)
 class Outage:
-    """What refuses every call for a while: `table`, `queue`, `gateway` (all) or one gateway's name."""
+    """An outage: `table`, `queue`, `gateway` (all) or one gateway refuses every call."""
 
     of: str
     from_ms: int
@@ -51,7 +51,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Change:
-    """What `create` changes then: the lengths of windows and intervals, and the reserved concurrency."""
+    """A change by `create`: the lengths of windows and intervals, and the reserved concurrency."""
 
     at_ms: int
     window_s: int
@@ -62,7 +62,7 @@ class Change:
 
 @dataclass(frozen=True)
 class WrongClock:
-    """The wall clocks of a third of all environments are wrong for a while; the monotonic ones go on."""
+    """A time in which the wall clocks of a third of all environments are wrong."""
 
     from_ms: int
     till_ms: int
@@ -72,7 +72,7 @@ class WrongClock:
 
 @dataclass(frozen=True)
 class Schedule:
-    """One run. The tuples of numbers are used in turn, over and over."""
+    """One run. The numbers of each tuple are used in turn and repeated."""
 
     window_s: int
     events: tuple[Event, ...]
@@ -105,7 +105,7 @@ FAULTS = {
     "dies before": "the environment dies before the call",
     "dies after": "the environment dies when the call has had its effect",
     "refused": "throttled, or for a file share: its gateway is busy",
-    "lost": "the call never arrives, nor do boto3's further tries; its caller waits in vain",
+    "lost": "the call and boto3's retries never arrive; the caller waits until the timeout",
     "unanswered": "the call has its effect, its answer is lost, as are boto3's further tries",
     "again": "the call has its effect, its answer is lost, and boto3 makes it once more",
     "second try": "the first try is lost, boto3's second one works",

@@ -1,4 +1,4 @@
-"""The table: DynamoDB's conditional updates, as far as the handlers' expressions go, and no further."""
+"""The table: the part of DynamoDB's conditional updates that the handlers' expressions use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Condition = Callable[[Item, Asked], bool]
 
 
 class ConditionalCheckFailedException(ClientError):
-    """As botocore makes it."""
+    """The exception as botocore creates it."""
 
     def __init__(self, item: Item, meta: Mapping[str, Any]) -> None:
         error: Any = {
@@ -51,13 +51,13 @@ class Write:
 
     @property
     def opener(self) -> str | None:
-        """The event that would open a window with it; None if the refresh function writes."""
+        """The event that opens a window with this write; None for a write of the refresh function."""
         me = self.asked.get("ExpressionAttributeValues", {}).get(":me")
         return None if me is None else str(me["S"])
 
 
 class Units:
-    """Capacity units: so many a second, of which unused ones are kept for five minutes."""
+    """Capacity units a second; unused units are kept for five minutes."""
 
     def __init__(self, time: Time, a_second: int | None, saved_s: int = BURST_S) -> None:
         self.time = time
@@ -67,7 +67,7 @@ class Units:
         self._since = 0
 
     def take(self, units: int = 1) -> None:
-        """Use some; raise ClientError if there are not as many."""
+        """Use units; raise ClientError if there are too few."""
         if self.a_second is None:
             return
         more = (self.time.now - self._since) / 1000 * self.a_second
@@ -91,11 +91,11 @@ class Table:
 
     @property
     def buckets(self) -> list[str]:
-        """Those that have an item."""
+        """The buckets with an item."""
         return list(self._versions)
 
     def item(self, bucket: str, *, at: int | None = None) -> Item:
-        """The item now, or as it was then."""
+        """Return the item now, or at a given time."""
         versions = self._versions.get(bucket, [])
         found = [item for since, item in versions if at is None or since <= at]
         return dict(found[-1]) if found else {}
@@ -118,7 +118,7 @@ class Table:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The time as the service tells it, in whole seconds."""
+        """The response metadata with the service's time, in whole seconds."""
         return {"HTTPHeaders": {"date": formatdate((START_MS + self.time.now) // 1000, usegmt=True)}}
 
 
@@ -156,7 +156,7 @@ TOKEN = re.compile(r"\s*(AND\b|OR\b|NOT\b|attribute_\w+|[#:]?\w+|<>|<=|>=|[<>=()
 
 @cache
 def _condition(expression: str) -> Condition:
-    """Compile a ConditionExpression; AssertionError for what no handler writes."""
+    """Compile a ConditionExpression; raise AssertionError for syntax that no handler uses."""
     parser = _Parser(TOKEN.findall(expression))
     assert "".join(parser.tokens) == expression.replace(" ", ""), expression
     compiled = parser.any_of()
@@ -165,7 +165,7 @@ def _condition(expression: str) -> Condition:
 
 
 class _Parser:
-    """DynamoDB's grammar of conditions, from what binds least to what binds most."""
+    """DynamoDB's grammar of conditions, from the lowest to the highest precedence."""
 
     def __init__(self, tokens: list[str]) -> None:
         self.tokens = tokens

@@ -1,4 +1,4 @@
-"""Single cases: what the blog's functions lose or waste, long windows, many shares, each call's failure."""
+"""Single cases: the faults of the blog's functions, long windows, many shares, the failure of each call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.protocol.schedule import FAULTS, FOREVER, HOUR_MS, SHARES, Event, Out
 
 
 def broken(cloud: Cloud) -> list[str]:
-    """Every promise that is to hold whatever fails."""
+    """Return what breaks the promises that must hold whatever fails."""
     return [
         *promises.lost(cloud),
         *promises.too_soon(cloud),

@@ -1,4 +1,4 @@
-"""That the promises are worth something: a handler without one of its precautions breaks one of them."""
+"""Mutation tests of the promises: a handler without one of its precautions breaks a promise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODULES = {AGGREGATOR: "aggregators", REFRESHER: "refreshers"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """A handler's text with some of it replaced, and a schedule in which that breaks a promise."""
+    """A replacement in a handler's text, and a schedule in which it breaks a promise."""
 
     handler: str
     changes: Mapping[str, str]
@@ -30,7 +30,7 @@ class Mutant:
     breaks: Callable[[Cloud], list[str]] = promises.lost
 
     def cloud(self) -> Cloud:
-        """The cloud of the schedule, in which the mutant runs."""
+        """Run the mutant in the cloud of its schedule."""
         source = files("s3agg.handlers").joinpath(f"{self.handler}.py").read_text(encoding="utf-8")
         for old, new in self.changes.items():
             assert source.count(old) == 1, f"Not once in {self.handler}: {old}"

@@ -41,7 +41,7 @@ def happened(schedule: Schedule) -> Cloud:
 
 @pytest.fixture(scope="module", autouse=True)
 def totals(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tell at the end how much happened: for the figures of a long run (`-n 0`)."""
+    """Report the totals at the end, for the figures of a long run (`-n 0`)."""
     yield
     words = ", ".join(f"{count:,} {what}" for what, count in TOTALS.items())
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

@@ -14,7 +14,7 @@ from tests.support.handlers import REGION, a_clean_environment
 
 
 def writes() -> list[Write]:
-    """What the handlers write in a run that has retries, lost races, busy shares and replaced windows."""
+    """The writes of a run with retries, lost races, busy shares and replaced windows."""
     schedule = Schedule(
         5,
         tuple(Event(at, bucket) for at in (0, 10, 5900, 80_000, 90_000) for bucket in ("one", "two")),
@@ -47,7 +47,7 @@ def test_it_answers_as_moto_does() -> None:
 
 
 def answer(dynamodb: Any, write: Write) -> tuple[Any, Any]:
-    """The item after the write, and the one that a refusal returned."""
+    """Return the item after the write, and the item in a refusal."""
     key = write.asked["Key"]
     if write.before:
         dynamodb.put_item(TableName="table", Item=write.before)

@@ -1,4 +1,4 @@
-"""Time that passes only when everybody waits, and the calls in which it passes."""
+"""Virtual time, which passes only while every execution waits, and the calls that take time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 THROTTLED = "ProvisionedThroughputExceededException"
 START_MS = 1_750_000_000_000  # 2025-06-15T15:06:40Z
 FROZEN_MS = 200_000
-ONE_TRY_MS = 6000  # of a call that nobody answers
+ONE_TRY_MS = 6000  # until a call without an answer times out
 RETRY_QUOTA, RETRY_COSTS = 500, 5  # of botocore's standard retries
 LONGEST_BACKOFF_S = 20
 MOST_SKEW_MS = 300_000  # a signature that is older or newer is not valid
@@ -31,7 +31,7 @@ class Died(BaseException):
 
 
 class Time:
-    """What is to happen when, ms since the start."""
+    """The scheduled events; times in ms since the start."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -42,7 +42,7 @@ class Time:
         heapq.heappush(self._agenda, (max(moment, self.now), next(self._order), do))
 
     def run(self, most_steps: int = MOST_STEPS) -> None:
-        """Go on until nothing is left to happen."""
+        """Run until no event is left."""
         for _ in range(most_steps):
             if not self._agenda:
                 return
@@ -52,7 +52,7 @@ class Time:
 
 
 class Execution:
-    """One invocation of a function. While it waits, others go on; at its deadline it dies."""
+    """One invocation of a function. Others run while it waits; it ends at its deadline."""
 
     def __init__(self, time: Time, timeout_ms: int) -> None:
         self.time = time
@@ -104,7 +104,7 @@ class Environment:
 
     @property
     def now_ms(self) -> int:
-        """What the environment's wall clock tells, ms since 1970."""
+        """Return the environment's wall clock, ms since 1970."""
         return START_MS + self._time.now + self._skew_ms + self.wrong_ms
 
     @property
@@ -122,7 +122,7 @@ class Environment:
         self.execution.wait(round(seconds * 1000))
 
     def throttled(self, call: Callable[[], T]) -> T:
-        """Make a call, and make it again while it is throttled, as botocore's standard retries do."""
+        """Make a call and repeat it while it is throttled, as botocore's standard retries do."""
         for retry in range(self.tries):
             try:
                 answer = call()
@@ -144,7 +144,7 @@ class Environment:
 
 
 class Calls:
-    """Every call of a service: how long it is under way, and what befalls it."""
+    """The calls of a service, with their durations and faults."""
 
     def __init__(self, time: Time, schedule: Schedule) -> None:
         self.time = time
@@ -158,9 +158,9 @@ class Calls:
     def make(
         self, environment: Environment, service: str, act: Callable[[], Any], *, once: bool = False
     ) -> Any:
-        """Let the environment call a service, and give it what `act` answers or raises.
+        """Call a service from the environment; return or raise the result of `act`.
 
-        What is on its way when the environment dies arrives all the same. `once`: boto3 does not try again.
+        A call in transit arrives even if the environment ends. `once`: boto3 does not retry.
         """
         fault = self._befalling(environment, service, once=once)
         self.failed[environment.number] += bool(fault)
@@ -198,7 +198,7 @@ class Calls:
         return "lost" if fault == "second try" and once else fault
 
     def fault(self, service: str) -> str:
-        """What befalls the next call."""
+        """Return the fault of the next call."""
         fault = self.faults.get(len(self.made), "")
         self.made.append(service)
         return "refused" if self.is_out(service) else fault
@@ -209,7 +209,7 @@ class Calls:
 
 
 class Answer:
-    """What a service answers, once the call has reached it."""
+    """The answer of a service to a call."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         self._act = act

@@ -309,7 +309,7 @@ def test_detaching_a_bucket_removes_its_rule_permission_and_item_alone(photos: W
     assert removed == ["delete notification scans", "delete permission SID_scans"]
     assert (rules(photos, "scans"), rules(photos, "photos")) == ([], [RULE])
     assert statements(photos) == ["SID_photos"]
-    assert set(items.buckets(photos.aws, NAMES.table)) == {"photos"}
+    assert set(items.read_all(photos.aws, NAMES.table)) == {"photos"}
     assert actions(photos) == {"keep"}
 
 
@@ -318,7 +318,7 @@ def test_detaching_a_bucket_keeps_the_item_of_a_window_that_is_open(photos: Worl
 
     detach(photos, "photos")
 
-    assert items.bucket(photos.aws, NAMES.table, "photos").window.open
+    assert items.read_one(photos.aws, NAMES.table, "photos").window.open
     assert now(photos).buckets == []
 
 

@@ -269,7 +269,7 @@ class World:
         """Create these and forget the calls that took."""
         for resource in resources:
             resource.create(self.aws)
-            resource.join(self.aws, None)
+            resource.attach(self.aws, None)
         self.wire.calls.clear()
 
     def update(self, resource: Resource[Any]) -> list[str]:
@@ -277,7 +277,7 @@ class World:
         found = self.found(resource)
         self.wire.calls.clear()
         resource.update(self.aws, found)
-        resource.join(self.aws, found)
+        resource.attach(self.aws, found)
         return self.wire.changes
 
     def delete(self, resource: Resource[Any]) -> list[str]:

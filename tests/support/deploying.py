@@ -7,7 +7,7 @@ from typing import Any
 
 from s3agg import engine
 from s3agg.commands import preflight
-from s3agg.commands.create import bring
+from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.settings import Names
 from s3agg.stack.deployed import Request
@@ -44,7 +44,7 @@ def create(
     """What `create` does: the kinds and actions of what it changed."""
     request = Request(buckets, prefix, suffix, options)
     deployment = preflight.check(world.aws, names, request).passed()
-    return carry_out(bring(world.aws, deployment, deployment.plan()))
+    return carry_out(apply_create(world.aws, deployment, deployment.plan()))
 
 
 def carry_out(events: Iterable[engine.Event]) -> list[str]:

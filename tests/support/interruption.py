@@ -22,7 +22,7 @@ from moto.core.models import MockAWS
 from moto.dynamodb.models import dynamodb_backends
 
 from s3agg.aws.session import Aws
-from s3agg.resources.resource import unpaired
+from s3agg.resources.resource import tag_dict
 from tests.support.aws import ACCOUNT, REGION, Session, empty, watch
 from tests.support.clock import Clock
 
@@ -201,7 +201,7 @@ def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
     for table in aws.dynamodb.list_tables()["TableNames"]:
         described = aws.dynamodb.describe_table(TableName=table)["Table"]
         tags = aws.dynamodb.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
-        there[f"table {table}"] = described, unpaired(tags), aws.dynamodb.scan(TableName=table)["Items"]
+        there[f"table {table}"] = described, tag_dict(tags), aws.dynamodb.scan(TableName=table)["Items"]
     for url in aws.sqs.list_queues().get("QueueUrls", []):
         attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         there[f"queue {url}"] = attributes, aws.sqs.list_queue_tags(QueueUrl=url).get("Tags")
