@@ -36,7 +36,7 @@ class Verb:
 VERBS: Mapping[Action, Verb] = {
     "create": Verb("create", "creating", "created"),
     "update": Verb("update", "updating", "updated"),
-    "delete": Verb("remove", "removing", "removed"),
+    "delete": Verb("delete", "deleting", "deleted"),
 }  # for the actions that change something
 
 
@@ -313,6 +313,6 @@ def remedy(plan: Plan) -> str:
     """Return what the user can do about the foreign resources, without a final period."""
     remedies = [change.resource.remedy for change in plan.foreign]
     if all(change.owner.adoptable for change in plan.foreign):
-        remedies.insert(0, "adopt them by passing --adopt to create or delete")
+        remedies.insert(0, "adopt untagged resources with --adopt")
     hint = ", or ".join(dict.fromkeys(remedies))
     return hint[:1].upper() + hint[1:]

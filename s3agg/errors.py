@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-NOTHING_CHANGED = "Nothing was changed because of these problems"
+NOTHING_CHANGED = "Nothing was changed. Fix these problems first"
 
 
 @dataclass(frozen=True)

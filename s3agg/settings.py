@@ -127,11 +127,11 @@ class Settings:
         return settings
 
     def check_interval(self) -> None:
-        """Raise UsageProblem if the interval is shorter than Storage Gateway allows."""
+        """Raise UsageProblem if the interval is shorter than AWS recommends."""
         if self.min_interval < SHORTEST_INTERVAL_S:
             raise UsageProblem(
                 f"--min-interval {self.min_interval} is too short",
-                f"Storage Gateway refreshes a file share at most once in {SHORTEST_INTERVAL_S} s",
+                f"AWS recommends at least {SHORTEST_INTERVAL_S} s between refreshes of a file share",
             )
 
     def _check_capacity(self, given: Mapping[str, Any]) -> None:
@@ -157,7 +157,7 @@ class Settings:
             raise UsageProblem(
                 "Too many tags",
                 f"A resource has at most {MOST_TAGS}, including s3agg's own."
-                " The keys together have at most 256 characters",
+                " s3agg stores their keys in one tag, of at most 256 characters",
             )
 
 
@@ -167,11 +167,11 @@ MOST_REFRESHES = (
 )  # the most refreshes of a share in a day (DESIGN 2)
 PRICE_TABLES = ("2018-08", "2025-07")  # in prices/, named by date: the blog's, and the newest
 OPTIONS = tuple(option for option in fields(Settings) if option.name not in {"tags", "asked", "unusable"})
-SHORTEST_INTERVAL_S = 60  # between two refreshes of a share, as AWS requires
+SHORTEST_INTERVAL_S = 60  # between two refreshes of a share, as AWS recommends
 TAG_KEY = re.compile(r"[\w .:/+@-]{1,128}")
 TAG_VALUE = re.compile(r"[\w .:/+=@-]{0,256}")
 TAG_RULE = (
-    "Tags contain only letters, digits, spaces and . : / + - @ _."
+    "Keys and values contain only letters, digits, spaces and . : / + - @ _ (values also =)."
     " A key has at most 128 characters, a value 256"
 )
 
@@ -301,8 +301,8 @@ def check_key_part(kind: str, value: str) -> str:
     """
     if not re.fullmatch(r"(?:[A-Za-z0-9/!_.'()+-]|%[0-9A-F]{2})*", value):
         raise UsageProblem(
-            f"The {kind} {value!r} matches no key, as S3 compares it with URL-encoded keys",
-            f"Pass {quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)}. S3 has no wildcards",
+            f"The {kind} {value!r} is not URL-encoded, so it matches no key",
+            f"Pass {quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)}. Wildcards are not supported",
         )
     return value
 
@@ -319,6 +319,6 @@ def check_bucket_name(name: str) -> str:
     if not re.fullmatch(BUCKET_NAME, name) or is_address or ".." in name:
         raise UsageProblem(
             f"Invalid bucket name: {name!r}",
-            "A name has 3 to 63 lower-case letters, digits, dots and hyphens. Pass no s3:// URL or ARN",
+            "A name has 3 to 63 lower-case letters, digits, dots and hyphens. It is no URL or ARN",
         )
     return name

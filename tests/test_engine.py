@@ -354,7 +354,7 @@ def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: Wor
     header, why, skipped = caught.value.lines()
     assert world.log == ["delete a"]
     assert header == "Some changes failed:"
-    assert why.startswith("- While removing thing stuck: MakeThing failed: not you (AccessDenied).")
+    assert why.startswith("- While deleting thing stuck: MakeThing failed: not you (AccessDenied).")
     assert skipped == (
         "- Skipped because of the failures above: thing base, thing needed."
         " Fix the failures and run the same command again."

@@ -433,7 +433,7 @@ ROWS = [
         "somebody else's queue is gone when we leave",
         replace(unreached(THEIR_QUEUE), when=lambda _, call: not call.params["SkipDestinationValidation"]),
         DELETE,
-        ("Done: 16 removed",),
+        ("Done: 16 deleted",),
         has_stack=True,
     ),
     # 5: rules that overlap
@@ -573,7 +573,7 @@ ROWS = [
         "a delete meets a change of the table",
         Refused("dynamodb:DeleteTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}", SOON),
         DELETE,
-        ("waiting for another change of table S3EventAggregator to finish (1 s)", "Done: 16 removed"),
+        ("waiting for another change of table S3EventAggregator to finish (1 s)", "Done: 16 deleted"),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -751,7 +751,7 @@ ROWS = [
         DELETE,
         (
             "While removing policy S3EventAggregatorDynamo: DeletePolicy failed: Cannot delete a policy",
-            "Detach it from everything else",
+            "Detach the policy or role from everything else",
         ),
         1,
         A_MINUTE,
@@ -937,7 +937,7 @@ ROWS = [
         "the bucket is gone when we leave",
         None,
         DELETE,
-        ("Done: 15 removed",),
+        ("Done: 15 deleted",),
         has_stack=True,
         before=by_hand("s3:DeleteBucket", Bucket=BUCKET),
     ),
@@ -946,7 +946,7 @@ ROWS = [
         "the bucket goes while we leave",
         Refused(PUT_ALL, "NoSuchBucket", "The specified bucket does not exist", status=404),
         DELETE,
-        ("Done: 16 removed",),
+        ("Done: 16 deleted",),
         has_stack=True,
     ),
     Row(
@@ -1186,7 +1186,7 @@ def test_what_aws_refuses_is_waited_out_or_told_and_the_next_run_ends_well(
 def ends_well(shop: Shop, command: str) -> None:
     """All is as declared after a create, and nothing is left after a delete."""
     if command == DELETE:
-        assert "Nothing to remove" in shop.run("delete --dry-run").words
+        assert "Nothing to delete" in shop.run("delete --dry-run").words
     elif command != STATUS:
         status = shop.run("status --output json")
         assert status.code == 0, status.words

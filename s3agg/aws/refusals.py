@@ -139,7 +139,7 @@ NEXT_STEPS = (
     ),
     (
         Refusal("InvalidArgument", "overlap"),
-        f"{AGAIN}: it then names the overlapping rule, if there still is one",
+        f"{AGAIN} to see which notification overlaps",
     ),
     (Refusal("OperationAborted"), f"{AGAIN} when no other change of the bucket is in progress"),
     (Refusal("QueueDeletedRecently"), f"{AGAIN} in a minute"),
@@ -148,7 +148,7 @@ NEXT_STEPS = (
     (Refusal("ResourceInUseException"), f"{AGAIN} when the other change has ended"),
     (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when the update has ended"),
     (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when the update has ended"),
-    (Refusal("DeleteConflict"), f"Detach it from everything else, then r{AGAIN[1:]}"),
+    (Refusal("DeleteConflict"), f"Detach the policy or role from everything else, then r{AGAIN[1:]}"),
     (Refusal("NoSuchBucket"), "Create the bucket again, or detach it: s3agg delete --bucket"),
     (Refusal("PermanentRedirect"), OTHER_REGION),
     (Refusal("AuthorizationHeaderMalformed"), OTHER_REGION),

@@ -118,13 +118,13 @@ def cli() -> None:
 @option(
     "--prefix",
     metavar="KEY",
-    help="Only keys that start with this prefix (URL-encoded), in the buckets of --bucket. '' removes it.",
+    help="Only keys that start with this prefix (URL-encoded). For the buckets passed. Pass '' to clear it.",
     default_text="the stored prefix, or all keys",
 )
 @option(
     "--suffix",
     metavar="KEY",
-    help="Only keys that end with this suffix (URL-encoded), in the buckets of --bucket. '' removes it.",
+    help="Only keys that end with this suffix (URL-encoded). For the buckets passed. Pass '' to clear it.",
     default_text="the stored suffix, or all keys",
 )
 @with_options(SETTINGS_OPTIONS)
@@ -223,7 +223,7 @@ def delete(
         return 0
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan)
-        ask("Remove these resources?")
+        ask("Delete these resources?")
     if buckets:
         screen.watch(detach_buckets(aws, deployment, buckets, plan))
     else:
@@ -238,8 +238,8 @@ def delete(
 def status(invocation: Invocation, watch: bool) -> int:
     """Show whether the stack works, on one screen.
 
-    Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing or has
-    drifted.
+    Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing,
+    drifted or foreign.
     """
     from s3agg.commands import status as statuses
 
@@ -354,7 +354,7 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     """Redrive the messages in the dead-letter queue.
 
     An object event is sent to the aggregator function again. A refresh message goes back to its queue. A
-    message is deleted from the dead-letter queue when that succeeds. Unknown messages stay in the queue.
+    message is deleted from the dead-letter queue when that succeeds. Unrecognized messages stay in the queue.
     """
     from s3agg.commands import redrive as redrives
     from s3agg.stack import deployed
@@ -398,7 +398,7 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
     """Print the IAM policy that the user of s3agg needs.
 
     The policy is for this stack, region and account. The output is always JSON, for:
-    aws iam create-policy --policy-document file://operator.json
+    aws iam create-policy --policy-name s3agg-operator --policy-document file://operator.json
     """
     from s3agg.commands import policy as operator_policy
 
@@ -421,8 +421,8 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
     "--refreshes-per-day",
     type=Range(0, MOST_PER_DAY),
     metavar="NUMBER",
-    help="Windows per day. Each causes one refresh.",
-    default_text=f"--objects-per-day, at most {settings.MOST_REFRESHES} for each bucket",
+    help="Refreshes per day.",
+    default_text=f"one per object, at most {settings.MOST_REFRESHES} per bucket",
 )
 @option(
     "--measured",
@@ -458,8 +458,8 @@ def cost(
 
     Compares it with the cost of the blog's scripts for the same load.
 
-    An estimate from --objects-per-day makes no AWS calls. With --measured, an option that is not passed has
-    the stack's value.
+    An estimate from --objects-per-day makes no AWS calls. With --measured, options that are not passed
+    default to the stack's settings.
     """
     from s3agg.prices import bill, tables
 
@@ -523,14 +523,14 @@ def completion(shell: str) -> int:
 )
 @bucket_option(
     "--code-bucket",
-    help="Bucket for the functions' zips, in the stack's region. They are uploaded now.",
+    help="Upload the functions' zips to this bucket, in the stack's region.",
     default_text="pass this or --zips",
 )
 @option(
     "--zips",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Write the functions' zips to this folder. Upload them to the bucket of the parameter CodeBucket.",
+    help="Write the functions' zips to this folder. Upload them, and pass their bucket as CodeBucket.",
     default_text="pass this or --code-bucket",
 )
 @with_options(SETTINGS_OPTIONS)
@@ -545,8 +545,8 @@ def template(
     aws cloudformation deploy --template-file template.yaml --stack-name NAME
     --capabilities CAPABILITY_NAMED_IAM
 
-    CloudFormation cannot attach the bucket: stderr shows the command for that. AWS calls are made only
-    with --code-bucket.
+    CloudFormation cannot attach the bucket: stderr shows the command for that. Only --code-bucket
+    makes AWS calls.
     """
     from s3agg.commands import template as templates
 
@@ -569,7 +569,10 @@ def template(
         click.echo("Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET", err=True)
     click.echo(made.text, nl=False)
     if made.is_long:
-        click.echo("The template exceeds 51,200 bytes. Deploy it with --s3-bucket.", err=True)
+        click.echo(
+            "The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET to aws cloudformation deploy.",
+            err=True,
+        )
     click.echo("CloudFormation cannot change the notifications of an existing bucket.", err=True)
     click.echo(f"After the deployment, attach the bucket: {made.attach.words(invocation.option)}", err=True)
 
@@ -587,7 +590,7 @@ def local(port: int) -> int:
 
     It runs in the foreground and listens on loopback only.
 
-    Requires an extra: pip install 's3agg[local]'
+    Requires MiniStack. In the clone, run: pip install '.[local]'
     """
     from s3agg.local import machine
 
@@ -620,7 +623,7 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
 
     Creates a stack, uploads objects, waits for the refresh, shows the status and deletes everything.
 
-    Requires an extra: pip install 's3agg[local]'
+    Requires MiniStack. In the clone, run: pip install '.[local]'
     """
     from s3agg.aws.session import Aws
     from s3agg.commands import demo as demos

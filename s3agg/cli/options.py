@@ -292,7 +292,7 @@ COST_OPTIONS = (
     option(
         "--on-demand/--provisioned",
         default=None,
-        help="Billing mode of the table: per request, or for provisioned capacity.",
+        help="Capacity mode of the table: on demand, or provisioned.",
         default_text="on demand",
     ),
     setting("--memory", "Memory of each function, in MB", metavar="MB"),

@@ -57,7 +57,7 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
         usage,
         stack.settings,
         prices,
-        "s3agg: measured. Lambda also bills cold starts, which its metrics leave out.",
+        "s3agg: measured. The Duration metric excludes the billed init phase of cold starts.",
     )
 
 

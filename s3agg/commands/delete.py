@@ -47,7 +47,7 @@ def for_delete(
             S3aggError(
                 f"Function {names.aggregator} and table {names.table} do not exist, so the attached buckets"
                 " are unknown",
-                f"Detach any bucket that still has the notification rule {names.rule}",
+                f"Detach any bucket that still has the notification {names.rule}",
                 Advice("delete", "BUCKET"),
             )
         )
@@ -122,5 +122,7 @@ def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], pla
     with_item(items.forget_bucket)
     unread = [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]
     if unread:
-        left = [S3aggError(f"Rule {rule} may still exist. {each.problem}", each.hint) for each in unread]
-        raise combined("Some rules may still exist", left)
+        left = [
+            S3aggError(f"Notification {rule} may still exist. {each.problem}", each.hint) for each in unread
+        ]
+        raise combined("Some notifications may still exist", left)

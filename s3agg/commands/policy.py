@@ -63,12 +63,14 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
                 raise
             if not buckets:
                 raise S3aggError(error.problem, "Pass the buckets with --bucket") from error
-            aws.warn(f"Could not read the stack, so this policy requires no permissions boundary. {error}")
+            aws.warn(
+                f"Could not read the stack, so this policy does not enforce its permissions boundary. {error}"
+            )
         else:
             settings = deployment.stack.settings
             buckets = buckets or deployment.buckets
             if not buckets:
-                raise UsageProblem(f"Stack {names.stack} has no buckets yet", "Pass --bucket")
+                raise UsageProblem(f"No bucket is attached to stack {names.stack}", "Pass --bucket")
     stack = declared.make(aws.place, names, settings, dict.fromkeys(buckets, KeyFilter()))
     named = settings.permissions_boundary
     if named and not re.fullmatch(POLICY_ARN, named):

@@ -145,7 +145,7 @@ def _check_interval(aws: Aws, deployment: Deployment) -> None:
 
 def _check_buckets(deployment: Deployment) -> None:
     if not deployment.stack.notifications:
-        raise UsageProblem("The stack has no buckets yet", "Pass --bucket")
+        raise UsageProblem(f"No bucket is attached to stack {deployment.stack.names.stack}", "Pass --bucket")
 
 
 def _check_foreign(plan: Plan) -> None:

@@ -291,7 +291,7 @@ class _Redrive:
 
         if hidden := sum(self.aws.side_by_side(make_visible, batches(handles, BATCH))):
             self.aws.warn(
-                f"Messages still hidden in queue {self.stack.dead_letters.name}: {hidden}."
+                f"Messages still in flight in queue {self.stack.dead_letters.name}: {hidden}."
                 f" They become visible within {HIDDEN_S} s."
             )
 

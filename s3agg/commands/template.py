@@ -169,7 +169,7 @@ def _parameters(stack: Stack, bucket: str | None, code_bucket: str | None) -> di
     return {
         "Bucket": {
             "Type": "String",
-            "Description": "Whose events are aggregated",
+            "Description": "Bucket to attach",
             "AllowedPattern": BUCKET_NAME,
             **({"Default": bucket} if bucket else {}),
         },
@@ -182,21 +182,20 @@ def _parameters(stack: Stack, bucket: str | None, code_bucket: str | None) -> di
         },
         "LogLevel": {
             "Type": "String",
-            "Description": "What the functions log",
+            "Description": "Log level of the functions",
             "AllowedValues": list(LOG_LEVELS),
             "Default": settings.log_level,
         },
         "CodeBucket": {
             "Type": "String",
-            "Description": "The bucket, of the stack's region, that holds the functions' zips",
+            "Description": "Bucket with the functions' zips, in the stack's region",
             "AllowedPattern": BUCKET_NAME,
             **({"Default": code_bucket} if code_bucket else {}),
         },
         **{
             THRESHOLDS[alarm.metric]: {
                 "Type": "Number",
-                "Description": "Seconds that a message may wait before the alarm. CloudFormation cannot add:"
-                f" set it to Window plus {alarm.threshold - settings.window}",
+                "Description": f"Alarm threshold in seconds: Window + {alarm.threshold - settings.window}",
                 "Default": alarm.threshold,
             }
             for alarm in stack.alarms

@@ -125,7 +125,9 @@ def run(
         if hides_lines(level):
             observer = _TableObserver(aws, stack, upload)
             notes.append(
-                S3aggError(f"Log level {level} hides the functions' log lines. The result is from the table")
+                S3aggError(
+                    f"Log level {level} hides the functions' log lines. This result comes from DynamoDB"
+                )
             )
         else:
             observer = _LogObserver(aws, stack, upload)
@@ -134,7 +136,7 @@ def run(
         if not keep:
             upload.clean_up()
             if found is None and upload.versions:  # interrupted or failed
-                aws.warn("Removed the uploaded objects.")
+                aws.warn("Deleted the uploaded objects.")
     if not found:
         notes.append(observer.timed_out(timeout))
     if not found and any(change.action != "keep" for change in deployment.plan().changes):
@@ -142,7 +144,7 @@ def run(
             0, S3aggError("Resources are missing or drifted, which may be the cause", "See", Advice("status"))
         )
     if not keep and notification.key in deployment.found:
-        notes.append(S3aggError("Removing the objects causes one more refresh"))
+        notes.append(S3aggError("The deletion of the objects causes one more refresh"))
     trail = observer.trail
     if found and not any(refresh.shares for refresh in trail.refreshes):
         notes.append(
@@ -205,7 +207,7 @@ class _Upload:
             answer = self.aws.s3.put_object(
                 Bucket=self.bucket,
                 Key=key,
-                Body=b"Uploaded by s3agg test-upload; can be removed.\n",
+                Body=b"Uploaded by s3agg test-upload; can be deleted.\n",
                 ExpectedBucketOwner=self.notification.place.account,
             )
         except BotoCoreError:  # no answer: the object may exist
@@ -227,7 +229,7 @@ class _Upload:
                     **version,
                 )
             except (BotoCoreError, ClientError) as error:
-                self.aws.warn(f"Could not remove {key} from bucket {self.bucket}: {error}")
+                self.aws.warn(f"Could not delete {key} from bucket {self.bucket}: {error}")
 
         self.aws.side_by_side(remove, list(self.versions))
 
@@ -353,7 +355,7 @@ class _TableObserver:
 
     def timed_out(self, timeout: float) -> S3aggError:
         return S3aggError(
-            f"Timed out after {timeout:.0f} s: the table shows no refresh", "See", Advice("status")
+            f"Timed out after {timeout:.0f} s: DynamoDB shows no refresh", "See", Advice("status")
         )
 
 
@@ -450,7 +452,7 @@ def _hops(upload: _Upload, trail: _Trail) -> Iterator[Hop]:
     if len(trail.handled_at) > 1:
         yield hop("last event handled", from_ms(max(trail.handled_at)))
     if trail.due is not None:
-        yield hop("window due", trail.due)
+        yield hop("window closed", trail.due)
     if trail.held_back is not None and trail.held_back != trail.due:
         yield hop("minimum interval ended", trail.held_back)
     for refresh in trail.refreshes:

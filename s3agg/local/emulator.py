@@ -88,7 +88,9 @@ class Emulator:
         if sys.platform == "win32":  # before the advice to install MiniStack
             raise needs_posix()
         if not self._installed("ministack"):
-            raise S3aggError("The AWS emulator requires MiniStack", "Install it: pip install 's3agg[local]'")
+            raise S3aggError(
+                "The AWS emulator requires MiniStack", "In the clone of s3agg, run: pip install '.[local]'"
+            )
         with contextlib.ExitStack() as undo:
             with listen(self.port) as listener:
                 self.port = listener.getsockname()[1]

@@ -121,9 +121,9 @@ def estimate(
         )
     load = Load(objects_per_day, refreshes_per_day, prices.polls_a_minute * MINUTES)
     note = (
-        f"s3agg: {ASKING} events of a window call the table ({ASK_S} s, the first one {OPEN_S} s). The others"
-        f" take {SKIP_S} s. A refresh takes {REFRESH_S + SETTLE_S} s, of which it waits {SETTLE_S:g} s."
-        f" Its message is delayed once ({PUT_OFF_S} s)."
+        f"s3agg: per window, {ASKING} events access the table ({ASK_S} s each, the first one {OPEN_S} s)."
+        f" All other events take {SKIP_S} s. A refresh takes {REFRESH_S + SETTLE_S} s, including a wait of"
+        f" {SETTLE_S:g} s. Each message is postponed once ({PUT_OFF_S} s)."
     )
     return make(subject, load, by_our_rule(load), settings, prices, note)
 
@@ -178,7 +178,7 @@ def make(subject: str, load: Load, usage: Usage, settings: Settings, prices: Pri
 
 def _notes(prices: Prices) -> Iterator[str]:
     yield (
-        f"The blog's rule: each event calls the table ({ASK_S} s, the first one of a window {OPEN_S} s). A"
+        f"The blog's scripts: each event accesses the table ({ASK_S} s, the first of a window {OPEN_S} s). A"
         f" refresh takes {REFRESH_S} s. The functions run on x86_64. The table has {Settings.read_capacity}"
         f" read and {Settings.write_capacity} write units. Logs are never deleted: a year of them is stored."
     )

@@ -19,7 +19,7 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = 
     shown = [*plan.foreign, *plan.to_do]
     if not plan.changes:
         reason = f"no such bucket is attached to {where}" if deployment.exists else f"{where} does not exist"
-        return plain(f"Nothing to remove: {reason}.")
+        return plain(f"Nothing to delete: {reason}.")
     if not shown:
         return plain(f"No changes: {where} matches its settings ({len(plan.changes)} resources).")
     words = [_word(change, done=done) for change in shown]

@@ -20,8 +20,8 @@ def redrive_view(report: redrive.Report, now: datetime) -> RenderableType:
     if report.in_flight:
         notes.append(
             plain(
-                f"Another run has received about {plural(report.in_flight, 'more message')}."
-                f" The queue shows them again within {redrive.HIDDEN_S} s. Run the command again then."
+                f"In flight in another run: about {plural(report.in_flight, 'more message')}."
+                f" They become visible within {redrive.HIDDEN_S} s. Then run the same command again."
             )
         )
     if not report.dead_letters:

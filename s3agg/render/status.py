@@ -100,9 +100,7 @@ def _advice(status: Status, option: str) -> list[Text]:
             f"If bucket {gone[0]} no longer exists, detach it: s3agg delete --bucket {gone[0]}{option}"
         )
     if "foreign" in states:
-        lines.append(
-            f"Foreign resources have this stack's names but belong to something else. {status.remedy}."
-        )
+        lines.append(f"Foreign resources have this stack's names but not its tags. {status.remedy}.")
     return [plain(line) for line in lines]
 
 
@@ -152,7 +150,7 @@ def _buckets(status: Status, now: datetime) -> Table:
 def _window(now: datetime, bucket: BucketActivity) -> Text:
     if bucket.window.open and bucket.window.closes_at is not None:
         left = (bucket.window.closes_at - now).total_seconds()
-        words = f"open, closes in {left:.0f} s" if left > 0 else f"open, due {-left:.0f} s ago"
+        words = f"open, closes in {left:.0f} s" if left > 0 else f"closed {-left:.0f} s ago"
         if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
             words += f", refresh in {(bucket.not_before - now).total_seconds():.0f} s"
         return Text(words)

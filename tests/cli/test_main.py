@@ -221,8 +221,8 @@ WRONG = {
     "a window of 50 000": ("create --bucket bbb --window 50000", "--window: 50000 ("),
     "a window of abc": ("create --bucket bbb --window abc", "--window: abc ("),
     "a malformed bucket": ("create --bucket Not_A_Bucket", "Invalid bucket name: 'Not_A_Bucket'"),
-    "a bucket with a scheme": ("create --bucket s3://bbb", "no s3:// URL or ARN"),
-    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "no s3:// URL or ARN"),
+    "a bucket with a scheme": ("create --bucket s3://bbb", "is no URL or ARN"),
+    "an ARN for a bucket": ("create --bucket arn:aws:s3:::bbb", "is no URL or ARN"),
     "two lines for a bucket": (r"create --bucket bad\ninput", r"bad\ninput"),
     "a mistyped command": ("crate", "Did you mean 'create'?"),
     "a mistyped option": ("status --otput json", "Did you mean '--output'?"),
@@ -370,7 +370,7 @@ def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire:
     ran = aws_shell("delete", answer=answer)
 
     assert (ran.code, ran.stdout) == (1, "")
-    assert "Remove these resources? [y/N]" in ran.stderr
+    assert "Delete these resources? [y/N]" in ran.stderr
     assert ran.stderr.endswith("Nothing was changed. Answer y, or pass --yes.\n")
     assert wire.changes == []
 
@@ -564,7 +564,7 @@ def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_
     )
     assert zipped.stderr.startswith(upload)
     assert len(list(zips.glob("s3agg/*.zip"))) == 2
-    assert long.stderr.startswith(upload + "The template exceeds 51,200 bytes. Deploy it with --s3-bucket.\n")
+    assert long.stderr.startswith(upload + "The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET ")
 
 
 @pytest.mark.stack

@@ -390,7 +390,9 @@ def test_without_a_boundary_it_warns_that_it_amounts_to_everything(world: World)
 
 
 def test_without_a_stack_the_buckets_must_be_named(world: World) -> None:
-    with pytest.raises(UsageProblem, match=r"has no buckets yet\. Pass --bucket\."):
+    with pytest.raises(
+        UsageProblem, match=r"No bucket is attached to stack S3EventAggregator\. Pass --bucket\."
+    ):
         ask(world)
 
     assert ask(world, *BUCKETS) == printed()
@@ -403,7 +405,7 @@ def test_whoever_may_not_read_the_stack_has_to_name_the_buckets(world: World) ->
         ask(world)
     assert ask(world, *BUCKETS) == printed()
     assert world.warnings[0].startswith(
-        "Could not read the stack, so this policy requires no permissions boundary."
+        "Could not read the stack, so this policy does not enforce its permissions boundary."
     )
 
 

@@ -99,7 +99,7 @@ def test_a_rule_of_somebody_else_for_the_same_keys_is_named_before_any_change(wo
     ("buckets", "options", "words"),
     [
         (("s3://photos",), {}, "Invalid bucket name"),
-        ((), {}, "The stack has no buckets yet"),
+        ((), {}, "No bucket is attached to stack"),
         (("photos",), {"runtime": "python2.7"}, "Lambda has no runtime python2.7"),
         (("photos",), {"min_interval": 59}, "--min-interval 59 is too short"),
         (("photos",), {"window": 0}, "Invalid value for --window: 0"),
@@ -195,9 +195,9 @@ def test_everything_that_stands_in_the_way_is_told_at_once(world: World) -> None
 
     assert refusal.exit_code == 1
     assert [line[:58] for line in refusal.lines()] == [
-        "Nothing was changed because of these problems:",
+        "Nothing was changed. Fix these problems first:",
         "- Bucket scans does not exist. Check the name, or create t",
-        "- --min-interval 1 is too short. Storage Gateway refreshes",
+        "- --min-interval 1 is too short. AWS recommends at least 6",
         "- Resources with this stack's names belong to something el",
         "- Bucket photos has another rule for the same events and k",
     ]

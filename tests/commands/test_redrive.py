@@ -473,7 +473,7 @@ def test_what_cannot_be_given_back_is_said_to_come_back_by_itself(post: Post) ->
     assert [letter.outcome for letter in report.dead_letters] == ["stays"]
     (warning,) = post.world.warnings
     assert warning == (
-        "Messages still hidden in queue S3EventAggregatorDeadLetters: 1. They become visible within 60 s."
+        "Messages still in flight in queue S3EventAggregatorDeadLetters: 1. They become visible within 60 s."
     )
 
 

@@ -305,8 +305,7 @@ def test_a_threshold_that_follows_from_the_window_is_a_parameter_that_tells_how(
 
     assert read(alarming.text)["Parameters"]["OldestMessageThreshold"] == {
         "Type": "Number",
-        "Description": "Seconds that a message may wait before the alarm. CloudFormation cannot add:"
-        f" set it to Window plus {oldest - 45}",
+        "Description": f"Alarm threshold in seconds: Window + {oldest - 45}",
         "Default": oldest,
     }
     assert [each["Threshold"] for each in of_type(alarming, "AWS::CloudWatch::Alarm")] == [

@@ -136,7 +136,7 @@ def test_what_was_uploaded_is_removed_again_and_that_is_said(play: Play) -> None
     _, report = play.run(once(play.handle, lambda _: play.refresh()))
 
     assert play.stored() == []
-    assert "Removing the objects causes one more refresh." in map(str, report.notes)
+    assert "The deletion of the objects causes one more refresh." in map(str, report.notes)
 
 
 def test_versions_are_removed_too(play: Play) -> None:
@@ -173,7 +173,7 @@ def test_an_object_that_cannot_be_removed_is_named(play: Play) -> None:
 
     assert report.ok
     assert [warning.partition(" from")[0] for warning in play.warnings] == [
-        f"Could not remove {play.stored()[0]}"
+        f"Could not delete {play.stored()[0]}"
     ]
 
 
@@ -291,9 +291,9 @@ def test_each_hop_is_told_with_its_time(play: Play) -> None:
     hops = {hop.what: hop.seconds for hop in report.hops}
     assert list(hops) == [
         *("upload started", "last object uploaded", "first event handled", "window opened"),
-        *("last event handled", "window due", "refresh started", "refresh completed"),
+        *("last event handled", "window closed", "refresh started", "refresh completed"),
     ]
-    assert (hops["upload started"], hops["window opened"], hops["window due"]) == (0, 1, 3)
+    assert (hops["upload started"], hops["window opened"], hops["window closed"]) == (0, 1, 3)
     assert hops["refresh started"] >= 3
     assert report.hops[0].time == from_ms(int(began * 1000))
     assert {(seen.became, seen.seconds) for seen in report.objects} == {
@@ -362,7 +362,7 @@ def test_where_the_log_level_hides_the_lines_the_table_is_the_judge(play: Play) 
     assert (report.ok, report.opened_windows, report.within_window) == (True, None, None)
     assert len(report.refreshes) == 1
     assert str(report.notes[0]) == (
-        "Log level WARN hides the functions' log lines. The result is from the table."
+        "Log level WARN hides the functions' log lines. This result comes from DynamoDB."
     )
 
 
@@ -412,7 +412,7 @@ def test_who_gives_up_is_told_that_the_objects_are_removed(play: Play) -> None:
     with pytest.raises(KeyboardInterrupt):
         play.run(give_up)
 
-    assert play.warnings == ["Removed the uploaded objects."]
+    assert play.warnings == ["Deleted the uploaded objects."]
 
 
 def test_a_refresh_that_was_held_back_is_told_until_when(play: Play) -> None:
@@ -426,7 +426,7 @@ def test_a_refresh_that_was_held_back_is_told_until_when(play: Play) -> None:
     _, report = play.run(once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60)
 
     hops = {hop.what: hop.seconds for hop in report.hops}
-    assert hops["minimum interval ended"] == pytest.approx(hops["window due"] + 2, abs=0.1)
+    assert hops["minimum interval ended"] == pytest.approx(hops["window closed"] + 2, abs=0.1)
 
 
 def test_where_the_refresh_does_not_come_the_removal_is_told_of_too(play: Play) -> None:
@@ -434,7 +434,7 @@ def test_where_the_refresh_does_not_come_the_removal_is_told_of_too(play: Play) 
     _, report = play.run(once(play.handle))
 
     assert not report.ok
-    assert "Removing the objects causes one more refresh." in map(str, report.notes)
+    assert "The deletion of the objects causes one more refresh." in map(str, report.notes)
 
 
 def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) -> None:

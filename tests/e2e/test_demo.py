@@ -65,7 +65,7 @@ MOMENTS: dict[str, Callable[[Cli, Running], object]] = {
     "the emulator starts": lambda somebody, _: folders(somebody),
     "the stack is being made": lambda _, demo: demo.says("created "),
     "the window is open": lambda _, demo: demo.says("Waiting for the window"),
-    "the stack is being removed": lambda _, demo: demo.says("removed "),
+    "the stack is being removed": lambda _, demo: demo.says("deleted "),
 }
 
 

@@ -74,7 +74,7 @@ def test_on_a_terminal_what_the_question_has_shown_is_not_shown_again() -> None:
     screen.plan(make_deployment(), make_plan("delete"), done=True)
 
     assert "log group" in text_of(screen.err)
-    assert "1 removed" in text_of(screen.out)
+    assert "1 deleted" in text_of(screen.out)
     assert "log group" not in text_of(screen.out)
 
 
@@ -83,4 +83,4 @@ def test_in_a_file_all_that_was_done_stands_whatever_was_asked() -> None:
     screen.ask_about(make_deployment(), make_plan("delete"))
     screen.plan(make_deployment(), make_plan("delete"), done=True)
 
-    assert "removed  log group" in text_of(screen.out)
+    assert "deleted  log group" in text_of(screen.out)

@@ -68,7 +68,7 @@ def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
     [
         ("missing", "To create missing resources and correct drift, run s3agg create --profile p."),
         ("drifted", "s3agg create --profile p"),
-        ("foreign", "belong to something else. Choose another name with --stack."),
+        ("foreign", "not its tags. Choose another name with --stack."),
     ],
 )
 def test_what_is_not_as_declared_is_followed_by_the_command_that_mends_it(state: str, command: str) -> None:
@@ -179,7 +179,7 @@ def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -
             BucketActivity("b", Window(open=True, closes_at=NOW + timedelta(seconds=90))),
             "open, closes in 90 s",
         ),
-        (BucketActivity("b", Window(open=True, closes_at=NOW - timedelta(seconds=90))), "open, due 90 s ago"),
+        (BucketActivity("b", Window(open=True, closes_at=NOW - timedelta(seconds=90))), "closed 90 s ago"),
         (BucketActivity("b", pending=True), "closed, refresh in progress"),
         (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
         (BucketActivity("b", last_refresh=NOW - timedelta(hours=5)), "5 h ago"),

@@ -24,7 +24,7 @@ def make_report(**differing: object) -> Report:
         "opened_windows": 1,
         "within_window": 1,
         "refreshes": (Refresh(NOW, (SHARE,), NOW),),
-        "hops": (Hop("upload began", NOW, 0), Hop("window due", NOW + timedelta(seconds=30), 30)),
+        "hops": (Hop("upload began", NOW, 0), Hop("window closed", NOW + timedelta(seconds=30), 30)),
         "objects": (Seen("test-1", "opened the window", 0.4), Seen("test-2", "in the window", 1.2)),
         "seconds": 33.4,
         "ok": True,
