@@ -598,10 +598,8 @@ def local(port: int) -> int:
         for name, value in here.variables.items():
             click.echo(f"export {name}={value}")
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
-        click.echo(
-            "The AWS emulator is running. Run the lines above in another terminal. Press Ctrl-C to stop.",
-            err=True,
-        )
+        click.echo("The AWS emulator is running. Run the lines above in another terminal.", err=True)
+        click.echo("Press Ctrl-C to stop it.", err=True)
         with suppress(KeyboardInterrupt):
             here.wait()
     return 0
