@@ -313,6 +313,6 @@ def remedy(plan: Plan) -> str:
     """Return what the user can do about the foreign resources, without a final period."""
     remedies = [change.resource.remedy for change in plan.foreign]
     if all(change.owner.adoptable for change in plan.foreign):
-        remedies.insert(0, "adopt untagged resources with --adopt")
+        remedies.insert(0, "to adopt untagged resources, pass --adopt to create")
     hint = ", or ".join(dict.fromkeys(remedies))
     return hint[:1].upper() + hint[1:]

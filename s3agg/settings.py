@@ -131,7 +131,7 @@ class Settings:
         if self.min_interval < SHORTEST_INTERVAL_S:
             raise UsageProblem(
                 f"--min-interval {self.min_interval} is too short",
-                f"AWS recommends at least {SHORTEST_INTERVAL_S} s between refreshes of a file share",
+                f"AWS recommends {SHORTEST_INTERVAL_S} s. Pass {SHORTEST_INTERVAL_S} or more",
             )
 
     def _check_capacity(self, given: Mapping[str, Any]) -> None:
@@ -156,8 +156,8 @@ class Settings:
         if too_many or not TAG_VALUE.fullmatch("=".join(self.tags)):
             raise UsageProblem(
                 "Too many tags",
-                f"A resource has at most {MOST_TAGS}, including s3agg's own."
-                " s3agg stores their keys in one tag, of at most 256 characters",
+                f"Pass fewer tags or shorter keys. A resource has at most {MOST_TAGS} tags, with s3agg's own."
+                " All keys together have at most 256 characters",
             )
 
 
@@ -319,6 +319,6 @@ def check_bucket_name(name: str) -> str:
     if not re.fullmatch(BUCKET_NAME, name) or is_address or ".." in name:
         raise UsageProblem(
             f"Invalid bucket name: {name!r}",
-            "A name has 3 to 63 lower-case letters, digits, dots and hyphens. It is no URL or ARN",
+            "Pass a name of 3 to 63 lower-case letters, digits, dots and hyphens, not a URL or ARN",
         )
     return name

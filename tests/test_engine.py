@@ -91,7 +91,7 @@ class Thing(Resource[FoundThing]):
         self.log.append(f"delete {self.name}")
 
 
-class World:
+class Workshop:
     """The log and the things that write to it."""
 
     def __init__(self) -> None:
@@ -111,8 +111,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def workshop() -> Workshop:
+    return Workshop()
 
 
 def aws_with(workers: int) -> Aws:
@@ -148,142 +148,142 @@ def apply(a_plan: Plan, workers: int = 1) -> list[engine.Event]:
     ],
 )
 def test_a_plan_says_what_becomes_of_each(
-    world: World, there: FoundThing | None, wanted: bool, action: str
+    workshop: Workshop, there: FoundThing | None, wanted: bool, action: str
 ) -> None:
-    (change,) = plan(world.thing("a", there=there, wanted=wanted)).changes
+    (change,) = plan(workshop.thing("a", there=there, wanted=wanted)).changes
 
     assert change.action == action
 
 
-def test_what_is_neither_wanted_nor_there_is_not_in_the_plan(world: World) -> None:
-    assert plan(world.thing("a", wanted=False)).changes == []
+def test_what_is_neither_wanted_nor_there_is_not_in_the_plan(workshop: Workshop) -> None:
+    assert plan(workshop.thing("a", wanted=False)).changes == []
 
 
-def test_what_is_somebody_elses_and_not_wanted_is_in_nobodys_way(world: World) -> None:
-    assert plan(world.thing("a", wanted=False, there=FOREIGN)).changes == []
+def test_what_is_somebody_elses_and_not_wanted_is_in_nobodys_way(workshop: Workshop) -> None:
+    assert plan(workshop.thing("a", wanted=False, there=FOREIGN)).changes == []
 
 
-def test_an_update_says_what_differs(world: World) -> None:
-    (change,) = plan(world.thing("a", there=DRIFTED)).changes
+def test_an_update_says_what_differs(workshop: Workshop) -> None:
+    (change,) = plan(workshop.thing("a", there=DRIFTED)).changes
 
     assert list(change.differences) == [Difference("size", "1", "2")]
 
 
-def test_a_plan_to_delete_holds_what_is_there(world: World) -> None:
-    things = [world.thing("a", there=DRIFTED), world.thing("b"), world.thing("c", there=FOREIGN)]
+def test_a_plan_to_delete_holds_what_is_there(workshop: Workshop) -> None:
+    things = [workshop.thing("a", there=DRIFTED), workshop.thing("b"), workshop.thing("c", there=FOREIGN)]
 
     changes = plan_delete(*things).changes
 
     assert [(each.resource.name, each.action) for each in changes] == [("a", "delete"), ("c", "foreign")]
 
 
-def test_find_asks_for_all_and_leaves_out_what_is_not_there(world: World) -> None:
-    things = [world.thing("a", there=DRIFTED), world.thing("b")]
+def test_find_asks_for_all_and_leaves_out_what_is_not_there(workshop: Workshop) -> None:
+    things = [workshop.thing("a", there=DRIFTED), workshop.thing("b")]
 
     found = engine.find(Snapshot(aws_with(1)), things)
 
     assert found == {("thing", "a"): DRIFTED}
 
 
-def test_a_failed_look_names_what_was_looked_at(world: World) -> None:
+def test_a_failed_look_names_what_was_looked_at(workshop: Workshop) -> None:
     with pytest.raises(S3aggError, match=r"While reading thing a: .*not you"):
-        engine.find(Snapshot(aws_with(1)), [world.thing("a", act=refuse)])
+        engine.find(Snapshot(aws_with(1)), [workshop.thing("a", act=refuse)])
 
 
 @pytest.mark.parametrize("workers", [1, 8])
-def test_what_is_needed_is_made_first(world: World, workers: int) -> None:
-    a = world.thing("a")
-    b = world.thing("b", base=a)
-    c = world.thing("c", a, b)
+def test_what_is_needed_is_made_first(workshop: Workshop, workers: int) -> None:
+    a = workshop.thing("a")
+    b = workshop.thing("b", base=a)
+    c = workshop.thing("c", a, b)
 
     apply(plan(c, b, a), workers)
 
-    assert world.log == ["create a", "create b", "create c"]
+    assert workshop.log == ["create a", "create b", "create c"]
 
 
 @pytest.mark.parametrize("workers", [1, 8])
-def test_what_is_needed_is_removed_last(world: World, workers: int) -> None:
-    a = world.thing("a", there=AS_DECLARED)
-    b = world.thing("b", base=a, there=AS_DECLARED)
-    c = world.thing("c", a, b, there=AS_DECLARED)
+def test_what_is_needed_is_removed_last(workshop: Workshop, workers: int) -> None:
+    a = workshop.thing("a", there=AS_DECLARED)
+    b = workshop.thing("b", base=a, there=AS_DECLARED)
+    c = workshop.thing("c", a, b, there=AS_DECLARED)
 
     apply(plan_delete(a, b, c), workers)
 
-    assert world.log == ["delete c", "delete b", "delete a"]
+    assert workshop.log == ["delete c", "delete b", "delete a"]
 
 
-def test_an_attached_dependency_is_created_side_by_side(world: World) -> None:
+def test_an_attached_dependency_is_created_side_by_side(workshop: Workshop) -> None:
     both = threading.Barrier(2, timeout=5)
-    a = world.thing("a", act=both.wait)
-    b = world.thing("b", friends=(a,), act=both.wait)
-    c = world.thing("c", base=b)
+    a = workshop.thing("a", act=both.wait)
+    b = workshop.thing("b", friends=(a,), act=both.wait)
+    c = workshop.thing("c", base=b)
 
     events = apply(plan(c, b, a), workers=2)
 
-    assert set(world.log[:2]) == {"create a", "create b"}
-    assert world.log[2:] == ["attach b", "create c"]
+    assert set(workshop.log[:2]) == {"create a", "create b"}
+    assert workshop.log[2:] == ["attach b", "create c"]
     assert [type(event) for event in events if event.change.resource is b] == [Started, Finished]
 
 
-def test_a_resource_is_deleted_before_its_attached_dependency(world: World) -> None:
-    a = world.thing("a", there=AS_DECLARED)
-    b = world.thing("b", friends=(a,), there=AS_DECLARED)
+def test_a_resource_is_deleted_before_its_attached_dependency(workshop: Workshop) -> None:
+    a = workshop.thing("a", there=AS_DECLARED)
+    b = workshop.thing("b", friends=(a,), there=AS_DECLARED)
 
     apply(plan_delete(a, b))
 
-    assert world.log == ["delete b", "delete a"]
+    assert workshop.log == ["delete b", "delete a"]
 
 
-def test_a_dependency_that_could_not_be_created_is_not_attached(world: World) -> None:
-    a = world.thing("a", act=refuse)
-    b = world.thing("b", friends=(a,))
+def test_a_dependency_that_could_not_be_created_is_not_attached(workshop: Workshop) -> None:
+    a = workshop.thing("a", act=refuse)
+    b = workshop.thing("b", friends=(a,))
 
     with pytest.raises(S3aggError, match="While creating thing a"):
         apply(plan(b, a), workers=2)
 
-    assert "attach b" not in world.log
+    assert "attach b" not in workshop.log
 
 
 @pytest.mark.parametrize("workers", [1, 8])
-def test_the_order_holds_through_what_does_not_change(world: World, workers: int) -> None:
-    a = world.thing("a", there=DRIFTED)
-    b = world.thing("b", base=a, there=AS_DECLARED)
-    c = world.thing("c", base=b)
+def test_the_order_holds_through_what_does_not_change(workshop: Workshop, workers: int) -> None:
+    a = workshop.thing("a", there=DRIFTED)
+    b = workshop.thing("b", base=a, there=AS_DECLARED)
+    c = workshop.thing("c", base=b)
 
     apply(plan(c, b, a), workers)
 
-    assert world.log == ["update a", "create c"]
+    assert workshop.log == ["update a", "create c"]
 
 
 @pytest.mark.parametrize("workers", [1, 8])
-def test_the_order_of_removal_holds_through_what_is_gone(world: World, workers: int) -> None:
-    a = world.thing("a", there=AS_DECLARED)
-    b = world.thing("b", base=a)
-    c = world.thing("c", base=b, there=AS_DECLARED)
+def test_the_order_of_removal_holds_through_what_is_gone(workshop: Workshop, workers: int) -> None:
+    a = workshop.thing("a", there=AS_DECLARED)
+    b = workshop.thing("b", base=a)
+    c = workshop.thing("c", base=b, there=AS_DECLARED)
 
     apply(plan_delete(a, b, c), workers)
 
-    assert world.log == ["delete c", "delete a"]
+    assert workshop.log == ["delete c", "delete a"]
 
 
-def test_what_is_not_wanted_any_more_goes_before_what_it_needs_changes(world: World) -> None:
-    a = world.thing("a", there=DRIFTED)
-    b = world.thing("b", base=a, there=AS_DECLARED, wanted=False)
+def test_what_is_not_wanted_any_more_goes_before_what_it_needs_changes(workshop: Workshop) -> None:
+    a = workshop.thing("a", there=DRIFTED)
+    b = workshop.thing("b", base=a, there=AS_DECLARED, wanted=False)
 
     apply(plan(a, b))
 
-    assert world.log == ["delete b", "update a"]
+    assert workshop.log == ["delete b", "update a"]
 
 
-def test_nothing_to_do_does_nothing(world: World) -> None:
-    events = apply(plan(world.thing("a", there=AS_DECLARED)))
+def test_nothing_to_do_does_nothing(workshop: Workshop) -> None:
+    events = apply(plan(workshop.thing("a", there=AS_DECLARED)))
 
-    assert (events, world.log) == ([], [])
+    assert (events, workshop.log) == ([], [])
 
 
-def test_the_events_tell_the_start_and_the_end_of_each(world: World) -> None:
-    a = world.thing("a")
-    b = world.thing("b", base=a)
+def test_the_events_tell_the_start_and_the_end_of_each(workshop: Workshop) -> None:
+    a = workshop.thing("a")
+    b = workshop.thing("b", base=a)
 
     events = apply(plan(a, b))
 
@@ -295,13 +295,13 @@ def test_the_events_tell_the_start_and_the_end_of_each(world: World) -> None:
     ]
 
 
-def test_something_foreign_stops_everything_before_any_change(world: World) -> None:
-    a_plan = plan(world.thing("a"), world.thing("b", there=FOREIGN), world.thing("c", there=FOREIGN))
+def test_something_foreign_stops_everything_before_any_change(workshop: Workshop) -> None:
+    a_plan = plan(workshop.thing("a"), workshop.thing("b", there=FOREIGN), workshop.thing("c", there=FOREIGN))
 
     with pytest.raises(S3aggError, match=r"thing b \(.*\), thing c \(.*\)\. .*--stack"):
         apply(a_plan)
 
-    assert world.log == []
+    assert workshop.log == []
 
 
 def collect(events: list[engine.Event], aws: Aws, a_plan: Plan) -> None:
@@ -309,26 +309,26 @@ def collect(events: list[engine.Event], aws: Aws, a_plan: Plan) -> None:
         events.append(event)  # noqa: PERF402  # what came before a failure counts
 
 
-def test_after_a_failure_nothing_new_is_started(world: World) -> None:
-    a = world.thing("a", act=refuse)
-    b = world.thing("b", base=a)
+def test_after_a_failure_nothing_new_is_started(workshop: Workshop) -> None:
+    a = workshop.thing("a", act=refuse)
+    b = workshop.thing("b", base=a)
     events: list[engine.Event] = []
 
     with pytest.raises(S3aggError, match="While creating thing a: MakeThing failed: not you"):
         collect(events, aws_with(8), plan(a, b))
 
     assert [type(event) for event in events] == [Started, Failed]
-    assert world.log == []
+    assert workshop.log == []
 
 
-def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_follows_it(world: World) -> None:
+def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_follows_it(workshop: Workshop) -> None:
     failed, slow_ended = threading.Event(), threading.Event()
-    slow = world.thing("slow", act=lambda: failed.wait(5))
-    slower = world.thing("slower", act=lambda: slow_ended.wait(5))
-    after = world.thing("after", base=slow)
+    slow = workshop.thing("slow", act=lambda: failed.wait(5))
+    slower = workshop.thing("slower", act=lambda: slow_ended.wait(5))
+    after = workshop.thing("after", base=slow)
 
     def let_go_one_after_the_other() -> None:
-        for event in engine.apply(aws_with(8), plan(slow, slower, world.thing("a", act=refuse), after)):
+        for event in engine.apply(aws_with(8), plan(slow, slower, workshop.thing("a", act=refuse), after)):
             if isinstance(event, Failed):
                 failed.set()
             elif isinstance(event, Finished):
@@ -337,22 +337,22 @@ def test_after_a_failure_what_is_under_way_is_waited_for_and_nothing_follows_it(
     with pytest.raises(S3aggError, match="thing a"):
         let_go_one_after_the_other()
 
-    assert world.log == ["create slow", "create slower"]
+    assert workshop.log == ["create slow", "create slower"]
 
 
-def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(world: World) -> None:
-    base = world.thing("base")
-    needed = world.thing("needed", base=base)
-    stuck = world.thing("stuck", base=needed, act=refuse)
+def test_a_removal_goes_on_after_a_failure_and_names_what_had_to_stay(workshop: Workshop) -> None:
+    base = workshop.thing("base")
+    needed = workshop.thing("needed", base=base)
+    stuck = workshop.thing("stuck", base=needed, act=refuse)
     a_plan = Plan(
-        [Change(thing, "delete", found=DRIFTED) for thing in (base, needed, stuck, world.thing("a"))]
+        [Change(thing, "delete", found=DRIFTED) for thing in (base, needed, stuck, workshop.thing("a"))]
     )
 
     with pytest.raises(S3aggError) as caught:
         list(engine.apply(aws_with(1), a_plan, keep_going=True))
 
     header, why, skipped = caught.value.lines()
-    assert world.log == ["delete a"]
+    assert workshop.log == ["delete a"]
     assert header == "Some changes failed:"
     assert why.startswith("- While deleting thing stuck: MakeThing failed: not you (AccessDenied).")
     assert skipped == (
@@ -365,44 +365,44 @@ def taken() -> None:
     raise ClientError({"Error": {"Code": "Taken", "Message": "there is one"}}, "MakeThing")
 
 
-def create_what_came_to_be(world: World, there: FoundThing | None) -> None:
+def create_what_came_to_be(workshop: Workshop, there: FoundThing | None) -> None:
     refusals = iter([taken])  # only the first act, which is to create it
 
     def act() -> None:
         for refusal in refusals:
             refusal()
 
-    thing = world.thing("a", there=there, act=act)
+    thing = workshop.thing("a", there=there, act=act)
     list(engine.apply(aws_with(1), Plan([Change(thing, "create")])))
 
 
-def test_what_came_to_be_since_it_was_looked_for_is_brought_up_to_date(world: World) -> None:
-    create_what_came_to_be(world, DRIFTED)
+def test_what_came_to_be_since_it_was_looked_for_is_brought_up_to_date(workshop: Workshop) -> None:
+    create_what_came_to_be(workshop, DRIFTED)
 
-    assert world.log == ["update a"]
+    assert workshop.log == ["update a"]
 
 
 @pytest.mark.parametrize("there", [FOREIGN, None], ids=["somebody else's", "gone again"])
-def test_a_name_that_is_taken_otherwise_is_an_error(world: World, there: FoundThing | None) -> None:
+def test_a_name_that_is_taken_otherwise_is_an_error(workshop: Workshop, there: FoundThing | None) -> None:
     with pytest.raises(S3aggError, match="While creating thing a: MakeThing failed: there is one"):
-        create_what_came_to_be(world, there)
+        create_what_came_to_be(workshop, there)
 
-    assert world.log == []
+    assert workshop.log == []
 
 
-def test_a_mistake_in_our_code_keeps_its_traceback(world: World) -> None:
+def test_a_mistake_in_our_code_keeps_its_traceback(workshop: Workshop) -> None:
     def mistake() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        apply(plan(world.thing("a", act=mistake)))
+        apply(plan(workshop.thing("a", act=mistake)))
 
 
-def test_giving_the_iteration_up_starts_nothing_more_and_waits_for_what_runs(world: World) -> None:
+def test_giving_the_iteration_up_starts_nothing_more_and_waits_for_what_runs(workshop: Workshop) -> None:
     aws = aws_with(1)
     go = threading.Event()
-    a = world.thing("a", act=lambda: go.wait(5))
-    b = world.thing("b", base=a)
+    a = workshop.thing("a", act=lambda: go.wait(5))
+    b = workshop.thing("b", base=a)
     events = engine.apply(aws, plan(a, b))
     first = next(events)
     go.set()
@@ -410,10 +410,10 @@ def test_giving_the_iteration_up_starts_nothing_more_and_waits_for_what_runs(wor
     events.close()
 
     assert isinstance(first, Started)
-    assert set(world.log) <= {"create a"}
+    assert set(workshop.log) <= {"create a"}
 
 
-def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(world: World) -> None:
+def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(workshop: Workshop) -> None:
     aws = aws_with(1)
     waiting = threading.Event()
 
@@ -425,31 +425,31 @@ def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(world: World) -> 
         try:
             aws.wait.poll("nothing", look, patience_s=100_000)
         except S3aggError as error:
-            world.log.append(error.problem)
+            workshop.log.append(error.problem)
             raise
 
-    events = engine.apply(aws, plan(world.thing("a", act=wait_forever), world.thing("b")))
+    events = engine.apply(aws, plan(workshop.thing("a", act=wait_forever), workshop.thing("b")))
     next(events)
     next(events)
     waiting.wait(5)
 
     events.close()
 
-    assert world.log == ["Interrupted while waiting for nothing"]
+    assert workshop.log == ["Interrupted while waiting for nothing"]
 
 
-def test_what_is_ready_runs_side_by_side(world: World) -> None:
+def test_what_is_ready_runs_side_by_side(workshop: Workshop) -> None:
     together = threading.Barrier(3, timeout=5)
-    things: Sequence[Thing] = [world.thing(name, act=together.wait) for name in "abc"]
+    things: Sequence[Thing] = [workshop.thing(name, act=together.wait) for name in "abc"]
 
     apply(plan(*things), workers=3)
 
-    assert sorted(world.log) == ["create a", "create b", "create c"]
+    assert sorted(workshop.log) == ["create a", "create b", "create c"]
 
 
-def test_looks_run_side_by_side_too(world: World) -> None:
+def test_looks_run_side_by_side_too(workshop: Workshop) -> None:
     together = threading.Barrier(3, timeout=5)
 
-    found = engine.find(Snapshot(aws_with(3)), [world.thing(name, act=together.wait) for name in "abc"])
+    found = engine.find(Snapshot(aws_with(3)), [workshop.thing(name, act=together.wait) for name in "abc"])
 
     assert found == {}

@@ -794,7 +794,7 @@ ROWS = [
         Answered("lambda:GetPolicy", policy_with(80)),
         CREATE,
         (
-            "The policy of function S3EventAggregator has no room for bucket uploads:",
+            "policy of function S3EventAggregator is full. It cannot take bucket uploads.",
             "Attach the bucket to another stack with --stack, or detach a bucket: s3agg delete --bucket",
         ),
         1,
@@ -808,7 +808,7 @@ ROWS = [
             "The final policy size (20749) is bigger than the limit (20480).",
         ),
         CREATE,
-        ("The policy of function S3EventAggregator has no room for bucket uploads:", "--stack"),
+        ("policy of function S3EventAggregator is full. It cannot take bucket uploads.", "--stack"),
         1,
     ),
     # 16: too much is asked, or AWS has trouble

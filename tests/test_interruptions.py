@@ -76,15 +76,16 @@ def why_failed(command: Command, aws: Aws) -> S3aggError | None:
     return None
 
 
-@dataclass
-class World:
+class Interrupted(Account):
     """An account with a bucket, in which commands are interrupted."""
 
-    account: Account
+    def __init__(self, mock: MockAWS) -> None:
+        super().__init__(mock)
+        make_bucket(self.somebody, BUCKET)
 
     def run(self, command: Command) -> S3aggError | None:
-        """Run it as a process of its own: why it failed, if it did."""
-        return why_failed(command, self.account.terminal.process())
+        """Run it as a process of its own; return why it failed, if it did."""
+        return why_failed(command, self.terminal.process())
 
     def undisturbed(self, command: Command) -> Inventory:
         """What AWS holds after it, when there is nothing to do any more."""
@@ -93,14 +94,12 @@ class World:
         return self.inventory()
 
     def inventory(self) -> Inventory:
-        return inventory(self.account.somebody, BUCKET)
+        return inventory(self.somebody, BUCKET)
 
 
 @pytest.fixture
-def world(running_moto: MockAWS) -> World:
-    world = World(Account(running_moto))
-    make_bucket(world.account.somebody, BUCKET)
-    return world
+def account(running_moto: MockAWS) -> Interrupted:
+    return Interrupted(running_moto)
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class End:
 class Sweep:
     """A command, interrupted at each of its calls, and what may follow; first the same command again."""
 
-    world: World
+    account: Interrupted
     command: Command
     ends: Sequence[End]
     points: int = 0
@@ -134,11 +133,11 @@ class Sweep:
 
     def _interrupt(self, at: int, kind: str) -> bool:
         """Whether there is such a call."""
-        interruption = self.world.account.interruption
+        interruption = self.account.interruption
         interruption.arm(at, kind)
         died, error = False, None
         try:
-            error = self.world.run(self.command)
+            error = self.account.run(self.command)
         except Died:
             died = True
         if not interruption.struck:
@@ -166,15 +165,15 @@ class Sweep:
             if (*left, end.name) not in self._seen:
                 self._seen.add((*left, end.name))
                 half_way.put_back()
-                error = self.world.run(end.command)
+                error = self.account.run(end.command)
                 self._compare(f"{point}, then {end.name} ({error or 'done'})", end)
 
     def _compare(self, when: str, end: End) -> None:
         # Where all is as it is without a disturbance, there is nothing to do either.
-        if end.name == "create" and (ALL or end.there is None) and (error := self.world.run(look)):
+        if end.name == "create" and (ALL or end.there is None) and (error := self.account.run(look)):
             self.harm.append(f"{when}: {error}")
         if end.there is not None:
-            there = self.world.inventory()
+            there = self.account.inventory()
             self.harm += [
                 f"{when}: {name} is {there.get(name)}, not {end.there.get(name)}"
                 for name in {**there, **end.there}
@@ -209,72 +208,75 @@ def change_by_hand(aws: Aws) -> None:
     aws.iam.put_role_policy(RoleName=NAMES.refresh_role, PolicyName="theirs", PolicyDocument=THEIRS)
 
 
-def test_create_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
-    nothing, start = world.inventory(), Snapshot.take()
-    stack = world.undisturbed(create)
+def test_create_can_be_interrupted_anywhere(account: Interrupted, tell: Callable[[str, Sweep], None]) -> None:
+    nothing, start = account.inventory(), Snapshot.take()
+    stack = account.undisturbed(create)
     start.put_back()
 
-    sweep = Sweep(world, create, [End("create", create, stack), End("delete", delete, nothing)]).run()
+    sweep = Sweep(account, create, [End("create", create, stack), End("delete", delete, nothing)]).run()
 
     tell("create", sweep)
     assert sweep.harm == []
 
 
-def test_delete_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
-    nothing = world.inventory()
-    world.undisturbed(create)
-    change_by_hand(world.account.somebody)
+def test_delete_can_be_interrupted_anywhere(account: Interrupted, tell: Callable[[str, Sweep], None]) -> None:
+    nothing = account.inventory()
+    account.undisturbed(create)
+    change_by_hand(account.somebody)
 
-    sweep = Sweep(world, delete, [End("delete", delete, nothing), End("create", create, None)]).run()
+    sweep = Sweep(account, delete, [End("delete", delete, nothing), End("create", create, None)]).run()
 
     tell("delete", sweep)
     assert sweep.harm == []
 
 
-def test_an_update_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
-    nothing = world.inventory()
-    world.undisturbed(create)
-    change_by_hand(world.account.somebody)
+def test_an_update_can_be_interrupted_anywhere(
+    account: Interrupted, tell: Callable[[str, Sweep], None]
+) -> None:
+    nothing = account.inventory()
+    account.undisturbed(create)
+    change_by_hand(account.somebody)
     update = partial(create, window=300)
     start = Snapshot.take()
-    stack = world.undisturbed(update)
+    stack = account.undisturbed(update)
     start.put_back()
 
-    sweep = Sweep(world, update, [End("create", update, stack), End("delete", delete, nothing)]).run()
+    sweep = Sweep(account, update, [End("create", update, stack), End("delete", delete, nothing)]).run()
 
     tell("an update", sweep)
     assert sweep.harm == []
 
 
 def test_adopting_the_blogs_stack_can_be_interrupted_anywhere(
-    world: World, tell: Callable[[str, Sweep], None]
+    account: Interrupted, tell: Callable[[str, Sweep], None]
 ) -> None:
-    account = world.account
-    nothing = world.inventory()
+    nothing = account.inventory()
     # The blog says that the source of a permission can be left away.
     blog.create(account.somebody, BUCKET, window=45, source=False)
     adopt, delete_all = partial(create, adopt=True), partial(delete, adopt=True)
     start = Snapshot.take()
-    stack = world.undisturbed(adopt)
+    stack = account.undisturbed(adopt)
     start.put_back()
 
-    sweep = Sweep(world, adopt, [End("create", adopt, stack), End("delete", delete_all, nothing)]).run()
+    sweep = Sweep(account, adopt, [End("create", adopt, stack), End("delete", delete_all, nothing)]).run()
 
     tell("create --adopt", sweep)
     assert sweep.harm == []
 
 
-def test_detaching_can_be_interrupted_anywhere(world: World, tell: Callable[[str, Sweep], None]) -> None:
-    account, nothing = world.account, world.inventory()
-    world.undisturbed(create)
+def test_detaching_can_be_interrupted_anywhere(
+    account: Interrupted, tell: Callable[[str, Sweep], None]
+) -> None:
+    nothing = account.inventory()
+    account.undisturbed(create)
     table, item = NAMES.table, {"BucketName": {"S": BUCKET}}
     account.somebody.dynamodb.put_item(TableName=table, Item=item)
     start = Snapshot.take()
-    assert world.run(detach) is None
-    detached = world.inventory()
+    assert account.run(detach) is None
+    detached = account.inventory()
     start.put_back()
 
-    sweep = Sweep(world, detach, [End("detach", detach, detached), End("delete", delete, nothing)]).run()
+    sweep = Sweep(account, detach, [End("detach", detach, detached), End("delete", delete, nothing)]).run()
 
     tell("delete --bucket", sweep)
     assert sweep.harm == []
@@ -284,14 +286,15 @@ def test_detaching_can_be_interrupted_anywhere(world: World, tell: Callable[[str
 
 
 @pytest.fixture
-def colleague(world: World) -> Terminal:
-    return Terminal(world.account.somebody)
+def colleague(account: Interrupted) -> Terminal:
+    return Terminal(account.somebody)
 
 
-def test_somebody_else_can_create_the_stack_at_any_call_of_ours(world: World, colleague: Terminal) -> None:
-    account = world.account
+def test_somebody_else_can_create_the_stack_at_any_call_of_ours(
+    account: Interrupted, colleague: Terminal
+) -> None:
     start = Snapshot.take()
-    stack = world.undisturbed(create)
+    stack = account.undisturbed(create)
     account.interruption.arm()
     start.put_back()
     create(account.terminal.process())
@@ -303,21 +306,22 @@ def test_somebody_else_can_create_the_stack_at_any_call_of_ours(world: World, co
         account.interruption.before = lambda call, at=at: (  # type: ignore[misc]  # this turn's
             create(colleague.process()) if call == at else None
         )
-        assert world.run(create) is None, f"at call {at}"
+        assert account.run(create) is None, f"at call {at}"
         account.interruption.before = lambda _: None
 
-        assert world.inventory() == stack
+        assert account.inventory() == stack
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 5, 11])
-def test_two_people_can_create_the_stack_at_once(world: World, colleague: Terminal, calls: int) -> None:
-    account = world.account
+def test_two_people_can_create_the_stack_at_once(
+    account: Interrupted, colleague: Terminal, calls: int
+) -> None:
     start = Snapshot.take()
-    stack = world.undisturbed(create)
+    stack = account.undisturbed(create)
     start.put_back()
 
     failures = Turns(account.terminal, colleague, calls=calls).run(partial(why_failed, create))
     account.interruption.before = lambda _: None
 
     assert failures == [None, None]
-    assert world.inventory() == stack
+    assert account.inventory() == stack

@@ -148,8 +148,8 @@ NEXT_STEPS = (
     (Refusal("ResourceInUseException"), f"{AGAIN} when the other change has ended"),
     (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when the update has ended"),
     (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when the update has ended"),
-    (Refusal("DeleteConflict"), f"Detach the policy or role from everything else, then r{AGAIN[1:]}"),
-    (Refusal("NoSuchBucket"), "Create the bucket again, or detach it: s3agg delete --bucket"),
+    (Refusal("DeleteConflict"), f"Detach the policy from other users, groups and roles, then r{AGAIN[1:]}"),
+    (Refusal("NoSuchBucket"), "Create the bucket again, or run: s3agg delete --bucket BUCKET"),
     (Refusal("PermanentRedirect"), OTHER_REGION),
     (Refusal("AuthorizationHeaderMalformed"), OTHER_REGION),
 )  # the next step after an error that outlasted the retries (FACTS)

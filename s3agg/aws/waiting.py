@@ -82,7 +82,7 @@ class Waiting:
                 refused = error
             if not wait.goes_on():
                 raise refused or S3aggError(
-                    f"Timed out after {wait.waited_s:.0f} s waiting for {what}", "Run the command again"
+                    f"Timed out after {wait.waited_s:.0f} s waiting for {what}", "Run the same command again"
                 )
 
 
@@ -113,7 +113,7 @@ class _Wait:
         if waited > self.patience_s:
             return False
         if self.waiting.stopping.is_set():
-            raise S3aggError(f"Interrupted while waiting for {self.what}", "Run the command again")
+            raise S3aggError(f"Interrupted while waiting for {self.what}", "Run the same command again")
         if waited > 1:
             left = (
                 f"{waited:.0f} s"

@@ -146,7 +146,8 @@ def create(
 ) -> int:
     """Create or update the stack.
 
-    An option that is not passed keeps its stored value. With --adopt, it keeps the deployed value.
+    Options that are not passed keep the settings of the stack. With --adopt, they keep the settings of the
+    adopted resources.
     """
     from s3agg.commands import preflight
     from s3agg.commands.create import apply_create
@@ -204,7 +205,7 @@ def delete(
 ) -> int:
     """Delete the whole stack, or detach a bucket from it.
 
-    Only the stack's own rule is removed from a bucket's notifications. Objects are not affected. Resources
+    Deletes only the stack's own event notification from a bucket. Objects are not affected. Resources
     that no longer exist are skipped.
     """
     from s3agg import engine
@@ -598,8 +599,7 @@ def local(port: int) -> int:
         for name, value in here.variables.items():
             click.echo(f"export {name}={value}")
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
-        click.echo("The AWS emulator is running. Run the lines above in another terminal.", err=True)
-        click.echo("Press Ctrl-C to stop it.", err=True)
+        click.echo("The emulator is running. Use the lines above, and press Ctrl-C to stop.", err=True)
         with suppress(KeyboardInterrupt):
             here.wait()
     return 0

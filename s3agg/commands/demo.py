@@ -54,7 +54,7 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Gener
     cleaned up.
     """
     started = time.monotonic()
-    yield Step("Starting AWS on this machine")
+    yield Step("Starting the AWS emulator")
     with machine.running() as here:
         gateway = here.gateway
         aws = connect(here.emulator.url, gateway.url)

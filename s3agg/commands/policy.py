@@ -64,7 +64,7 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
             if not buckets:
                 raise S3aggError(error.problem, "Pass the buckets with --bucket") from error
             aws.warn(
-                f"Could not read the stack, so this policy does not enforce its permissions boundary. {error}"
+                f"Could not read the stack's permissions boundary, so this policy enforces none. {error}"
             )
         else:
             settings = deployment.stack.settings

@@ -112,7 +112,8 @@ def _check_endpoint(aws: Aws) -> None:
     if aws.storage_gateway_override is not None and not aws.lambda_is_local:
         raise UsageProblem(
             f"Functions in AWS cannot use the Storage Gateway endpoint {aws.storage_gateway_override}",
-            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY, or services/storagegateway in the profile",
+            "Unset AWS_ENDPOINT_URL_STORAGE_GATEWAY, or delete the storage_gateway endpoint from the"
+            " profile's [services] section",
         )
 
 

@@ -141,7 +141,12 @@ def run(
         notes.append(observer.timed_out(timeout))
     if not found and any(change.action != "keep" for change in deployment.plan().changes):
         notes.insert(
-            0, S3aggError("Resources are missing or drifted, which may be the cause", "See", Advice("status"))
+            0,
+            S3aggError(
+                "Resources are missing or drifted, which may be the cause",
+                "To see them, run",
+                Advice("status"),
+            ),
         )
     if not keep and notification.key in deployment.found:
         notes.append(S3aggError("The deletion of the objects causes one more refresh"))
@@ -355,7 +360,7 @@ class _TableObserver:
 
     def timed_out(self, timeout: float) -> S3aggError:
         return S3aggError(
-            f"Timed out after {timeout:.0f} s: DynamoDB shows no refresh", "See", Advice("status")
+            f"Timed out after {timeout:.0f} s: DynamoDB shows no refresh", "To see why, run", Advice("status")
         )
 
 
@@ -392,9 +397,11 @@ class _LogObserver:
             return S3aggError(
                 f"Timed out after {timeout:.0f} s: {self.missing} of {events} did not reach function"
                 f" {self.stack.aggregator.name}",
-                "A new notification rule can take minutes to take effect. Run the same command again",
+                "A new event notification can take minutes to take effect. Run the same command again",
             )
-        return S3aggError(f"Timed out after {timeout:.0f} s waiting for the refresh", "See", Advice("status"))
+        return S3aggError(
+            f"Timed out after {timeout:.0f} s waiting for the refresh", "To see why, run", Advice("status")
+        )
 
     @property
     def missing(self) -> int:

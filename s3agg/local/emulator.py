@@ -89,7 +89,7 @@ class Emulator:
             raise needs_posix()
         if not self._installed("ministack"):
             raise S3aggError(
-                "The AWS emulator requires MiniStack", "In the clone of s3agg, run: pip install '.[local]'"
+                "The AWS emulator requires MiniStack", "In the clone, run: pip install '.[local]'"
             )
         with contextlib.ExitStack() as undo:
             with listen(self.port) as listener:

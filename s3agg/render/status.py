@@ -166,15 +166,15 @@ def _timers(status: Status) -> list[Text]:
         Text.assemble(
             "Automated cache refresh is on for ",
             plain(share_names(shares), "yellow"),
-            f", with an interval of {lasting(seconds)} (CacheStaleTimeoutInSeconds)."
-            " If that is often enough, you may not need this stack.",
+            f", with a TTL of {lasting(seconds)} (CacheStaleTimeoutInSeconds)."
+            " If files may show that late, you may not need this stack.",
         )
         for seconds, shares in by_seconds.items()
     ]
 
 
 def _queues(status: Status) -> Table:
-    table = new_table("queue", "waiting", "delayed", "in flight")
+    table = new_table("queue", "available", "delayed", "in flight")
     for queue in status.queues:
         table.add_row(plain(queue.name), *map(number, (queue.visible, queue.delayed, queue.in_flight)))
     for column in table.columns[1:]:

@@ -51,8 +51,9 @@ def check_policy_room(snapshot: Snapshot, permissions: Sequence[Permission]) -> 
 def _no_room(function: str, buckets: Sequence[str], have: Mapping[str, object]) -> S3aggError:
     attached = sum(sid.startswith("SID_") for sid in have)
     return S3aggError(
-        f"The policy of function {function} has no room for bucket {', '.join(buckets)}:"
-        f" its limit is {POLICY_BYTES} bytes. Attached buckets: {attached}",
+        f"The resource-based policy of function {function} is full."
+        f" It cannot take bucket {', '.join(buckets)}. Its limit is {POLICY_BYTES} bytes."
+        f" Attached buckets: {attached}",
         "Attach the bucket to another stack with --stack, or detach a bucket",
         Advice("delete", "BUCKET"),
     )

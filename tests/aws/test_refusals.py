@@ -76,7 +76,7 @@ from tests.support.aws import HOSTILE, refusal
             1,
         ),
         (refusal("ResourceConflictException", "Please update the existing one"), "(Res", "", 1),
-        (refusal("DeleteConflict"), "(DeleteConflict)", "Detach the policy or role from everything else", 1),
+        (refusal("DeleteConflict"), "(DeleteConflict)", "Detach the policy from other users", 1),
         (
             refusal("SlowDown"),
             "(SlowDown)",

@@ -19,7 +19,7 @@ from s3agg.local.session import KEY
 from tests.benchmarks import refreshes
 from tests.benchmarks.figures import Figure
 from tests.e2e.counting import VARIABLE, door
-from tests.e2e.support import World
+from tests.e2e.support import LocalAws
 from tests.support import blog
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ TIMED = "from time import perf_counter\nbegan = perf_counter()\n{}\nprint((perf_
 LISTED = "import sys\n{}\nprint(*sys.modules)"
 
 
-def figures(world: World, *, small: bool) -> list[Figure]:
+def figures(world: LocalAws, *, small: bool) -> list[Figure]:
     """Their figures, on an emulator that runs; `small` shows that all of it works, and not more."""
     with a_place(world) as environment, a_folder_of_handlers() as folder:
         return [
@@ -55,7 +55,7 @@ def figures(world: World, *, small: bool) -> list[Figure]:
 
 
 @contextmanager
-def a_place(world: World) -> Iterator[dict[str, str]]:
+def a_place(world: LocalAws) -> Iterator[dict[str, str]]:
     """The environment of a function, whose table and queue are gone afterwards."""
     dynamodb, sqs = world.client("dynamodb", REGION), world.client("sqs", REGION)
     dynamodb.create_table(
@@ -146,7 +146,7 @@ def inside_a_window(
     )
 
 
-def writes(world: World, environment: Mapping[str, str], *, events: int) -> Figure:
+def writes(world: LocalAws, environment: Mapping[str, str], *, events: int) -> Figure:
     """How often one warm instance writes to the table."""
 
     def counted(handler: Path, bucket: str) -> int:

@@ -106,7 +106,7 @@ def real(minutes: float, a_second: float, handlers: Path | None) -> Cells:
         }
 
 
-def _upload(world: support.World, bucket: str, seconds: float, a_second: float) -> list[float]:
+def _upload(world: support.LocalAws, bucket: str, seconds: float, a_second: float) -> list[float]:
     """When each upload ended, s since 1970; they begin at an even pace."""
     uploaded: list[float] = []
     began = time.monotonic()

@@ -14,7 +14,7 @@ from tests.benchmarks.chains import Chain
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.report import number
 from tests.benchmarks.timing import timed
-from tests.e2e.support import OwnStack, World
+from tests.e2e.support import LocalAws, OwnStack
 
 # The blog's script sleeps 10 s, twice; how many times as fast `create` is to be beside it, and without.
 PAUSES = {10: 20, 0: 6}
@@ -41,7 +41,7 @@ class Run:
     calls: Sequence[delayed.Call]
 
 
-def figures(world: World, *, repeat: int, small: bool) -> list[Figure]:
+def figures(world: LocalAws, *, repeat: int, small: bool) -> list[Figure]:
     """`small` leaves the sleeps away and most of the buckets: then only the counts mean something."""
     return [
         *_against_the_script(world, repeat, {0: None} if small else PAUSES),
@@ -50,7 +50,7 @@ def figures(world: World, *, repeat: int, small: bool) -> list[Figure]:
     ]
 
 
-def _against_the_script(world: World, repeat: int, pauses: Mapping[int, float | None]) -> list[Figure]:
+def _against_the_script(world: LocalAws, repeat: int, pauses: Mapping[int, float | None]) -> list[Figure]:
     ours: list[float] = []
     theirs: dict[int, list[float]] = {pause: [] for pause in pauses}
     for _ in range(repeat):
@@ -70,18 +70,18 @@ def _against_the_script(world: World, repeat: int, pauses: Mapping[int, float | 
     ]
 
 
-def _create(world: World, buckets: int) -> float:
+def _create(world: LocalAws, buckets: int) -> float:
     stack = world.stack()
     words = [word for _ in range(buckets) for word in ("--bucket", world.bucket())]
     return timed(lambda: stack.run.must("create", *words))
 
 
-def _script(world: World, pause_s: float) -> float:
+def _script(world: LocalAws, pause_s: float) -> float:
     with tempfile.TemporaryDirectory() as folder:
         return baseline.run(world.stack(), world.bucket(), Path(folder), pause_s=pause_s)
 
 
-def _many_buckets(world: World, repeat: int, number: int) -> Figure:
+def _many_buckets(world: LocalAws, repeat: int, number: int) -> Figure:
     one, many = [], []
     for _ in range(repeat):
         one.append(_create(world, 1))
@@ -91,7 +91,7 @@ def _many_buckets(world: World, repeat: int, number: int) -> Figure:
     )
 
 
-def _with_slow_calls(world: World, repeat: int) -> list[Figure]:
+def _with_slow_calls(world: LocalAws, repeat: int) -> list[Figure]:
     """Each command with 100 ms added to every call."""
     runs: dict[str, list[Run]] = {}
     for _ in range(repeat):

@@ -13,7 +13,7 @@ from s3agg.local import REGION as OF_SHARES
 from s3agg.local.session import isolated_session
 from s3agg.local.storage_gateway import StorageGateway
 from tests.benchmarks.figures import Figure
-from tests.e2e.support import World
+from tests.e2e.support import LocalAws
 from tests.support import blog
 from tests.support.handlers import load
 
@@ -37,12 +37,12 @@ class Recorder:
         return self._session.create_client(service, region_name=region, endpoint_url=url)
 
 
-def figures(world: World, region: str, *, shares: int) -> list[Figure]:
+def figures(world: LocalAws, region: str, *, shares: int) -> list[Figure]:
     """Of so many file shares; and of one message, with the blog's table in the region."""
     return [look_up(world, shares), around_a_refresh(world, region)]
 
 
-def look_up(world: World, many: int) -> Figure:
+def look_up(world: LocalAws, many: int) -> Figure:
     """The calls that find a bucket's shares among all that there are, half of them of each kind."""
     recorder = Recorder()
     with StorageGateway(world.client("s3")) as gateway:
@@ -71,7 +71,7 @@ def look_up(world: World, many: int) -> Figure:
     )
 
 
-def around_a_refresh(world: World, region: str) -> Figure:
+def around_a_refresh(world: LocalAws, region: str) -> Figure:
     """The calls for the message of a window that is due, where the bucket's share is known."""
     recorder = Recorder()
     emulator = world.machine.emulator.url

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.timing import timed
-from tests.e2e.support import PATIENCE_S, OwnStack, World, eventually
+from tests.e2e.support import PATIENCE_S, LocalAws, OwnStack, eventually
 
 WINDOW_S = 3
 SPARE_S = 3
 OBJECTS = 5
 
 
-def figures(world: World, *, repeat: int) -> list[Figure]:
+def figures(world: LocalAws, *, repeat: int) -> list[Figure]:
     """Five objects, each time to a new stack, and then once more when its functions are warm."""
     cold, warm = zip(*(_twice(world) for _ in range(repeat)), strict=True)
     return [
@@ -32,7 +32,7 @@ def figures(world: World, *, repeat: int) -> list[Figure]:
     ]
 
 
-def _twice(world: World) -> tuple[float, float]:
+def _twice(world: LocalAws) -> tuple[float, float]:
     stack, bucket = world.stack(), world.bucket()
     world.share(bucket)
     stack.run.must("create", "--bucket", bucket, "--window", str(WINDOW_S), "--min-interval", "1")

@@ -405,7 +405,7 @@ def test_whoever_may_not_read_the_stack_has_to_name_the_buckets(world: World) ->
         ask(world)
     assert ask(world, *BUCKETS) == printed()
     assert world.warnings[0].startswith(
-        "Could not read the stack, so this policy does not enforce its permissions boundary."
+        "Could not read the stack's permissions boundary, so this policy enforces none."
     )
 
 

@@ -197,7 +197,7 @@ def test_everything_that_stands_in_the_way_is_told_at_once(world: World) -> None
     assert [line[:58] for line in refusal.lines()] == [
         "Nothing was changed. Fix these problems first:",
         "- Bucket scans does not exist. Check the name, or create t",
-        "- --min-interval 1 is too short. AWS recommends at least 6",
+        "- --min-interval 1 is too short. AWS recommends 60 s. Pass",
         "- Resources with this stack's names belong to something el",
         "- Bucket photos has another rule for the same events and k",
     ]
@@ -288,7 +288,7 @@ def test_a_bucket_too_many_for_the_functions_policy_is_refused_before_any_change
     preflight.check(photos.aws, NAMES, Request((new[0],))).passed()
     refusal = refused(photos, *new)
 
-    assert "its limit is 20480 bytes. Attached buckets: 1" in refusal.problem
+    assert "Its limit is 20480 bytes. Attached buckets: 1" in refusal.problem
     assert "--stack" in refusal.hint
 
 

@@ -201,7 +201,7 @@ def test_events_that_do_not_arrive_are_counted_and_explained(play: Play) -> None
     assert not report.ok
     assert str(report.notes[0]) == (
         "Timed out after 8 s: 2 of 3 events did not reach function S3EventAggregator."
-        " A new notification rule can take minutes to take effect. Run the same command again."
+        " A new event notification can take minutes to take effect. Run the same command again."
     )
 
 
@@ -210,7 +210,9 @@ def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
     _, report = play.run(once(play.handle))
 
     assert (report.ok, report.refreshes) == (False, ())
-    assert str(report.notes[0]) == "Timed out after 8 s waiting for the refresh. See: s3agg status."
+    assert (
+        str(report.notes[0]) == "Timed out after 8 s waiting for the refresh. To see why, run: s3agg status."
+    )
     assert play.stored() == []
 
 
@@ -390,7 +392,7 @@ def test_what_is_advised_is_for_the_aws_at_hand(play: Play) -> None:
     play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
     _, report = play.run(once(), count=1, timeout_s=1)
 
-    assert report.notes[0].text(" --profile p").endswith("See: s3agg status --profile p.")
+    assert report.notes[0].text(" --profile p").endswith("run: s3agg status --profile p.")
 
 
 def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:
@@ -399,7 +401,8 @@ def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: 
     _, report = play.run(once())
 
     assert (
-        str(report.notes[0]) == "Resources are missing or drifted, which may be the cause. See: s3agg status."
+        str(report.notes[0])
+        == "Resources are missing or drifted, which may be the cause. To see them, run: s3agg status."
     )
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import support
-from tests.e2e.support import Cli, OwnStack, World, user
+from tests.e2e.support import Cli, LocalAws, OwnStack, user
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     with support.world(tmp_path_factory.mktemp("homes")) as running:
         yield running
 
 
 @pytest.fixture
-def stack(world: World) -> Iterator[OwnStack]:
+def stack(world: LocalAws) -> Iterator[OwnStack]:
     """A stack that only this test has; it is not made yet."""
     own = world.stack()
     yield own

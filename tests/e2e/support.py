@@ -149,7 +149,7 @@ def processes_below(folder: Path) -> list[int]:
 
 
 @dataclass(frozen=True)
-class World:
+class LocalAws:
     """AWS on this machine: its servers, and clients for whoever looks behind the commands."""
 
     machine: Machine
@@ -282,21 +282,21 @@ def world(
     patience: Mapping[str, str] = PATIENCE,
     refresh_seconds: float = 0.2,
     interval_seconds: float = 0.5,
-) -> Iterator[World]:
+) -> Iterator[LocalAws]:
     """AWS on this machine. A refresh shows after a moment; the next one of its share is taken soon, too."""
     with Emulator(auth=auth, environment=patience) as emulator:
         s3 = client("s3", emulator.url)
         with StorageGateway(
             s3, refresh_seconds=refresh_seconds, interval_seconds=interval_seconds
         ) as gateway:
-            yield World(Machine(emulator, gateway), home)
+            yield LocalAws(Machine(emulator, gateway), home)
 
 
 @dataclass(frozen=True)
 class OwnStack:
     """A stack's name, and the command line that has it, and JSON, for its defaults."""
 
-    world: World
+    world: LocalAws
     names: Names
     run: Cli
 

@@ -18,7 +18,7 @@ import pytest
 from s3agg.aws.session import Aws
 from s3agg.settings import Names
 from tests.e2e import support
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 from tests.support import blog
 
 pytestmark = pytest.mark.e2e
@@ -33,17 +33,17 @@ SHARES = 10  # the blog's refresh function fails at 11
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[LocalAws]:
     with support.world(tmp_path, patience=PATIENCE) as running:
         yield running
 
 
 @pytest.fixture
-def stack(world: World) -> OwnStack:
+def stack(world: LocalAws) -> OwnStack:
     return OwnStack(world, Names(), world.cli.set(S3AGG_OUTPUT="json"))
 
 
-def make(world: World, *buckets: str, window: int) -> dict[str, str]:
+def make(world: LocalAws, *buckets: str, window: int) -> dict[str, str]:
     """Run the blog's scripts; the shares by their buckets, each of which has one."""
     s3 = world.client("s3")
     for bucket in buckets:
@@ -56,7 +56,7 @@ def make(world: World, *buckets: str, window: int) -> dict[str, str]:
     return {bucket: world.share(bucket, gateway=number) for number, bucket in enumerate(buckets)}
 
 
-def test_the_blogs_stack_works_here(world: World, stack: OwnStack) -> None:
+def test_the_blogs_stack_works_here(world: LocalAws, stack: OwnStack) -> None:
     shares = make(world, "photos", window=3)
 
     world.upload("photos", *(f"file-{number}" for number in range(3)), threads=1)
@@ -68,7 +68,7 @@ def test_the_blogs_stack_works_here(world: World, stack: OwnStack) -> None:
 
 
 def test_adopting_the_blogs_stack_loses_neither_its_windows_nor_an_event(
-    world: World, stack: OwnStack
+    world: LocalAws, stack: OwnStack
 ) -> None:
     busy, *quiet = (f"photos-{number}" for number in range(SHARES))
     # The refresh function changes some 14 s after the command's start: of the windows that the old aggregator
@@ -98,7 +98,7 @@ def test_adopting_the_blogs_stack_loses_neither_its_windows_nor_an_event(
 
 
 @contextmanager
-def uploading(world: World, busy: str, *quiet: str) -> Iterator[dict[str, list[str]]]:
+def uploading(world: LocalAws, busy: str, *quiet: str) -> Iterator[dict[str, list[str]]]:
     """Go on uploading; gives the files that are there, by their buckets.
 
     At first every other one goes to a quiet bucket, which never gets a second one: what the busy bucket
@@ -125,12 +125,12 @@ def uploading(world: World, busy: str, *quiet: str) -> Iterator[dict[str, list[s
     going_on.result()
 
 
-def shows_all(world: World, share: str, files: Collection[str]) -> bool:
+def shows_all(world: LocalAws, share: str, files: Collection[str]) -> bool:
     return set(files) == set(world.files(share))
 
 
 def test_deleting_the_blogs_stack_leaves_nothing_of_it_and_somebody_elses_rule(
-    world: World, stack: OwnStack
+    world: LocalAws, stack: OwnStack
 ) -> None:
     world.client("sqs").create_queue(QueueName="theirs")
     before = world.inventory()
@@ -149,7 +149,7 @@ def test_deleting_the_blogs_stack_leaves_nothing_of_it_and_somebody_elses_rule(
     assert world.inventory() == {**before, "rules": {"photos": theirs}, "objects": {"photos": ["file"]}}
 
 
-def add_their_rule(world: World, bucket: str, queue: str) -> dict[str, object]:
+def add_their_rule(world: LocalAws, bucket: str, queue: str) -> dict[str, object]:
     """Let the bucket fill somebody's queue too; what its notifications are without the blog's rule."""
     sqs = world.client("sqs")
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]

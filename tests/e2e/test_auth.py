@@ -8,13 +8,13 @@ from functools import partial
 import pytest
 
 from tests.e2e import support
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 
 @pytest.fixture
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The emulator tries a failed event again after 1 and 2 s, AWS after 1 and 2 minutes."""
     patience = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1"}
     with support.world(tmp_path_factory.mktemp("homes"), auth=True, patience=patience) as running:
@@ -22,11 +22,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def own(guarded: World) -> OwnStack:
+def own(guarded: LocalAws) -> OwnStack:
     return guarded.stack()
 
 
-def test_a_role_that_lost_a_policy_is_found_and_repaired(guarded: World, own: OwnStack) -> None:
+def test_a_role_that_lost_a_policy_is_found_and_repaired(guarded: LocalAws, own: OwnStack) -> None:
     bucket = guarded.bucket()
     share = guarded.share(bucket)
     before = guarded.inventory()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import OwnStack, World
+from tests.e2e.support import LocalAws, OwnStack
 from tests.support.ran import Ran
 
 pytestmark = pytest.mark.e2e
@@ -59,7 +59,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def nothing(world: World) -> OwnStack:
+def nothing(world: LocalAws) -> OwnStack:
     """A stack that never comes to be, and the buckets that it cannot have, but for one."""
     world.client("s3").create_bucket(Bucket=BUCKET)
     world.client("s3", region="us-west-2").create_bucket(
@@ -71,7 +71,7 @@ def nothing(world: World) -> OwnStack:
 
 
 @pytest.fixture(scope="module")
-def before(world: World, nothing: OwnStack) -> dict[str, Any]:  # noqa: ARG001  # with its buckets
+def before(world: LocalAws, nothing: OwnStack) -> dict[str, Any]:  # noqa: ARG001  # with its buckets
     return world.inventory()
 
 
@@ -99,7 +99,7 @@ def test_one_line_says_what_is_wrong(case: str, told: dict[str, Ran]) -> None:
     assert bad.words in ran.stderr
 
 
-def test_nothing_was_changed(world: World, before: dict[str, Any], told: dict[str, Ran]) -> None:
+def test_nothing_was_changed(world: LocalAws, before: dict[str, Any], told: dict[str, Ran]) -> None:
     assert len(told) == len(CASES)
     assert world.inventory() == before
 

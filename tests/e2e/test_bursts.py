@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.bursts import Burst, counted
-from tests.e2e.support import World, eventually
+from tests.e2e.support import LocalAws, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
@@ -15,7 +15,7 @@ INTERVAL_S = 1
 
 
 @pytest.fixture(scope="module")
-def shown(world: World) -> tuple[Burst, list[str]]:
+def shown(world: LocalAws) -> tuple[Burst, list[str]]:
     """The burst, and the files that the share shows at last."""
     stack = world.stack()
     bucket = world.bucket()

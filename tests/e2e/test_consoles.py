@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.support import World
+from tests.e2e.support import LocalAws
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 )
 @pytest.mark.parametrize("command", ["template --tag team=K\u00e4se", "status --stack Caf\u00e9"])
 def test_a_process_can_print_what_its_console_cannot_show(
-    world: World, command: str, variables: dict[str, str]
+    world: LocalAws, command: str, variables: dict[str, str]
 ) -> None:
     ran = world.cli.set(**variables)(*command.split())
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.support import OwnStack, World
+from tests.e2e.support import LocalAws, OwnStack
 
 pytestmark = pytest.mark.e2e
 
 
-def test_an_option_not_given_keeps_what_was_asked_for_before(world: World, stack: OwnStack) -> None:
+def test_an_option_not_given_keeps_what_was_asked_for_before(world: LocalAws, stack: OwnStack) -> None:
     stack.run.must("create", "--bucket", world.bucket(), "--window", "7")
     tagging = stack.run.must("create", "--tag", "a=b")
     status = stack.run("status")

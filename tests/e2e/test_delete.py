@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.support import OwnStack, World
+from tests.e2e.support import LocalAws, OwnStack
 
 pytestmark = pytest.mark.e2e
 
 
-def test_delete_leaves_nothing(world: World, stack: OwnStack) -> None:
+def test_delete_leaves_nothing(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     before = world.inventory()
     made = stack.run.must("create", "--bucket", bucket)
@@ -26,12 +26,12 @@ def test_delete_leaves_nothing(world: World, stack: OwnStack) -> None:
 
 
 @pytest.fixture(scope="module")
-def attached(world: World) -> str:
+def attached(world: LocalAws) -> str:
     return world.bucket()
 
 
 @pytest.fixture(scope="module")
-def made(world: World, attached: str) -> Iterator[OwnStack]:
+def made(world: LocalAws, attached: str) -> Iterator[OwnStack]:
     """A stack that stays while it is not removed; the last test takes its bucket away."""
     own = world.stack()
     own.run.must("create", "--bucket", attached)
@@ -40,7 +40,7 @@ def made(world: World, attached: str) -> Iterator[OwnStack]:
 
 
 def test_a_bucket_that_was_never_attached_is_not_detached(
-    world: World, made: OwnStack, attached: str
+    world: LocalAws, made: OwnStack, attached: str
 ) -> None:
     other = world.bucket()
     before = world.inventory()
@@ -54,7 +54,7 @@ def test_a_bucket_that_was_never_attached_is_not_detached(
 
 
 def test_a_bucket_that_only_its_rule_still_names_can_be_detached(
-    world: World, made: OwnStack, attached: str
+    world: LocalAws, made: OwnStack, attached: str
 ) -> None:
     world.client("lambda").remove_permission(
         FunctionName=made.names.aggregator, StatementId=f"SID_{attached.replace('.', '_')}"

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from tests.e2e.support import World, eventually
+from tests.e2e.support import LocalAws, eventually
 
 pytestmark = pytest.mark.e2e
 
 
-def test_logs_follow_both_functions_from_the_upload_to_the_refresh(world: World) -> None:
+def test_logs_follow_both_functions_from_the_upload_to_the_refresh(world: LocalAws) -> None:
     stack, bucket = world.stack(), world.bucket()
     world.share(bucket)
     stack.run.must("create", "--bucket", bucket, "--window", "4", "--min-interval", "1")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from s3agg.local import ACCOUNT
-from tests.e2e.support import OwnStack, World
+from tests.e2e.support import LocalAws, OwnStack
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def crowded(world: World) -> str:
+def crowded(world: LocalAws) -> str:
     """A bucket that calls somebody's function, fills a queue, tells a topic and talks to EventBridge."""
     bucket = world.bucket()
     buffer = io.BytesIO()
@@ -65,7 +65,7 @@ def crowded(world: World) -> str:
     return bucket
 
 
-def test_other_rules_of_a_bucket_are_never_touched(world: World, stack: OwnStack, crowded: str) -> None:
+def test_other_rules_of_a_bucket_are_never_touched(world: LocalAws, stack: OwnStack, crowded: str) -> None:
     before = world.notifications(crowded)
     theirs = world.statements("Theirs")
 

@@ -26,7 +26,7 @@ from s3agg.settings import PRICE_TABLES
 from s3agg.stack import deployed
 from s3agg.stack.deployed import Request
 from tests.e2e import support
-from tests.e2e.support import Cli, OwnStack, World, eventually
+from tests.e2e.support import Cli, LocalAws, OwnStack, eventually
 from tests.support import iam
 
 pytestmark = pytest.mark.e2e
@@ -64,7 +64,7 @@ DENIED = re.compile(r"not authorized to perform: ([a-z0-9]+:[A-Za-z]+)")
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     with support.world(tmp_path_factory.mktemp("homes"), auth=True) as running:
         yield running
 
@@ -73,13 +73,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 class User:
     """Somebody with keys of their own, who may do nothing yet."""
 
-    world: World
+    world: LocalAws
     name: str
     key: str
     secret: str
 
     @classmethod
-    def of(cls, world: World, name: str) -> User:
+    def of(cls, world: LocalAws, name: str) -> User:
         users = world.client("iam")
         users.create_user(UserName=name)
         made = users.create_access_key(UserName=name)["AccessKey"]
@@ -126,7 +126,7 @@ def allowing(*actions: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(guarded: World) -> None:
+def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(guarded: LocalAws) -> None:
     own, bucket = guarded.stack(), guarded.bucket()
     share = guarded.share(bucket)
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/Boundary"
@@ -182,7 +182,7 @@ NOT_ASKED_FOR = {
 
 
 @pytest.mark.proof
-def test_without_any_of_its_actions_something_fails(guarded: World) -> None:
+def test_without_any_of_its_actions_something_fails(guarded: LocalAws) -> None:
     """Whoever starts with no rights, and gets only what they are denied, ends with all that is printed."""
     life = Life(guarded, guarded.stack(), guarded.bucket(), User.of(guarded, "beginner"))
 
@@ -195,7 +195,7 @@ def test_without_any_of_its_actions_something_fails(guarded: World) -> None:
 class Life:
     """A stack's life, by somebody who gets each right once it is missing."""
 
-    world: World
+    world: LocalAws
     own: OwnStack
     bucket: str
     user: User

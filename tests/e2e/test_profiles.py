@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from s3agg.local import ACCOUNT
-from tests.e2e.support import Cli, World, user
+from tests.e2e.support import Cli, LocalAws, user
 from tests.support.ran import Ran
 from tests.support.terminal import running
 
@@ -91,7 +91,7 @@ class Home:
 
 
 @pytest.fixture
-def home(world: World, tmp_path: Path) -> Home:
+def home(world: LocalAws, tmp_path: Path) -> Home:
     """Somebody whose AWS is on this machine, but who has no keys in the environment."""
     url = world.machine.emulator.url
     return Home(user(tmp_path, AWS_ENDPOINT_URL=url, AWS_EC2_METADATA_DISABLED="true", S3AGG_OUTPUT="json"))
@@ -234,7 +234,7 @@ def test_who_is_logged_in_has_the_credentials_of_the_portal(home: Home) -> None:
 
 
 @pytest.fixture
-def role(world: World) -> str:
+def role(world: LocalAws) -> str:
     """The ARN of a role that may be assumed."""
     iam, name = world.client("iam"), "Operator"
     if name not in {role["RoleName"] for role in iam.list_roles()["Roles"]}:

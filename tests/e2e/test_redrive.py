@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 
 pytestmark = pytest.mark.e2e
 
 KEYS = ("one", "two")
 
 
-def break_aggregator(world: World, stack: OwnStack) -> None:
+def break_aggregator(world: LocalAws, stack: OwnStack) -> None:
     """Let each event fail, and be given up at the first failure."""
     functions, name = world.client("lambda"), stack.names.aggregator
     config = functions.get_function_event_invoke_config(FunctionName=name)
@@ -21,7 +21,7 @@ def break_aggregator(world: World, stack: OwnStack) -> None:
     stack.set_variables(name, TABLE_NAME="nowhere")
 
 
-def abandon_message(world: World, stack: OwnStack, bucket: str) -> None:
+def abandon_message(world: LocalAws, stack: OwnStack, bucket: str) -> None:
     """Leave the dead letter that is left when a share has refused a refresh for long."""
     sqs = world.client("sqs")
     sqs.send_message(
@@ -35,7 +35,7 @@ def abandon_message(world: World, stack: OwnStack, bucket: str) -> None:
     )
 
 
-def abandon_refresh(world: World, stack: OwnStack, bucket: str) -> None:
+def abandon_refresh(world: LocalAws, stack: OwnStack, bucket: str) -> None:
     """Leave the item that is left then. A `create` that saw it would send a message of its own."""
     world.client("dynamodb").put_item(
         TableName=stack.names.table,
@@ -43,7 +43,7 @@ def abandon_refresh(world: World, stack: OwnStack, bucket: str) -> None:
     )
 
 
-def test_what_failed_is_shown_and_goes_back_to_work(world: World, stack: OwnStack) -> None:
+def test_what_failed_is_shown_and_goes_back_to_work(world: LocalAws, stack: OwnStack) -> None:
     failing, waiting = world.bucket(), world.bucket()
     shares = {bucket: world.share(bucket) for bucket in (failing, waiting)}
     world.upload(waiting, "file")

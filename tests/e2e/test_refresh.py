@@ -6,12 +6,12 @@ from functools import partial
 
 import pytest
 
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 
 pytestmark = pytest.mark.e2e
 
 
-def test_twenty_uploads_take_one_refresh(world: World, stack: OwnStack) -> None:
+def test_twenty_uploads_take_one_refresh(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     share = world.share(bucket)
     # Each execution starts a Python of its own here: five at once, and a window that a slow machine fits in.
@@ -25,7 +25,7 @@ def test_twenty_uploads_take_one_refresh(world: World, stack: OwnStack) -> None:
     assert world.refreshes(share) == 1
 
 
-def test_uploads_in_two_windows_take_two_refreshes(world: World, stack: OwnStack) -> None:
+def test_uploads_in_two_windows_take_two_refreshes(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     share = world.share(bucket)
     stack.run.must("create", "--bucket", bucket, "--window", "1", "--min-interval", "1")
@@ -42,7 +42,7 @@ def test_uploads_in_two_windows_take_two_refreshes(world: World, stack: OwnStack
     assert seen["last_refresh"].endswith("Z")
 
 
-def test_a_bucket_joins_and_leaves_without_disturbing_the_first(world: World, stack: OwnStack) -> None:
+def test_a_bucket_joins_and_leaves_without_disturbing_the_first(world: LocalAws, stack: OwnStack) -> None:
     first, second = world.bucket(), world.bucket()
     share = world.share(first)
     stack.run.must("create", "--bucket", first, "--window", "3", "--min-interval", "1")

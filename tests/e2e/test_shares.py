@@ -9,13 +9,13 @@ import pytest
 
 from s3agg.local import ACCOUNT
 from tests.e2e import support
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """Shares that mind an interval of a second, and refreshes that take little longer than the listing."""
     home = tmp_path_factory.mktemp("homes")
     with support.world(home, refresh_seconds=0.01, interval_seconds=1) as running:
@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def bucket(world: World, stack: OwnStack) -> str:
+def bucket(world: LocalAws, stack: OwnStack) -> str:
     """A bucket that the stack minds."""
     name = world.bucket()
     # Between two refreshes the stack leaves 2 s more than the interval that it is told.
@@ -33,7 +33,7 @@ def bucket(world: World, stack: OwnStack) -> str:
 
 @pytest.mark.proof
 def test_a_gateway_that_takes_two_at_a_time_refreshes_five_shares(
-    world: World, stack: OwnStack, bucket: str
+    world: LocalAws, stack: OwnStack, bucket: str
 ) -> None:
     shares = [world.share(bucket) for _ in range(5)]
     # A message that meets a round is put off for as long as that round might take: 30 s, as declared.
@@ -49,7 +49,9 @@ def test_a_gateway_that_takes_two_at_a_time_refreshes_five_shares(
     assert all(refresh.effective for share in shares for refresh in world.machine.gateway.refreshes(share))
 
 
-def test_shares_of_every_kind_and_location_are_refreshed(world: World, stack: OwnStack, bucket: str) -> None:
+def test_shares_of_every_kind_and_location_are_refreshed(
+    world: LocalAws, stack: OwnStack, bucket: str
+) -> None:
     point = world.client("s3control").create_access_point(AccountId=ACCOUNT, Name="point", Bucket=bucket)
     arn, alias = point["AccessPointArn"], point["Alias"]
     for name in (arn, alias):
@@ -77,7 +79,7 @@ def test_shares_of_every_kind_and_location_are_refreshed(world: World, stack: Ow
     assert world.refreshes(elsewhere) == 0
 
 
-def test_a_deleted_share_is_forgotten_at_once(world: World, stack: OwnStack, bucket: str) -> None:
+def test_a_deleted_share_is_forgotten_at_once(world: LocalAws, stack: OwnStack, bucket: str) -> None:
     shares = [world.share(bucket, gateway=gateway) for gateway in range(3)]
     world.upload(bucket, "before")
     eventually(lambda: all(world.shows(share, "before") for share in shares))
@@ -93,7 +95,9 @@ def test_a_deleted_share_is_forgotten_at_once(world: World, stack: OwnStack, buc
     assert {world.refreshes(share) for share in left} == {2}
 
 
-def test_two_hundred_and_fifty_shares_are_all_refreshed(world: World, stack: OwnStack, bucket: str) -> None:
+def test_two_hundred_and_fifty_shares_are_all_refreshed(
+    world: LocalAws, stack: OwnStack, bucket: str
+) -> None:
     # Two of a gateway: none has to wait for another.
     shares = [world.share(bucket, gateway=number // 2) for number in range(250)]
     world.upload(bucket, "file")

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 from tests.support import terminal
 
 pytestmark = pytest.mark.e2e
 
 
-def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
+def test_status_shows_the_whole_stack(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     stack.run.must("create", "--bucket", bucket, "--window", "600")
     world.upload(bucket, "file")
@@ -61,7 +61,7 @@ def test_status_shows_the_whole_stack(world: World, stack: OwnStack) -> None:
 
 
 def test_status_counts_events_and_refreshes_and_finds_who_may_not_need_it(
-    world: World, stack: OwnStack
+    world: LocalAws, stack: OwnStack
 ) -> None:
     bucket = world.bucket()
     timer = world.share(bucket, CacheAttributes={"CacheStaleTimeoutInSeconds": 300})
@@ -78,7 +78,7 @@ def test_status_counts_events_and_refreshes_and_finds_who_may_not_need_it(
     assert status["timers"] == {timer: 300}
 
 
-def test_watching_redraws_in_place_and_ends_cleanly_on_ctrl_c(world: World, stack: OwnStack) -> None:
+def test_watching_redraws_in_place_and_ends_cleanly_on_ctrl_c(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     stack.run.must("create", "--bucket", bucket, "--window", "600")
     cli = stack.run.set(S3AGG_OUTPUT=None)
@@ -98,7 +98,7 @@ def test_watching_redraws_in_place_and_ends_cleanly_on_ctrl_c(world: World, stac
     assert after.replace(b"\x1b[?25h", b"").strip() == b""
 
 
-def test_status_says_what_is_missing_until_create_mends_it(world: World, stack: OwnStack) -> None:
+def test_status_says_what_is_missing_until_create_mends_it(world: LocalAws, stack: OwnStack) -> None:
     stack.run.must("create", "--bucket", world.bucket())
     sqs = world.client("sqs")
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=stack.names.queue)["QueueUrl"])
@@ -114,7 +114,7 @@ def test_status_says_what_is_missing_until_create_mends_it(world: World, stack: 
     assert (mended.code, mended.json["healthy"]) == (0, True)
 
 
-def test_a_resource_of_our_name_without_our_tags_is_left_alone(world: World, stack: OwnStack) -> None:
+def test_a_resource_of_our_name_without_our_tags_is_left_alone(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     world.client("sqs").create_queue(QueueName=stack.names.queue)
     before = world.inventory()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from s3agg import assets
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -32,7 +32,7 @@ HERE = {
 }
 
 
-def deploy(world: World, stack: OwnStack, text: str, **parameters: str) -> list[str]:
+def deploy(world: LocalAws, stack: OwnStack, text: str, **parameters: str) -> list[str]:
     """Let CloudFormation make the stack; the arguments of the command that it says attaches the bucket."""
     client, name = world.client("cloudformation"), stack.names.stack
     client.create_stack(
@@ -47,13 +47,13 @@ def deploy(world: World, stack: OwnStack, text: str, **parameters: str) -> list[
     return shlex.split(outputs["Attach"])[1:]
 
 
-def undeploy(world: World, stack: OwnStack) -> None:
+def undeploy(world: LocalAws, stack: OwnStack) -> None:
     client, name = world.client("cloudformation"), stack.names.stack
     client.delete_stack(StackName=name)
     client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
 
 
-def test_it_works_like_one_of_creates_and_nothing_is_left(world: World, stack: OwnStack) -> None:
+def test_it_works_like_one_of_creates_and_nothing_is_left(world: LocalAws, stack: OwnStack) -> None:
     bucket, code = world.bucket(), world.bucket()
     share = world.share(bucket)
     before = world.inventory()
@@ -79,7 +79,7 @@ def without_buckets(inventory: dict[str, Any]) -> dict[str, Any]:
     return {kind: there for kind, there in inventory.items() if kind not in {"objects", "rules"}}
 
 
-def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, stack: OwnStack) -> None:
+def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: LocalAws, stack: OwnStack) -> None:
     bucket, code = world.bucket(), world.bucket()
     options = ("--alarm-topic", TOPIC, "--permissions-boundary", BOUNDARY, "--tag", "team=a", "--provisioned")
     printed = stack.run.must("template", "--bucket", bucket, "--code-bucket", code, *options)
@@ -98,7 +98,7 @@ def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: World, s
 
 
 def test_code_of_a_templates_stack_is_compared_like_any_other(
-    world: World, stack: OwnStack, tmp_path: Path
+    world: LocalAws, stack: OwnStack, tmp_path: Path
 ) -> None:
     bucket, code = world.bucket(), world.bucket()
     printed = stack.run.must("template", "--bucket", bucket, "--zips", str(tmp_path))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.support import OwnStack, World, eventually
+from tests.e2e.support import LocalAws, OwnStack, eventually
 from tests.support.ran import Ran
 
 pytestmark = pytest.mark.e2e
@@ -20,12 +20,12 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def bucket(world: World) -> str:
+def bucket(world: LocalAws) -> str:
     return world.bucket()
 
 
 @pytest.fixture(scope="module")
-def fenced(world: World) -> str:
+def fenced(world: LocalAws) -> str:
     """A versioned bucket that no share shows, of which the stack minds some keys only."""
     bucket = world.bucket()
     world.client("s3").put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -33,7 +33,7 @@ def fenced(world: World) -> str:
 
 
 @pytest.fixture(scope="module")
-def stack(world: World, bucket: str, fenced: str) -> Iterator[OwnStack]:
+def stack(world: LocalAws, bucket: str, fenced: str) -> Iterator[OwnStack]:
     """A stack with two buckets, which the tests change in the order in which they stand."""
     own = world.stack()
     own.run.must("create", "--bucket", bucket, "--window", "4", "--min-interval", "1")
@@ -43,7 +43,7 @@ def stack(world: World, bucket: str, fenced: str) -> Iterator[OwnStack]:
 
 
 @pytest.fixture(scope="module")
-def share(world: World, bucket: str) -> str:
+def share(world: LocalAws, bucket: str) -> str:
     return world.share(bucket)
 
 
@@ -57,7 +57,7 @@ def ran(stack: OwnStack, bucket: str, fenced: str, share: str) -> dict[str, Ran]
 
 
 def test_it_reports_what_became_of_each_object(
-    world: World, ran: dict[str, Ran], bucket: str, share: str
+    world: LocalAws, ran: dict[str, Ran], bucket: str, share: str
 ) -> None:
     told = ran[bucket]
 
@@ -81,7 +81,7 @@ def test_it_reports_what_became_of_each_object(
     assert world.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
-def test_it_minds_the_rule_and_leaves_no_version(world: World, ran: dict[str, Ran], fenced: str) -> None:
+def test_it_minds_the_rule_and_leaves_no_version(world: LocalAws, ran: dict[str, Ran], fenced: str) -> None:
     told = ran[fenced]
 
     keys = re.findall(r"^(\S+): (?:opened|in) the window$", told.stderr, re.MULTILINE)
@@ -111,7 +111,7 @@ def is_quiet(stack: OwnStack) -> bool:
     return not any(each["window"]["open"] or each["pending"] for each in buckets)
 
 
-def test_without_log_lines_it_judges_by_the_table(world: World, stack: OwnStack, bucket: str) -> None:
+def test_without_log_lines_it_judges_by_the_table(world: LocalAws, stack: OwnStack, bucket: str) -> None:
     # The emulator kills what runs when its configuration changes; a message in work would be back in 180 s.
     eventually(lambda: is_quiet(stack))
     stack.run.must("create", "--log-level", "ERROR")
@@ -122,11 +122,11 @@ def test_without_log_lines_it_judges_by_the_table(world: World, stack: OwnStack,
     assert ran.json["ok"]
     assert (ran.json["opened_windows"], ran.json["within_window"]) == (None, None)
     assert len(ran.json["refreshes"]) == 1
-    assert any("ERROR" in note and "the table" in note for note in ran.json["notes"])
+    assert any("ERROR" in note and "DynamoDB" in note for note in ran.json["notes"])
     assert kept["KeyCount"] == 3
 
 
-def test_it_fails_when_the_refresh_does_not_come(world: World, stack: OwnStack, bucket: str) -> None:
+def test_it_fails_when_the_refresh_does_not_come(world: LocalAws, stack: OwnStack, bucket: str) -> None:
     functions = world.client("lambda")
     (trigger,) = functions.list_event_source_mappings(FunctionName=stack.names.refresher)[
         "EventSourceMappings"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.support import OwnStack, World
+from tests.e2e.support import LocalAws, OwnStack
 from tests.support.ran import TRACED
 
 pytestmark = pytest.mark.e2e
@@ -16,7 +16,7 @@ SECRETS = {
 }
 
 
-def test_verbose_shows_each_call_and_no_secret(world: World, stack: OwnStack) -> None:
+def test_verbose_shows_each_call_and_no_secret(world: LocalAws, stack: OwnStack) -> None:
     bucket = world.bucket()
     run = stack.run.set(**SECRETS)
     made = run.must("create", "--bucket", bucket, "--tag", "note=sentinel-tag", "-v")

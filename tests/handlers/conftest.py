@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.handlers import Account, World, a_clean_environment, an_account
+from tests.support.handlers import Account, Instances, a_clean_environment, an_account
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,9 @@ def account() -> Iterator[Account]:
 
 
 @pytest.fixture
-def world(account: Account) -> Iterator[World]:
+def world(account: Account) -> Iterator[Instances]:
     with a_clean_environment():
-        yield World(account)
+        yield Instances(account)
     account.clean()
 
 

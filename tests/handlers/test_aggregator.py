@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from tests.support.handlers import BUCKET, SHARE_PREFIX, START_MS, TABLE, World, load, raising, record
+from tests.support.handlers import BUCKET, SHARE_PREFIX, START_MS, TABLE, Instances, load, raising, record
 
 UPDATE = "dynamodb.UpdateItem"
 SEND = "sqs.SendMessage"
@@ -22,7 +22,7 @@ Log = pytest.LogCaptureFixture
 # Step 1: skipped from memory
 
 
-def test_an_event_in_a_known_window_makes_no_network_call(world: World) -> None:
+def test_an_event_in_a_known_window_makes_no_network_call(world: Instances) -> None:
     aggregator = world.aggregator()
     aggregator.handle_record(record("test1.txt"))
     world.calls.clear()
@@ -32,7 +32,7 @@ def test_an_event_in_a_known_window_makes_no_network_call(world: World) -> None:
     assert world.calls == []
 
 
-def test_a_window_that_another_instance_opened_is_remembered_too(world: World) -> None:
+def test_a_window_that_another_instance_opened_is_remembered_too(world: Instances) -> None:
     world.aggregator().handle_record(record("test1.txt"))
     aggregator = world.aggregator()
 
@@ -47,7 +47,7 @@ def test_a_window_that_another_instance_opened_is_remembered_too(world: World) -
     ("after_s", "calls"), [(27.9, 0), (28.0, 1), (31.0, 1)], ids=["trusted", "closing", "due"]
 )
 def test_a_window_within_2_s_of_its_end_is_not_trusted_from_memory(
-    world: World, after_s: float, calls: int
+    world: Instances, after_s: float, calls: int
 ) -> None:
     aggregator = world.aggregator(window_s=30)
     aggregator.handle_record(record("test1.txt"))
@@ -61,7 +61,7 @@ def test_a_window_within_2_s_of_its_end_is_not_trusted_from_memory(
 
 @pytest.mark.parametrize(("later_s", "calls"), [(1.4, 1), (1.5, 2)])
 def test_a_closing_window_is_trusted_for_less_than_1_5_s_after_the_table_told_of_it(
-    world: World, later_s: float, calls: int
+    world: Instances, later_s: float, calls: int
 ) -> None:
     world.put(timestamp=START_MS + 1500, opened_by="another")
     aggregator = world.aggregator()
@@ -73,7 +73,7 @@ def test_a_closing_window_is_trusted_for_less_than_1_5_s_after_the_table_told_of
     assert len(world.made(UPDATE)) == calls
 
 
-def test_a_due_window_is_asked_about_at_most_once_in_1_5_s(world: World) -> None:
+def test_a_due_window_is_asked_about_at_most_once_in_1_5_s(world: Instances) -> None:
     world.put(timestamp=START_MS - 1000, opened_by="another")
     aggregator = world.aggregator()
 
@@ -84,7 +84,7 @@ def test_a_due_window_is_asked_about_at_most_once_in_1_5_s(world: World) -> None
     assert len(world.made(UPDATE)) == 4
 
 
-def test_the_trust_begins_when_the_table_is_asked_not_when_it_answers(world: World) -> None:
+def test_the_trust_begins_when_the_table_is_asked_not_when_it_answers(world: Instances) -> None:
     world.put(timestamp=START_MS, opened_by="another")
     world.before(UPDATE, lambda: world.clock.sleep(0.8))
     aggregator = world.aggregator()
@@ -96,7 +96,9 @@ def test_the_trust_begins_when_the_table_is_asked_not_when_it_answers(world: Wor
     assert len(world.made(UPDATE)) == 2
 
 
-def test_a_due_window_is_not_trusted_after_a_freeze_in_which_the_monotonic_clock_stood(world: World) -> None:
+def test_a_due_window_is_not_trusted_after_a_freeze_in_which_the_monotonic_clock_stood(
+    world: Instances,
+) -> None:
     world.put(timestamp=START_MS, opened_by="another")
     aggregator = world.aggregator()
     aggregator.handle_record(record("test1.txt"))
@@ -107,7 +109,7 @@ def test_a_due_window_is_not_trusted_after_a_freeze_in_which_the_monotonic_clock
     assert len(world.made(UPDATE)) == 2
 
 
-def test_a_due_window_is_not_trusted_after_the_wall_clock_was_set_back(world: World) -> None:
+def test_a_due_window_is_not_trusted_after_the_wall_clock_was_set_back(world: Instances) -> None:
     world.put(timestamp=START_MS, opened_by="another")
     aggregator = world.aggregator()
     aggregator.handle_record(record("test1.txt"))
@@ -121,7 +123,7 @@ def test_a_due_window_is_not_trusted_after_the_wall_clock_was_set_back(world: Wo
 
 @pytest.mark.parametrize("jump_s", [-10, -3600, -31_536_000])
 def test_a_window_that_is_due_is_not_trusted_after_the_wall_clock_was_set_back(
-    world: World, jump_s: int
+    world: Instances, jump_s: int
 ) -> None:
     """The window is due in 30 s; these pass by the monotonic clock only."""
     world.put(timestamp=START_MS + 30_000, opened_by="another")
@@ -135,7 +137,7 @@ def test_a_window_that_is_due_is_not_trusted_after_the_wall_clock_was_set_back(
     assert len(world.made(UPDATE)) == 2
 
 
-def test_the_event_that_opened_a_window_is_never_skipped_from_memory(world: World) -> None:
+def test_the_event_that_opened_a_window_is_never_skipped_from_memory(world: Instances) -> None:
     aggregator = world.aggregator()
     aggregator.handle_record(record())
     aggregator.handle_record(record())
@@ -143,7 +145,7 @@ def test_the_event_that_opened_a_window_is_never_skipped_from_memory(world: Worl
     assert len(world.sent) == 2
 
 
-def test_each_bucket_has_a_window_of_its_own(world: World) -> None:
+def test_each_bucket_has_a_window_of_its_own(world: Instances) -> None:
     aggregator = world.aggregator()
     aggregator.handle_record(record(bucket="one"))
     aggregator.handle_record(record(bucket="two"))
@@ -155,7 +157,7 @@ def test_each_bucket_has_a_window_of_its_own(world: World) -> None:
 # Step 2: the conditional update
 
 
-def test_the_first_event_opens_a_window(world: World) -> None:
+def test_the_first_event_opens_a_window(world: Instances) -> None:
     world.aggregator(window_s=30).handle_record(record())
 
     assert world.item().keys() == {"timestamp", "opened_by"}
@@ -171,7 +173,7 @@ def test_the_first_event_opens_a_window(world: World) -> None:
     ids=["long ago", "a while ago", "just now", "begun just now", "soon over", "nonsense"],
 )
 def test_a_window_is_due_no_sooner_than_its_refresh_may_start(
-    world: World, accepted_ms: int, due_ms: int
+    world: Instances, accepted_ms: int, due_ms: int
 ) -> None:
     """60 s and 2 s after the last acceptance; of a refresh that is under way after 5 s of its 30 s."""
     world.put(not_before=START_MS + accepted_ms + 300_000, pause=300_000)
@@ -181,7 +183,7 @@ def test_a_window_is_due_no_sooner_than_its_refresh_may_start(
     assert world.sent[0]["DelaySeconds"] == due_ms // 1000
 
 
-def test_a_longer_window_is_due_when_it_is_over(world: World) -> None:
+def test_a_longer_window_is_due_when_it_is_over(world: Instances) -> None:
     world.put(not_before=START_MS + 61_999, pause=62_000)
     world.aggregator(window_s=300).handle_record(record())
 
@@ -189,7 +191,7 @@ def test_a_longer_window_is_due_when_it_is_over(world: World) -> None:
     assert len(world.made(UPDATE)) == 1
 
 
-def test_whoever_knew_the_window_before_needs_one_write_for_the_next(world: World) -> None:
+def test_whoever_knew_the_window_before_needs_one_write_for_the_next(world: Instances) -> None:
     aggregator = world.aggregator(window_s=5)
     aggregator.handle_record(record("test1.txt"))
     world.clock.sleep(6)
@@ -201,7 +203,7 @@ def test_whoever_knew_the_window_before_needs_one_write_for_the_next(world: Worl
     assert len(world.made(UPDATE)) == 2
 
 
-def test_a_window_that_somebody_closed_before_it_was_moved_is_opened_anew(world: World) -> None:
+def test_a_window_that_somebody_closed_before_it_was_moved_is_opened_anew(world: Instances) -> None:
     world.put(not_before=START_MS + 61_999, pause=62_000)
     world.after(UPDATE, lambda: world.put(not_before=START_MS + 62_000, pause=62_000))
     world.aggregator(window_s=5).handle_record(record())
@@ -210,7 +212,7 @@ def test_a_window_that_somebody_closed_before_it_was_moved_is_opened_anew(world:
     assert len(world.made(UPDATE)) == 3  # opened, not moved, opened
 
 
-def test_a_window_that_somebody_replaced_before_it_was_moved_is_left_to_them(world: World) -> None:
+def test_a_window_that_somebody_replaced_before_it_was_moved_is_left_to_them(world: Instances) -> None:
     theirs: dict[str, Any] = {"timestamp": START_MS + 62_000, "opened_by": "another"}
     world.put(not_before=START_MS + 61_999, pause=62_000)
     world.after(UPDATE, lambda: world.put(**theirs))
@@ -220,7 +222,7 @@ def test_a_window_that_somebody_replaced_before_it_was_moved_is_left_to_them(wor
     assert world.sent == []
 
 
-def test_a_window_that_could_not_be_moved_is_moved_when_the_event_is_tried_again(world: World) -> None:
+def test_a_window_that_could_not_be_moved_is_moved_when_the_event_is_tried_again(world: Instances) -> None:
     world.put(not_before=START_MS + 61_999, pause=62_000)
     world.after(UPDATE, lambda: world.before(UPDATE, raising(NO_CONNECTION)))
     aggregator = world.aggregator(window_s=5)
@@ -236,7 +238,7 @@ def test_a_window_that_could_not_be_moved_is_moved_when_the_event_is_tried_again
 
 @pytest.mark.parametrize("ahead_s", [311, 42_600, 31_536_000])
 def test_a_window_too_far_ahead_is_replaced_by_one_that_closes_in_5_minutes(
-    world: World, ahead_s: int
+    world: Instances, ahead_s: int
 ) -> None:
     """No instance trusts the former one for longer."""
     world.put(opened_by="another", timestamp=START_MS + ahead_s * 1000)
@@ -248,7 +250,7 @@ def test_a_window_too_far_ahead_is_replaced_by_one_that_closes_in_5_minutes(
 
 @pytest.mark.parametrize(("window_s", "interval_s", "ahead_s"), [(5, 60, 310), (600, 60, 610), (5, 600, 612)])
 def test_a_window_that_is_no_further_ahead_than_one_can_be_is_left_alone(
-    world: World, window_s: int, interval_s: int, ahead_s: int
+    world: Instances, window_s: int, interval_s: int, ahead_s: int
 ) -> None:
     theirs = {"opened_by": "another", "timestamp": START_MS + ahead_s * 1000}
     world.put(opened_by="another", timestamp=START_MS + ahead_s * 1000)
@@ -258,7 +260,7 @@ def test_a_window_that_is_no_further_ahead_than_one_can_be_is_left_alone(
     assert world.sent == []
 
 
-def test_a_window_is_trusted_from_memory_for_5_minutes(world: World) -> None:
+def test_a_window_is_trusted_from_memory_for_5_minutes(world: Instances) -> None:
     aggregator = world.aggregator(window_s=3600)
     aggregator.handle_record(record("test1.txt"))
     for number in range(61):
@@ -269,7 +271,7 @@ def test_a_window_is_trusted_from_memory_for_5_minutes(world: World) -> None:
 
 
 @pytest.mark.parametrize("jump_s", [-31_536_000, -200, 200, 31_536_000])
-def test_a_clock_that_is_wrong_opens_a_window_by_the_tables_clock(world: World, jump_s: int) -> None:
+def test_a_clock_that_is_wrong_opens_a_window_by_the_tables_clock(world: Instances, jump_s: int) -> None:
     world.clock.jump(jump_s)
     world.aggregator(window_s=30).handle_record(record())
 
@@ -278,7 +280,7 @@ def test_a_clock_that_is_wrong_opens_a_window_by_the_tables_clock(world: World, 
     assert abs(world.sent[0]["DelaySeconds"] - 30 - late_ms / 1000) <= 1.5
 
 
-def test_a_clock_that_is_behind_does_not_take_an_expired_window_for_an_open_one(world: World) -> None:
+def test_a_clock_that_is_behind_does_not_take_an_expired_window_for_an_open_one(world: Instances) -> None:
     world.put(timestamp=START_MS - 301_000, opened_by="another")
     world.clock.jump(-280)
     world.aggregator(window_s=30).handle_record(record())
@@ -287,7 +289,7 @@ def test_a_clock_that_is_behind_does_not_take_an_expired_window_for_an_open_one(
     assert abs(world.item()["timestamp"] - START_MS - 30_000) <= 1500
 
 
-def test_opening_a_window_leaves_the_rest_of_the_item_alone(world: World) -> None:
+def test_opening_a_window_leaves_the_rest_of_the_item_alone(world: Instances) -> None:
     rest: dict[str, Any] = {
         "pending": "token",
         "done": {f"{SHARE_PREFIX}a"},
@@ -308,7 +310,7 @@ def test_opening_a_window_leaves_the_rest_of_the_item_alone(world: World) -> Non
     ids=["open", "4:59", "5:00", "5:00.001"],
 )
 def test_a_window_is_replaced_when_its_end_passed_more_than_5_minutes_ago(
-    world: World, passed_ms: int, replaced: bool
+    world: Instances, passed_ms: int, replaced: bool
 ) -> None:
     world.put(timestamp=START_MS - passed_ms, opened_by="another")
     world.aggregator().handle_record(record())
@@ -330,7 +332,7 @@ def test_a_window_is_replaced_when_its_end_passed_more_than_5_minutes_ago(
     ],
     ids=str,
 )
-def test_what_is_no_window_is_overwritten(world: World, left: dict[str, Any]) -> None:
+def test_what_is_no_window_is_overwritten(world: Instances, left: dict[str, Any]) -> None:
     world.put(**left)
     world.aggregator().handle_record(record())
 
@@ -341,7 +343,7 @@ def test_what_is_no_window_is_overwritten(world: World, left: dict[str, Any]) ->
 # Step 3: somebody else's window
 
 
-def test_an_event_in_another_events_window_sends_nothing(world: World, log: Log) -> None:
+def test_an_event_in_another_events_window_sends_nothing(world: Instances, log: Log) -> None:
     world.put(timestamp=START_MS + 1000, opened_by="another")
     world.aggregator().handle_record(record())
 
@@ -362,7 +364,7 @@ def test_an_event_in_another_events_window_sends_nothing(world: World, log: Log)
     ids=lambda changes: next(iter(changes)),
 )
 def test_another_event_is_another_by_name_time_key_sequencer_or_version(
-    world: World, changes: dict[str, str]
+    world: Instances, changes: dict[str, str]
 ) -> None:
     world.aggregator().handle_record(record())
     again = record()
@@ -376,7 +378,7 @@ def test_another_event_is_another_by_name_time_key_sequencer_or_version(
 # Step 4: the message
 
 
-def test_the_message_is_the_blogs_and_due(world: World) -> None:
+def test_the_message_is_the_blogs_and_due(world: Instances) -> None:
     world.aggregator(window_s=30).handle_record(record(eventTime="2025-06-15T15:06:39.149Z"))
 
     (sent,) = world.sent
@@ -394,7 +396,7 @@ def test_the_message_is_the_blogs_and_due(world: World) -> None:
 
 @pytest.mark.parametrize(("window_s", "delay_s"), [(1, 1), (899, 899), (900, 900), (901, 900), (86_400, 900)])
 def test_a_message_is_delayed_by_its_window_but_900_s_at_most(
-    world: World, window_s: int, delay_s: int
+    world: Instances, window_s: int, delay_s: int
 ) -> None:
     world.aggregator(window_s=window_s).handle_record(record())
 
@@ -404,7 +406,7 @@ def test_a_message_is_delayed_by_its_window_but_900_s_at_most(
 @pytest.mark.parametrize("instance", ["the same", "another"])
 @pytest.mark.parametrize(("later_s", "delay_s"), [(0, 30), (9.5, 21), (60, 0)])
 def test_the_opener_tried_again_after_a_failed_send_sends_for_what_is_left_of_the_window(
-    world: World, instance: str, later_s: float, delay_s: int
+    world: Instances, instance: str, later_s: float, delay_s: int
 ) -> None:
     aggregator = world.aggregator(window_s=30)
     world.before(SEND, raising(NO_CONNECTION))
@@ -418,7 +420,7 @@ def test_the_opener_tried_again_after_a_failed_send_sends_for_what_is_left_of_th
     assert world.sent[1]["MessageAttributes"]["due"]["StringValue"] == str(START_MS + 30_000)
 
 
-def test_a_window_whose_message_could_not_be_sent_is_not_given_back(world: World) -> None:
+def test_a_window_whose_message_could_not_be_sent_is_not_given_back(world: Instances) -> None:
     world.before(SEND, raising(NO_CONNECTION))
     with pytest.raises(ConnectTimeoutError):
         world.aggregator().handle_record(record())
@@ -426,7 +428,7 @@ def test_a_window_whose_message_could_not_be_sent_is_not_given_back(world: World
     assert world.item().keys() == {"timestamp", "opened_by"}
 
 
-def test_a_failed_send_is_not_logged_as_sent(world: World, log: Log) -> None:
+def test_a_failed_send_is_not_logged_as_sent(world: Instances, log: Log) -> None:
     world.before(SEND, raising(NO_CONNECTION))
     with pytest.raises(ConnectTimeoutError):
         world.aggregator().handle_record(record())
@@ -435,7 +437,7 @@ def test_a_failed_send_is_not_logged_as_sent(world: World, log: Log) -> None:
 
 
 def test_an_opener_that_never_heard_that_it_opened_the_window_sends_when_it_is_tried_again(
-    world: World,
+    world: Instances,
 ) -> None:
     world.after(UPDATE, raising(NO_ANSWER))
     with pytest.raises(ReadTimeoutError):
@@ -447,7 +449,7 @@ def test_an_opener_that_never_heard_that_it_opened_the_window_sends_when_it_is_t
     assert len(world.sent) == 1
 
 
-def test_a_duplicate_of_the_opener_sends_the_same_message_again_and_moves_no_window(world: World) -> None:
+def test_a_duplicate_of_the_opener_sends_the_same_message_again_and_moves_no_window(world: Instances) -> None:
     world.aggregator().handle_record(record())
     world.clock.sleep(10)
     world.aggregator().handle_record(record())
@@ -456,7 +458,7 @@ def test_a_duplicate_of_the_opener_sends_the_same_message_again_and_moves_no_win
     assert world.item()["timestamp"] == START_MS + 30_000
 
 
-def test_the_opener_remembers_the_window_as_it_is_stored(world: World) -> None:
+def test_the_opener_remembers_the_window_as_it_is_stored(world: Instances) -> None:
     world.aggregator(window_s=30).handle_record(record())
     world.clock.sleep(20)
     aggregator = world.aggregator(window_s=3600)
@@ -472,7 +474,7 @@ def test_the_opener_remembers_the_window_as_it_is_stored(world: World) -> None:
 # The gateway's own writes
 
 
-def test_a_write_of_the_gateway_itself_is_ignored(world: World, log: Log) -> None:
+def test_a_write_of_the_gateway_itself_is_ignored(world: Instances, log: Log) -> None:
     written = record("a+b.txt", userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
     world.aggregator().handle_record(written)
 
@@ -482,7 +484,7 @@ def test_a_write_of_the_gateway_itself_is_ignored(world: World, log: Log) -> Non
     ]
 
 
-def test_a_write_of_the_gateway_itself_opens_a_window_if_that_is_wanted(world: World) -> None:
+def test_a_write_of_the_gateway_itself_opens_a_window_if_that_is_wanted(world: Instances) -> None:
     written = record(userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
     world.aggregator(include_gateway_writes=True).handle_record(written)
 
@@ -492,7 +494,7 @@ def test_a_write_of_the_gateway_itself_opens_a_window_if_that_is_wanted(world: W
 # The log
 
 
-def test_the_log_keeps_the_blogs_words_and_tells_the_key_as_delivered(world: World, log: Log) -> None:
+def test_the_log_keeps_the_blogs_words_and_tells_the_key_as_delivered(world: Instances, log: Log) -> None:
     aggregator = world.aggregator()
     aggregator.handle_record(record("new+folder/caf%C3%A9.txt"))
     aggregator.handle_record(record("100%25.txt"))
@@ -520,7 +522,7 @@ def test_the_log_keeps_the_blogs_words_and_tells_the_key_as_delivered(world: Wor
     ids=["long", "blanks", "control", "emoji", "surrogate", "percent", "empty", "number"],
 )
 def test_whatever_a_key_holds_it_is_handled_and_logged_on_one_line(
-    world: World, log: Log, key: object, logged: str
+    world: Instances, log: Log, key: object, logged: str
 ) -> None:
     world.aggregator().handle_record(record(key))
 
@@ -531,7 +533,7 @@ def test_whatever_a_key_holds_it_is_handled_and_logged_on_one_line(
 # Records that make little sense
 
 
-def test_records_without_a_bucket_are_ignored_with_a_warning(world: World, log: Log) -> None:
+def test_records_without_a_bucket_are_ignored_with_a_warning(world: Instances, log: Log) -> None:
     aggregator = world.aggregator()
     nonsense: list[Any] = [
         {},
@@ -587,7 +589,7 @@ def without(*path: str) -> Callable[[dict[str, Any]], None]:
     ],
 )
 def test_a_record_that_names_its_bucket_opens_a_window_whatever_else_is_wrong(
-    world: World, spoil: Callable[[dict[str, Any]], None]
+    world: Instances, spoil: Callable[[dict[str, Any]], None]
 ) -> None:
     spoiled = record()
     spoil(spoiled)
@@ -596,7 +598,7 @@ def test_a_record_that_names_its_bucket_opens_a_window_whatever_else_is_wrong(
     assert len(world.sent) == 1
 
 
-def test_an_event_without_a_time_is_taken_to_happen_now(world: World) -> None:
+def test_an_event_without_a_time_is_taken_to_happen_now(world: Instances) -> None:
     world.aggregator().handle_record(record(eventTime=None))
 
     assert world.sent[0]["MessageAttributes"]["timestamp"]["StringValue"] == str(START_MS)
@@ -613,7 +615,7 @@ S3_TEST_EVENT = {
 }
 
 
-def test_an_event_of_several_records_opens_one_window(world: World) -> None:
+def test_an_event_of_several_records_opens_one_window(world: Instances) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     module.lambda_handler({"Records": [record(f"test{number}.txt") for number in range(5)]}, world.context())
 
@@ -621,7 +623,7 @@ def test_an_event_of_several_records_opens_one_window(world: World) -> None:
     assert len(world.sent) == 1
 
 
-def test_the_window_is_as_long_as_the_environment_says(world: World) -> None:
+def test_the_window_is_as_long_as_the_environment_says(world: Instances) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="120")
     module.lambda_handler({"Records": [record()]}, world.context())
 
@@ -630,7 +632,7 @@ def test_the_window_is_as_long_as_the_environment_says(world: World) -> None:
 
 @pytest.mark.parametrize(("setting", "windows"), [("true", 1), ("false", 0), ("", 0)])
 def test_the_environment_says_whether_the_gateways_writes_count(
-    world: World, setting: str, windows: int
+    world: Instances, setting: str, windows: int
 ) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30", INCLUDE_GATEWAY_WRITES=setting)
     written = record(userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
@@ -639,7 +641,9 @@ def test_the_environment_says_whether_the_gateways_writes_count(
     assert len(world.sent) == windows
 
 
-def test_one_failed_record_of_five_blocks_no_other_and_fails_the_invocation(world: World, log: Log) -> None:
+def test_one_failed_record_of_five_blocks_no_other_and_fails_the_invocation(
+    world: Instances, log: Log
+) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     for action in (lambda: None, lambda: None, raising(NO_CONNECTION)):
         world.before(SEND, action)
@@ -654,7 +658,7 @@ def test_one_failed_record_of_five_blocks_no_other_and_fails_the_invocation(worl
     assert "Connect timeout" in log.text
 
 
-def test_a_failed_invocation_run_again_sends_what_is_missing(world: World) -> None:
+def test_a_failed_invocation_run_again_sends_what_is_missing(world: Instances) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     event = {"Records": [record("test1.txt"), record("test2.txt")]}
     world.before(SEND, raising(NO_CONNECTION))
@@ -666,7 +670,7 @@ def test_a_failed_invocation_run_again_sends_what_is_missing(world: World) -> No
     assert world.queued == (1, 0)
 
 
-def test_nonsense_among_the_records_blocks_no_other(world: World, log: Log) -> None:
+def test_nonsense_among_the_records_blocks_no_other(world: Instances, log: Log) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     module.lambda_handler({"Records": [None, 17, "s3", [], {}, record()]}, world.context())
 
@@ -674,7 +678,7 @@ def test_nonsense_among_the_records_blocks_no_other(world: World, log: Log) -> N
     assert [line.levelname for line in log.records] == ["WARNING"] * 5 + ["INFO"]
 
 
-def test_the_test_event_of_s3_is_ignored_without_a_warning(world: World, log: Log) -> None:
+def test_the_test_event_of_s3_is_ignored_without_a_warning(world: Instances, log: Log) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     module.lambda_handler(S3_TEST_EVENT, world.context())
 
@@ -686,7 +690,9 @@ def test_the_test_event_of_s3_is_ignored_without_a_warning(world: World, log: Lo
 @pytest.mark.parametrize(
     "event", [{}, {"Records": None}, {"Records": {"s3": {}}}, {"Records": "s3"}, [], None, "s3"], ids=repr
 )
-def test_an_event_that_is_none_of_s3s_is_ignored_with_a_warning(world: World, log: Log, event: Any) -> None:
+def test_an_event_that_is_none_of_s3s_is_ignored_with_a_warning(
+    world: Instances, log: Log, event: Any
+) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     module.lambda_handler(event, world.context())
 
@@ -694,7 +700,7 @@ def test_an_event_that_is_none_of_s3s_is_ignored_with_a_warning(world: World, lo
     assert [line.levelname for line in log.records] == ["WARNING"]
 
 
-def test_an_instance_that_only_skips_makes_no_client_of_the_queue(world: World) -> None:
+def test_an_instance_that_only_skips_makes_no_client_of_the_queue(world: Instances) -> None:
     world.put(timestamp=START_MS + MINUTE_MS, opened_by="another")
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     module.lambda_handler({"Records": [record()]}, world.context())
@@ -702,7 +708,7 @@ def test_an_instance_that_only_skips_makes_no_client_of_the_queue(world: World) 
     assert world.account.session.asked_for == ["dynamodb"]
 
 
-def test_an_instance_that_sends_makes_its_client_of_the_queue_once(world: World) -> None:
+def test_an_instance_that_sends_makes_its_client_of_the_queue_once(world: Instances) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30")
     module.lambda_handler({"Records": [record(bucket=bucket) for bucket in ("one", "two")]}, world.context())
 
@@ -710,7 +716,7 @@ def test_an_instance_that_sends_makes_its_client_of_the_queue_once(world: World)
     assert world.account.session.asked_for == ["dynamodb", "sqs"]
 
 
-def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: World) -> None:
+def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: Instances) -> None:
     with pytest.raises(KeyError, match="TABLE_NAME"):
         load("s3_aggregator").lambda_handler({"Records": [record()]}, world.context())
 
@@ -718,7 +724,7 @@ def test_a_function_without_its_environment_says_what_is_missing_and_fails(world
 @pytest.mark.parametrize(
     ("level", "lines"), [("WARN", 0), ("warning", 0), ("INFO", 1), ("DEBUG", 1), ("LOUD", 1)]
 )
-def test_the_log_level_is_the_environments(world: World, log: Log, level: str, lines: int) -> None:
+def test_the_log_level_is_the_environments(world: Instances, log: Log, level: str, lines: int) -> None:
     module = world.deployed("s3_aggregator", REFRESH_DELAY_SECONDS="30", LOG_LEVEL=level)
     module.lambda_handler({"Records": [record()]}, world.context())
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.handlers import World, record
+from tests.support.handlers import Instances, record
 
 REQUEST_ID = "7da07415-9e5b-11e8-ab6d-8f962149ce24"
 LINE = rf"\[INFO\]\t\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z\t{REQUEST_ID}\t(.*)\n"
@@ -38,7 +38,7 @@ def no_runtime() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_a_line_has_its_level_time_and_request_id(
-    world: World, capsys: pytest.CaptureFixture[str], name: str
+    world: Instances, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     event, message = EVENTS[name]
     with no_runtime():
@@ -51,7 +51,7 @@ def test_a_line_has_its_level_time_and_request_id(
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_a_warm_instance_writes_each_line_once_and_with_its_own_request_id(
-    world: World, capsys: pytest.CaptureFixture[str], name: str
+    world: Instances, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     event, _ = EVENTS[name]
     module = world.deployed(name, REFRESH_DELAY_SECONDS="30")
@@ -63,7 +63,7 @@ def test_a_warm_instance_writes_each_line_once_and_with_its_own_request_id(
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_where_the_runtime_sets_up_logging_nothing_is_added(world: World, name: str) -> None:
+def test_where_the_runtime_sets_up_logging_nothing_is_added(world: Instances, name: str) -> None:
     event, _ = EVENTS[name]
     handlers = list(logging.getLogger().handlers)
     world.deployed(name, REFRESH_DELAY_SECONDS="30").lambda_handler(event, world.context())

@@ -10,7 +10,7 @@ from s3agg.stack import declared
 from s3agg.stack.declared import Stack
 from tests.support import iam
 from tests.support.aws import Call
-from tests.support.handlers import ACCOUNT, BUCKET, REGION, START_MS, World, record
+from tests.support.handlers import ACCOUNT, BUCKET, REGION, START_MS, Instances, record
 from tests.support.iam import Grant, Need
 
 PLACE = Place("aws", REGION, ACCOUNT)
@@ -35,7 +35,7 @@ def granted(name: str, stack: Stack = STACK) -> list[Grant]:
 
 
 @pytest.fixture
-def needed(world: World) -> dict[str, list[Need]]:
+def needed(world: Instances) -> dict[str, list[Need]]:
     """What each function took from an event to its refresh, whatever it can come to on the way."""
     world.gateway.add(kind="SMB")
     world.gateway.add(f"{ALIAS}/a/prefix/")
@@ -48,7 +48,7 @@ def needed(world: World) -> dict[str, list[Need]]:
     return {"aggregator": by_aggregator, "refresher": taken(world)}
 
 
-def taken(world: World) -> list[Need]:
+def taken(world: Instances) -> list[Need]:
     """What the calls took; they are forgotten."""
     calls = [Call(name.replace(".", ":"), params) for name, params in world.calls]
     world.calls.clear()

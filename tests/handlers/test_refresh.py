@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from tests.support.handlers import BUCKET, REGION, SHARE_PREFIX, START_MS, TABLE, World, load, raising, record
+from tests.support.handlers import (
+    BUCKET,
+    REGION,
+    SHARE_PREFIX,
+    START_MS,
+    TABLE,
+    Instances,
+    load,
+    raising,
+    record,
+)
 
 GET = "dynamodb.GetItem"
 UPDATE = "dynamodb.UpdateItem"
@@ -46,7 +56,7 @@ def warnings(log: Log) -> list[str]:
     ids=str,
 )
 def test_a_message_without_a_bucket_name_is_dropped_with_a_warning(
-    world: World, log: Log, message: dict[str, Any]
+    world: Instances, log: Log, message: dict[str, Any]
 ) -> None:
     assert not world.run(message)
 
@@ -57,7 +67,7 @@ def test_a_message_without_a_bucket_name_is_dropped_with_a_warning(
 # Step 2: what the item says
 
 
-def test_the_item_is_read_consistently(world: World) -> None:
+def test_the_item_is_read_consistently(world: Instances) -> None:
     world.run(world.message(due=START_MS))
 
     assert [call["ConsistentRead"] for call in world.made(GET)] == [True]
@@ -69,7 +79,7 @@ def test_the_item_is_read_consistently(world: World) -> None:
     ids=["at once", "short", "rounded up", "longer than a delay", "longest", "longer than SQS allows"],
 )
 def test_a_message_that_comes_before_its_window_is_due_is_put_off_till_then(
-    world: World, left_s: float, put_off: int
+    world: Instances, left_s: float, put_off: int
 ) -> None:
     due = START_MS + round(left_s * 1000)
     world.put(timestamp=due, opened_by="event")
@@ -82,7 +92,7 @@ def test_a_message_that_comes_before_its_window_is_due_is_put_off_till_then(
 
 @pytest.mark.parametrize("closed", [{}, {"closed": DUE - 1}], ids=["never closed", "closed before"])
 def test_a_message_whose_window_was_replaced_waits_for_the_one_in_its_place(
-    world: World, closed: dict[str, Any]
+    world: Instances, closed: dict[str, Any]
 ) -> None:
     world.put(timestamp=START_MS + 40_000, opened_by="event", **closed)
     kept = world.run(world.message(DUE))
@@ -92,7 +102,7 @@ def test_a_message_whose_window_was_replaced_waits_for_the_one_in_its_place(
 
 
 @pytest.mark.parametrize("closed", [DUE, DUE + 1])
-def test_a_message_whose_window_was_closed_does_not_wait_for_the_next(world: World, closed: int) -> None:
+def test_a_message_whose_window_was_closed_does_not_wait_for_the_next(world: Instances, closed: int) -> None:
     world.put(timestamp=START_MS + 40_000, opened_by="event", closed=closed)
 
     assert not world.run(world.message(DUE))
@@ -115,7 +125,7 @@ def test_a_message_whose_window_was_closed_does_not_wait_for_the_next(world: Wor
     ids=str,
 )
 def test_a_message_without_a_window_and_nothing_pending_is_dropped(
-    world: World, left: dict[str, Any]
+    world: Instances, left: dict[str, Any]
 ) -> None:
     world.put(**left)
 
@@ -124,7 +134,7 @@ def test_a_message_without_a_window_and_nothing_pending_is_dropped(
 
 
 @pytest.mark.parametrize("due", [None, "never", "NaN", "Infinity", ""], ids=repr)
-def test_a_message_of_the_blogs_function_waits_for_no_window(world: World, due: str | None) -> None:
+def test_a_message_of_the_blogs_function_waits_for_no_window(world: Instances, due: str | None) -> None:
     world.put(timestamp=START_MS + 40_000, opened_by="event")
     message = world.message(due=START_MS)
     message["messageAttributes"]["due"] = {"stringValue": due, "dataType": "Number"}
@@ -133,7 +143,7 @@ def test_a_message_of_the_blogs_function_waits_for_no_window(world: World, due: 
     assert world.put_off == []
 
 
-def test_a_message_of_the_blogs_function_closes_a_window_that_is_due(world: World) -> None:
+def test_a_message_of_the_blogs_function_closes_a_window_that_is_due(world: Instances) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
 
@@ -141,7 +151,7 @@ def test_a_message_of_the_blogs_function_closes_a_window_that_is_due(world: Worl
     assert world.gateway.asked == [share]
 
 
-def test_any_message_finishes_what_is_pending(world: World) -> None:
+def test_any_message_finishes_what_is_pending(world: Instances) -> None:
     share = world.gateway.add()
     world.put(pending="token")
 
@@ -149,7 +159,7 @@ def test_any_message_finishes_what_is_pending(world: World) -> None:
     assert world.gateway.asked == [share]
 
 
-def test_attributes_of_a_wrong_type_count_as_absent(world: World) -> None:
+def test_attributes_of_a_wrong_type_count_as_absent(world: Instances) -> None:
     share = world.gateway.add()
     world.put(
         timestamp=DUE,
@@ -167,7 +177,7 @@ def test_attributes_of_a_wrong_type_count_as_absent(world: World) -> None:
     assert world.gateway.asked == [share]
 
 
-def test_a_number_with_decimals_is_read_too(world: World) -> None:
+def test_a_number_with_decimals_is_read_too(world: Instances) -> None:
     world.gateway.add()
     world.put(timestamp={"N": f"{DUE}.25"}, opened_by="event")
 
@@ -181,7 +191,7 @@ def test_a_number_with_decimals_is_read_too(world: World) -> None:
     "item", [{"timestamp": DUE, "opened_by": "event"}, {"pending": "token"}], ids=["due", "pending"]
 )
 @pytest.mark.parametrize("ahead_ms", [1, 40_000])
-def test_nothing_is_refreshed_before_its_time(world: World, item: dict[str, Any], ahead_ms: int) -> None:
+def test_nothing_is_refreshed_before_its_time(world: Instances, item: dict[str, Any], ahead_ms: int) -> None:
     world.put(**item, not_before=START_MS + ahead_ms)
     kept = world.run(world.message(DUE))
 
@@ -190,7 +200,7 @@ def test_nothing_is_refreshed_before_its_time(world: World, item: dict[str, Any]
     assert world.made(UPDATE) == world.made(REFRESH) == []
 
 
-def test_at_its_time_a_bucket_is_refreshed(world: World) -> None:
+def test_at_its_time_a_bucket_is_refreshed(world: Instances) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event", not_before=START_MS)
     world.run(world.message(DUE))
@@ -201,7 +211,7 @@ def test_at_its_time_a_bucket_is_refreshed(world: World) -> None:
 # Step 4: one write that takes the refresh on
 
 
-def begun(world: World, **item: Any) -> dict[str, Any]:
+def begun(world: Instances, **item: Any) -> dict[str, Any]:
     """The item as it is while the shares are being refreshed."""
     items: list[dict[str, Any]] = []
     world.gateway.add()
@@ -211,7 +221,7 @@ def begun(world: World, **item: Any) -> dict[str, Any]:
     return items[0]
 
 
-def test_closing_a_window_writes_that_its_refresh_is_pending(world: World) -> None:
+def test_closing_a_window_writes_that_its_refresh_is_pending(world: Instances) -> None:
     item = begun(world, timestamp=DUE, opened_by="event", pending="old", done={ONE}, closed=1)
 
     assert item.pop("pending") not in {"old", ""}
@@ -222,7 +232,7 @@ def test_closing_a_window_writes_that_its_refresh_is_pending(world: World) -> No
     }
 
 
-def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: World) -> None:
+def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: Instances) -> None:
     item = begun(world, timestamp=START_MS + 9000, opened_by="event", pending="old", done={ONE}, closed=1)
 
     assert item.pop("pending") not in {"old", ""}
@@ -248,7 +258,7 @@ def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: World
     ids=lambda change: next(iter(change)),
 )
 @pytest.mark.parametrize("rest", ["absent", "present"])
-def test_a_lost_race_puts_the_message_off_by_5_s(world: World, change: dict[str, Any], rest: str) -> None:
+def test_a_lost_race_puts_the_message_off_by_5_s(world: Instances, change: dict[str, Any], rest: str) -> None:
     world.gateway.add()
     more: dict[str, Any] = (
         {"pending": "token", "not_before": START_MS - 9, "closed": DUE - 9} if rest == "present" else {}
@@ -265,7 +275,7 @@ def test_a_lost_race_puts_the_message_off_by_5_s(world: World, change: dict[str,
 # Step 5: what was skipped from memory is older than what follows
 
 
-def test_2_s_pass_between_the_close_and_the_first_refresh(world: World) -> None:
+def test_2_s_pass_between_the_close_and_the_first_refresh(world: Instances) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.run(world.message(DUE))
@@ -277,7 +287,7 @@ def test_2_s_pass_between_the_close_and_the_first_refresh(world: World) -> None:
 # Step 6: the shares
 
 
-def test_every_share_of_the_bucket_is_refreshed(world: World) -> None:
+def test_every_share_of_the_bucket_is_refreshed(world: Instances) -> None:
     ours = {
         world.gateway.add(),
         world.gateway.add(kind="SMB"),
@@ -290,7 +300,7 @@ def test_every_share_of_the_bucket_is_refreshed(world: World) -> None:
     assert set(world.gateway.asked) == ours
 
 
-def test_shares_are_refreshed_eight_at_a_time(world: World) -> None:
+def test_shares_are_refreshed_eight_at_a_time(world: Instances) -> None:
     for _ in range(16):
         world.gateway.add()
     world.gateway.meeting = threading.Barrier(8)
@@ -300,7 +310,7 @@ def test_shares_are_refreshed_eight_at_a_time(world: World) -> None:
     assert len(world.gateway.asked) == 16
 
 
-def test_a_share_that_accepted_is_not_refreshed_again_while_others_are_pending(world: World) -> None:
+def test_a_share_that_accepted_is_not_refreshed_again_while_others_are_pending(world: Instances) -> None:
     accepted, other = world.gateway.add(), world.gateway.add()
     world.put(pending="token", done={accepted})
 
@@ -309,7 +319,7 @@ def test_a_share_that_accepted_is_not_refreshed_again_while_others_are_pending(w
     assert not {"done", "pending"} & world.item().keys()
 
 
-def test_a_new_close_refreshes_also_the_shares_that_accepted_before_it(world: World) -> None:
+def test_a_new_close_refreshes_also_the_shares_that_accepted_before_it(world: Instances) -> None:
     shares = [world.gateway.add(), world.gateway.add()]
     world.put(timestamp=DUE, opened_by="event", pending="token", done={shares[0]})
 
@@ -320,7 +330,7 @@ def test_a_new_close_refreshes_also_the_shares_that_accepted_before_it(world: Wo
 @pytest.mark.parametrize(
     ("found_ms", "lookups"), [(START_MS, 0), (START_MS + 2000 - 3_600_001, 1), (START_MS * 2, 1)]
 )
-def test_shares_are_looked_up_once_an_hour(world: World, found_ms: int, lookups: int) -> None:
+def test_shares_are_looked_up_once_an_hour(world: Instances, found_ms: int, lookups: int) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event", shares={share}, shares_found=found_ms)
     world.run(world.message(DUE))
@@ -329,7 +339,7 @@ def test_shares_are_looked_up_once_an_hour(world: World, found_ms: int, lookups:
     assert world.item()["shares_found"] == (START_MS + 2000 if lookups else found_ms)
 
 
-def test_a_share_made_within_the_hour_is_refreshed_from_the_next_lookup_on(world: World) -> None:
+def test_a_share_made_within_the_hour_is_refreshed_from_the_next_lookup_on(world: Instances) -> None:
     old, new = world.gateway.add(), world.gateway.add()
     world.put(timestamp=DUE, opened_by="event", shares={old}, shares_found=START_MS)
     world.clock.sleep(3600)
@@ -339,7 +349,7 @@ def test_a_share_made_within_the_hour_is_refreshed_from_the_next_lookup_on(world
     assert world.item()["shares"] == {old, new}
 
 
-def test_a_share_that_is_gone_is_looked_up_once_more_and_forgotten(world: World) -> None:
+def test_a_share_that_is_gone_is_looked_up_once_more_and_forgotten(world: Instances) -> None:
     gone, kept = world.gateway.add(), world.gateway.add()
     del world.gateway.shares[gone]
     world.put(timestamp=DUE, opened_by="event", shares={gone, kept}, shares_found=START_MS)
@@ -349,7 +359,7 @@ def test_a_share_that_is_gone_is_looked_up_once_more_and_forgotten(world: World)
     assert world.item()["shares"] == {kept}
 
 
-def test_a_share_made_in_place_of_one_that_is_gone_is_refreshed_in_the_same_round(world: World) -> None:
+def test_a_share_made_in_place_of_one_that_is_gone_is_refreshed_in_the_same_round(world: Instances) -> None:
     gone = world.gateway.add()
     kept, new = world.gateway.add(), world.gateway.add()
     del world.gateway.shares[gone]
@@ -359,7 +369,7 @@ def test_a_share_made_in_place_of_one_that_is_gone_is_refreshed_in_the_same_roun
     assert world.gateway.asked == [kept, new]
 
 
-def test_a_share_that_is_gone_but_still_listed_stays_for_later(world: World, log: Log) -> None:
+def test_a_share_that_is_gone_but_still_listed_stays_for_later(world: Instances, log: Log) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(REFRESH, raising(share_not_found(world)))
@@ -374,7 +384,7 @@ def test_a_share_that_is_gone_but_still_listed_stays_for_later(world: World, log
 LOOKUP = "storagegateway.ListFileShares"
 
 
-def test_a_lookup_that_fails_is_tried_again_in_the_next_round(world: World, log: Log) -> None:
+def test_a_lookup_that_fails_is_tried_again_in_the_next_round(world: Instances, log: Log) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(LOOKUP, raising(NO_ANSWER))
@@ -388,7 +398,7 @@ def test_a_lookup_that_fails_is_tried_again_in_the_next_round(world: World, log:
     assert world.gateway.asked == [share]
 
 
-def test_while_a_lookup_fails_the_known_shares_are_refreshed_and_none_is_forgotten(world: World) -> None:
+def test_while_a_lookup_fails_the_known_shares_are_refreshed_and_none_is_forgotten(world: Instances) -> None:
     known, new = world.gateway.add(), world.gateway.add()
     world.put(timestamp=DUE, opened_by="event", shares={known}, shares_found=START_MS - 3_600_001)
     world.before(LOOKUP, raising(NO_ANSWER))
@@ -402,7 +412,7 @@ def test_while_a_lookup_fails_the_known_shares_are_refreshed_and_none_is_forgott
     assert world.gateway.asked == [known, new]
 
 
-def test_a_lookup_that_fails_after_a_share_is_gone_leaves_the_refresh_unfinished(world: World) -> None:
+def test_a_lookup_that_fails_after_a_share_is_gone_leaves_the_refresh_unfinished(world: Instances) -> None:
     gone, kept = world.gateway.add(), world.gateway.add()
     del world.gateway.shares[gone]
     world.put(timestamp=DUE, opened_by="event", shares={gone, kept}, shares_found=START_MS)
@@ -413,14 +423,14 @@ def test_a_lookup_that_fails_after_a_share_is_gone_leaves_the_refresh_unfinished
     assert "pending" in world.item()
 
 
-def share_not_found(world: World) -> Exception:
+def share_not_found(world: Instances) -> Exception:
     gateway = world.account.client("storagegateway")
     answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The share was not found."}}
     error: Exception = gateway.exceptions.InvalidGatewayRequestException(answer, "RefreshCache")
     return error
 
 
-def test_a_share_whose_refresh_cannot_be_reached_stays_for_later(world: World) -> None:
+def test_a_share_whose_refresh_cannot_be_reached_stays_for_later(world: Instances) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(REFRESH, raising(NO_ANSWER))
@@ -430,7 +440,7 @@ def test_a_share_whose_refresh_cannot_be_reached_stays_for_later(world: World) -
     assert world.put_off == [62]
 
 
-def test_no_refresh_is_started_that_might_be_cut_off(world: World, log: Log) -> None:
+def test_no_refresh_is_started_that_might_be_cut_off(world: Instances, log: Log) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     kept = world.run(world.message(DUE), timeout_ms=9999)  # 7999 ms once the 2 s have passed
@@ -443,7 +453,7 @@ def test_no_refresh_is_started_that_might_be_cut_off(world: World, log: Log) -> 
 # Step 7: the outcome
 
 
-def test_a_complete_refresh_is_written_down_and_logged(world: World, log: Log) -> None:
+def test_a_complete_refresh_is_written_down_and_logged(world: Instances, log: Log) -> None:
     shares = [world.gateway.add(), world.gateway.add(kind="SMB")]
     world.put(timestamp=DUE, opened_by="event", done={"a"}, tries=3)
     kept = world.run(world.message(DUE))
@@ -462,7 +472,7 @@ def test_a_complete_refresh_is_written_down_and_logged(world: World, log: Log) -
     )
 
 
-def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: World, log: Log) -> None:
+def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: Instances, log: Log) -> None:
     world.gateway.add("arn:aws:s3:::another")
     world.put(timestamp=DUE, opened_by="event", shares={"arn:gone"}, shares_found=1)
     kept = world.run(world.message(DUE))
@@ -479,7 +489,7 @@ def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: World, lo
     }
 
 
-def test_the_next_refresh_waits_from_when_the_last_one_was_accepted_not_started(world: World) -> None:
+def test_the_next_refresh_waits_from_when_the_last_one_was_accepted_not_started(world: Instances) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.after(REFRESH, lambda: world.clock.sleep(3))
@@ -488,7 +498,7 @@ def test_the_next_refresh_waits_from_when_the_last_one_was_accepted_not_started(
     assert world.item()["not_before"] == START_MS + 5000 + PAUSE_MS
 
 
-def test_the_item_holds_only_the_ids_of_shares_as_it_is_paid_for_by_its_size(world: World) -> None:
+def test_the_item_holds_only_the_ids_of_shares_as_it_is_paid_for_by_its_size(world: Instances) -> None:
     accepts, busy = world.gateway.add(), world.gateway.add()
     world.gateway.busy = {busy}
     world.put(timestamp=DUE, opened_by="event")
@@ -499,7 +509,7 @@ def test_the_item_holds_only_the_ids_of_shares_as_it_is_paid_for_by_its_size(wor
     assert item["done"] == {"SS": [accepts.removeprefix(SHARE_PREFIX)]}
 
 
-def test_busy_shares_stay_for_later_and_the_others_are_done(world: World, log: Log) -> None:
+def test_busy_shares_stay_for_later_and_the_others_are_done(world: Instances, log: Log) -> None:
     accepted, busy = world.gateway.add(), world.gateway.add()
     world.gateway.busy = {busy}
     world.put(timestamp=DUE, opened_by="event")
@@ -515,7 +525,7 @@ def test_busy_shares_stay_for_later_and_the_others_are_done(world: World, log: L
     assert "Refresh complete" not in log.text
 
 
-def test_the_rounds_go_on_until_every_share_has_accepted_once(world: World) -> None:
+def test_the_rounds_go_on_until_every_share_has_accepted_once(world: Instances) -> None:
     shares = [world.gateway.add() for _ in range(5)]
     world.put(timestamp=DUE, opened_by="event")
     message = world.message(DUE)
@@ -530,7 +540,9 @@ def test_the_rounds_go_on_until_every_share_has_accepted_once(world: World) -> N
     assert world.put_off == [62, 62]
 
 
-def test_no_share_waits_forever_though_each_round_closes_a_window_and_reaches_only_two(world: World) -> None:
+def test_no_share_waits_forever_though_each_round_closes_a_window_and_reaches_only_two(
+    world: Instances,
+) -> None:
     shares = [world.gateway.add() for _ in range(6)]
     world.gateway.at_once = 2
     world.put(shares=set(shares), shares_found=START_MS)
@@ -543,7 +555,7 @@ def test_no_share_waits_forever_though_each_round_closes_a_window_and_reaches_on
         world.clock.sleep(62)
 
 
-def test_without_progress_the_pause_doubles_up_to_15_minutes(world: World) -> None:
+def test_without_progress_the_pause_doubles_up_to_15_minutes(world: Instances) -> None:
     busy = world.gateway.add()
     world.gateway.busy = {busy}
     world.put(timestamp=DUE, opened_by="event")
@@ -555,7 +567,7 @@ def test_without_progress_the_pause_doubles_up_to_15_minutes(world: World) -> No
     assert world.put_off == [62, 124, 248, 496, 900, 900, 900]
 
 
-def test_each_round_in_which_a_share_accepted_halves_the_doubling(world: World) -> None:
+def test_each_round_in_which_a_share_accepted_halves_the_doubling(world: Instances) -> None:
     shares = [world.gateway.add(), world.gateway.add()]
     world.gateway.busy = {shares[1]}
     world.put(pending="token", tries=5)
@@ -565,7 +577,7 @@ def test_each_round_in_which_a_share_accepted_halves_the_doubling(world: World) 
     assert world.item()["tries"] == 2
 
 
-def test_shares_that_refuse_for_long_hold_back_no_window_that_is_due(world: World) -> None:
+def test_shares_that_refuse_for_long_hold_back_no_window_that_is_due(world: Instances) -> None:
     world.gateway.busy = {world.gateway.add()}
     world.put(pending="token", tries=9)
     world.run(world.message(DUE))
@@ -574,7 +586,7 @@ def test_shares_that_refuse_for_long_hold_back_no_window_that_is_due(world: Worl
     assert world.item()["not_before"] == world.clock.ms + 62_000
 
 
-def test_a_message_that_closed_anothers_window_leaves_the_rest_to_that_ones_message(world: World) -> None:
+def test_a_message_that_closed_anothers_window_leaves_the_rest_to_that_ones_message(world: Instances) -> None:
     world.gateway.busy = {world.gateway.add()}
     world.put(timestamp=DUE, opened_by="event", closed=DUE - 5000)
 
@@ -582,7 +594,7 @@ def test_a_message_that_closed_anothers_window_leaves_the_rest_to_that_ones_mess
     assert "pending" in world.item()
 
 
-def test_a_message_whose_window_was_replaced_minds_the_one_that_it_closed(world: World) -> None:
+def test_a_message_whose_window_was_replaced_minds_the_one_that_it_closed(world: Instances) -> None:
     world.gateway.busy = {world.gateway.add()}
     world.put(timestamp=DUE, opened_by="event", closed=DUE - 9000)
 
@@ -590,7 +602,7 @@ def test_a_message_whose_window_was_replaced_minds_the_one_that_it_closed(world:
     assert world.put_off == [62]
 
 
-def test_a_message_that_helped_in_vain_is_back_when_its_own_window_is_due(world: World) -> None:
+def test_a_message_that_helped_in_vain_is_back_when_its_own_window_is_due(world: Instances) -> None:
     world.gateway.busy = {world.gateway.add()}
     due = START_MS + 100_000
     world.put(timestamp=due, opened_by="event", pending="token", closed=DUE, tries=9)
@@ -602,7 +614,7 @@ def test_a_message_that_helped_in_vain_is_back_when_its_own_window_is_due(world:
 @pytest.mark.parametrize("interval_s", [60, 300, 42_600])
 @pytest.mark.parametrize("ago_ms", [1000, 61_000])
 def test_what_counts_is_the_last_acceptance_and_the_interval_of_now(
-    world: World, interval_s: int, ago_ms: int
+    world: Instances, interval_s: int, ago_ms: int
 ) -> None:
     world.gateway.add()
     not_before = START_MS - ago_ms + 900_000
@@ -622,7 +634,9 @@ def test_what_counts_is_the_last_acceptance_and_the_interval_of_now(
     ],
     ids=["an older version's longer interval", "senseless", "by a clock that is ahead"],
 )
-def test_an_acceptance_in_the_future_counts_from_now(world: World, left: dict[str, Any], log: Log) -> None:
+def test_an_acceptance_in_the_future_counts_from_now(
+    world: Instances, left: dict[str, Any], log: Log
+) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event", **left)
 
@@ -636,7 +650,7 @@ def test_an_acceptance_in_the_future_counts_from_now(world: World, left: dict[st
     assert world.gateway.asked == [share]
 
 
-def test_two_messages_of_a_window_of_which_one_is_read_slowly_make_one_refresh(world: World) -> None:
+def test_two_messages_of_a_window_of_which_one_is_read_slowly_make_one_refresh(world: Instances) -> None:
     """The second one's time was up 5 s sooner when the first one began."""
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
@@ -651,7 +665,9 @@ def test_two_messages_of_a_window_of_which_one_is_read_slowly_make_one_refresh(w
 
 
 @pytest.mark.parametrize("ahead_s", [311, 42_600, 31_536_000])
-def test_a_window_too_far_ahead_is_brought_forward_to_5_minutes_from_now(world: World, ahead_s: int) -> None:
+def test_a_window_too_far_ahead_is_brought_forward_to_5_minutes_from_now(
+    world: Instances, ahead_s: int
+) -> None:
     share = world.gateway.add()
     world.put(timestamp=START_MS + ahead_s * 1000, opened_by="event")
 
@@ -664,7 +680,7 @@ def test_a_window_too_far_ahead_is_brought_forward_to_5_minutes_from_now(world: 
     assert world.gateway.asked == [share]
 
 
-def test_an_item_that_was_read_slowly_is_read_again_as_the_clock_may_be_wrong(world: World) -> None:
+def test_an_item_that_was_read_slowly_is_read_again_as_the_clock_may_be_wrong(world: Instances) -> None:
     world.put(timestamp=START_MS + 20_000, opened_by="event")
     world.clock.jump(15)
     world.before(GET, lambda: world.clock.sleep(9))
@@ -676,7 +692,7 @@ def test_an_item_that_was_read_slowly_is_read_again_as_the_clock_may_be_wrong(wo
 
 
 @pytest.mark.parametrize("tries", [-3, 10**9])
-def test_a_senseless_number_of_tries_does_no_harm(world: World, tries: int) -> None:
+def test_a_senseless_number_of_tries_does_no_harm(world: Instances, tries: int) -> None:
     world.gateway.busy = {world.gateway.add()}
     world.put(pending="token", tries=tries)
     assert world.run(world.message(DUE))
@@ -684,7 +700,7 @@ def test_a_senseless_number_of_tries_does_no_harm(world: World, tries: int) -> N
     assert world.put_off[0] in {62, 900}
 
 
-def test_an_interval_longer_than_15_minutes_is_kept_while_shares_are_busy(world: World) -> None:
+def test_an_interval_longer_than_15_minutes_is_kept_while_shares_are_busy(world: Instances) -> None:
     world.gateway.busy = {world.gateway.add()}
     world.put(timestamp=DUE, opened_by="event")
     world.run(world.message(DUE), refresher=world.refresher(interval_s=3600))
@@ -693,7 +709,7 @@ def test_an_interval_longer_than_15_minutes_is_kept_while_shares_are_busy(world:
     assert world.item()["not_before"] == START_MS + 2000 + 3_602_000
 
 
-def test_a_round_that_closed_no_window_puts_the_message_off_till_its_own_is_due(world: World) -> None:
+def test_a_round_that_closed_no_window_puts_the_message_off_till_its_own_is_due(world: Instances) -> None:
     world.gateway.add()
     due = START_MS + 40_000
     world.put(timestamp=due, opened_by="event", pending="token", closed=DUE)
@@ -705,7 +721,9 @@ def test_a_round_that_closed_no_window_puts_the_message_off_till_its_own_is_due(
     assert "pending" not in world.item()
 
 
-def test_a_round_that_closed_no_window_is_the_end_of_a_message_whose_window_is_closed(world: World) -> None:
+def test_a_round_that_closed_no_window_is_the_end_of_a_message_whose_window_is_closed(
+    world: Instances,
+) -> None:
     world.gateway.add()
     world.put(timestamp=START_MS + 40_000, opened_by="event", pending="token", closed=DUE)
 
@@ -713,7 +731,7 @@ def test_a_round_that_closed_no_window_is_the_end_of_a_message_whose_window_is_c
     assert world.put_off == []
 
 
-def test_what_another_instance_took_over_is_left_to_it(world: World, log: Log) -> None:
+def test_what_another_instance_took_over_is_left_to_it(world: Instances, log: Log) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(REFRESH, lambda: world.change(pending="theirs"))
@@ -726,7 +744,7 @@ def test_what_another_instance_took_over_is_left_to_it(world: World, log: Log) -
     assert warnings(log) == [f"Refresh of bucket: {BUCKET} was taken over by another instance"]
 
 
-def test_a_window_opened_during_the_refresh_survives_it(world: World) -> None:
+def test_a_window_opened_during_the_refresh_survives_it(world: Instances) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(REFRESH, lambda: world.change(timestamp=START_MS + 30_000, opened_by="next"))
@@ -738,7 +756,7 @@ def test_a_window_opened_during_the_refresh_survives_it(world: World) -> None:
 # Putting off
 
 
-def test_a_message_that_is_put_off_stays_in_the_queue_hidden(world: World) -> None:
+def test_a_message_that_is_put_off_stays_in_the_queue_hidden(world: Instances) -> None:
     world.aggregator(window_s=0).handle_record(record())
     world.change(not_before=START_MS + 40_000)
     kept = world.run(world.received())
@@ -748,7 +766,7 @@ def test_a_message_that_is_put_off_stays_in_the_queue_hidden(world: World) -> No
     assert world.queued == (0, 1)
 
 
-def test_a_message_that_cannot_be_put_off_is_kept_with_a_warning(world: World, log: Log) -> None:
+def test_a_message_that_cannot_be_put_off_is_kept_with_a_warning(world: Instances, log: Log) -> None:
     due = START_MS + 40_000
     world.put(timestamp=due, opened_by="event")
     world.before(HIDE, raising(ConnectTimeoutError(endpoint_url="https://sqs")))
@@ -759,7 +777,7 @@ def test_a_message_that_cannot_be_put_off_is_kept_with_a_warning(world: World, l
     assert "Could not put off the message" in warnings(log)[0]
 
 
-def test_a_message_that_is_no_longer_in_flight_is_kept_with_a_warning(world: World, log: Log) -> None:
+def test_a_message_that_is_no_longer_in_flight_is_kept_with_a_warning(world: Instances, log: Log) -> None:
     due = START_MS + 40_000
     world.put(timestamp=due, opened_by="event")
     message = {**world.message(due), "receiptHandle": "outdated"}
@@ -773,7 +791,7 @@ def test_a_message_that_is_no_longer_in_flight_is_kept_with_a_warning(world: Wor
 
 @pytest.mark.parametrize("operation", [GET, UPDATE, "storagegateway.ListFileShares", REFRESH, "second write"])
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_crash_loses_no_refresh(world: World, operation: str, moment: str) -> None:
+def test_a_crash_loses_no_refresh(world: Instances, operation: str, moment: str) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     message = world.message(DUE)
@@ -799,12 +817,12 @@ def test_a_crash_loses_no_refresh(world: World, operation: str, moment: str) -> 
 # The invocation
 
 
-def invoke(world: World, *messages: Any, **environment: str) -> Any:
+def invoke(world: Instances, *messages: Any, **environment: str) -> Any:
     module = world.deployed("s3_sgw_refresh", **environment)
     return module.lambda_handler({"Records": list(messages)}, world.context())
 
 
-def test_a_message_that_is_done_is_not_reported(world: World) -> None:
+def test_a_message_that_is_done_is_not_reported(world: Instances) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
 
@@ -812,7 +830,7 @@ def test_a_message_that_is_done_is_not_reported(world: World) -> None:
     assert world.gateway.asked == [share]
 
 
-def test_a_message_that_was_put_off_is_reported_as_failed(world: World) -> None:
+def test_a_message_that_was_put_off_is_reported_as_failed(world: Instances) -> None:
     world.put(timestamp=START_MS + 40_000, opened_by="event")
     message = world.message(START_MS + 40_000)
 
@@ -820,7 +838,7 @@ def test_a_message_that_was_put_off_is_reported_as_failed(world: World) -> None:
     assert world.put_off == [40]
 
 
-def test_a_crash_keeps_its_message_says_why_and_blocks_no_other(world: World, log: Log) -> None:
+def test_a_crash_keeps_its_message_says_why_and_blocks_no_other(world: Instances, log: Log) -> None:
     world.before(GET, raising(NO_ANSWER))
     crashed, done = world.message(DUE, bucket="one"), world.message(DUE, bucket="two")
 
@@ -830,7 +848,7 @@ def test_a_crash_keeps_its_message_says_why_and_blocks_no_other(world: World, lo
     assert "Nothing to refresh for bucket: two" in log.messages
 
 
-def test_nonsense_among_the_messages_blocks_no_other(world: World, log: Log) -> None:
+def test_nonsense_among_the_messages_blocks_no_other(world: Instances, log: Log) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
 
@@ -839,7 +857,7 @@ def test_nonsense_among_the_messages_blocks_no_other(world: World, log: Log) -> 
     assert warnings(log) == ["A message without a bucket name, dropping: "] * 5
 
 
-def test_a_message_without_an_id_that_must_be_kept_keeps_the_whole_batch(world: World) -> None:
+def test_a_message_without_an_id_that_must_be_kept_keeps_the_whole_batch(world: Instances) -> None:
     world.put(timestamp=START_MS + 40_000, opened_by="event")
     message = world.message(START_MS + 40_000)
     del message["messageId"]
@@ -847,7 +865,7 @@ def test_a_message_without_an_id_that_must_be_kept_keeps_the_whole_batch(world: 
     assert invoke(world, message) == {"batchItemFailures": [{"itemIdentifier": ""}]}
 
 
-def test_a_message_without_a_receipt_is_kept_and_the_log_says_why(world: World, log: Log) -> None:
+def test_a_message_without_a_receipt_is_kept_and_the_log_says_why(world: Instances, log: Log) -> None:
     world.put(timestamp=START_MS + 40_000, opened_by="event")
     message = world.message(START_MS + 40_000)
     del message["receiptHandle"]
@@ -857,14 +875,14 @@ def test_a_message_without_a_receipt_is_kept_and_the_log_says_why(world: World, 
 
 
 @pytest.mark.parametrize("event", [{}, {"Records": None}, {"Records": {}}, [], None, "m"], ids=repr)
-def test_an_event_that_is_no_batch_is_ignored_with_a_warning(world: World, log: Log, event: Any) -> None:
+def test_an_event_that_is_no_batch_is_ignored_with_a_warning(world: Instances, log: Log, event: Any) -> None:
     module = world.deployed("s3_sgw_refresh")
 
     assert module.lambda_handler(event, world.context()) == {"batchItemFailures": []}
     assert warnings(log) == [f"Not a batch of messages, ignoring: {event!r}"]
 
 
-def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: World) -> None:
+def test_a_function_without_its_environment_says_what_is_missing_and_fails(world: Instances) -> None:
     with pytest.raises(KeyError, match="TABLE_NAME"):
         load("s3_sgw_refresh").lambda_handler({"Records": [world.message(DUE)]}, world.context())
 
@@ -873,7 +891,7 @@ def test_a_function_without_its_environment_says_what_is_missing_and_fails(world
     ("environment", "pause_ms"), [({}, 62_000), ({"MIN_INTERVAL_SECONDS": "90"}, 92_000)], ids=str
 )
 def test_the_interval_is_the_environments_or_60_s(
-    world: World, environment: dict[str, str], pause_ms: int
+    world: Instances, environment: dict[str, str], pause_ms: int
 ) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
@@ -882,7 +900,7 @@ def test_the_interval_is_the_environments_or_60_s(
     assert world.item()["not_before"] == START_MS + 2000 + pause_ms
 
 
-def test_the_log_level_is_the_environments(world: World, log: Log) -> None:
+def test_the_log_level_is_the_environments(world: Instances, log: Log) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     invoke(world, world.message(DUE), LOG_LEVEL="WARN")
@@ -890,7 +908,7 @@ def test_the_log_level_is_the_environments(world: World, log: Log) -> None:
     assert log.messages == []
 
 
-def test_where_no_share_is_at_an_access_point_no_client_of_s3_control_is_made(world: World) -> None:
+def test_where_no_share_is_at_an_access_point_no_client_of_s3_control_is_made(world: Instances) -> None:
     world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     invoke(world, world.message(DUE))
@@ -899,7 +917,7 @@ def test_where_no_share_is_at_an_access_point_no_client_of_s3_control_is_made(wo
     assert "s3control" not in world.account.session.asked_for
 
 
-def test_a_refresh_may_take_no_longer_than_is_kept_free_for_it(world: World) -> None:
+def test_a_refresh_may_take_no_longer_than_is_kept_free_for_it(world: Instances) -> None:
     module = world.deployed("s3_sgw_refresh")
     config = module.this_instance(world.context().invoked_function_arn).shares.gateway.meta.config
 

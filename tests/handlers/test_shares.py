@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.handlers import ACCOUNT, BUCKET, FUNCTION_ARN, REGION, World, classes, raising
+from tests.support.handlers import ACCOUNT, BUCKET, FUNCTION_ARN, REGION, Instances, classes, raising
 
 LIST_ACCESS_POINTS = "s3control.ListAccessPoints"
 POINT = f"arn:aws:s3:{REGION}:{ACCOUNT}:accesspoint/reports"
@@ -14,7 +14,7 @@ ALIAS = "reports-ab123cdef4gehijklmn5opqrstuvuse1a-s3alias"
 Log = pytest.LogCaptureFixture
 
 
-def found(world: World, bucket: str = BUCKET) -> set[str]:
+def found(world: Instances, bucket: str = BUCKET) -> set[str]:
     return set(world.shares().of(bucket, FUNCTION_ARN))
 
 
@@ -29,11 +29,11 @@ def a_point(bucket: str, name: str, alias: str = "") -> dict[str, str]:
     }
 
 
-def test_without_shares_none_is_found(world: World) -> None:
+def test_without_shares_none_is_found(world: Instances) -> None:
     assert found(world) == set()
 
 
-def test_250_shares_are_found_over_all_pages_and_described_ten_at_a_time(world: World) -> None:
+def test_250_shares_are_found_over_all_pages_and_described_ten_at_a_time(world: Instances) -> None:
     kinds = ["NFS", "SMB"] * 125
     ours = {world.gateway.add(kind=kind) for kind in kinds}
 
@@ -44,7 +44,7 @@ def test_250_shares_are_found_over_all_pages_and_described_ten_at_a_time(world: 
     assert len(world.made("storagegateway.DescribeSMBFileShares")) == 13
 
 
-def test_a_share_of_a_kind_yet_unknown_is_left_alone(world: World) -> None:
+def test_a_share_of_a_kind_yet_unknown_is_left_alone(world: Instances) -> None:
     world.gateway.add(kind="WEBDAV")
     ours = world.gateway.add()
 
@@ -61,7 +61,7 @@ def test_a_share_of_a_kind_yet_unknown_is_left_alone(world: World) -> None:
         f"arn:aws-cn:s3:::{BUCKET}",
     ],
 )
-def test_a_share_of_the_bucket_or_a_prefix_in_it_is_found(world: World, location: str) -> None:
+def test_a_share_of_the_bucket_or_a_prefix_in_it_is_found(world: Instances, location: str) -> None:
     ours = world.gateway.add(location)
 
     assert found(world) == {ours}
@@ -76,7 +76,7 @@ def test_a_share_of_the_bucket_or_a_prefix_in_it_is_found(world: World, location
         f"arn:aws:s3:::{BUCKET.upper()}",
     ],
 )
-def test_a_share_of_another_bucket_is_not(world: World, location: str) -> None:
+def test_a_share_of_another_bucket_is_not(world: Instances, location: str) -> None:
     world.gateway.add(location)
 
     assert found(world) == set()
@@ -99,7 +99,7 @@ def test_a_share_of_another_bucket_is_not(world: World, location: str) -> None:
     ],
     ids=repr,
 )
-def test_a_malformed_location_hides_no_other_share(world: World, location: str | None) -> None:
+def test_a_malformed_location_hides_no_other_share(world: Instances, location: str | None) -> None:
     world.gateway.add(location)
     ours = world.gateway.add()
 
@@ -107,7 +107,7 @@ def test_a_malformed_location_hides_no_other_share(world: World, location: str |
 
 
 @pytest.mark.parametrize("location", [POINT, f"{POINT}/a/prefix/", ALIAS, f"{ALIAS}/a:prefix/"])
-def test_a_share_of_one_of_the_buckets_access_points_is_found(world: World, location: str) -> None:
+def test_a_share_of_one_of_the_buckets_access_points_is_found(world: Instances, location: str) -> None:
     world.access_points = [
         a_point("another", "other"),
         a_point(BUCKET, "archive"),
@@ -120,14 +120,14 @@ def test_a_share_of_one_of_the_buckets_access_points_is_found(world: World, loca
 
 
 @pytest.mark.parametrize("location", [POINT, ALIAS])
-def test_a_share_of_another_buckets_access_point_is_not(world: World, location: str) -> None:
+def test_a_share_of_another_buckets_access_point_is_not(world: Instances, location: str) -> None:
     world.access_points = [a_point("another", "reports", ALIAS)]
     world.gateway.add(location)
 
     assert found(world) == set()
 
 
-def test_access_points_are_listed_only_where_a_share_is_located_at_one(world: World) -> None:
+def test_access_points_are_listed_only_where_a_share_is_located_at_one(world: Instances) -> None:
     world.gateway.add()
     world.gateway.add("arn:aws:s3:::accesspoint/prefix/")
     found(world)
@@ -135,7 +135,7 @@ def test_access_points_are_listed_only_where_a_share_is_located_at_one(world: Wo
     assert world.made(LIST_ACCESS_POINTS) == []
 
 
-def test_a_bucket_may_be_called_accesspoint(world: World) -> None:
+def test_a_bucket_may_be_called_accesspoint(world: Instances) -> None:
     ours = world.gateway.add("arn:aws:s3:::accesspoint/prefix/")
 
     assert found(world, "accesspoint") == {ours}
@@ -143,7 +143,7 @@ def test_a_bucket_may_be_called_accesspoint(world: World) -> None:
 
 @pytest.mark.parametrize("elsewhere", [{"region": "us-east-1"}, {"account": "999999999999"}], ids=str)
 def test_a_share_of_another_region_or_account_is_left_alone_with_a_warning(
-    world: World, log: Log, elsewhere: dict[str, str]
+    world: Instances, log: Log, elsewhere: dict[str, str]
 ) -> None:
     ours, theirs = world.gateway.add(), world.gateway.add(**elsewhere)
 
@@ -151,7 +151,7 @@ def test_a_share_of_another_region_or_account_is_left_alone_with_a_warning(
     assert log.messages == [f"File share of another region or account, leaving it alone: {theirs}"]
 
 
-def test_a_foreign_share_of_another_bucket_is_not_worth_a_warning(world: World, log: Log) -> None:
+def test_a_foreign_share_of_another_bucket_is_not_worth_a_warning(world: Instances, log: Log) -> None:
     world.gateway.add("arn:aws:s3:::another", region="us-east-1")
     found(world)
 
@@ -159,14 +159,14 @@ def test_a_foreign_share_of_another_bucket_is_not_worth_a_warning(world: World, 
 
 
 @pytest.mark.parametrize("kind", ["NFS", "SMB"])
-def test_a_share_deleted_between_list_and_describe_hides_no_other(world: World, kind: str) -> None:
+def test_a_share_deleted_between_list_and_describe_hides_no_other(world: Instances, kind: str) -> None:
     shares = [world.gateway.add(kind=kind) for _ in range(12)]
     world.gateway.hidden = {shares[3], shares[11]}
 
     assert found(world) == set(shares) - world.gateway.hidden
 
 
-def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: World) -> None:
+def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: Instances) -> None:
     world.gateway.add()
     refusal = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
     world.before("storagegateway.DescribeNFSFileShares", raising(refusal))

@@ -290,7 +290,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     with pytest.raises(S3aggError) as caught:
         Emulator(installed=lambda _module: False).__enter__()
 
-    assert "pip install 's3agg[local]'" in str(caught.value)
+    assert "pip install '.[local]'" in str(caught.value)
 
 
 def test_a_server_that_dies_at_once_shows_the_end_of_its_log() -> None:

@@ -204,8 +204,8 @@ def test_who_has_file_shares_that_refresh_themselves_is_told_that_this_may_do() 
     timers = {f"{SHARE}1": 300, f"{SHARE}2": 86400, f"{SHARE}3": 300}
     text = words(make_status(make_resource(), buckets=(BucketActivity("b"),), timers=timers))
 
-    assert "Automated cache refresh is on for share-1, share-3, with an interval of 5 min" in text
-    assert "share-2, with an interval of 24 h" in text
+    assert "Automated cache refresh is on for share-1, share-3, with a TTL of 5 min" in text
+    assert "share-2, with a TTL of 24 h" in text
 
 
 def test_the_last_hour_and_day_tell_of_events_refreshes_and_events_per_refresh() -> None:

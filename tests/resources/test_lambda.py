@@ -550,7 +550,7 @@ def test_a_policy_without_room_says_how_many_buckets_are_attached(deployment: Wo
     deployment.wire.refuse("lambda:AddPermission", "PolicyLengthExceededException", "20480")
     other = replace(PERMISSION, name="SID_other", bucket="other")
 
-    with pytest.raises(S3aggError, match=r"bucket other: .*--stack"):
+    with pytest.raises(S3aggError, match=r"bucket other\. .*--stack"):
         other.create(deployment.aws)
 
 

@@ -183,7 +183,7 @@ class Account:
             BillingMode="PAY_PER_REQUEST",
         )
         self.queue_url = self.queue.create_queue(QueueName=QUEUE)["QueueUrl"]
-        self.world: World  # of the test that is running
+        self.world: Instances  # of the test that is running
         self.session = Session()
         # Every client of the session lets the world of the running test hear its calls, and answer some.
         self.session.register("before-parameter-build", self._record)
@@ -210,7 +210,7 @@ class Account:
             self.queue.create_queue(QueueName=QUEUE)
 
 
-class World:
+class Instances:
     """What one test sees of the account, with file shares, and how to start instances in it."""
 
     def __init__(self, account: Account) -> None:

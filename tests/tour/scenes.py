@@ -13,7 +13,7 @@ import pyte
 
 from s3agg.local import machine
 from s3agg.settings import Names
-from tests.e2e.support import World, eventually
+from tests.e2e.support import LocalAws, eventually
 from tests.support import terminal
 from tests.support.terminal import Terminal
 
@@ -38,7 +38,7 @@ class Scene:
 class Tour:
     """One walk through all commands, on a machine of its own."""
 
-    world: World
+    world: LocalAws
     home: Path
 
     def terminal(self, line: str, columns: int = COLUMNS) -> AbstractContextManager[Terminal]:
@@ -59,7 +59,7 @@ class Tour:
 def scenes(home: Path) -> Iterator[Scene]:
     """Walk through all of it."""
     with machine.running() as here:
-        tour = Tour(World(here, home), home)
+        tour = Tour(LocalAws(here, home), home)
         yield from walk(tour)
 
 
@@ -106,12 +106,12 @@ def walk(tour: Tour) -> Iterator[Scene]:
         seen.wait()
 
 
-def world_is_busy(world: World) -> bool:
+def world_is_busy(world: LocalAws) -> bool:
     items = world.client("dynamodb").scan(TableName=NAMES.table)["Items"]
     return any({"opened_by", "pending"} & item.keys() for item in items)
 
 
-def spoil(world: World) -> None:
+def spoil(world: LocalAws) -> None:
     """Be somebody who changes this and that by hand, and have a message fail for good."""
     sqs = world.client("sqs")
     world.client("logs").delete_retention_policy(logGroupName=f"/aws/lambda/{NAMES.aggregator}")
