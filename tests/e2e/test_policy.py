@@ -126,6 +126,7 @@ def allowing(*actions: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
+@pytest.mark.proof
 def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(guarded: LocalAws) -> None:
     own, bucket = guarded.stack(), guarded.bucket()
     share = guarded.share(bucket)
