@@ -18,6 +18,7 @@ from tests.support import aws as support
 from tests.support import blog, deploying
 from tests.support.aws import World
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()

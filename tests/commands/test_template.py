@@ -26,6 +26,7 @@ from s3agg.stack import declared
 from tests.support import aws as support
 from tests.support.aws import ACCOUNT, PLACE, World
 
+pytestmark = pytest.mark.stack
 world = support.world
 
 NAMES = Names()
