@@ -5,8 +5,8 @@ window. The bucket's item in the table decides what to do; the message only trig
 means that a window was closed and its refresh is not finished. `done` holds the file shares that
 have accepted the refresh. `not_before` is when the next refresh may start.
 
-No refresh is lost: `pending` is written before the refresh and removed only after every share has
-accepted it, and the message of the closed window is kept until then. A message that arrives too
+No refresh is lost: `pending` is written before the refresh, and removed only after every share has
+accepted it. The message of the closed window is kept until then. A message that arrives too
 early is put off by its visibility timeout. It is never sent again, because Lambda stops a function
 that sends to its own queue.
 """

@@ -1,7 +1,7 @@
 """Whatever goes wrong at whichever AWS call: the next run mends it.
 
-Every call of a command is made to fail in each of KINDS: as many of these points as there are with
-`S3AGG_SWEEP=all`, else each call with one kind of failure in its turn.
+Every call of a command is made to fail in each of KINDS: with `S3AGG_SWEEP=all` in each kind of failure,
+else in one of them, in turn.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,13 @@ def sentences(page: Path) -> Iterator[str]:
         yield from re.split(r"(?<=[.?!]) +", plain)
 
 
+def docstring_sentences(source: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text_of(source))):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            for block in BLOCK.split(ast.get_docstring(node) or ""):
+                yield from re.split(r"(?<=[.?!:;]) +", " ".join(block.split()))
+
+
 def words(sentence: str) -> int:
     together = re.sub(r"(?<=\d) (?=\d{3}\b)", "", sentence)  # 5 698 182 is one
     return sum(any(char.isalnum() for char in word) for word in together.split())
@@ -121,6 +129,19 @@ def test_the_readme_leads_to_every_page(page: Path) -> None:
 @pytest.mark.parametrize("page", GUIDES, ids=name)
 def test_no_sentence_is_long(page: Path) -> None:
     assert [each for each in sentences(page) if words(each) > MOST_WORDS] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_sentence_of_a_docstring_is_long(folder: str) -> None:
+    long = [
+        f"{name(source)}: {each}"
+        for source in SOURCES
+        if source.is_relative_to(ROOT / folder)
+        for each in docstring_sentences(source)
+        if words(each) > MOST_WORDS
+    ]
+
+    assert long == []
 
 
 def test_every_number_that_the_code_cites_is_one_heading() -> None:

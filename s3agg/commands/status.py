@@ -61,8 +61,8 @@ class Status:
     """A stack as `status` shows it; the fields are those of its JSON.
 
     `late` lists the buckets whose refresh is overdue. `functions` is empty if CloudWatch metrics could not be
-    read, `aggregated` if the logs could not be read or the log level hides the lines. `timers` holds the
-    seconds of each file share's automated cache refresh, by ARN.
+    read. `aggregated` is empty if the logs could not be read, or if the log level hides the lines. `timers`
+    holds the seconds of each file share's automated cache refresh, by ARN.
     """
 
     stack: str

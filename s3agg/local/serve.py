@@ -1,7 +1,7 @@
 """The process of the emulator: MiniStack behind the guard, until the parent process ends.
 
-Only `emulator.py` runs it: `python -m s3agg.local.serve FOLDER PORT SOCKET_FD`, as the leader of a new
-session, with a pipe from the parent as standard input.
+Only `emulator.py` runs it: `python -m s3agg.local.serve FOLDER PORT SOCKET_FD`. The process leads a new
+session. Its standard input is a pipe from the parent.
 """
 
 from __future__ import annotations

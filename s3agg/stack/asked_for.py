@@ -27,15 +27,23 @@ LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR", "FATAL": "ERROR"}  # Python's 
 def options_as_deployed(stack: Stack, found: Findings, runtimes: Sequence[str]) -> dict[str, object]:
     """Return the options of an untagged stack by Settings names, derived from what is deployed.
 
-    Kept are the settings that a user chose: the window, the log level, the table's capacity or billing, the
-    functions' memory and architecture, a log retention, a permissions boundary, an alarm's topic, and the
-    variables that only s3agg's functions have. The architecture is kept because an added layer may need it.
-    For an option of both functions the aggregator's value counts, but the larger memory and newer runtime.
+    The settings that a user chose are kept:
 
-    Dropped are the scripts' fixed settings that the protocol replaces: the timeouts (10 and 5 s), the queue's
-    attributes, the missing on-failure destination, the missing retention, and a concurrency of 1. That one
-    protected the table. s3agg's aggregator does not need it, and it throttles bursts. Any other concurrency
-    is kept. A runtime is kept only if it is among `runtimes`, which Lambda supports.
+    - the window, the log level, the log retention, and the variables that only s3agg's functions have;
+    - the table's capacity or billing, and the functions' memory and architecture;
+    - a permissions boundary and an alarm's topic.
+
+    The architecture is kept because an added layer may need it. For an option of both functions, the
+    aggregator's value counts, but the larger memory and newer runtime.
+
+    The scripts' fixed settings are dropped, because the protocol replaces them:
+
+    - the timeouts (10 and 5 s) and the queue's attributes;
+    - the missing on-failure destination and the missing retention;
+    - a concurrency of 1, which protected the table.
+
+    s3agg's aggregator does not need that concurrency, and it throttles bursts. Any other concurrency is kept.
+    A runtime is kept only if it is among `runtimes`, which Lambda supports.
     """
 
     def of(resource: Resource[F]) -> F | None:

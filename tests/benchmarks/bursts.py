@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.bursts --repeat 3
 
-Not all of it carries over to AWS. The emulator starts workers on the processors that the uploads need too,
-and gives a throttled event up after three tries within seconds, where AWS goes on trying for six hours.
+Not all of it carries over to AWS. The emulator starts workers on the processors that the uploads need too.
+It gives up a throttled event after three tries within seconds. AWS goes on trying for six hours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Counts what a function asks of the table: a door of its own in front of the emulator.
 
 The emulator keeps no count of requests. A function goes through the door once its variable
-`AWS_ENDPOINT_URL_DYNAMODB` names it, which wins over the `AWS_ENDPOINT_URL` that the emulator gives it.
+`AWS_ENDPOINT_URL_DYNAMODB` names it. That variable wins over the emulator's `AWS_ENDPOINT_URL`.
 """
 
 from __future__ import annotations

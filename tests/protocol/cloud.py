@@ -1,7 +1,7 @@
 """A cloud that runs the real handlers: S3 and the queue invoke them, and a schedule injects faults.
 
-S3 delivers at least once and in any order. Lambda runs so many executions at a time, throttles the rest,
-tries a failed event twice more and gives it to the dead letters at last. All of it is in virtual time.
+S3 delivers at least once and in any order. Lambda runs so many executions at a time, and throttles the rest.
+It tries a failed event twice more, and then makes it a dead letter. All of it is in virtual time.
 """
 
 from __future__ import annotations

@@ -139,8 +139,8 @@ def not_healed(cloud: Cloud) -> list[str]:
 def asked_too_often(cloud: Cloud) -> list[str]:
     """Cost of the aggregator: writes do not grow with events.
 
-    An environment that was told of a window writes again only for the event that opened it, or near the
-    window's end and then once a second. Each of its calls that fails may cause one more.
+    An environment that knows of a window writes again only for the event that opened it. Near the window's
+    end it also writes once a second. Each of its calls that fails may cause one more.
     """
     opened: defaultdict[tuple[int, str], list[Write]] = defaultdict(list)
     for write in cloud.table.writes:
@@ -204,7 +204,8 @@ def _was_known(share: Share, at: int) -> bool:
 def _excused(cloud: Cloud, event: Handled) -> bool:
     """Whether a dead letter represents the event.
 
-    It can be the event itself, a message of its bucket, or the event that opened its window or a later one.
+    It can be the event itself or a message of its bucket. It can also be the event that opened its window, or
+    a later one.
     """
     bucket = cloud.events[event.number].bucket
     if event.number in cloud.dead or any(message.bucket == bucket for message in cloud.queue.dead):

@@ -194,10 +194,16 @@ OF_THE_MOMENT = {
 def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
     """All that AWS holds, by kind and name, without ids and times."""
     there: dict[str, Any] = {}
-    for policy in aws.iam.list_policies(Scope="Local")["Policies"]:
-        there[f"policy {policy['PolicyName']}"] = _policy(aws, policy["Arn"])
-    for role in aws.iam.list_roles()["Roles"]:
-        there[f"role {role['RoleName']}"] = _role(aws, role["RoleName"])
+    # One call for all of IAM; it tells nothing of the policies' tags.
+    details: Any = aws.iam.get_account_authorization_details(Filter=["Role", "LocalManagedPolicy"])
+    for policy in details["Policies"]:
+        (in_force,) = (each for each in policy["PolicyVersionList"] if each["IsDefaultVersion"])
+        tags = aws.iam.get_policy(PolicyArn=policy["Arn"])["Policy"]["Tags"]
+        # Not the older versions: a call that botocore repeats makes one more. Not how often it is attached:
+        # moto counts the same role twice.
+        there[f"policy {policy['Arn'].rpartition('/')[2]}"] = tags, in_force["Document"]
+    for role in details["RoleDetailList"]:
+        there[f"role {role['RoleName']}"] = role
     for table in aws.dynamodb.list_tables()["TableNames"]:
         described = aws.dynamodb.describe_table(TableName=table)["Table"]
         tags = aws.dynamodb.list_tags_of_resource(ResourceArn=described["TableArn"])["Tags"]
@@ -220,21 +226,6 @@ def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
         rules = aws.s3.get_bucket_notification_configuration(Bucket=bucket)
         there[f"bucket {bucket}"] = rules
     return {name: _lasting(each) for name, each in there.items()}
-
-
-def _policy(aws: Aws, arn: str) -> Any:
-    policy = aws.iam.get_policy(PolicyArn=arn)["Policy"]
-    in_force = aws.iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
-    # Not the older versions: a call that botocore repeats makes one more. Not how often it is attached:
-    # moto counts the same role twice.
-    return policy["Tags"], in_force["PolicyVersion"]["Document"]
-
-
-def _role(aws: Aws, name: str) -> Any:
-    attached = aws.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
-    inline = aws.iam.list_role_policies(RoleName=name)["PolicyNames"]
-    role = aws.iam.get_role(RoleName=name)["Role"]
-    return role, sorted(each["PolicyArn"] for each in attached), inline
 
 
 def _function(aws: Aws, name: str) -> Any:
