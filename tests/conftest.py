@@ -67,8 +67,10 @@ def asks_for_proofs(config: pytest.Config) -> bool:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker more than processors where half of the time is waiting, which it is on the emulator."""
+    """More workers than processors where much of the time is waiting: on the emulator, most of all in proofs."""
     processors = os.cpu_count() or 1
+    if asks_for_proofs(config):
+        return processors + 2
     return processors if "not e2e" in str(config.option.markexpr) else processors + 1
 
 
