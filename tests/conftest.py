@@ -67,7 +67,7 @@ def asks_for_proofs(config: pytest.Config) -> bool:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More workers than processors where much of the time is waiting: on the emulator, most of all in proofs."""
+    """More workers than processors where much of the time is waiting: on the emulator, and more in proofs."""
     processors = os.cpu_count() or 1
     if asks_for_proofs(config):
         return processors + 2
