@@ -97,6 +97,9 @@ class Finished:
     change: Change
 
 
+COLLISION_S = 300  # the longest that collisions with other changes go on
+
+
 @dataclass(frozen=True)
 class Failed:
     change: Change
@@ -271,16 +274,31 @@ def _changes_of(resource: Resource[Any], changes: Mapping[Key, Change]) -> Itera
 
 
 def _carry_out(aws: Aws, step: _Step) -> None:
+    """Carry out the step; after a collision, read the resource again and do what is left (FACTS 26, 30)."""
     change, resource = step.change, step.change.resource
-    with describing_errors(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
+    found = [change.found]
+
+    def attempt() -> None:
+        if not found:
+            found.append(resource.find(Snapshot(aws)))
+        have = found.pop()
         if step.attaching:
-            resource.attach(aws, change.found)
-        elif change.found is None:
-            _create(aws, resource)
+            resource.attach(aws, have)
         elif change.action == "delete":
-            resource.delete(aws, change.found)
+            if have is not None:
+                resource.delete(aws, have)
+        elif have is None:
+            _create(aws, resource)
         else:
-            resource.update(aws, change.found)
+            resource.update(aws, have)
+
+    with describing_errors(f"{VERBS[change.action].during} {resource.kind} {resource.name}"):
+        aws.wait.retry(
+            f"another change to finish that collides with {resource.kind} {resource.name}",
+            attempt,
+            on=resource.collides,
+            patience_s=COLLISION_S,
+        )
 
 
 def _create(aws: Aws, resource: Resource[Any]) -> None:

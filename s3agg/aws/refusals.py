@@ -35,9 +35,15 @@ class Refusal:
 
     code: str
     message: str = ""
+    unless: str = ""  # a part of the message of an error that does not pass
 
     def matches(self, error: exceptions.ClientError) -> bool:
-        return is_error(error, self.code) and self.message.lower() in aws_message(error).lower()
+        text = aws_message(error).lower()
+        return (
+            is_error(error, self.code)
+            and self.message.lower() in text
+            and not (self.unless and self.unless.lower() in text)
+        )
 
 
 def is_error(error: BaseException | None, *codes: str) -> bool:

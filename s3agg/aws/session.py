@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -85,6 +85,7 @@ class Aws:
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._exclusive: dict[str, threading.Lock] = {}
         # By the queue's name. A queue that is deleted and created again has the same URL.
         self.queue_urls: dict[str, str] = {}
         if trace is not None:
@@ -258,6 +259,14 @@ class Aws:
         if configured is None or configured == self.lambda_.meta.endpoint_url:
             return None  # not set, or the endpoint for all services
         return str(configured)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Keep this command's other threads from changing the same thing meanwhile."""
+        with self._lock:
+            lock = self._exclusive.setdefault(name, threading.Lock())
+        with lock:
+            yield
 
     def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call `work` for each item, several at a time, and return the results in the order of the items.

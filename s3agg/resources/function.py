@@ -17,10 +17,10 @@ from s3agg.errors import S3aggError
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, Difference, Found, Resource, tag_list
-from s3agg.resources.role import Role
+from s3agg.resources.role import IAM_PATIENCE_S, Role
 from s3agg.resources.table import Table
 
-# Lambda sees a new role or a change of its policies after seconds, rarely a minute (FACTS 1 to 3).
+# Lambda sees a new role or a change of its policies after seconds, rarely minutes (FACTS 1 to 3, 31).
 ROLE_SPREADING = (
     Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"),
     Refusal("InvalidParameterValueException", "does not have permissions"),
@@ -30,7 +30,19 @@ ROLE_SPREADING = (
 # Lambda sees a new visibility timeout after up to a minute (FACTS 19).
 VISIBILITY_SPREADING = (Refusal("InvalidParameterValueException", "is less than Function timeout"),)
 ALREADY_EXISTS = (Refusal("ResourceConflictException", "already exist"),)
+# A function of this name is still being deleted (FACTS 29).
+NOT_YET = (Refusal("ResourceConflictException", unless="already exist"),)
 UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
+# Lambda's other calls see a new function after seconds (FACTS 27).
+NEW_FUNCTION = (
+    Refusal("ResourceNotFoundException", "function not found"),
+    Refusal("InvalidParameterValueException", "function does not exist"),
+)
+# Lambda sees a new queue after seconds (FACTS 24, 28).
+NEW_QUEUE = (
+    Refusal("InvalidParameterValueException", "NonExistentQueue"),
+    Refusal("InvalidParameterValueException", "destination ARN"),
+)
 NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 ACTIVATION_S = 120  # the longest that a new or changed function takes to become active
 LEAST_RESERVED = 2
@@ -210,7 +222,8 @@ class Function(Resource[FoundFunction]):
                 Tags=dict(self.tags),
                 **configuration,
             ),
-            on=ROLE_SPREADING,
+            on=(*ROLE_SPREADING, *NOT_YET),
+            patience_s=IAM_PATIENCE_S,
         )
         # Resources that need the active function wait for it. Until then others can be created.
         aws.concurrently(
@@ -228,6 +241,7 @@ class Function(Resource[FoundFunction]):
                 f"function {self.name} to accept its new configuration",
                 lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
                 on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
+                patience_s=IAM_PATIENCE_S,
             )
             self.wait_until_ready(aws)
         if self.differs(found, "code SHA-256", "architecture"):
@@ -292,7 +306,7 @@ class Function(Resource[FoundFunction]):
                 lambda: aws.lambda_.put_function_concurrency(
                     FunctionName=self.name, ReservedConcurrentExecutions=self.concurrency
                 ),
-                on=UPDATING,  # the function may be new
+                on=(*UPDATING, *NEW_FUNCTION),
                 patience_s=ACTIVATION_S,
             )
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
@@ -323,8 +337,8 @@ class Function(Resource[FoundFunction]):
             lambda: aws.lambda_.put_function_event_invoke_config(
                 FunctionName=self.name, **{**config, "DestinationConfig": destinations}
             ),
-            on=(*ROLE_SPREADING, *UPDATING),  # the role and the function may be new
-            patience_s=ACTIVATION_S,
+            on=(*ROLE_SPREADING, *UPDATING, *NEW_FUNCTION, *NEW_QUEUE),
+            patience_s=IAM_PATIENCE_S,
         )
 
     def wait_until_ready(self, aws: Aws) -> None:
@@ -338,7 +352,9 @@ class Function(Resource[FoundFunction]):
                 raise S3aggError(f"Function {self.name} failed to become active: {why}")
             return state != "Pending" and update != "InProgress"
 
-        aws.wait.poll(f"function {self.name} to become active", is_ready, patience_s=ACTIVATION_S)
+        aws.wait.poll(
+            f"function {self.name} to become active", is_ready, on=NEW_FUNCTION, patience_s=ACTIVATION_S
+        )
 
 
 def _is_too_low(reserved: int | None) -> bool:

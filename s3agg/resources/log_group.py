@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from s3agg.aws.refusals import unless_absent
+from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import OURS, Found, Owner, Resource, tag_list
@@ -33,6 +33,7 @@ class LogGroup(Resource[FoundLogGroup]):
     """A log group; retention in days. Never foreign: Lambda recreates it without tags for a late log line."""
 
     kind: ClassVar[str] = "log group"
+    collides: ClassVar[tuple[Refusal, ...]] = (Refusal("OperationAbortedException"),)  # FACTS 26
 
     retention: int
 

@@ -211,7 +211,7 @@ class Notification(Resource[FoundNotification]):
 
         Each attempt reads again: a refusal may mean that somebody else is writing.
         """
-        spreading = Spreading(UNVALIDATED.code, UNVALIDATED.message, self.permission.function.arn)
+        spreading = Spreading(UNVALIDATED.code, UNVALIDATED.message, function=self.permission.function.arn)
         before: Configuration | None = None  # the configuration that the last write replaced
         written = 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from s3agg.aws.refusals import Refusal, aws_message, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import Advice, S3aggError
-from s3agg.resources.function import UPDATING, Function
+from s3agg.resources.function import NEW_FUNCTION, UPDATING, Function
 from s3agg.resources.resource import ABSENT, Found, Resource
 
 POLICY_BYTES = 20 * 1024  # the limit of a function's policy (FACTS 15)
@@ -164,9 +164,16 @@ class Permission(Resource[FoundPermission]):
                 if "already exists" not in aws_message(error):
                     raise
 
-        aws.wait.retry(
-            f"another policy change of function {self.function.name} to finish", add, on=POLICY_CHANGING
-        )
+        self._change_policy(aws, add)
+
+    def _change_policy(self, aws: Aws, change: Callable[[], object]) -> None:
+        """Make one change at a time: concurrent changes of a policy can lose statements (FACTS 34)."""
+        with aws.exclusive(f"policy of {self.function.name}"):
+            aws.wait.retry(
+                f"another policy change of function {self.function.name} to finish",
+                change,
+                on=(*POLICY_CHANGING, *NEW_FUNCTION),
+            )
 
     def update(self, aws: Aws, found: FoundPermission) -> None:
         # Lambda cannot change a statement, and S3 loses events while it has no permission. So a temporary
@@ -184,10 +191,7 @@ class Permission(Resource[FoundPermission]):
             self._remove(aws, sid)
 
     def _remove(self, aws: Aws, sid: str) -> None:
-        aws.wait.retry(
-            f"another policy change of function {self.function.name} to finish",
-            lambda: unless_absent(
-                aws.lambda_.remove_permission, FunctionName=self.function.name, StatementId=sid
-            ),
-            on=POLICY_CHANGING,
-        )
+        def remove() -> None:
+            unless_absent(aws.lambda_.remove_permission, FunctionName=self.function.name, StatementId=sid)
+
+        self._change_policy(aws, remove)

@@ -15,6 +15,11 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import Found, Owner, Resource, canonical, tag_dict, tag_list
 
 ALREADY_EXISTS = (Refusal("EntityAlreadyExists"),)
+# Another change of the role or policy is in progress (FACTS 30).
+COLLIDES = (
+    Refusal("ConcurrentModification"),
+    Refusal("ConcurrentModificationException"),
+)
 VERSIONS = 5  # the limit for a policy
 # A detach shows in IAM after a moment (FACTS 13). An instance profile is no reason to wait.
 ATTACHED = (Refusal("DeleteConflict", "polic"),)
@@ -47,6 +52,7 @@ class Policy(Resource[FoundPolicy]):
 
     kind: ClassVar[str] = "policy"
     already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
+    collides: ClassVar[tuple[Refusal, ...]] = COLLIDES
 
     document: Mapping[str, Any]
 

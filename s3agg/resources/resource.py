@@ -68,6 +68,8 @@ class Resource(ABC, Generic[F]):
     attached_fields: ClassVar[tuple[str, ...]] = ()
     # The errors of a create call whose name is taken.
     already_exists: ClassVar[tuple[Refusal, ...]] = ()
+    # The errors after which the engine reads the resource again and goes on: another change collides.
+    collides: ClassVar[tuple[Refusal, ...]] = ()
 
     place: Place
     name: str

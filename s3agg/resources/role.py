@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.policy import ALREADY_EXISTS, ATTACHED, Policy, read_document
+from s3agg.resources.policy import ALREADY_EXISTS, ATTACHED, COLLIDES, Policy, read_document
 from s3agg.resources.resource import ABSENT, Found, Resource, canonical, tag_dict, tag_list
+
+IAM_PATIENCE_S = 300  # the longest that a role or policy takes to spread (FACTS 31)
+NEW = (Refusal("NoSuchEntity"),)  # within IAM, to a role or policy that was just created (FACTS 30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class Role(Resource[FoundRole]):
     kind: ClassVar[str] = "role"
     attached_fields: ClassVar[tuple[str, ...]] = ("policies",)
     already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
+    collides: ClassVar[tuple[Refusal, ...]] = COLLIDES
 
     trust: Mapping[str, Any]
     policies: tuple[Policy, ...]
@@ -101,10 +105,15 @@ class Role(Resource[FoundRole]):
     def attach(self, aws: Aws, found: FoundRole | None) -> None:
         """Attach the missing policies."""
         attached = found.attached if found else ()
-        aws.side_by_side(
-            lambda arn: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn),
-            [arn for arn in self._policy_arns if arn not in attached],
-        )
+
+        def attach(arn: str) -> None:
+            aws.wait.retry(
+                f"IAM to attach {arn} to role {self.name}",
+                lambda: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn),
+                on=(*COLLIDES, *NEW),
+            )
+
+        aws.side_by_side(attach, [arn for arn in self._policy_arns if arn not in attached])
 
     def delete(self, aws: Aws, found: FoundRole) -> None:  # noqa: ARG002  # _remove reads it again
         aws.wait.retry(

@@ -9,9 +9,17 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.function import ALREADY_EXISTS, ROLE_SPREADING, VISIBILITY_SPREADING, Function
+from s3agg.resources.function import (
+    ALREADY_EXISTS,
+    NEW_FUNCTION,
+    NEW_QUEUE,
+    ROLE_SPREADING,
+    VISIBILITY_SPREADING,
+    Function,
+)
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, tag_list
+from s3agg.resources.role import IAM_PATIENCE_S
 
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 PATIENCE_S = 300
@@ -107,7 +115,8 @@ class EventSourceMapping(Resource[FoundTrigger]):
                 Tags=dict(self.tags),
                 **self._configuration,
             ),
-            on=(*ROLE_SPREADING, *VISIBILITY_SPREADING),
+            on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *NEW_FUNCTION, *NEW_QUEUE),
+            patience_s=IAM_PATIENCE_S,
         )
         self._wait_until_enabled(aws)
 
@@ -120,7 +129,7 @@ class EventSourceMapping(Resource[FoundTrigger]):
                 lambda: aws.lambda_.update_event_source_mapping(
                     UUID=found.uuid, FunctionName=self.function.name, **self._configuration
                 ),
-                on=CHANGING,
+                on=(*CHANGING, *ROLE_SPREADING),
                 patience_s=PATIENCE_S,
             )
             self._wait_until_enabled(aws)

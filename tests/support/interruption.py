@@ -100,18 +100,20 @@ class Interruption:
 class Terminal:
     """Where commands are started, one after the other; `somebody` looks whether AWS would refuse them."""
 
-    def __init__(self, somebody: Aws) -> None:
+    def __init__(self, somebody: Aws, clock: Clock | None = None) -> None:
+        """`clock` is that of all commands; without it each has one of its own."""
         self.interruption = Interruption()
+        self.session = Session().with_credentials()
         self._somebody = somebody
-        self._session = Session().with_credentials()
-        self.interruption.listen(self._session)
-        self._wire = watch(self._session)
-        self._stricter(self._session)
+        self._clock = clock
+        self.interruption.listen(self.session)
+        self._wire = watch(self.session)
+        self._stricter(self.session)
 
     def process(self) -> Aws:
         """The AWS of a command that is started now."""
         self._wire.calls.clear()
-        return Aws(session=self._session, region=REGION, workers=1, clock=Clock())
+        return Aws(session=self.session, region=REGION, workers=1, clock=self._clock or Clock())
 
     def _stricter(self, session: botocore.session.Session) -> None:
         """What AWS refuses and moto does not: a second trigger, a second statement of the same id."""
@@ -196,7 +198,7 @@ def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
     there: dict[str, Any] = {}
     # One call for all of IAM; it tells nothing of the policies' tags.
     details: Any = aws.iam.get_account_authorization_details(Filter=["Role", "LocalManagedPolicy"])
-    for policy in details["Policies"]:
+    for policy in (each for each in details["Policies"] if ":iam::aws:" not in each["Arn"]):
         (in_force,) = (each for each in policy["PolicyVersionList"] if each["IsDefaultVersion"])
         tags = aws.iam.get_policy(PolicyArn=policy["Arn"])["Policy"]["Tags"]
         # Not the older versions: a call that botocore repeats makes one more. Not how often it is attached:
