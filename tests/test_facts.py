@@ -320,7 +320,7 @@ ROWS = [
             AGAIN,
         ),
         1,
-        A_MINUTE,
+        LONG,
     ),
     drift(
         1,
@@ -350,7 +350,7 @@ ROWS = [
             "permissions boundary",
         ),
         1,
-        A_MINUTE,
+        LONG,
     ),
     Row(
         3,
@@ -369,7 +369,7 @@ ROWS = [
         "permissions to call SendMessage",
         AGAIN,
         code=1,
-        waits_s=(120, 125),
+        waits_s=LONG,
     ),
     # 4: destinations that S3 cannot reach
     Row(
@@ -637,7 +637,7 @@ ROWS = [
         "An update is in progress for resource",
         AGAIN,
         code=1,
-        waits_s=A_MINUTE,
+        waits_s=LONG,
     ),
     Row(
         11,
@@ -1006,7 +1006,7 @@ ROWS = [
         CREATE,
         ("While creating trigger", "is less than Function timeout", AGAIN),
         1,
-        A_MINUTE,
+        LONG,
     ),
     # 20: the configuration before the code
     drift(
