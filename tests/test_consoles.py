@@ -189,13 +189,13 @@ def test_a_terminal_gets_colour(place: Place) -> None:
 def test_no_color_leaves_no_escape_code_on_a_terminal(place: Place, command: tuple[str, ...]) -> None:
     ran = place(*command, terminal=True, variables={"NO_COLOR": "1"})
 
-    assert ran.told
-    assert ESCAPE not in ran.told
+    assert ran.output
+    assert ESCAPE not in ran.output
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_progress_comes_as_lines_where_nothing_can_be_redrawn(place: Place, variables: Variables) -> None:
-    screens = [place.must(*command, terminal=True, variables=variables).told for command in CHANGING]
+    screens = [place.must(*command, terminal=True, variables=variables).output for command in CHANGING]
 
     assert "updated function" in screens[0]
     assert "Waiting for" in screens[1]
@@ -213,7 +213,7 @@ def test_progress_is_redrawn_on_a_terminal(place: Place) -> None:
 def test_there_are_no_escape_codes_and_few_lines_in_a_log(place: Place, variables: Variables) -> None:
     ran = [place.must(*command, variables={"COLORTERM": "truecolor", **variables}) for command in CHANGING]
 
-    told = "".join(each.told for each in ran)
+    told = "".join(each.output for each in ran)
     assert ESCAPE not in told
     assert "\r" not in told
     assert all(len(each.stderr.splitlines()) <= 20 for each in ran), ran
@@ -221,7 +221,7 @@ def test_there_are_no_escape_codes_and_few_lines_in_a_log(place: Place, variable
 
 
 def test_colour_that_is_forced_moves_no_cursor_in_a_log(place: Place) -> None:
-    told = place.must("test-upload", "--count", "1", variables={"FORCE_COLOR": "1", "CI": "true"}).told
+    told = place.must("test-upload", "--count", "1", variables={"FORCE_COLOR": "1", "CI": "true"}).output
 
     assert COLOUR.search(told)
     assert ESCAPE not in COLOUR.sub("", told)
@@ -252,7 +252,7 @@ def test_a_status_is_watched_without_colour(place: Place) -> None:
 
     assert watched.code == 0
     assert "Buckets" in watched.stdout
-    assert not COLOUR.search(watched.told)
+    assert not COLOUR.search(watched.output)
 
 
 def test_a_dumb_terminal_is_not_watched(place: Place) -> None:
@@ -260,7 +260,7 @@ def test_a_dumb_terminal_is_not_watched(place: Place) -> None:
         ran = place("status", "--watch", terminal=True, variables={"TERM": "dumb"})
 
     assert ran.code == USAGE
-    assert len(ran.told.splitlines()) == 1
+    assert len(ran.output.splitlines()) == 1
 
 
 # Width
@@ -314,7 +314,7 @@ def test_names_are_whole_in_a_pipe_that_nobody_gave_a_width(place: Place) -> Non
 def test_every_console_can_print_what_every_command_says(
     place: Place, command: tuple[str, ...], encoding: str
 ) -> None:
-    told = place(*command, encoding=encoding).told
+    told = place(*command, encoding=encoding).output
 
     assert told
     assert "\\u25" not in told  # a bar or a box, escaped

@@ -261,7 +261,7 @@ def malformed_statement_id(_: Aws, call: Call) -> bool:
 
 
 def policy_with(buckets: int) -> dict[str, str]:
-    """The answer to GetPolicy of a function whom so many buckets of somebody's may call."""
+    """The answer to GetPolicy of a function that so many buckets of somebody else may call."""
     settings = Settings()
     buckets_ = {f"somebodys-bucket-{number:02}": KeyFilter() for number in range(buckets)}
     made = declared.make(PLACE, NAMES, settings, buckets_)

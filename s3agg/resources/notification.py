@@ -50,10 +50,10 @@ def unreached(error: ClientError) -> dict[str, str]:
     S3 returns them beside the message, as `ArgumentName1`, `ArgumentValue1` and so on. A function's ARN ends
     with ", null". "Not authorized to invoke" also means that the function does not exist.
     """
-    told: Mapping[str, Any] = error.response.get("Error", {})
+    details: Mapping[str, Any] = error.response.get("Error", {})
     return {
-        str(target).partition(",")[0]: str(told.get(name.replace("Name", "Value"), "no reason given"))
-        for name, target in told.items()
+        str(target).partition(",")[0]: str(details.get(name.replace("Name", "Value"), "no reason given"))
+        for name, target in details.items()
         if name.startswith("ArgumentName")
     }
 

@@ -1,4 +1,4 @@
-"""A figure of the benchmarks: what was measured, against what, and whether that is what was asked for."""
+"""A figure of the benchmarks: what was measured, against what, and whether it meets its target."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ PATIENCE_S = 240
 numbers = itertools.count(1)
 
 
-def eventually(condition: Callable[[], T], within: float = 40) -> T:
+def eventually(condition: Callable[[], T], within: float = PATIENCE_S) -> T:
     """Look until it is so, and return what it gave; fail after `within` seconds."""
     deadline = time.monotonic() + within
     while not (result := condition()):

@@ -1,4 +1,4 @@
-"""Whatever spreads late: each command ends well, and what AWS holds in the end is what was asked for last."""
+"""Whatever spreads late: each command ends well, and in the end AWS holds what the last command asked."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ class Ran:
     stderr: str
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         return self.stdout + self.stderr
 
     @property
     def words(self) -> str:
         """All that it wrote, however wide the terminal is."""
-        return " ".join(self.told.split())
+        return " ".join(self.output.split())
 
     @property
     def json(self) -> Any:
