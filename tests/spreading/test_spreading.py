@@ -23,11 +23,10 @@ from tests.support.clock import Clock
 from tests.support.interruption import KINDS, Account, Died, Terminal, inventory
 from tests.support.snapshots import Snapshot
 
-pytestmark = [pytest.mark.stack, pytest.mark.generated]
+pytestmark = pytest.mark.stack
 
 NAMES = Names()
 BUCKETS = ("photos", "videos")
-DEFAULTS: dict[str, Any] = {"window": 30, "memory": 128}
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,6 @@ def test_a_calm_life(account: Account, empty: Snapshot) -> None:
         Nature(collides=0.3),
         Nature(function_s=10),
         Nature(queue_s=10),
-        Nature(attributes_s=60),
     ],
     ids=str,
 )
