@@ -165,9 +165,12 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     """Apply the plan with concurrent changes; yield events, and raise all failures at the end.
 
     A resource is created or updated after its dependencies and deleted before them. The dependencies in its
-    `attached_fields` are created concurrently with it and attached afterwards. After a failure no new change
-    starts. With `keep_going` only the changes that depend on the failed one are skipped. No new change starts
-    either when the caller closes the generator. Running changes are always waited for.
+    `attached_fields` are created concurrently with it and attached afterwards. Those in its `early_fields`
+    are created before it, and have their own attachments before it attaches.
+
+    After a failure no new change starts. With `keep_going` only the changes that depend on the failed one are
+    skipped. No new change starts either when the caller closes the generator. Running changes are always
+    waited for.
     """
     if plan.foreign:
         raise foreign(plan)
@@ -212,7 +215,7 @@ def _combined(failures: Sequence[S3aggError], skipped: Iterable[Change]) -> S3ag
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of a change: the resource itself, or the attaching of its `attached_fields`."""
+    """A step of a change: the resource itself, or its `attach`."""
 
     change: Change
     attaching: bool = False
@@ -245,7 +248,8 @@ def _end_events(step: _Step, error: S3aggError | None) -> Events:
 
 def _last_step(change: Change) -> _Step:
     """Return the last step of a change."""
-    return _Step(change, attaching=change.action != "delete" and bool(change.resource.attachments))
+    resource = change.resource
+    return _Step(change, attaching=change.action != "delete" and bool(resource.attachments or resource.early))
 
 
 def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
@@ -253,13 +257,15 @@ def _order(changes: Mapping[Key, Change]) -> TopologicalSorter[_Step]:
     for change in changes.values():
         first, last = _Step(change), _last_step(change)
         order.add(last, *([first] if last != first else []))
-        attachments = change.resource.attachments
+        attachments, early = change.resource.attachments, change.resource.early
         for needed in change.resource.needs:
             for other in _changes_of(needed, changes):
                 if change.action == "delete":
                     order.add(_Step(other), first)
-                else:
-                    order.add(last if needed in attachments else first, _last_step(other))
+                    continue
+                order.add(last if needed in [*attachments, *early] else first, _last_step(other))
+                if needed in early:
+                    order.add(first, _Step(other))
     order.prepare()
     return order
 

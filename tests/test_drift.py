@@ -20,7 +20,9 @@ from s3agg import assets, engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight, status
 from s3agg.commands.create import apply_create
+from s3agg.resources.function import GRANT, ROLE_TAG
 from s3agg.resources.permission import STAND_IN
+from s3agg.resources.queue import DELETED_TAG
 from s3agg.resources.resource import Resource
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, statement_id
 from s3agg.stack import deployed
@@ -83,7 +85,13 @@ def on_queue(queue: Resource[Any]) -> Rows:
         "maximum receives": redrive(NAMES.dead_letters, 3),
         f"{both}, none": attribute("RedrivePolicy", ""),
     }
+
+    def delete_for_a_while(aws: Aws) -> None:
+        url = aws.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
+        aws.sqs.tag_queue(QueueUrl=url, Tags={DELETED_TAG: "yes"})
+
     return {
+        "state": delete_for_a_while,
         "visibility timeout": attribute("VisibilityTimeout", "30"),
         "message retention period": attribute("MessageRetentionPeriod", "600"),
         **(on_redrive if queue.name == NAMES.queue else {f"{both}, some": redrive(NAMES.queue, 3)}),
@@ -140,6 +148,7 @@ def on_function(function: Resource[Any]) -> Rows:
     label = "environment variable "
     variables = [each.removeprefix(label) for each in function.properties if each.startswith(label)]
     rows: Rows = {
+        GRANT: lambda aws: aws.lambda_.tag_resource(Resource=function.arn, Tags={ROLE_TAG: "AROAEARLIER"}),
         "execution role": configuration(Role=PLACE.iam("role/Other")),
         "handler": configuration(Handler="other.handler"),
         "runtime": configuration(Runtime="python3.10"),

@@ -44,6 +44,7 @@ class Thing(Resource[FoundThing]):
 
     kind: ClassVar[str] = "thing"
     attached_fields: ClassVar[tuple[str, ...]] = ("friends",)
+    early_fields: ClassVar[tuple[str, ...]] = ("host",)
     already_exists: ClassVar[tuple[Refusal, ...]] = (Refusal("Taken"),)
 
     log: list[str]
@@ -53,6 +54,7 @@ class Thing(Resource[FoundThing]):
     there: FoundThing | None = None
     is_wanted: bool = True
     act: Callable[[], object] = field(default=lambda: None)
+    host: Thing | None = None
 
     @property
     def wanted(self) -> bool:
@@ -83,7 +85,7 @@ class Thing(Resource[FoundThing]):
         self.log.append(f"update {self.name}")
 
     def attach(self, aws: Aws, found: FoundThing | None) -> None:  # noqa: ARG002  # a Resource's
-        if self.friends:
+        if self.friends or self.host:
             self.log.append(f"attach {self.name}")
 
     def delete(self, aws: Aws, found: FoundThing) -> None:  # noqa: ARG002  # a Resource's
@@ -106,8 +108,9 @@ class Workshop:
         there: FoundThing | None = None,
         wanted: bool = True,
         act: Callable[[], object] = lambda: None,
+        host: Thing | None = None,
     ) -> Thing:
-        return Thing(PLACE, name, OURS, self.log, base, others, friends, there, wanted, act)
+        return Thing(PLACE, name, OURS, self.log, base, others, friends, there, wanted, act, host)
 
 
 @pytest.fixture
@@ -223,6 +226,19 @@ def test_an_attached_dependency_is_created_side_by_side(workshop: Workshop) -> N
     assert set(workshop.log[:2]) == {"create a", "create b"}
     assert workshop.log[2:] == ["attach b", "create c"]
     assert [type(event) for event in events if event.change.resource is b] == [Started, Finished]
+
+
+def test_an_early_dependency_is_attached_only_before_this_attaches(workshop: Workshop) -> None:
+    slow = threading.Event()
+    a = workshop.thing("a", act=lambda: slow.wait(5))
+    b = workshop.thing("b", friends=(a,))
+    c = workshop.thing("c", host=b, act=slow.set)
+
+    apply(plan(c, b, a), workers=2)
+
+    assert workshop.log[0] == "create b"
+    assert set(workshop.log[1:3]) == {"create c", "create a"}
+    assert workshop.log[3:] == ["attach b", "attach c"]
 
 
 def test_a_resource_is_deleted_before_its_attached_dependency(workshop: Workshop) -> None:

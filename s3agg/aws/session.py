@@ -268,6 +268,14 @@ class Aws:
         with lock:
             yield
 
+    @property
+    def sightings(self) -> int:
+        """How many reads in a row must show a write before it counts as spread (FACTS 23, 24, 33).
+
+        AWS answers from several places, each in its own time; an emulator from one.
+        """
+        return 1 if self.lambda_is_local else 10
+
     def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call `work` for each item, several at a time, and return the results in the order of the items.
 

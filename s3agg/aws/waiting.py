@@ -28,8 +28,8 @@ def pauses(shortest: float) -> Iterator[float]:
 class Waiting:
     """Waits for AWS, with a timeout. `tell` receives a line about what it waits for and how long.
 
-    `what` completes the sentence "waiting for ...". `at_most_s` is AWS's own limit in seconds: it is counted
-    down. When `stopping` is set, all waiting ends with an S3aggError.
+    `what` completes the sentence "waiting for ...". The line counts down from the timeout, or from
+    `at_most_s`, AWS's own limit in seconds. When `stopping` is set, all waiting ends with an S3aggError.
     """
 
     def __init__(self, clock: Clock, tell: Callable[[str], None]) -> None:
@@ -85,6 +85,20 @@ class Waiting:
                     f"Timed out after {wait.waited_s:.0f} s waiting for {what}", "Run the same command again"
                 )
 
+    def until_it_shows(self, what: str, shows: Callable[[], bool], *, times: int, patience_s: float) -> None:
+        """Read until a write shows `times` in a row: AWS answers from several places, each in its own time.
+
+        Raises S3aggError after `patience_s` seconds.
+        """
+        in_a_row = 0
+
+        def is_done() -> bool:
+            nonlocal in_a_row
+            in_a_row = in_a_row + 1 if shows() else 0
+            return in_a_row >= times
+
+        self.poll(what, is_done, patience_s=patience_s)
+
 
 def _is_among(error: ClientError, refusals: Sequence[Refusal]) -> bool:
     return any(refusal.matches(error) for refusal in refusals)
@@ -99,7 +113,7 @@ class _Wait:
         self.waiting = waiting
         self.what = what
         self.patience_s = patience_s
-        self.at_most_s = at_most_s
+        self.at_most_s = patience_s if at_most_s is None else at_most_s
         self.started = waiting.clock.monotonic()
         self.pauses = pauses(0.1)
 
@@ -115,11 +129,7 @@ class _Wait:
         if self.waiting.stopping.is_set():
             raise S3aggError(f"Interrupted while waiting for {self.what}", "Run the same command again")
         if waited > 1:
-            left = (
-                f"{waited:.0f} s"
-                if self.at_most_s is None
-                else f"at most {max(self.at_most_s - waited, 0):.0f} s more"
-            )
-            self.waiting.tell(f"waiting for {self.what} ({left})")
+            left = max(self.at_most_s - waited, 0)
+            self.waiting.tell(f"waiting for {self.what} ({waited:.0f} s, at most {left:.0f} s more)")
         self.waiting.clock.sleep(next(self.pauses))
         return True

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError
 
 from s3agg import assets
 from s3agg.aws.refusals import Refusal, unless_absent
@@ -17,7 +21,7 @@ from s3agg.errors import S3aggError
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, Difference, Found, Resource, tag_list
-from s3agg.resources.role import IAM_PATIENCE_S, Role
+from s3agg.resources.role import IAM_PATIENCE_S, NEW, Role
 from s3agg.resources.table import Table
 
 # Lambda sees a new role or a change of its policies after seconds, rarely minutes (FACTS 1 to 3, 31).
@@ -47,6 +51,11 @@ NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecuti
 ACTIVATION_S = 120  # the longest that a new or changed function takes to become active
 LEAST_RESERVED = 2
 UNRESERVED_MINIMUM = 100  # AWS keeps at least this much concurrency unreserved
+ROLE_TAG = "s3agg:role"  # the id of the role that Lambda granted the use of the function's variables
+GRANT = "grant for the execution role"
+CURRENT = "current"
+UNREAD: Mapping[str, Any] = {}  # a role that could not be read
+VARIABLES = "environment variables"
 VARIABLE = "environment variable "  # begins the label of a variable
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
@@ -56,6 +65,7 @@ class FoundFunction(Found):
     """A function; timeout in s, memory in MB."""
 
     role: str  # ARN of the execution role
+    is_granted: bool  # False if the role was deleted and created again since Lambda granted it (FACTS 25)
     handler: str | None
     runtime: str | None
     architecture: str
@@ -63,6 +73,7 @@ class FoundFunction(Found):
     memory: int
     code: str  # SHA-256 of the zip, in Base64
     variables: Mapping[str, str]
+    unreadable: str | None  # why Lambda does not show the variables (FACTS 32)
     queue: str | None  # name of the stack's queue if QUEUE_URL is its URL
     reserved: int | None  # reserved concurrency
     reservable: int  # the highest reserved concurrency that the account allows
@@ -78,6 +89,7 @@ class FoundFunction(Found):
     def properties(self) -> Mapping[str, str]:
         return {
             "execution role": self.role,
+            GRANT: CURRENT if self.is_granted else "for a deleted role of this name",
             "handler": self.handler or ABSENT,
             "runtime": self.runtime or ABSENT,
             "architecture": self.architecture,
@@ -101,8 +113,10 @@ class Function(Resource[FoundFunction]):
 
     kind: ClassVar[str] = "function"
     already_exists: ClassVar[tuple[Refusal, ...]] = ALREADY_EXISTS
+    early_fields: ClassVar[tuple[str, ...]] = ("role",)  # Lambda accepts a role without policies
 
     role: Role
+    other_role: str  # ARN of the role of the stack's other function
     log_group: LogGroup
     table: Table
     queue: Queue
@@ -140,6 +154,7 @@ class Function(Resource[FoundFunction]):
     def properties(self) -> Mapping[str, str]:
         return {
             "execution role": self.role.arn,
+            GRANT: CURRENT,
             "handler": self.handler,
             "runtime": self.runtime,
             "architecture": self.architecture,
@@ -174,20 +189,24 @@ class Function(Resource[FoundFunction]):
         return {"AWS::Lambda::Function": function, "AWS::Lambda::EventInvokeConfig": failures}
 
     def find(self, snapshot: Snapshot) -> FoundFunction | None:
-        function, invoke_config, queue_url, unreserved = snapshot.aws.concurrently(
+        function, invoke_config, queue_url, unreserved, role = snapshot.aws.concurrently(
             self._function,
             self._invoke_config,
             lambda _: self.queue.url_in(snapshot),
             lambda _: _unreserved(snapshot),
+            lambda _: self._role_in(snapshot),
         )
         if function is None:
             return None
         configuration = function["Configuration"]
-        variables = configuration.get("Environment", {}).get("Variables", {})
+        environment = configuration.get("Environment", {})
+        variables = environment.get("Variables", {})
+        tags = function.get("Tags", {})
         reserved = function.get("Concurrency", {}).get("ReservedConcurrentExecutions")
         reads_ours = queue_url is not None and variables.get("QUEUE_URL") == queue_url
         return FoundFunction(
             role=configuration["Role"],
+            is_granted=_is_granted(role, configuration, tags.get(ROLE_TAG)),
             handler=configuration.get("Handler"),
             runtime=configuration.get("Runtime"),
             architecture=configuration.get("Architectures", ["x86_64"])[0],
@@ -195,23 +214,35 @@ class Function(Resource[FoundFunction]):
             memory=configuration["MemorySize"],
             code=configuration["CodeSha256"],
             variables=variables,
+            unreadable=environment.get("Error", {}).get("Message"),
             queue=self.queue.name if reads_ours else None,
             reserved=reserved,
             reservable=unreserved + (reserved or 0) - UNRESERVED_MINIMUM,
             invoke_config=invoke_config,
-            tags=function.get("Tags", {}),
+            tags=tags,
         )
 
     def differences(self, found: FoundFunction) -> list[Difference]:
         """Ignore the reserved concurrency if the account cannot reserve it (FACTS 7), which is safe."""
         has_no_room = self.concurrency > found.reservable and not _is_too_low(found.reserved)
-        return [
+        differences = [
             each
             for each in super().differences(found)
             if not (has_no_room and each.what == "reserved concurrency")
         ]
+        if found.unreadable is None:
+            return differences
+        readable = [each for each in differences if not each.what.startswith(VARIABLE)]
+        return [Difference(VARIABLES, "readable", found.unreadable), *readable]
 
     def create(self, aws: Aws) -> None:
+        _, role = aws.concurrently(self._make, self._new_role)
+        # Resources that need the active function wait for it. Until then others can be created.
+        aws.concurrently(
+            lambda aws: self._reserve(aws, None), lambda aws: self._tag(aws, {ROLE_TAG: role["RoleId"]})
+        )
+
+    def _make(self, aws: Aws) -> None:
         configuration = self._configuration(self._queue_url(aws), {})
         aws.wait.retry(
             f"role {self.role.name} to become usable by Lambda",
@@ -225,25 +256,42 @@ class Function(Resource[FoundFunction]):
             on=(*ROLE_SPREADING, *NOT_YET),
             patience_s=IAM_PATIENCE_S,
         )
-        # Resources that need the active function wait for it. Until then others can be created.
-        aws.concurrently(
-            lambda aws: self._reserve(aws, None), lambda aws: self._set_failure_destination(aws, {})
+
+    def _role_in(self, snapshot: Snapshot) -> Any:
+        """Return the role; None if there is none. UNREAD if it cannot be read, which the role reports."""
+        try:
+            return self.role.described_in(snapshot)
+        except ClientError:
+            return UNREAD
+
+    def _new_role(self, aws: Aws) -> Any:
+        """Return the role as IAM describes it; it may have been created a moment ago."""
+        return aws.wait.retry(
+            f"role {self.role.name} to show in IAM",
+            lambda: self.role.described(aws),
+            on=NEW,
+            patience_s=IAM_PATIENCE_S,
         )
 
     def update(self, aws: Aws, found: FoundFunction) -> None:
+        if found.unreadable:
+            # The new configuration would replace variables that nobody has read (FACTS 32).
+            raise S3aggError(
+                f"Lambda does not show the environment variables of function {self.name}: {found.unreadable}",
+                "Ask for permission to use the function's KMS key, then run the same command again",
+            )
         if missing := self.missing_tags(found):
-            aws.lambda_.tag_resource(Resource=self.arn, Tags=missing)
+            self._tag(aws, missing)
         # The configuration first: Lambda accepts no code for a retired runtime (FACTS 20).
         variables = [label for label in self.properties if label.startswith(VARIABLE)]
-        if self.differs(found, "execution role", "handler", "runtime", "timeout", "memory", *variables):
-            configuration = self._configuration(self._queue_url(aws), found.variables)
-            aws.wait.retry(
-                f"function {self.name} to accept its new configuration",
-                lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
-                on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
-                patience_s=IAM_PATIENCE_S,
-            )
-            self.wait_until_ready(aws)
+        basics = ("execution role", GRANT, "handler", "runtime", "timeout", "memory")
+        if self.differs(found, *basics, *variables):
+            if not found.is_granted and found.role == self.role.arn:
+                # Lambda makes a grant only when the function changes to another role (FACTS 25).
+                self._configure(aws, {"Role": self.other_role})
+            self._configure(aws, self._configuration(self._queue_url(aws), found.variables))
+        if self.differs(found, "execution role", GRANT):
+            self._tag(aws, {ROLE_TAG: self._new_role(aws)["RoleId"]})  # last: an interrupted run starts over
         if self.differs(found, "code SHA-256", "architecture"):
             aws.wait.retry(
                 f"function {self.name} to accept its new code",
@@ -257,14 +305,33 @@ class Function(Resource[FoundFunction]):
             self.wait_until_ready(aws)
         if self.differs(found, "reserved concurrency"):
             self._reserve(aws, found.reserved)
-        if self.differs(found, "on-failure destination"):
-            self._set_failure_destination(aws, found.invoke_config)
+
+    def attach(self, aws: Aws, found: FoundFunction | None) -> None:
+        """Set the on-failure destination, which Lambda accepts only when the role has its policies."""
+        if found is None or self.differs(found, "on-failure destination"):
+            self._set_failure_destination(aws, found.invoke_config if found else {})
 
     def delete(self, aws: Aws, found: FoundFunction) -> None:  # noqa: ARG002  # the name is enough
         aws.wait.retry(
             f"an update of function {self.name} to finish",
             lambda: unless_absent(aws.lambda_.delete_function, FunctionName=self.name),
             on=UPDATING,
+        )
+
+    def _configure(self, aws: Aws, configuration: Mapping[str, Any]) -> None:
+        aws.wait.retry(
+            f"function {self.name} to accept its new configuration",
+            lambda: aws.lambda_.update_function_configuration(FunctionName=self.name, **configuration),
+            on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
+            patience_s=IAM_PATIENCE_S,
+        )
+        self.wait_until_ready(aws)
+
+    def _tag(self, aws: Aws, tags: Mapping[str, str]) -> None:
+        aws.wait.retry(
+            f"Lambda to know function {self.name}",
+            lambda: aws.lambda_.tag_resource(Resource=self.arn, Tags=dict(tags)),
+            on=NEW_FUNCTION,
         )
 
     def _function(self, aws: Aws) -> Mapping[str, Any] | None:
@@ -355,6 +422,21 @@ class Function(Resource[FoundFunction]):
         aws.wait.poll(
             f"function {self.name} to become active", is_ready, on=NEW_FUNCTION, patience_s=ACTIVATION_S
         )
+
+
+def _is_granted(
+    role: Mapping[str, Any] | None, configuration: Mapping[str, Any], granted_id: str | None
+) -> bool:
+    """Whether Lambda granted this role, and not an earlier one of its name, the use of the variables.
+
+    Without a tag (an older version wrote none), a role that is older than the function's last change counts.
+    """
+    if role is None or role is UNREAD:
+        return role is UNREAD
+    if granted_id is not None:
+        return bool(role["RoleId"] == granted_id)
+    changed = datetime.fromisoformat(re.sub(r"\+0000$|Z$", "+00:00", configuration["LastModified"]))
+    return bool(role["CreateDate"].replace(microsecond=0) <= changed)  # Lambda's may be in whole seconds
 
 
 def _is_too_low(reserved: int | None) -> bool:

@@ -90,6 +90,7 @@ class Permission(Resource[FoundPermission]):
     """The statement of a function's policy that allows a bucket of this account to invoke the function."""
 
     kind: ClassVar[str] = "permission"
+    early_fields: ClassVar[tuple[str, ...]] = ("function",)  # before its failure destination is set
 
     function: Function
     bucket: str

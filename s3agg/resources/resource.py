@@ -66,6 +66,8 @@ class Resource(ABC, Generic[F]):
     remedy: ClassVar[str] = "choose another name with --stack"
     # Fields of dependencies that are created concurrently with this resource and attached afterwards.
     attached_fields: ClassVar[tuple[str, ...]] = ()
+    # Fields of dependencies whose own attachments only `attach` needs; `create` and `update` do not.
+    early_fields: ClassVar[tuple[str, ...]] = ()
     # The errors of a create call whose name is taken.
     already_exists: ClassVar[tuple[Refusal, ...]] = ()
     # The errors after which the engine reads the resource again and goes on: another change collides.
@@ -113,7 +115,10 @@ class Resource(ABC, Generic[F]):
         """Change only the properties that differ."""
 
     def attach(self, aws: Aws, found: F | None) -> None:
-        """Attach the resources of the `attached_fields`; `found` is from before the create or update."""
+        """Do what needs the `attached_fields`, and the `early_fields` with their attachments.
+
+        `found` is from before the create or update.
+        """
 
     @abstractmethod
     def delete(self, aws: Aws, found: F) -> None:
@@ -163,6 +168,11 @@ class Resource(ABC, Generic[F]):
     def attachments(self) -> list[Resource[Any]]:
         """The dependencies of the `attached_fields`."""
         return [item for name in self.attached_fields for item in self._in_field(name)]
+
+    @property
+    def early(self) -> list[Resource[Any]]:
+        """The dependencies of the `early_fields`."""
+        return [item for name in self.early_fields for item in self._in_field(name)]
 
     def _in_field(self, name: str) -> list[Resource[Any]]:
         value = getattr(self, name)

@@ -72,10 +72,19 @@ class Role(Resource[FoundRole]):
         return {"PermissionsBoundary": self.boundary} if self.boundary else {}
 
     def find(self, snapshot: Snapshot) -> FoundRole | None:
-        return unless_absent(self._found, snapshot.aws)
+        return unless_absent(self._found, snapshot)
 
-    def _found(self, aws: Aws) -> FoundRole:
-        role, attached = aws.concurrently(self._role, self._attached)
+    def described_in(self, snapshot: Snapshot) -> Any:
+        """Return the role as IAM describes it, read once for a snapshot; None if there is none."""
+        return snapshot.once(("role", self.name), lambda: unless_absent(self.described, snapshot.aws))
+
+    def described(self, aws: Aws) -> Any:
+        return aws.iam.get_role(RoleName=self.name)["Role"]
+
+    def _found(self, snapshot: Snapshot) -> FoundRole | None:
+        role, attached = snapshot.aws.concurrently(lambda _: self.described_in(snapshot), self._attached)
+        if role is None:
+            return None
         return FoundRole(
             trust=read_document(role.get("AssumeRolePolicyDocument", {})),
             boundary=role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
@@ -105,15 +114,17 @@ class Role(Resource[FoundRole]):
     def attach(self, aws: Aws, found: FoundRole | None) -> None:
         """Attach the missing policies."""
         attached = found.attached if found else ()
+        for arn in self._policy_arns:  # one at a time: concurrent changes of a role collide (FACTS 30)
+            if arn not in attached:
+                self._attach(aws, arn)
 
-        def attach(arn: str) -> None:
-            aws.wait.retry(
-                f"IAM to attach {arn} to role {self.name}",
-                lambda: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn),
-                on=(*COLLIDES, *NEW),
-            )
-
-        aws.side_by_side(attach, [arn for arn in self._policy_arns if arn not in attached])
+    def _attach(self, aws: Aws, arn: str) -> None:
+        aws.wait.retry(
+            f"IAM to attach {arn} to role {self.name}",
+            lambda: aws.iam.attach_role_policy(RoleName=self.name, PolicyArn=arn),
+            on=(*COLLIDES, *NEW),
+            patience_s=IAM_PATIENCE_S,
+        )
 
     def delete(self, aws: Aws, found: FoundRole) -> None:  # noqa: ARG002  # _remove reads it again
         aws.wait.retry(
@@ -136,9 +147,6 @@ class Role(Resource[FoundRole]):
 
     def _delete_inline(self, aws: Aws, policy: str) -> None:
         unless_absent(aws.iam.delete_role_policy, RoleName=self.name, PolicyName=policy)
-
-    def _role(self, aws: Aws) -> Any:
-        return aws.iam.get_role(RoleName=self.name)["Role"]
 
     def _attached(self, aws: Aws) -> list[str]:
         pages = aws.iam.get_paginator("list_attached_role_policies").paginate(RoleName=self.name)

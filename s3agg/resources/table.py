@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BUSY = (Refusal("ResourceInUseException"),)  # being created, changed or deleted (FACTS 10)
 DELETING = Refusal("ResourceInUseException", "being deleted")
 PATIENCE_S = 300
+TAGS_S = 60  # the longest wait for new tags to show (FACTS 23)
+NO_TAGS_S = 10  # for how long an empty set of tags is not believed (FACTS 23)
 KEY = "BucketName (S, HASH)"
 CAPACITY = ("capacity mode", "read capacity units", "write capacity units")
 
@@ -76,8 +78,6 @@ class Table(Resource[FoundTable]):
             return None
         types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
         throughput = table.get("ProvisionedThroughput", {})
-        # After DescribeTable: for a table that does not exist, this call is answered with AccessDenied.
-        pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
         return FoundTable(
             key=", ".join(
                 f"{each['AttributeName']} ({types[each['AttributeName']]}, {each['KeyType']})"
@@ -86,7 +86,8 @@ class Table(Resource[FoundTable]):
             read_capacity=throughput.get("ReadCapacityUnits", 0),
             write_capacity=throughput.get("WriteCapacityUnits", 0),
             on_demand=table.get("BillingModeSummary", {}).get("BillingMode") == "PAY_PER_REQUEST",
-            tags=tag_dict(tag for page in pages for tag in page["Tags"]),
+            # After DescribeTable: for a table that does not exist, this call is answered with AccessDenied.
+            tags=self._tags_that_show(aws),
         )
 
     def owner(self, found: FoundTable) -> Owner:
@@ -117,7 +118,7 @@ class Table(Resource[FoundTable]):
                 "Delete the stack and create it again",
             )
         if missing := self.missing_tags(found):
-            aws.dynamodb.tag_resource(ResourceArn=self.arn, Tags=tag_list(missing))
+            self._tag(aws, missing)
         if self.differs(found, *CAPACITY):
             aws.wait.retry(
                 f"another change of table {self.name} to finish",
@@ -135,6 +136,37 @@ class Table(Resource[FoundTable]):
             patience_s=PATIENCE_S,
         )
         aws.wait.poll(f"table {self.name} to be deleted", lambda: self._is_gone(aws), patience_s=PATIENCE_S)
+
+    def _tag(self, aws: Aws, tags: Mapping[str, str]) -> None:
+        """Tag the table, and wait until the tags show: the next command reads its options from them."""
+        aws.wait.retry(
+            f"earlier tags of table {self.name} to spread",
+            lambda: aws.dynamodb.tag_resource(ResourceArn=self.arn, Tags=tag_list(tags)),
+            on=BUSY,
+            patience_s=TAGS_S,
+        )
+        aws.wait.until_it_shows(
+            f"the new tags of table {self.name} to show",
+            lambda: tags.items() <= self._tags(aws).items(),
+            times=aws.sightings,
+            patience_s=TAGS_S,
+        )
+
+    def _tags_that_show(self, aws: Aws) -> dict[str, str]:
+        """Return the tags; believe an empty set only after some time, as new tags show late (FACTS 23)."""
+        tags: dict[str, str] = {}
+        started = aws.clock.monotonic()
+
+        def is_final() -> bool:
+            tags.update(self._tags(aws))
+            return bool(tags) or aws.sightings == 1 or aws.clock.monotonic() > started + NO_TAGS_S
+
+        aws.wait.poll(f"the tags of table {self.name} to show", is_final)
+        return tags
+
+    def _tags(self, aws: Aws) -> dict[str, str]:
+        pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
+        return tag_dict(tag for page in pages for tag in page["Tags"])
 
     def _billing(self) -> dict[str, Any]:
         if self.on_demand:

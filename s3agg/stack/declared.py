@@ -135,11 +135,14 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         "REFRESH_DELAY_SECONDS": str(settings.window),
         "MIN_INTERVAL_SECONDS": str(settings.min_interval),
     }
+    aggregator_role = role(names.aggregator_role, dynamo, writer)
+    refresh_role = role(names.refresh_role, dynamo, reader, gateway)
     aggregator = Function(
         place,
         names.aggregator,
         tags,
-        role=role(names.aggregator_role, dynamo, writer),
+        role=aggregator_role,
+        other_role=refresh_role.arn,
         log_group=log_group(names.aggregator),
         table=table,
         queue=queue,
@@ -160,7 +163,8 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         place,
         names.refresher,
         tags,
-        role=role(names.refresh_role, dynamo, reader, gateway),
+        role=refresh_role,
+        other_role=aggregator_role.arn,
         log_group=log_group(names.refresher),
         table=table,
         queue=queue,

@@ -105,13 +105,21 @@ def test_waiting_is_told_only_when_it_takes_a_while(wait: Waiting, told: list[st
     wait.poll("the table", attempts(*[False] * 20, True))
 
     assert soon == []
-    assert told[0] == "waiting for the table (1 s)"
+    assert told[0] == "waiting for the table (1 s, at most 59 s more)"
 
 
-def test_what_is_known_to_end_is_counted_down(wait: Waiting, told: list[str]) -> None:
-    wait.retry("the name", attempts(*[refusal("Busy")] * 20, 1), on=BUSY, at_most_s=60)
+def test_awss_own_limit_is_counted_down_rather_than_our_patience(wait: Waiting, told: list[str]) -> None:
+    wait.retry("the name", attempts(*[refusal("Busy")] * 20, 1), on=BUSY, patience_s=90, at_most_s=60)
 
-    assert told[0] == "waiting for the name (at most 59 s more)"
+    assert told[0] == "waiting for the name (1 s, at most 59 s more)"
+
+
+def test_a_write_counts_as_spread_when_it_shows_often_enough_in_a_row(wait: Waiting, clock: Clock) -> None:
+    looks = [False, True, True, False, True, True, True]
+    wait.until_it_shows("the tags", lambda: looks.pop(0), times=3, patience_s=60)
+
+    assert looks == []
+    assert len(clock.slept) == 6
 
 
 def test_who_stops_does_not_wait(wait: Waiting, clock: Clock) -> None:

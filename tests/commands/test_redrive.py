@@ -30,6 +30,7 @@ from tests.support.progress import ended
 NAMES = Names()
 FUNCTION: dict[str, Any] = {
     "role": "",
+    "is_granted": True,
     "handler": None,
     "runtime": None,
     "architecture": "",
@@ -37,6 +38,7 @@ FUNCTION: dict[str, Any] = {
     "memory": 0,
     "code": "",
     "variables": {},
+    "unreadable": None,
     "queue": None,
     "reserved": None,
     "reservable": 0,

@@ -18,6 +18,7 @@ import yaml
 from s3agg.aws.session import Aws
 from s3agg.commands import template
 from s3agg.errors import S3aggError, UsageProblem
+from s3agg.resources.function import ROLE_TAG
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import Resource
@@ -96,7 +97,8 @@ def test_cloudformation_is_told_all_that_create_tells_aws(world: World, options:
         "notification": rule,
         "policy": {*stack.queue.tags, REGION_TAG},  # CloudFormation knows none of policies
         "permission": {"statementid"},  # which CloudFormation chooses
-        "function": {"qualifier"},  # which CloudFormation asks for
+        # CloudFormation asks for the qualifier, and makes its functions after their roles.
+        "function": {"qualifier", "resource", ROLE_TAG},
     }
 
 

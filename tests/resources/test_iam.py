@@ -222,6 +222,17 @@ def test_a_policy_detached_by_hand_is_named_and_attached_again(world: World, arn
     assert world.differences(ROLE) == {}
 
 
+def test_policies_are_attached_one_at_a_time(world: World) -> None:
+    """FACTS 30."""
+    world.create(POLICY, replace(ROLE, policies=(), managed_policies=()))
+    world.wire.refuse("iam:AttachRolePolicy", "ServiceException")
+
+    with pytest.raises(ClientError):
+        ROLE.attach(world.aws, None)
+
+    assert len(world.wire.made("iam:AttachRolePolicy")) == 1
+
+
 def test_a_permissions_boundary_is_part_of_a_new_role(world: World) -> None:
     bounded = replace(ROLE, boundary=other_policy(world))
     world.create(POLICY, bounded)

@@ -43,7 +43,6 @@ def test_a_new_queue_has_its_tags_from_the_start(world: World) -> None:
     ("attribute", "value", "difference"),
     [
         ("VisibilityTimeout", "30", {"visibility timeout": ("180 s", "30 s")}),
-        ("MessageRetentionPeriod", "60", {"message retention period": ("1209600 s", "60 s")}),
         (
             "RedrivePolicy",
             json.dumps({"deadLetterTargetArn": DEAD.arn, "maxReceiveCount": 3}),
@@ -68,6 +67,33 @@ def test_a_property_changed_by_hand_is_named_and_mended(
     assert named == difference
     assert changes == ["sqs:SetQueueAttributes"]
     assert world.differences(QUEUE) == {}
+
+
+def test_a_retention_period_that_was_mended_is_no_difference_for_15_minutes(world: World) -> None:
+    """FACTS 33."""
+    world.create(DEAD)
+    set_by_hand(world, DEAD, "MessageRetentionPeriod", "60")
+    named = world.differences(DEAD)
+    world.update(DEAD)
+    set_by_hand(world, DEAD, "MessageRetentionPeriod", "60")  # as SQS may still answer
+    meanwhile = world.differences(DEAD)
+    world.clock.sleep(15 * 60)
+
+    assert named == {"message retention period": ("1209600 s", "60 s")}
+    assert world.warnings == ["SQS takes up to 15 minutes to apply the new retention period of queue Dead."]
+    assert meanwhile == {}
+    assert world.differences(DEAD) == named
+
+
+def test_a_visibility_timeout_is_waited_for_until_it_has_shown_ten_times_in_a_row(world: World) -> None:
+    """FACTS 33."""
+    world.create(DEAD)
+    set_by_hand(world, DEAD, "VisibilityTimeout", "30")
+    old = world.somebody.sqs.get_queue_attributes(QueueUrl=world.found(DEAD).url, AttributeNames=["All"])
+    world.wire.answer("sqs:GetQueueAttributes", dict(old), after=5, times=1)
+    world.update(DEAD)
+
+    assert len(world.wire.made("sqs:GetQueueAttributes")) == 4 + 1 + 10
 
 
 def test_a_redrive_policy_that_is_not_declared_is_taken_off(world: World) -> None:
@@ -112,10 +138,10 @@ def test_the_name_of_a_queue_deleted_just_now_is_waited_for_in_words(world: Worl
     DEAD.create(world.aws)
 
     assert 60 < world.clock.waited < 70
-    left = [int(words.rpartition("(at most ")[2].removesuffix(" s more)")) for words in world.waiting]
+    left = [int(words.rpartition("at most ")[2].removesuffix(" s more)")) for words in world.waiting]
     assert (
         world.waiting[0]
-        == "waiting for SQS to release the name of the deleted queue Dead (at most 59 s more)"
+        == "waiting for SQS to release the name of the deleted queue Dead (1 s, at most 59 s more)"
     )
     assert (left[0], left[-1]) == (59, 0)
     assert left == sorted(left, reverse=True)
@@ -137,8 +163,21 @@ def test_delete_removes_it(world: World) -> None:
 
     changes = world.delete(DEAD)
 
-    assert changes == ["sqs:DeleteQueue"]
+    assert changes == ["sqs:TagQueue", "sqs:DeleteQueue"]
     assert DEAD.find(world.snapshot) is None
+
+
+def test_a_deleted_queue_that_still_answers_is_made_again(world: World) -> None:
+    """FACTS 24."""
+    world.create(DEAD)
+    world.wire.answer("sqs:DeleteQueue", {}, times=1)
+    world.delete(DEAD)
+    named = world.differences(DEAD)
+    changes = world.update(DEAD)
+
+    assert named == {"state": ("active", "being deleted")}
+    assert changes == ["sqs:DeleteQueue", "sqs:CreateQueue"]
+    assert world.differences(DEAD) == {}
 
 
 def test_deleting_what_somebody_just_deleted_is_no_error(world: World) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from s3agg.errors import S3aggError
+from s3agg.resources.resource import tag_list
 from s3agg.resources.table import Table
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, World
@@ -82,6 +85,48 @@ def test_a_tag_changed_by_hand_is_named_and_alone_written(world: World) -> None:
     assert named == {"tag team": ("a", "b")}
     assert changes == ["dynamodb:TagResource"]
     assert world.wire.made("dynamodb:TagResource")[0]["Tags"] == [{"Key": "team", "Value": "a"}]
+
+
+def tagged(*tags: dict[str, str]) -> Callable[[], Mapping[str, Any]]:
+    """ListTagsOfResource answers with each of these once, and then with the last."""
+    left = list(tags)
+    return lambda: {"Tags": tag_list(left.pop(0) if len(left) > 1 else left[0])}
+
+
+def test_new_tags_are_waited_for_until_they_have_shown_ten_times_in_a_row(world: World) -> None:
+    """FACTS 23."""
+    world.create(TABLE)
+    old, new = dict(TABLE.tags), {**TABLE.tags, "team": "b"}
+    answers = tagged(old, old, new, new, old, new)
+    world.wire.answer("dynamodb:ListTagsOfResource", answers)
+
+    world.update(replace(TABLE, tags=new))
+
+    assert len(world.wire.made("dynamodb:ListTagsOfResource")) == 4 + 10
+
+
+def test_tags_that_still_spread_are_waited_for(world: World) -> None:
+    """FACTS 23."""
+    world.create(TABLE)
+    world.wire.refuse("dynamodb:TagResource", "ResourceInUseException", times=5)
+
+    world.update(replace(TABLE, tags={**TABLE.tags, "team": "b"}))
+
+    assert len(world.wire.made("dynamodb:TagResource")) == 6
+
+
+def test_an_empty_set_of_tags_is_believed_only_after_10_s(world: World) -> None:
+    """FACTS 23."""
+    world.create(TABLE)
+    world.wire.answer("dynamodb:ListTagsOfResource", tagged({}, {}, dict(TABLE.tags)))
+    late = world.found(TABLE).tags
+    world.wire.answer("dynamodb:ListTagsOfResource", tagged({}))
+    started = world.clock.waited
+    never = world.found(TABLE).tags
+
+    assert late == TABLE.tags
+    assert never == {}
+    assert 10 < world.clock.waited - started < 12
 
 
 def test_a_key_of_somebody_elses_making_is_an_error_not_a_change_without_end(world: World) -> None:

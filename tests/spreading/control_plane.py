@@ -6,7 +6,8 @@ moto answers. Hooks of botocore between it and the commands make the rules of FA
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,7 @@ class ControlPlane:
     old_tags: dict[str, dict[str, str]] = field(default_factory=dict)  # of tables, by ARN
     old_attributes: dict[str, dict[str, str]] = field(default_factory=dict)  # of queues, by name
     principals: dict[str, int] = field(default_factory=dict)  # how often each role was made
+    is_calm: bool = False  # whether everything shows at once, and what dies is dead
     granted: dict[str, tuple[str, int]] = field(default_factory=dict)  # by function: role and which of them
 
     def __post_init__(self) -> None:
@@ -67,7 +69,15 @@ class ControlPlane:
         """Let everything spread."""
         self.clock.sleep(20 * 60)
         self._bury()
-        self.nature = Nature()
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Look at what AWS will hold, not at what it tells yet."""
+        self.is_calm = True
+        try:
+            yield
+        finally:
+            self.is_calm = False
 
     def cannot_start(self) -> list[str]:
         """The functions whose role was made anew since they were given it (FACTS 25)."""
@@ -82,6 +92,9 @@ class ControlPlane:
     def _before(self, context: dict[str, Any], **_: Any) -> Answer | None:
         self._bury()
         call: Call = context["call"]
+        if self.is_calm:
+            is_dead = call.operation in QUEUE_CALLS and _queue(call.params) in self.dying
+            return NO_QUEUE if is_dead else None
         for rule in RULES.get(call.operation, ()):
             if answer := rule(self, call.params):
                 return answer
@@ -121,7 +134,7 @@ class ControlPlane:
 
     def _after(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         call: Call = context["call"]
-        if parsed["ResponseMetadata"].get("HTTPStatusCode", 500) >= 300:
+        if self.is_calm or parsed["ResponseMetadata"].get("HTTPStatusCode", 500) >= 300:
             return
         if made := MADE.get(call.operation):
             for what in made(call.params):
@@ -141,6 +154,9 @@ def _refusal(code: str, message: str, status: int = 400) -> Answer:
         "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {}, "RequestId": "spreading"},
     }
     return AWSResponse("https://injected", status, HTTPHeaders(), None), parsed
+
+
+NO_QUEUE = _refusal("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
 
 
 def _done() -> Answer:
@@ -259,7 +275,7 @@ def queue_dies(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
 
 def queue_is_dying(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
     if _queue(params) in plane.dying and not plane.meets():
-        return _refusal("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+        return NO_QUEUE
     return None
 
 
@@ -284,18 +300,21 @@ IAM_WRITES = (
     *("CreatePolicy", "TagPolicy", "CreatePolicyVersion", "DeletePolicyVersion", "DeletePolicy"),
 )
 LOGS_WRITES = ("CreateLogGroup", "PutRetentionPolicy", "DeleteLogGroup")
-QUEUE_CALLS = (
-    "GetQueueUrl",
-    "GetQueueAttributes",
-    "ListQueueTags",
-    "SetQueueAttributes",
-    "TagQueue",
-    "SendMessage",
+QUEUE_CALLS = tuple(
+    f"sqs:{name}"
+    for name in (
+        "GetQueueUrl",
+        "GetQueueAttributes",
+        "ListQueueTags",
+        "SetQueueAttributes",
+        "TagQueue",
+        "SendMessage",
+    )
 )
 RULES: dict[str, tuple[Rule, ...]] = {
     **{f"iam:{name}": (collides,) for name in IAM_WRITES},
     **{f"logs:{name}": (is_aborted,) for name in LOGS_WRITES},
-    **{f"sqs:{name}": (queue_is_dying,) for name in QUEUE_CALLS},
+    **dict.fromkeys(QUEUE_CALLS, (queue_is_dying,)),
     "iam:AttachRolePolicy": (collides, attached_too_soon),
     "lambda:CreateFunction": (role_is_new,),
     "lambda:UpdateFunctionConfiguration": (role_is_new,),

@@ -281,6 +281,7 @@ class Turns:
         try:
             return command(process)
         finally:
+            terminal.interruption.before = lambda _: None
             with self._changed:
                 self._running.discard(who)
                 self._changed.notify_all()

@@ -1,0 +1,212 @@
+"""The life of a stack in a control plane that spreads: commands, and what is wrong after each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from s3agg import engine
+from s3agg.aws.session import Aws
+from s3agg.commands import preflight
+from s3agg.commands.create import apply_create
+from s3agg.commands.delete import detach_buckets, for_delete, for_detach
+from s3agg.errors import S3aggError
+from s3agg.settings import Names
+from s3agg.stack import deployed
+from s3agg.stack.deployed import Request
+from tests.spreading.control_plane import ControlPlane, Nature
+from tests.support.clock import Clock
+from tests.support.interruption import KINDS, Account, Died, Terminal, Turns, inventory
+
+NAMES = Names()
+BUCKETS = ("photos", "videos")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, so many s after the last one; its `interrupted`-th call goes wrong."""
+
+    command: str  # create, adopt, new role, detach or delete
+    pause_s: float = 0
+    buckets: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    interrupted: int | None = None
+    kind: str = KINDS[0]
+    turns: int | None = None  # two people run it, by turns of so many calls
+
+
+@dataclass(frozen=True)
+class Schedule:
+    nature: Nature
+    steps: tuple[Step, ...]
+
+
+@dataclass
+class Wanted:
+    """What AWS is to hold after the commands so far."""
+
+    exists: bool = False
+    buckets: set[str] = field(default_factory=set)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def after(self, step: Step) -> Wanted:
+        if step.command == "delete":
+            return Wanted()
+        if step.command == "detach":
+            return Wanted(self.exists, self.buckets - set(step.buckets), self.options)
+        return Wanted(True, self.buckets | set(step.buckets), {**self.options, **dict(step.options)})
+
+
+@dataclass
+class Life:
+    """A stack's. Every command is a process of its own."""
+
+    account: Account
+    schedule: Schedule
+    wanted: Wanted = field(default_factory=Wanted)
+    harm: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock()
+        self.others = set(inventory(self.account.somebody))
+        self.plane = ControlPlane(self.clock, self.account.somebody, self.schedule.nature)
+        self.terminals = [Terminal(self.account.somebody, self.clock) for _ in range(2)]
+        for terminal in self.terminals:
+            self.plane.listen(terminal.session)
+
+    def live(self) -> list[str]:
+        ended_well = False
+        for step in self.schedule.steps:
+            wanted = self.wanted.after(step)
+            if not self._makes_sense(step, wanted):
+                continue
+            self.clock.sleep(step.pause_s)
+            nothing_new = ended_well and step.command == "create" and wanted == self.wanted
+            self.wanted = wanted
+            prepare(self.account.somebody, step)
+            ended_well, changed = self._run(step)
+            if nothing_new and changed:
+                self.harm.append(f"{step} found drift: {changed}")
+            self._look(f"after {step}")
+        self.plane.settle()
+        self._look("in the end")
+        return self.harm
+
+    def _makes_sense(self, step: Step, wanted: Wanted) -> bool:
+        if step.command == "detach":
+            return bool(step.buckets) and self.wanted.exists
+        if step.command in {"adopt", "new role"} and not self.wanted.exists:
+            return False
+        return step.command == "delete" or bool(wanted.buckets)  # create asks for a bucket
+
+    def _run(self, step: Step) -> tuple[bool, list[str]]:
+        """Run it, and once more if it was disturbed; whether it ended well at once, and what it changed."""
+        terminal = self.terminals[0]
+        if step.turns:
+            ended = Turns(*self.terminals, calls=step.turns).run(lambda aws: attempt(aws, step))
+            disturbed = any(isinstance(each, S3aggError) for each in ended)
+        else:
+            terminal.interruption.arm(step.interrupted or 0, step.kind)
+            first = attempt(terminal.process(), step)
+            if not terminal.interruption.struck:
+                return self._well(step, first)
+            disturbed = not isinstance(first, list)
+        self._go_on()
+        if disturbed:
+            self._well(step, attempt(terminal.process(), step))
+        return False, []
+
+    def _go_on(self) -> None:
+        """Interrupt no call from now on."""
+        for each in self.terminals:
+            each.interruption.arm()
+
+    def _well(self, step: Step, ended: Any) -> tuple[bool, list[str]]:
+        if isinstance(ended, list):
+            return True, ended
+        self.harm.append(f"{step} failed: {ended}")
+        return False, []
+
+    def _look(self, when: str) -> None:
+        self._go_on()
+        with self.plane.calm():
+            self.harm += [f"{when}: {each}" for each in self._wrong()]
+
+    def _wrong(self) -> Iterator[str]:
+        if not self.wanted.exists:
+            left = inventory(self.account.somebody).keys() - self.others
+            yield from (f"{name} is left" for name in left if name.rpartition("/")[2] not in self.plane.dying)
+            return
+        aws = self.terminals[0].process()
+        deployment = deployed.read(aws, NAMES, Request())
+        for change in deployment.plan().changes:
+            if change.action != "keep":
+                what = f"{change.resource.kind} {change.resource.name}"
+                yield f"{what} to {change.action}: {change.differences}"
+        if set(deployment.buckets) != self.wanted.buckets:
+            yield f"buckets are {deployment.buckets}, not {self.wanted.buckets}"
+        for name, value in self.wanted.options.items():
+            found = getattr(deployment.stack.settings, name)
+            if found != value:
+                yield f"{name} is {found}, not {value}"
+        yield from (f"function {function} cannot start" for function in self.plane.cannot_start())
+
+
+def attempt(aws: Aws, step: Step) -> list[str] | BaseException:
+    """Run the command: what it changed, or its failure."""
+    try:
+        return run(aws, step)
+    except (Died, S3aggError) as error:
+        return error
+
+
+def run(aws: Aws, step: Step) -> list[str]:
+    """Run the command; what it changed."""
+    if step.command == "detach":
+        deployment, plan = for_detach(aws, NAMES, list(step.buckets))
+        list(detach_buckets(aws, deployment, list(step.buckets), plan))
+    elif step.command == "delete":
+        _, plan = for_delete(aws, NAMES)
+        list(engine.apply(aws, plan, keep_going=True))
+    else:
+        request = Request(step.buckets, options=dict(step.options), adopt=step.command == "adopt")
+        checked = preflight.check(aws, NAMES, request)
+        plan = checked.plan
+        list(apply_create(aws, checked.passed(), plan))
+    return [f"{change.action} {change.resource.kind} {change.resource.name}" for change in plan.to_do]
+
+
+def prepare(somebody: Aws, step: Step) -> None:
+    """What somebody else did before the command."""
+    if step.command == "adopt":
+        remove_tags(somebody)
+    if step.command == "new role":
+        remove_role(somebody, NAMES.refresh_role)
+
+
+def remove_tags(somebody: Aws) -> None:
+    """Leave a stack without tags, as the blog's scripts make one."""
+    found = deployed.read(somebody, NAMES, Request())
+    for resource in found.stack.resources:
+        have = found.found.get(resource.key)
+        keys = list((have.tags if have else None) or {})
+        if not keys:
+            continue
+        if resource.kind == "table":
+            somebody.dynamodb.untag_resource(ResourceArn=resource.arn, TagKeys=keys)
+        elif resource.kind == "queue":
+            url = somebody.sqs.get_queue_url(QueueName=resource.name)["QueueUrl"]
+            somebody.sqs.untag_queue(QueueUrl=url, TagKeys=keys)
+        elif resource.kind == "policy":
+            somebody.iam.untag_policy(PolicyArn=resource.arn, TagKeys=keys)
+        elif resource.kind == "role":
+            somebody.iam.untag_role(RoleName=resource.name, TagKeys=keys)
+        elif resource.kind == "function":
+            somebody.lambda_.untag_resource(Resource=resource.arn, TagKeys=keys)
+
+
+def remove_role(somebody: Aws, name: str) -> None:
+    for policy in somebody.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        somebody.iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
+    somebody.iam.delete_role(RoleName=name)
