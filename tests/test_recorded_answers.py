@@ -1,8 +1,10 @@
 """What `find` reads from answers that AWS really gave.
 
 localstack's parity tests recorded them on AWS (Apache-2.0). Each answer names the test and the day. Names,
-times and numbers that a recording leaves out are filled in. No recording has a table, an alarm, an IAM policy
-or its document, the head of a bucket, or `ListEventSourceMappings` as a whole.
+times and numbers that a recording leaves out are filled in.
+
+No recording has a table, an alarm, an IAM policy or the head of a bucket. None has a list of event source
+mappings either: each mapping here is the answer to another call.
 """
 
 from __future__ import annotations

@@ -15,10 +15,14 @@ from s3agg.aws.refusals import NEXT_STEPS, NOT_FOUND, Refusal, describing_errors
 from s3agg.errors import S3aggError
 from s3agg.live import items
 from s3agg.resources import function, notification, permission, role, table
+from s3agg.resources.notification import KeyFilter
 from s3agg.resources.queue import Queue
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared
 from tests.support.aws import PLACE
-from tests.support.recorded import Refused, raised, replay
+from tests.support.recorded import Answer, Refused, raised, replay
 
+STACK = declared.make(PLACE, Names(), Settings(), {"photos": KeyFilter()})
 CONFLICT = "ResourceConflictException"
 INVALID = "InvalidParameterValueException"
 NOWHERE = "ResourceNotFoundException"
@@ -223,29 +227,48 @@ NO_IAM_POLICY = Refused(
     404,
     {"Type": "Sender"},
 )
-UNVALIDATED = [
-    Refused(
-        "s3:PutBucketNotificationConfiguration",
-        "InvalidArgument",
-        "Unable to validate the following destination configurations",
-        scenario,
-        "2025-01-21",
-        more=more,
+UNREACHED: list[tuple[Refused, dict[str, str]]] = [
+    (
+        Refused(
+            "s3:PutBucketNotificationConfiguration",
+            "InvalidArgument",
+            "Unable to validate the following destination configurations",
+            scenario,
+            "2025-01-21",
+            more=more,
+        ),
+        destinations,
     )
-    for scenario, more in (
+    for scenario, more, destinations in (
         (
             "test_invalid_lambda_arn",
             {
                 "ArgumentName1": f"{FUNCTION}, null",
                 "ArgumentValue1": f"Not authorized to invoke function [{FUNCTION}]",
             },
+            {FUNCTION: f"Not authorized to invoke function [{FUNCTION}]"},
         ),
         (
             "test_invalid_sqs_arn",
             {"ArgumentName1": QUEUE, "ArgumentValue1": "The destination queue does not exist"},
+            {QUEUE: "The destination queue does not exist"},
+        ),
+        (
+            "test_multiple_invalid_sqs_arns",
+            {
+                "ArgumentName1": QUEUE,
+                "ArgumentName2": f"{QUEUE}-2",
+                "ArgumentValue1": "The destination queue does not exist",
+                "ArgumentValue2": "The destination queue does not exist",
+            },
+            {
+                QUEUE: "The destination queue does not exist",
+                f"{QUEUE}-2": "The destination queue does not exist",
+            },
         ),
     )
 ]
+UNVALIDATED = [refused for refused, _ in UNREACHED]
 NO_ARN = Refused(
     "s3:PutBucketNotificationConfiguration",
     "InvalidArgument",
@@ -261,6 +284,13 @@ FAILED_CONDITION = Refused(
     "test_return_values_on_conditions_check_failure",
     "2025-10-08",
     more={"Item": {"id": {"S": "456"}, "price": {"N": "650"}, "product": {"S": "sporting goods"}}},
+)
+SECOND_LOG_GROUP = Refused(
+    "logs:CreateLogGroup",
+    "ResourceAlreadyExistsException",
+    "The specified log group already exists",
+    "test_create_log_group_duplicate_error",
+    "2026-02-03",
 )
 DENIED = Refused("lambda:GetFunction", "AccessDeniedException", None, "test_function_arns", "2025-11-25", 403)
 
@@ -384,6 +414,23 @@ def test_a_denial_without_a_message_says_so() -> None:
 
     with pytest.raises(S3aggError, match="no reason given"), describing_errors("looking"):
         raise denied
+
+
+@pytest.mark.parametrize(("recorded", "destinations"), UNREACHED, ids=map(str, UNVALIDATED))
+def test_the_destinations_that_s3_could_not_validate_are_read(
+    recorded: Refused, destinations: dict[str, str]
+) -> None:
+    assert notification.unreached(raised(recorded)) == destinations
+
+
+def test_a_statement_that_exists_is_not_added_again() -> None:
+    STACK.notifications[0].permission.create(replay(SECOND_STATEMENT))
+
+
+def test_a_log_group_that_exists_is_adopted() -> None:
+    aws = replay(SECOND_LOG_GROUP, Answer("logs:TagResource"), Answer("logs:PutRetentionPolicy"))
+
+    STACK.aggregator.log_group.create(aws)
 
 
 def test_a_bucket_that_is_not_attached_is_detached_without_an_error() -> None:
