@@ -578,3 +578,14 @@ def test_an_event_notification_is_read(configuration: dict[str, Any], found: Fou
 def test_a_bucket_without_event_notifications_has_none() -> None:
     """test_notifications_with_filter, config_empty, 2025-01-21."""
     assert find_notification({}) is None
+
+
+def test_our_rule_is_not_written_again_although_s3_capitalizes_the_names_of_its_filter() -> None:
+    """test_filter_rules_case_insensitive, bucket_notification_configuration, 2025-01-21."""
+    ours = STACK.notification("photos", KeyFilter("notif-", ".txt"))
+    rule = {**ours.document, **filtered(("Prefix", "notif-"), ("Suffix", ".txt"))}
+    aws = replay(Answer(GET_NOTIFICATIONS, {"LambdaFunctionConfigurations": [rule]}))
+    found = ours.find(Snapshot(aws))
+
+    assert found is not None
+    ours.update(aws, found)  # PutBucketNotificationConfiguration would have no answer

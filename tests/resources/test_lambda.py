@@ -328,13 +328,15 @@ def test_a_failure_destination_taken_away_is_put_back(deployment: World) -> None
 
 
 def test_how_somebody_had_events_retried_stays_when_the_destination_is_put_back(deployment: World) -> None:
-    deployment.wire.answer("lambda:GetFunctionEventInvokeConfig", {"MaximumRetryAttempts": 1})
+    nowhere: dict[str, Any] = {"OnFailure": {}, "OnSuccess": {}}
+    config = {"MaximumRetryAttempts": 1, "DestinationConfig": nowhere}
+    deployment.wire.answer("lambda:GetFunctionEventInvokeConfig", config)
 
     deployment.update(FUNCTION)
 
     (put,) = deployment.wire.made("lambda:PutFunctionEventInvokeConfig")
     assert put["MaximumRetryAttempts"] == 1
-    assert put["DestinationConfig"] == {"OnFailure": {"Destination": DEAD.arn}}
+    assert put["DestinationConfig"] == {**nowhere, "OnFailure": {"Destination": DEAD.arn}}
 
 
 def test_where_failures_of_a_function_go_is_its_owners_business_if_we_declare_nothing(
