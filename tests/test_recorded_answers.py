@@ -287,22 +287,22 @@ def statement(principal: object, condition: Mapping[str, Any], **members: Any) -
 S3 = {"Service": "s3.amazonaws.com"}
 STATEMENTS: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     (
-        "test_add_lambda_permission_aws, get_policy",
+        "test_add_lambda_permission_aws, get_policy, 2025-11-25",
         statement(S3, OF_A_BUCKET),
         {"source account": "(none)"},
     ),
     (
-        "test_add_lambda_permission_fields, add_permission_principal_wildcard",
+        "test_add_lambda_permission_fields, add_permission_principal_wildcard, 2025-11-25",
         statement("*", OF_THE_ACCOUNT),
         {"principal": "*", "source ARN": "(none)"},
     ),
     (
-        "test_add_lambda_permission_fields, add_permission_principal_account",
+        "test_add_lambda_permission_fields, add_permission_principal_account, 2025-11-25",
         statement({"AWS": PLACE.iam("root")}, {}),
         {"principal": "(none)", "source account": "(none)", "source ARN": "(none)"},
     ),
     (
-        "test_add_lambda_permission_fields, add_permission_optional_fields",
+        "test_add_lambda_permission_fields, add_permission_optional_fields, 2025-11-25",
         statement(
             "*",
             {
