@@ -783,8 +783,8 @@ ROWS = [
         Refused(
             "lambda:AddPermission",
             "ValidationException",
-            "1 validation error detected: Value at 'statementId' failed to satisfy constraint: Member must"
-            " satisfy regular expression pattern: ([a-zA-Z0-9-_]+)",
+            "1 validation error detected: Value 'SID_my.dotted.uploads' at 'statementId' failed to satisfy"
+            " constraint: Member must satisfy regular expression pattern: ([a-zA-Z0-9-_]+)",
             when=malformed_statement_id,
         ),
         "create --bucket my.dotted.uploads",

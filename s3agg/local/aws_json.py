@@ -60,7 +60,10 @@ def _constraint_violations(value: Any, shape: Shape, name: str = "") -> list[str
         problems.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     if isinstance(value, str) and "pattern" in rules and not re.search(rules["pattern"], value):
         problems.append(f"Member must satisfy regular expression pattern: {rules['pattern']}")
-    violations = [f"Value at '{name}' failed to satisfy constraint: {problem}" for problem in problems]
+    given = f"[{', '.join(map(str, value))}]" if isinstance(value, list) else value
+    violations = [
+        f"Value '{given}' at '{name}' failed to satisfy constraint: {problem}" for problem in problems
+    ]
     if isinstance(shape, ListShape):
         for number, each in enumerate(value, start=1):
             violations += _constraint_violations(each, shape.member, f"{name}.{number}.member")

@@ -40,6 +40,7 @@ UPDATING = (Refusal("ResourceConflictException"),)  # FACTS 11
 # Lambda's other calls see a new function after seconds (FACTS 27).
 NEW_FUNCTION = (
     Refusal("ResourceNotFoundException", "function not found"),
+    Refusal("ResourceNotFoundException", "function doesn't exist"),
     Refusal("InvalidParameterValueException", "function does not exist"),
 )
 # Lambda sees a new queue after seconds (FACTS 24, 28).

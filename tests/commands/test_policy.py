@@ -188,7 +188,7 @@ class Life:
         aws, wire = self.world.somebody, self.world.wire
         url = aws.sqs.get_queue_url(QueueName=NAMES.dead_letters)["QueueUrl"]
         event = {"Records": [{"s3": {"bucket": {"name": BUCKETS[0]}}}]}
-        arn = PLACE.arn("lambda", f"function:{NAMES.aggregator}")
+        arn = PLACE.arn("lambda", f"function:{NAMES.aggregator}:$LATEST")
         record = {"requestContext": {"functionArn": arn}, "requestPayload": event}
         for body in (json.dumps(record), "strange"):
             aws.sqs.send_message(QueueUrl=url, MessageBody=body)

@@ -172,7 +172,11 @@ def record(payload: object, *, function: str = AGGREGATOR, **differing: Any) -> 
             "timestamp": "2025-06-15T15:07:10.000Z",
             "requestContext": {"requestId": "1", "functionArn": function, **context},
             "requestPayload": payload,
-            "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+            "responseContext": {
+                "statusCode": 200,
+                "executedVersion": "$LATEST",
+                "functionError": "Unhandled",
+            },
             "responsePayload": response,
         }
     )

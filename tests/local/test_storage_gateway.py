@@ -368,8 +368,13 @@ def test_ten_shares_can_be_described_at_once_and_eleven_cannot(storage: Any) -> 
     error = error_of(storage.describe_nfs_file_shares, FileShareARNList=arns)
 
     assert len(storage.describe_nfs_file_shares(FileShareARNList=arns[:10])["NFSFileShareInfoList"]) == 10
-    assert error["Error"]["Code"] == "ValidationException"
-    assert "less than or equal to 10" in error["Error"]["Message"]
+    assert error["Error"] == {
+        "Code": "ValidationException",
+        "Message": (
+            f"1 validation error detected: Value '[{', '.join(arns)}]' at 'fileShareARNList' failed to"
+            " satisfy constraint: Member must have length less than or equal to 10"
+        ),
+    }
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,10 @@ class ConditionalCheckFailedException(ClientError):
 
     def __init__(self, item: Item, meta: Mapping[str, Any]) -> None:
         error: Any = {
-            "Error": {"Code": "ConditionalCheckFailedException"},
+            "Error": {
+                "Code": "ConditionalCheckFailedException",
+                "Message": "The conditional request failed",
+            },
             "Item": item,
             "ResponseMetadata": meta,
         }

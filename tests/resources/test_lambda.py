@@ -68,6 +68,11 @@ NO_ROOM = (
     "Specified ReservedConcurrentExecutions for function decreases account's"
     " UnreservedConcurrentExecution below its minimum value of [100]."
 )
+NOT_NOW = "The operation cannot be performed at this time."
+REVISED = (
+    "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the"
+    " latest Revision Id"
+)
 
 
 @pytest.fixture
@@ -400,13 +405,15 @@ def test_a_failure_destination_taken_away_is_put_back(deployment: World) -> None
 
 
 def test_how_somebody_had_events_retried_stays_when_the_destination_is_put_back(deployment: World) -> None:
-    deployment.wire.answer("lambda:GetFunctionEventInvokeConfig", {"MaximumRetryAttempts": 1})
+    nowhere: dict[str, Any] = {"OnFailure": {}, "OnSuccess": {}}
+    config = {"MaximumRetryAttempts": 1, "DestinationConfig": nowhere}
+    deployment.wire.answer("lambda:GetFunctionEventInvokeConfig", config)
 
     deployment.update(FUNCTION)
 
     (put,) = deployment.wire.made("lambda:PutFunctionEventInvokeConfig")
     assert put["MaximumRetryAttempts"] == 1
-    assert put["DestinationConfig"] == {"OnFailure": {"Destination": DEAD.arn}}
+    assert put["DestinationConfig"] == {**nowhere, "OnFailure": {"Destination": DEAD.arn}}
 
 
 def test_where_failures_of_a_function_go_is_its_owners_business_if_we_declare_nothing(
@@ -474,6 +481,23 @@ def test_a_role_that_spreads_is_waited_for(
     assert 0 < needed.clock.waited < 1
 
 
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ("lambda:PutFunctionConcurrency", f"Function not found: {FUNCTION.arn}:$LATEST"),
+        ("lambda:PutFunctionEventInvokeConfig", "The function doesn't exist."),
+    ],
+)
+def test_a_new_function_that_another_call_does_not_find_yet_is_waited_for(
+    needed: World, operation: str, message: str
+) -> None:
+    needed.wire.refuse(operation, "ResourceNotFoundException", message, status=404, times=2)
+
+    FUNCTION.create(needed.aws)
+
+    assert len(needed.wire.made(operation)) == 3
+
+
 @pytest.mark.parametrize(("act", "operation", "message"), SPREADING)
 def test_a_role_that_never_spreads_is_an_error_in_awss_words_when_patience_ends(
     needed: World, act: Callable[[World], None], operation: str, message: str
@@ -501,7 +525,8 @@ def test_another_invalid_parameter_is_an_error_at_once(
 
 @pytest.mark.parametrize("operation", [CONFIGURATION, "lambda:UpdateFunctionCode"])
 def test_an_update_in_progress_is_waited_for(deployment: World, operation: str) -> None:
-    deployment.wire.refuse(operation, "ResourceConflictException", "An update is in progress", times=2)
+    in_progress = f"{NOT_NOW} An update is in progress for resource: {FUNCTION.arn}"
+    deployment.wire.refuse(operation, "ResourceConflictException", in_progress, times=2)
     new = replace(FUNCTION, timeout=20, modules=("s3_sgw_refresh",))
 
     changes = deployment.update(new)
@@ -614,8 +639,8 @@ def test_a_permission_changed_by_hand_is_named_and_made_anew(
 
 
 def test_a_change_of_the_policy_at_the_same_time_is_waited_for(deployment: World) -> None:
-    deployment.wire.refuse("lambda:AddPermission", "PreconditionFailedException", status=412, times=2)
-    deployment.wire.refuse("lambda:RemovePermission", "PreconditionFailedException", status=412, times=2)
+    for operation in ("lambda:AddPermission", "lambda:RemovePermission"):
+        deployment.wire.refuse(operation, "PreconditionFailedException", REVISED, status=412, times=2)
 
     deployment.create(PERMISSION)
     changes = deployment.delete(PERMISSION)
@@ -741,9 +766,11 @@ def test_a_trigger_being_deleted_is_waited_for_before_a_new_one(deployment: Worl
 def test_a_trigger_that_another_made_is_not_waited_for_to_go(deployment: World) -> None:
     deployment.create(TRIGGER)
     # moto would make a second one.
-    deployment.wire.refuse(
-        "lambda:CreateEventSourceMapping", "ResourceConflictException", "The mapping already exists."
+    there_is_one = (
+        f'An event source mapping with SQS arn (" {QUEUE.arn} ") and function (" Function ") already exists.'
+        f" Please update or delete the existing mapping with UUID {deployment.found(TRIGGER).uuid}"
     )
+    deployment.wire.refuse("lambda:CreateEventSourceMapping", "ResourceConflictException", there_is_one)
 
     with pytest.raises(ClientError) as caught:
         TRIGGER.create(deployment.aws)

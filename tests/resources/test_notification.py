@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from botocore.parsers import create_parser
 
 from s3agg.errors import S3aggError
 from s3agg.resources.bucket import check_bucket
-from s3agg.resources.notification import EVENTS, KeyFilter, normal, unreached
+from s3agg.resources.notification import EVENTS, KeyFilter, normal
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared
 from tests.support.aws import ACCOUNT, PLACE, World
@@ -294,21 +293,6 @@ def cannot_reach(world: World, dead: dict[str, str], *, times: float = float("in
         null = ", null" if ":lambda:" in target else ""
         more |= {f"ArgumentName{number}": target + null, f"ArgumentValue{number}": reason}
     world.wire.refuse(PUT_ALL, "InvalidArgument", UNVALIDATED, more=more, times=times)
-
-
-def test_what_s3_says_of_dead_destinations_reaches_us() -> None:
-    body = (
-        f"<Error><Code>InvalidArgument</Code><Message>{UNVALIDATED}</Message>"
-        f"<ArgumentName1>{FUNCTION}, null</ArgumentName1><ArgumentValue1>Not authorized</ArgumentValue1>"
-        f"<ArgumentName2>{THEIR_QUEUE}</ArgumentName2><ArgumentValue2>Is gone</ArgumentValue2>"
-        "<RequestId>1</RequestId><HostId>2</HostId></Error>"
-    )
-    answer = {"body": body.encode(), "headers": {}, "status_code": 400}
-
-    parsed = create_parser("rest-xml").parse(answer, None)  # type: ignore[arg-type]  # an error needs no shape
-    error = ClientError(parsed, "PutBucketNotificationConfiguration")
-
-    assert unreached(error) == {FUNCTION: "Not authorized", THEIR_QUEUE: "Is gone"}
 
 
 def test_somebody_elses_dead_destination_is_named_without_waiting(photos: World) -> None:

@@ -17,7 +17,7 @@ from botocore.compat import HTTPHeaders
 
 from s3agg.aws.session import Aws
 from s3agg.resources.resource import tag_dict
-from tests.support.aws import Call
+from tests.support.aws import PLACE, Call
 from tests.support.clock import Clock
 
 Answer = tuple[AWSResponse, dict[str, Any]]
@@ -178,7 +178,9 @@ Rule = Callable[[ControlPlane, Mapping[str, Any]], "Answer | None"]
 def function_is_new(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
     name = params["FunctionName"]
     if plane.is_young(plane.nature.function_s, "function", name):
-        return _refusal("ResourceNotFoundException", f"Function not found: {name}", 404)
+        return _refusal(
+            "ResourceNotFoundException", f"Function not found: {PLACE.arn('lambda', f'function:{name}')}", 404
+        )
     return None
 
 
@@ -189,7 +191,8 @@ def mapping_is_too_soon(plane: ControlPlane, params: Mapping[str, Any]) -> Answe
     if plane.is_young(plane.nature.queue_s, "queue", queue) or queue in plane.dying:
         return _refusal(
             "InvalidParameterValueException",
-            "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue.",
+            "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue."
+            " SQS Error Message: The specified queue does not exist.",
         )
     return _role_cannot(
         plane, name, "The provided execution role does not have permissions to call ReceiveMessage on SQS"
@@ -197,6 +200,8 @@ def mapping_is_too_soon(plane: ControlPlane, params: Mapping[str, Any]) -> Answe
 
 
 def destination_is_too_soon(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
+    if plane.is_young(plane.nature.function_s, "function", params["FunctionName"]):
+        return _refusal("ResourceNotFoundException", "The function doesn't exist.", 404)
     queue = params.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
     if plane.is_young(plane.nature.queue_s, "queue", _last(queue)):
         return _refusal("InvalidParameterValueException", f"The destination ARN {queue} is invalid.")
@@ -225,9 +230,11 @@ def role_is_new(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None
 
 
 def attached_too_soon(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
-    for what in (("role", params["RoleName"]), ("policy", _last(params["PolicyArn"]))):
-        if plane.is_young(plane.nature.iam_s, *what):
-            return _refusal("NoSuchEntity", f"The {what[0]} {what[1]} cannot be found.", 404)
+    role, policy = params["RoleName"], params["PolicyArn"]
+    if plane.is_young(plane.nature.iam_s, "role", role):
+        return _refusal("NoSuchEntity", f"The role with name {role} cannot be found.", 404)
+    if plane.is_young(plane.nature.iam_s, "policy", _last(policy)):
+        return _refusal("NoSuchEntity", f"Policy {policy} does not exist or is not attachable.", 404)
     return None
 
 
@@ -321,7 +328,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "lambda:AddPermission": (function_is_new,),
     "lambda:PutFunctionConcurrency": (function_is_new,),
     "lambda:GetFunctionConfiguration": (function_is_new,),
-    "lambda:PutFunctionEventInvokeConfig": (function_is_new, destination_is_too_soon),
+    "lambda:PutFunctionEventInvokeConfig": (destination_is_too_soon,),
     "lambda:CreateEventSourceMapping": (mapping_is_too_soon,),
     "s3:PutBucketNotificationConfiguration": (cannot_be_validated,),
     "dynamodb:TagResource": (tags_are_busy,),

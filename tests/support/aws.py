@@ -388,7 +388,14 @@ def world(running_moto: MockAWS) -> World:
 
 def account_settings(unreserved: int) -> dict[str, Any]:
     """What GetAccountSettings answers where so many concurrent executions are not reserved."""
-    return {"AccountLimit": {"UnreservedConcurrentExecutions": unreserved}}
+    limit = {
+        "CodeSizeUnzipped": 262_144_000,
+        "CodeSizeZipped": 52_428_800,
+        "ConcurrentExecutions": 1000,
+        "TotalCodeSize": 80_530_636_800,
+        "UnreservedConcurrentExecutions": unreserved,
+    }
+    return {"AccountLimit": limit, "AccountUsage": {"FunctionCount": 2, "TotalCodeSize": 20_000}}
 
 
 HOSTILE = "a message\nof  several\tlines."

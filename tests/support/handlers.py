@@ -315,9 +315,9 @@ class Instances:
             "receiptHandle": RECEIPT,
             "body": "{}",
             "messageAttributes": {
-                "bucket-name": {"stringValue": bucket, "dataType": "String"},
-                "timestamp": {"stringValue": str(START_MS), "dataType": "Number"},
-                **({} if due is None else {"due": {"stringValue": str(due), "dataType": "Number"}}),
+                "bucket-name": attribute("String", bucket),
+                "timestamp": attribute("Number", str(START_MS)),
+                **({} if due is None else {"due": attribute("Number", str(due))}),
             },
             "eventSource": "aws:sqs",
         }
@@ -331,7 +331,7 @@ class Instances:
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
             "messageAttributes": {
-                name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+                name: attribute(value["DataType"], value["StringValue"])
                 for name, value in message["MessageAttributes"].items()
             },
             "eventSource": "aws:sqs",
@@ -446,17 +446,36 @@ def a_clean_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+def attribute(kind: str, value: str) -> dict[str, Any]:
+    """An attribute of a message as Lambda hands it on."""
+    return {"stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": kind}
+
+
 def record(key: object = "test1.txt", *, bucket: object = BUCKET, **changes: Any) -> dict[str, Any]:
     """S3's record of one event; `changes` replace fields of its object, or of the record itself."""
-    s3_object = {"key": key, "size": 19, "sequencer": f"seq of {key!r}", "versionId": "v1"}
+    s3_object = {
+        "key": key,
+        "size": 19,
+        "eTag": "e9fb1ed1",
+        "sequencer": f"seq of {key!r}",
+        "versionId": "v1",
+    }
+    owner = {"principalId": "A3NL1KOZZKExample"}
     whole = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
+        "awsRegion": REGION,
         "eventName": "ObjectCreated:Put",
         "eventTime": "2025-06-15T15:06:39.149Z",
         "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
-        "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
-        "s3": {"bucket": {"name": bucket}, "object": s3_object},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810", "x-amz-id-2": "EXAMPLE123/abc="},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "s3-event-aggregator",
+            "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}", "ownerIdentity": owner},
+            "object": s3_object,
+        },
     }
     for name, value in changes.items():
         (s3_object if name in s3_object else whole)[name] = value

@@ -124,10 +124,16 @@ class Terminal:
             return known.ResourceConflictException(answer, operation)  # type: ignore[no-any-return]
 
         def trigger(request: AWSPreparedRequest, **_: Any) -> None:
-            queue = _body(request)["EventSourceArn"]
+            body = _body(request)
+            queue, function = body["EventSourceArn"], body["FunctionName"]
             there = self._somebody.lambda_.list_event_source_mappings(EventSourceArn=queue)
-            if there["EventSourceMappings"]:
-                raise conflict("CreateEventSourceMapping", "An event source mapping with it already exists.")
+            if mappings := there["EventSourceMappings"]:
+                raise conflict(
+                    "CreateEventSourceMapping",
+                    f'An event source mapping with SQS arn (" {queue} ") and function (" {function} ")'
+                    " already exists. Please update or delete the existing mapping with UUID"
+                    f" {mappings[0]['UUID']}",
+                )
 
         def statement(request: AWSPreparedRequest, **_: Any) -> None:
             function = unquote(str(request.url)).split("/functions/")[1].split("/")[0]
@@ -136,8 +142,13 @@ class Terminal:
                 policy = json.loads(self._somebody.lambda_.get_policy(FunctionName=function)["Policy"])
             except with_none:
                 return
-            if any(each["Sid"] == _body(request)["StatementId"] for each in policy["Statement"]):
-                raise conflict("AddPermission", "The statement id provided already exists.")
+            sid = _body(request)["StatementId"]
+            if any(each["Sid"] == sid for each in policy["Statement"]):
+                raise conflict(
+                    "AddPermission",
+                    f"The statement id ({sid}) provided already exists. Please provide a new statement id, or"
+                    " remove the existing statement.",
+                )
 
         session.register("before-send.dynamodb.TagResource", _forget_tags)  # type: ignore[arg-type]
         session.register("before-send.lambda.CreateEventSourceMapping", trigger)  # type: ignore[arg-type]
