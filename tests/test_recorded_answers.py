@@ -133,7 +133,7 @@ def invoke_config(**members: Any) -> Answer:
 
 
 def found_function(*recorded: Answer | Refused) -> FoundFunction:
-    found = FUNCTION.find(Snapshot(replay(*recorded, ACCOUNT_SETTINGS, GET_QUEUE_URL)))
+    found = FUNCTION.find(Snapshot(replay(*recorded, ACCOUNT_SETTINGS, GET_QUEUE_URL, get_role(TRUST))))
     assert found is not None
     return found
 
@@ -141,6 +141,7 @@ def found_function(*recorded: Answer | Refused) -> FoundFunction:
 def test_a_function_is_read() -> None:
     assert found_function(GET_FUNCTION, NO_INVOKE_CONFIG) == FoundFunction(
         role=ROLE_ARN,
+        is_granted=True,
         handler="handler.handler",
         runtime="python3.11",
         architecture="x86_64",
@@ -148,6 +149,7 @@ def test_a_function_is_read() -> None:
         memory=512,
         code=CODE_SHA256,
         variables={"ENV_A": "a"},
+        unreadable=None,
         queue=None,
         reserved=None,
         reservable=890,
@@ -161,7 +163,7 @@ def test_the_tags_of_a_function_are_read() -> None:
 
 
 def test_a_function_that_does_not_exist_is_not_found() -> None:
-    aws = replay(NO_FUNCTION, NO_INVOKE_CONFIG, ACCOUNT_SETTINGS, GET_QUEUE_URL)
+    aws = replay(NO_FUNCTION, NO_INVOKE_CONFIG, ACCOUNT_SETTINGS, GET_QUEUE_URL, get_role(TRUST))
 
     assert FUNCTION.find(Snapshot(aws)) is None
 
@@ -466,6 +468,7 @@ def test_a_queue_is_read(answer: dict[str, Any], tags: dict[str, str]) -> None:
         visible=0,
         delayed=0,
         in_flight=0,
+        retention_spreads=False,
         tags=tags,
     )
 

@@ -493,7 +493,7 @@ def test_a_new_function_that_another_call_does_not_find_yet_is_waited_for(
 ) -> None:
     needed.wire.refuse(operation, "ResourceNotFoundException", message, status=404, times=2)
 
-    FUNCTION.create(needed.aws)
+    make_function(needed)
 
     assert len(needed.wire.made(operation)) == 3
 

@@ -34,9 +34,11 @@ class Nature:
     role_s: float = 0  # to Lambda, roles and their policies (FACTS 1 to 3, 31)
     iam_s: float = 0  # within IAM (FACTS 30)
     function_s: float = 0  # FACTS 27
+    function_gone_s: float = 0  # how long a deleted function keeps its name (FACTS 29)
     queue_s: float = 0  # to Lambda (FACTS 24, 28)
     permission_s: float = 0  # to S3 (FACTS 4)
     attributes_s: float = 0  # of a queue (FACTS 33)
+    retention_s: float = 0  # of a queue (FACTS 33)
     collides: float = 0  # the share of writes to IAM and Logs that meet another one (FACTS 26, 30)
     often: float = 1  # the share of calls that meet the old state
     seed: int = 0
@@ -113,6 +115,10 @@ class ControlPlane:
         for name in [name for name, until in self.dying.items() if self.clock.time() >= until]:
             del self.dying[name]
             self.somebody.sqs.delete_queue(QueueUrl=self._url(name))
+
+    def has_queue(self, name: str) -> bool:
+        there = self.somebody.sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", [])
+        return name in {url.rpartition("/")[2] for url in there}
 
     def _url(self, name: str) -> str:
         return self.somebody.sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -229,6 +235,12 @@ def role_is_new(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None
     return None
 
 
+def function_name_is_locked(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
+    if plane.is_young(plane.nature.function_gone_s, "deleted function", params["FunctionName"]):
+        return _refusal("ResourceConflictException", "The function is currently being deleted.", 409)
+    return None
+
+
 def attached_too_soon(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
     role, policy = params["RoleName"], params["PolicyArn"]
     if plane.is_young(plane.nature.iam_s, "role", role):
@@ -271,7 +283,7 @@ def tags_are_busy(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | No
 
 def queue_dies(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
     name = _queue(params)
-    if name in plane.dying:
+    if name in plane.dying or not plane.has_queue(name):
         return _done()
     plane.freed[name] = plane.clock.time() + QUEUE_NAME_LOCKED_S
     if not plane.nature.queue_gone_s:
@@ -323,7 +335,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     **{f"logs:{name}": (is_aborted,) for name in LOGS_WRITES},
     **dict.fromkeys(QUEUE_CALLS, (queue_is_dying,)),
     "iam:AttachRolePolicy": (collides, attached_too_soon),
-    "lambda:CreateFunction": (role_is_new,),
+    "lambda:CreateFunction": (function_name_is_locked, role_is_new),
     "lambda:UpdateFunctionConfiguration": (role_is_new,),
     "lambda:AddPermission": (function_is_new,),
     "lambda:PutFunctionConcurrency": (function_is_new,),
@@ -342,6 +354,7 @@ MADE: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, ...]]]] = {
     "iam:CreatePolicy": lambda params: [("policy", params["PolicyName"])],
     "iam:AttachRolePolicy": lambda params: [("attached", params["RoleName"], params["PolicyArn"])],
     "lambda:CreateFunction": lambda params: [("function", params["FunctionName"])],
+    "lambda:DeleteFunction": lambda params: [("deleted function", params["FunctionName"])],
     "lambda:AddPermission": lambda params: [("permission", params["FunctionName"], params["StatementId"])],
     "sqs:CreateQueue": lambda params: [("queue", params["QueueName"])],
     "sqs:SetQueueAttributes": lambda params: [("attributes", _queue(params))],
@@ -371,9 +384,11 @@ def tags_show_late(plane: ControlPlane, params: Mapping[str, Any], parsed: dict[
 
 
 def attributes_show_late(plane: ControlPlane, params: Mapping[str, Any], parsed: dict[str, Any]) -> None:
-    name = _queue(params)
-    if plane.is_young(plane.nature.attributes_s, "attributes", name):
-        parsed["Attributes"].update(plane.old_attributes[name])
+    name, nature = _queue(params), plane.nature
+    for attribute, old in plane.old_attributes.get(name, {}).items():
+        late_s = nature.retention_s if attribute == "MessageRetentionPeriod" else nature.attributes_s
+        if plane.is_young(late_s, "attributes", name):
+            parsed["Attributes"][attribute] = old
 
 
 def forgets_tags(plane: ControlPlane, params: Mapping[str, Any], parsed: dict[str, Any]) -> None:

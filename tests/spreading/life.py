@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from moto.core.models import MockAWS
+
 from s3agg import engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight
@@ -16,6 +18,7 @@ from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.deployed import Request
 from tests.spreading.control_plane import ControlPlane, Nature
+from tests.support.aws import make_bucket
 from tests.support.clock import Clock
 from tests.support.interruption import KINDS, Account, Died, Terminal, Turns, inventory
 
@@ -27,7 +30,7 @@ BUCKETS = ("photos", "videos")
 class Step:
     """A command, so many s after the last one; its `interrupted`-th call goes wrong."""
 
-    command: str  # create, adopt, new role, detach or delete
+    command: str  # create, adopt, new role, new attributes, detach or delete
     pause_s: float = 0
     buckets: tuple[str, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
@@ -82,21 +85,33 @@ class Life:
             if not self._makes_sense(step, wanted):
                 continue
             self.clock.sleep(step.pause_s)
-            nothing_new = ended_well and step.command == "create" and wanted == self.wanted
+            repeated = ended_well and step.command == "create" and wanted == self.wanted
             self.wanted = wanted
-            prepare(self.account.somebody, step)
+            self._prepare(step)
             ended_well, changed = self._run(step)
-            if nothing_new and changed:
+            if repeated and changed:
                 self.harm.append(f"{step} found drift: {changed}")
             self._look(f"after {step}")
         self.plane.settle()
         self._look("in the end")
         return self.harm
 
+    def _prepare(self, step: Step) -> None:
+        """Do what somebody else does before the command."""
+        self._go_on()
+        somebody = self.account.somebody
+        with self.plane.calm():
+            if step.command == "adopt":
+                remove_tags(self.terminals[0].process(), somebody)
+            if step.command == "new role":
+                remove_role(somebody, NAMES.refresh_role)
+            if step.command == "new attributes":
+                change_queue(somebody, NAMES.queue)
+
     def _makes_sense(self, step: Step, wanted: Wanted) -> bool:
         if step.command == "detach":
             return bool(step.buckets) and self.wanted.exists
-        if step.command in {"adopt", "new role"} and not self.wanted.exists:
+        if step.command in {"adopt", "new role", "new attributes"} and not self.wanted.exists:
             return False
         return step.command == "delete" or bool(wanted.buckets)  # create asks for a bucket
 
@@ -153,6 +168,14 @@ class Life:
         yield from (f"function {function} cannot start" for function in self.plane.cannot_start())
 
 
+def new_account(mock: MockAWS) -> Account:
+    """An account with the buckets and nothing else."""
+    account = Account(mock)
+    for bucket in BUCKETS:
+        make_bucket(account.somebody, bucket)
+    return account
+
+
 def attempt(aws: Aws, step: Step) -> list[str] | BaseException:
     """Run the command: what it changed, or its failure."""
     try:
@@ -177,17 +200,9 @@ def run(aws: Aws, step: Step) -> list[str]:
     return [f"{change.action} {change.resource.kind} {change.resource.name}" for change in plan.to_do]
 
 
-def prepare(somebody: Aws, step: Step) -> None:
-    """What somebody else did before the command."""
-    if step.command == "adopt":
-        remove_tags(somebody)
-    if step.command == "new role":
-        remove_role(somebody, NAMES.refresh_role)
-
-
-def remove_tags(somebody: Aws) -> None:
+def remove_tags(aws: Aws, somebody: Aws) -> None:
     """Leave a stack without tags, as the blog's scripts make one."""
-    found = deployed.read(somebody, NAMES, Request())
+    found = deployed.read(aws, NAMES, Request())
     for resource in found.stack.resources:
         have = found.found.get(resource.key)
         keys = list((have.tags if have else None) or {})
@@ -210,3 +225,9 @@ def remove_role(somebody: Aws, name: str) -> None:
     for policy in somebody.iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
         somebody.iam.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
     somebody.iam.delete_role(RoleName=name)
+
+
+def change_queue(somebody: Aws, name: str) -> None:
+    url = somebody.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    changed: Any = {"VisibilityTimeout": "30", "MessageRetentionPeriod": "600"}
+    somebody.sqs.set_queue_attributes(QueueUrl=url, Attributes=changed)

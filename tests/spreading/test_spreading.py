@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from moto.core.models import MockAWS
 
 from tests.spreading.control_plane import Nature
-from tests.spreading.life import BUCKETS, Life, Schedule, Step
-from tests.support.aws import make_bucket
+from tests.spreading.life import BUCKETS, Life, Schedule, Step, new_account
 from tests.support.interruption import KINDS, Account
 from tests.support.snapshots import Snapshot
 
@@ -20,10 +19,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.generated]
 
 @pytest.fixture(scope="module")
 def account(running_moto: MockAWS) -> Account:
-    account = Account(running_moto)
-    for bucket in BUCKETS:
-        make_bucket(account.somebody, bucket)
-    return account
+    return new_account(running_moto)
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +34,18 @@ NATURES = st.builds(
     role_s=st.sampled_from([0, 10, 120]),
     iam_s=st.sampled_from([0, 10]),
     function_s=st.sampled_from([0, 5]),
+    function_gone_s=st.sampled_from([0, 30]),
     queue_s=st.sampled_from([0, 5]),
     permission_s=st.sampled_from([0, 30]),
     attributes_s=st.sampled_from([0, 60]),
+    retention_s=st.sampled_from([0, 900]),
     collides=st.sampled_from([0, 0.1]),
     often=st.sampled_from([0.5, 1]),
     seed=st.integers(0, 1000),
 )
 STEPS = st.builds(
     Step,
-    command=st.sampled_from(["create", "create", "adopt", "new role", "detach", "delete"]),
+    command=st.sampled_from(["create", "create", "adopt", "new role", "new attributes", "detach", "delete"]),
     pause_s=st.sampled_from([0, 2, 30, 120]),
     buckets=st.sampled_from([(), ("photos",), ("videos",), BUCKETS]),
     options=st.sampled_from([(), (("window", 300),), (("window", 60), ("memory", 256))]),
