@@ -17,6 +17,7 @@ import logging
 import math
 import os
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -54,6 +55,7 @@ LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
 TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
+GONE = re.compile("(file share|gateway) (was )?not found", re.IGNORECASE)
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
@@ -523,12 +525,12 @@ def region_and_account(arn: str) -> tuple[str, str]:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether the error means that the share no longer exists."""
+    """Whether the error means that the share, or its gateway, no longer exists; any other means "busy"."""
     if not isinstance(error, ClientError):
         return False
     answer: dict[str, Any] = dict(error.response)
-    code = str((answer.get("error") or {}).get("errorCode", ""))
-    return code == "FileShareNotFound" or "not found" in str(error).lower()
+    code = (answer.get("error") or {}).get("errorCode")
+    return code in {"FileShareNotFound", "GatewayNotFound"} or GONE.search(str(error)) is not None
 
 
 def messages_of(event: Any) -> list[Any]:

@@ -425,7 +425,7 @@ def test_a_lookup_that_fails_after_a_share_is_gone_leaves_the_refresh_unfinished
 
 def share_not_found(world: Instances) -> Exception:
     gateway = world.account.client("storagegateway")
-    answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The share was not found."}}
+    answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The file share was not found."}}
     error: Exception = gateway.exceptions.InvalidGatewayRequestException(answer, "RefreshCache")
     return error
 
