@@ -55,6 +55,7 @@ LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
 TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
+DELETING = {"DELETING", "FORCE_DELETING"}  # the statuses of a share that is being deleted
 GONE = re.compile("(file share|gateway) (was )?not found", re.IGNORECASE)
 
 
@@ -306,7 +307,7 @@ class Refresher:
                 "Refresh complete for bucket: %s, started: %d, shares: %s",
                 bucket,
                 outcome.started,
-                ",".join(sorted(outcome.shares)) or "none",
+                ",".join(sorted(outcome.shares - outcome.lost)) or "none",
             )
         return True
 
@@ -341,14 +342,19 @@ class Refresher:
             known = looked_up is not None
         tried = shares - done
         accepted, gone = self.shares.refresh(tried, time_left_ms)
+        lost = frozenset[str]()
         if gone:
             looked_up, shares = self.look_up(bucket, shares - gone)
             known = looked_up is not None
-            more, _ = self.shares.refresh(shares - tried - done, time_left_ms)
+            more, lost = self.shares.refresh(shares - (tried - gone) - done, time_left_ms)
             accepted |= more
+        for share in sorted(lost):
+            logger.warning("Listed file share cannot be found, leaving it out: %s", share)
         if known and not shares:
             logger.warning("No file share is mapped to bucket: %s, nothing to refresh", bucket)
-        return Outcome(started, shares, done | accepted, looked_up, known=known, progress=bool(accepted))
+        return Outcome(
+            started, shares, done | accepted, looked_up, lost, known=known, progress=bool(accepted)
+        )
 
     def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
         """Return the time of the lookup and the bucket's shares; None and `known` if it fails."""
@@ -384,12 +390,13 @@ class Outcome:
     shares: frozenset[str]  # the bucket's shares
     done: frozenset[str]  # the shares that accepted since the window was closed
     looked_up: int | None  # time of the lookup, ms since 1970; None without a lookup
+    lost: frozenset[str]  # listed by the lookup, but refused as not found even after it
     known: bool  # False if a lookup failed, so that shares may be missing
     progress: bool  # whether any share accepted in this round
 
     @property
     def complete(self) -> bool:
-        return self.known and self.shares <= self.done
+        return self.known and self.shares <= self.done | self.lost
 
 
 class Shares:
@@ -438,11 +445,15 @@ class Shares:
         )
 
     def of(self, bucket: str, function_arn: str) -> frozenset[str]:
-        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket."""
+        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket.
+
+        A share that is being deleted is gone.
+        """
         found = [
             share
             for page in self.lookup.get_paginator("list_file_shares").paginate()
             for share in page.get("FileShareInfoList", [])
+            if share.get("FileShareStatus") not in DELETING
         ]
         with self.pool(AT_A_TIME) as pool:
             described = [

@@ -369,15 +369,43 @@ def test_a_share_made_in_place_of_one_that_is_gone_is_refreshed_in_the_same_roun
     assert world.gateway.asked == [kept, new]
 
 
-def test_a_share_that_is_gone_but_still_listed_stays_for_later(world: Instances, log: Log) -> None:
+def test_a_share_that_is_gone_but_still_listed_is_tried_once_more(world: Instances, log: Log) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(REFRESH, raising(share_not_found(world)))
     kept = world.run(world.message(DUE))
 
-    assert kept
-    assert world.gateway.asked == []
-    assert f"File share is gone: {share}" in warnings(log)
+    assert not kept
+    assert world.gateway.asked == [share]
+    assert warnings(log) == [f"File share is gone: {share}"]
+
+
+def test_a_share_that_is_listed_and_never_found_keeps_no_bucket_pending(world: Instances, log: Log) -> None:
+    """FACTS 37. The next window tries it again."""
+    found, lost = world.gateway.add(), world.gateway.add()
+    world.gateway.lost = {lost}
+    world.put(timestamp=DUE, opened_by="event")
+    kept = world.run(world.message(DUE))
+
+    assert not kept
+    assert world.gateway.asked == [found]
+    assert [call["FileShareARN"] for call in world.made(REFRESH)].count(lost) == 2
+    assert warnings(log) == [
+        *[f"File share is gone: {lost}"] * 2,
+        f"Listed file share cannot be found, leaving it out: {lost}",
+    ]
+    assert log.messages[-1].endswith(f"shares: {found}")
+    assert "pending" not in world.item()
+    assert world.item()["shares"] == {found, lost}
+
+
+def test_a_share_that_is_not_found_and_then_busy_stays_for_later(world: Instances) -> None:
+    share = world.gateway.add()
+    world.gateway.busy = {share}
+    world.put(timestamp=DUE, opened_by="event")
+    world.before(REFRESH, raising(share_not_found(world)))
+
+    assert world.run(world.message(DUE))
     assert "pending" in world.item()
 
 

@@ -166,6 +166,23 @@ def test_a_share_deleted_between_list_and_describe_hides_no_other(world: Instanc
     assert found(world) == set(shares) - world.gateway.hidden
 
 
+@pytest.mark.parametrize("status", ["DELETING", "FORCE_DELETING"])
+def test_a_share_that_is_being_deleted_is_gone(world: Instances, status: str) -> None:
+    """FACTS 37: both calls still tell of it."""
+    ours, deleting = world.gateway.add(), world.gateway.add()
+    world.gateway.statuses = {deleting: status}
+
+    assert found(world) == {ours}
+
+
+@pytest.mark.parametrize("status", ["CREATING", "UPDATING", "UNAVAILABLE"])
+def test_a_share_of_another_status_is_owed_its_refresh(world: Instances, status: str) -> None:
+    ours = world.gateway.add()
+    world.gateway.statuses = {ours: status}
+
+    assert found(world) == {ours}
+
+
 def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: Instances) -> None:
     world.gateway.add()
     refusal = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
