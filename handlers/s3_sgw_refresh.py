@@ -141,8 +141,8 @@ class Refresher:
         self.queue_url = queue_url
         self.lengths = Lengths.of(window_s, interval_s)
         self.function_arn = function_arn
-        partition, _, region, account = function_arn.split(":")[1:5]
-        self.share_prefix = f"arn:{partition}:storagegateway:{region}:{account}:share/"
+        partition, _, self.region, account = function_arn.split(":")[1:5]
+        self.share_prefix = f"arn:{partition}:storagegateway:{self.region}:{account}:share/"
         self.dynamodb = dynamodb
         self.sqs = sqs
         self.shares = shares
@@ -307,7 +307,7 @@ class Refresher:
                 "Refresh complete for bucket: %s, started: %d, shares: %s",
                 bucket,
                 outcome.started,
-                ",".join(sorted(outcome.shares - outcome.lost)) or "none",
+                ",".join(sorted(outcome.shares - outcome.lost)) or f"no file share in {self.region}",
             )
         return True
 
@@ -351,7 +351,9 @@ class Refresher:
         for share in sorted(lost):
             logger.warning("Listed file share cannot be found, leaving it out: %s", share)
         if known and not shares:
-            logger.warning("No file share is mapped to bucket: %s, nothing to refresh", bucket)
+            logger.warning(
+                "No file share in %s is mapped to bucket: %s, nothing to refresh", self.region, bucket
+            )
         return Outcome(
             started, shares, done | accepted, looked_up, lost, known=known, progress=bool(accepted)
         )

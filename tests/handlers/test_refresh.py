@@ -506,8 +506,10 @@ def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: Instances
     kept = world.run(world.message(DUE))
 
     assert not kept
-    assert warnings(log) == [f"No file share is mapped to bucket: {BUCKET}, nothing to refresh"]
-    assert log.messages[-1].endswith(f"bucket: {BUCKET}, started: {START_MS + 2000}, shares: none")
+    assert warnings(log) == [f"No file share in {REGION} is mapped to bucket: {BUCKET}, nothing to refresh"]
+    assert log.messages[-1].endswith(
+        f"bucket: {BUCKET}, started: {START_MS + 2000}, shares: no file share in {REGION}"
+    )
     assert world.item() == {
         "closed": DUE,
         "refreshed": START_MS + 2000,
