@@ -201,6 +201,14 @@ def test_a_buckets_filters_overlap_and_its_widest_counts(world: World) -> None:
     assert of_buckets(world, "uploads").objects_per_day == 500
 
 
+def test_a_measured_cost_includes_the_gateways_requests_when_it_is_asked_to(world: World) -> None:
+    upload(world, "EntireBucket", 1000, 0)
+    made = cost.of_buckets(world.aws, ["uploads"], 10, {}, PRICES, objects_in_bucket=2000)
+
+    assert quantities(made)["S3 LIST requests"] == 30 * 10 * 2
+    assert quantities(made)["S3 HEAD requests"] == 30 * 10 * 2000
+
+
 def test_several_buckets_make_one_stack(world: World) -> None:
     upload(world, "EntireBucket", 1000, 0)
     upload(world, "EntireBucket", 3000, 0, bucket="second")
