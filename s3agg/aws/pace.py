@@ -10,6 +10,7 @@ from typing import Any
 from s3agg.aws.waiting import Waiting
 from s3agg.errors import S3aggError
 
+PACE = "s3agg-pace "  # starts the ids of the hooks
 SECOND = 1.0
 CONTROL_PLANE = 10  # calls a second of a command; Lambda takes 15 of the whole account
 LOG_READS = 2  # FilterLogEvents a second of a command; CloudWatch Logs takes 5 of the whole account
@@ -46,8 +47,9 @@ def keep_pace(client: Any, waiting: Waiting) -> None:
             if model.name not in COUNTED_SEPARATELY:
                 pace.keep()
 
-        # The id: a client that two commands share keeps one pace.
-        client.meta.events.register(event, before, unique_id=f"s3agg {event}")
+        # A client that an earlier command used takes the pace of this one.
+        client.meta.events.unregister(event, unique_id=PACE + event)
+        client.meta.events.register(event, before, unique_id=PACE + event)
 
 
 def _paces(waiting: Waiting) -> Mapping[str, Pace]:

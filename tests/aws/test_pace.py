@@ -101,6 +101,16 @@ def test_an_emulator_has_no_quotas(service: str, operation: str) -> None:
     assert paused_after(aws, clock, service, operation) is None
 
 
+def test_a_client_that_an_interrupted_command_used_takes_the_pace_of_the_next_one() -> None:
+    session, clock = Session().with_credentials(), Clock()
+    first = Aws(session=session, region=REGION, clock=Clock())
+    assert paused_after(first, clock, "lambda", "AddPermission") is None
+    first.wait.stopping.set()
+    second = Aws(session=session, region=REGION, clock=clock)
+
+    assert paused_after(second, clock, "lambda", "AddPermission") == CONTROL_PLANE
+
+
 def paused_after(aws: Aws, clock: Clock, service: str, operation: str) -> int | None:
     """Return after how many calls the next one waits; None if none does."""
     client = aws.client(service)
