@@ -17,6 +17,7 @@ import logging
 import math
 import os
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -54,6 +55,8 @@ LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
 TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
+DELETING = {"DELETING", "FORCE_DELETING"}  # the statuses of a share that is being deleted
+GONE = re.compile("(file share|gateway) (was )?not found", re.IGNORECASE)
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
@@ -138,8 +141,8 @@ class Refresher:
         self.queue_url = queue_url
         self.lengths = Lengths.of(window_s, interval_s)
         self.function_arn = function_arn
-        partition, _, region, account = function_arn.split(":")[1:5]
-        self.share_prefix = f"arn:{partition}:storagegateway:{region}:{account}:share/"
+        partition, _, self.region, account = function_arn.split(":")[1:5]
+        self.share_prefix = f"arn:{partition}:storagegateway:{self.region}:{account}:share/"
         self.dynamodb = dynamodb
         self.sqs = sqs
         self.shares = shares
@@ -304,7 +307,7 @@ class Refresher:
                 "Refresh complete for bucket: %s, started: %d, shares: %s",
                 bucket,
                 outcome.started,
-                ",".join(sorted(outcome.shares)) or "none",
+                ",".join(sorted(outcome.shares - outcome.lost)) or f"no file share in {self.region}",
             )
         return True
 
@@ -339,14 +342,21 @@ class Refresher:
             known = looked_up is not None
         tried = shares - done
         accepted, gone = self.shares.refresh(tried, time_left_ms)
+        lost = frozenset[str]()
         if gone:
             looked_up, shares = self.look_up(bucket, shares - gone)
             known = looked_up is not None
-            more, _ = self.shares.refresh(shares - tried - done, time_left_ms)
+            more, lost = self.shares.refresh(shares - (tried - gone) - done, time_left_ms)
             accepted |= more
+        for share in sorted(lost):
+            logger.warning("Listed file share cannot be found, leaving it out: %s", share)
         if known and not shares:
-            logger.warning("No file share is mapped to bucket: %s, nothing to refresh", bucket)
-        return Outcome(started, shares, done | accepted, looked_up, known=known, progress=bool(accepted))
+            logger.warning(
+                "No file share in %s is mapped to bucket: %s, nothing to refresh", self.region, bucket
+            )
+        return Outcome(
+            started, shares, done | accepted, looked_up, lost, known=known, progress=bool(accepted)
+        )
 
     def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
         """Return the time of the lookup and the bucket's shares; None and `known` if it fails."""
@@ -382,12 +392,13 @@ class Outcome:
     shares: frozenset[str]  # the bucket's shares
     done: frozenset[str]  # the shares that accepted since the window was closed
     looked_up: int | None  # time of the lookup, ms since 1970; None without a lookup
+    lost: frozenset[str]  # listed by the lookup, but refused as not found even after it
     known: bool  # False if a lookup failed, so that shares may be missing
     progress: bool  # whether any share accepted in this round
 
     @property
     def complete(self) -> bool:
-        return self.known and self.shares <= self.done
+        return self.known and self.shares <= self.done | self.lost
 
 
 class Shares:
@@ -436,11 +447,15 @@ class Shares:
         )
 
     def of(self, bucket: str, function_arn: str) -> frozenset[str]:
-        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket."""
+        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket.
+
+        A share that is being deleted is gone.
+        """
         found = [
             share
             for page in self.lookup.get_paginator("list_file_shares").paginate()
             for share in page.get("FileShareInfoList", [])
+            if share.get("FileShareStatus") not in DELETING
         ]
         with self.pool(AT_A_TIME) as pool:
             described = [
@@ -523,12 +538,12 @@ def region_and_account(arn: str) -> tuple[str, str]:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether the error means that the share no longer exists."""
+    """Whether the error means that the share, or its gateway, no longer exists; any other means "busy"."""
     if not isinstance(error, ClientError):
         return False
     answer: dict[str, Any] = dict(error.response)
-    code = str((answer.get("error") or {}).get("errorCode", ""))
-    return code == "FileShareNotFound" or "not found" in str(error).lower()
+    code = (answer.get("error") or {}).get("errorCode")
+    return code in {"FileShareNotFound", "GatewayNotFound"} or GONE.search(str(error)) is not None
 
 
 def messages_of(event: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from s3agg.assets import runs_handlers
 from s3agg.aws.clock import Clock
+from s3agg.aws.pace import keep_pace
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import cache_mfa_sessions, describing_credential_errors, load_keys
 from s3agg.aws.refusals import describing_errors
@@ -186,7 +187,7 @@ class Aws:
             user_agent_extra="s3agg",
         )
         try:
-            return self._boto3.client(
+            client = self._boto3.client(
                 service,  # type: ignore[call-overload]  # a service name that is not a literal
                 endpoint_url=self._endpoints.get(service, self._endpoint_url),
                 config=config,
@@ -195,6 +196,9 @@ class Aws:
             raise
         except ValueError as error:
             raise UsageProblem(str(error), "Pass a URL, such as http://127.0.0.1:4566") from error
+        if not is_loopback(client.meta.endpoint_url):  # an emulator has no quotas
+            keep_pace(client, self.wait)
+        return client
 
     @property
     def cloudwatch(self) -> CloudWatchClient:

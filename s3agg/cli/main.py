@@ -40,6 +40,7 @@ from s3agg.settings import Settings
 
 NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
 MOST_PER_DAY = 1_000_000_000
+MOST_OBJECTS = 1_000_000_000_000
 
 
 def main(args: Sequence[str] | None = None, seams: Seams = DEFAULT_SEAMS) -> NoReturn:
@@ -426,6 +427,13 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
     default_text=f"one per object, at most {settings.MOST_REFRESHES} per bucket",
 )
 @option(
+    "--objects-in-bucket",
+    type=Range(0, MOST_OBJECTS),
+    metavar="NUMBER",
+    default=0,
+    help="Objects that each refresh lists. If passed, the cost includes the S3 requests of the gateways.",
+)
+@option(
     "--measured",
     is_flag=True,
     help="Compute the cost of the last 30 days from metrics of the stack, or of the buckets passed.",
@@ -450,6 +458,7 @@ def cost(
     invocation: Invocation,
     objects_per_day: int | None,
     refreshes_per_day: int | None,
+    objects_in_bucket: int,
     measured: bool,
     buckets: tuple[str, ...],
     named: str,
@@ -478,7 +487,13 @@ def cost(
         )
     prices = tables.read(named)
     if objects_per_day is not None:
-        made = bill.estimate(objects_per_day, refreshes_per_day, Settings.declared(options, {}), prices)
+        made = bill.estimate(
+            objects_per_day,
+            refreshes_per_day,
+            Settings.declared(options, {}),
+            prices,
+            objects_in_bucket=objects_in_bucket,
+        )
         invocation.page().cost(made)
         return 0
 
@@ -487,9 +502,10 @@ def cost(
     screen = invocation.screen()
     aws = invocation.aws(screen)
     if buckets:
-        screen.cost(costs.of_buckets(aws, buckets, refreshes_per_day, options, prices))
+        measured_bill = costs.of_buckets(aws, buckets, refreshes_per_day, options, prices, objects_in_bucket)
     else:
-        screen.cost(costs.of_stack(aws, invocation.names, options, prices))
+        measured_bill = costs.of_stack(aws, invocation.names, options, prices, objects_in_bucket)
+    screen.cost(measured_bill)
     return 0
 
 

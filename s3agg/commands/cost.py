@@ -22,10 +22,13 @@ UPLOADS = ("PutRequests", "DeleteRequests")  # as in the blog; each part of an o
 EVERYTHING = "EntireBucket"  # the metrics filter that the console creates
 
 
-def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices) -> Bill:
+def of_stack(
+    aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices, objects_in_bucket: int = 0
+) -> Bill:
     """Return the bill of a stack from its usage in the last 30 days, or since its first metric.
 
-    `options` replace the stack's own. Raises S3aggError if there is no stack or no metric yet.
+    `options` replace the stack's own, `objects_in_bucket` is as for Load. Raises S3aggError if there is no
+    stack or no metric yet.
     """
     deployment = deployed.read(
         aws, names, Request(options=options, adopt=True)
@@ -53,7 +56,7 @@ def of_stack(aws: Aws, names: Names, options: Mapping[str, Any], prices: Prices)
     )
     return bill.make(
         f"stack {names.stack}, measured {_span(summed.hours)}: ",
-        bill.Load(month["events"] / bill.DAYS, month["sent"] / bill.DAYS, polls=month["polls"]),
+        bill.Load(month["events"] / bill.DAYS, month["sent"] / bill.DAYS, month["polls"], objects_in_bucket),
         usage,
         stack.settings,
         prices,
@@ -85,10 +88,12 @@ def of_buckets(
     refreshes_per_day: float | None,
     options: Mapping[str, Any],
     prices: Prices,
+    objects_in_bucket: int = 0,
 ) -> Bill:
     """Return the bill of a stack for these buckets from their requests of the last 30 days, or fewer.
 
-    Raises UsageProblem for an invalid bucket name, S3aggError for a bucket without request metrics.
+    `objects_in_bucket` as for Load. Raises UsageProblem for an invalid bucket name, S3aggError for a bucket
+    without request metrics.
     """
     settings = Settings.declared(options, {})
     measured = aws.side_by_side(lambda bucket: _uploads(aws, check_bucket_name(bucket)), buckets)
@@ -100,6 +105,7 @@ def of_buckets(
         settings,
         prices,
         f"{', '.join(buckets)}, measured {_span(min(hours for _, hours in measured))}: ",
+        objects_in_bucket,
     )
 
 

@@ -113,6 +113,7 @@ def _iam(stack: Stack) -> Iterator[Document]:
     policies = [each.arn for each in stack.resources if isinstance(each, Policy)]
     roles = [each for each in stack.resources if isinstance(each, Role)]
     arns = [role.arn for role in roles]
+    # TagPolicy and TagRole require the List actions too (FACTS 36).
     yield _allow(
         "Policies",
         policies,
@@ -123,6 +124,7 @@ def _iam(stack: Stack) -> Iterator[Document]:
         "iam:GetPolicy",
         "iam:GetPolicyVersion",
         "iam:ListEntitiesForPolicy",
+        "iam:ListPolicyTags",
         "iam:ListPolicyVersions",
         "iam:TagPolicy",
     )
@@ -136,6 +138,7 @@ def _iam(stack: Stack) -> Iterator[Document]:
         "iam:GetRole",
         "iam:ListAttachedRolePolicies",
         "iam:ListRolePolicies",
+        "iam:ListRoleTags",
         "iam:TagRole",
         "iam:UpdateAssumeRolePolicy",
     )

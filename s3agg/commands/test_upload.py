@@ -32,7 +32,7 @@ REFRESH_TAKES_S = 2.15  # at least, after a window closes: the function first wa
 SOONEST_S = 0.3  # between the first reads: an account has five FilterLogEvents calls a second
 TICK_S = 1.0  # of the countdown to the end of a window
 
-COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (\S+)")
+COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (.+)")
 
 Became = Literal["uploaded", "opened the window", "in the window"]
 
@@ -57,13 +57,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Refresh:
-    """One complete refresh; `shares` is empty if no file share is mapped to the bucket.
+    """One complete refresh; `shares` is empty if no file share in `region` is mapped to the bucket.
 
     `complete` is None if the log level hides the functions' lines.
     """
 
     start: datetime
     shares: tuple[str, ...]
+    region: str
     complete: datetime | None = None
 
 
@@ -153,7 +154,10 @@ def run(
     trail = observer.trail
     if found and not any(refresh.shares for refresh in trail.refreshes):
         notes.append(
-            S3aggError(f"No file share is mapped to bucket {upload.bucket}, so nothing was refreshed")
+            S3aggError(
+                f"No file share in {notification.place.region} is mapped to bucket {upload.bucket},"
+                " so nothing was refreshed"
+            )
         )
     seen = isinstance(observer, _LogObserver)
     return Report(
@@ -347,6 +351,7 @@ class _TableObserver:
 
     def __init__(self, aws: Aws, stack: Stack, upload: _Upload) -> None:
         self.table = _Table(aws, stack, upload.bucket)
+        self.region = upload.notification.place.region
         self.trail = _Trail(dict(upload.seen))
         self.since = from_ms(int(aws.clock.time() * 1000))
 
@@ -354,7 +359,7 @@ class _TableObserver:
         item = self.table.item()
         idle = not item.window.open and not item.pending
         if idle and item.last_refresh is not None and item.last_refresh > self.since:
-            self.trail.refreshes.append(Refresh(item.last_refresh, item.shares))
+            self.trail.refreshes.append(Refresh(item.last_refresh, item.shares, self.region))
             return _Progress("", done=True)
         return _Progress("the refresh", spans=self.table.spans(item, self.trail))
 
@@ -438,8 +443,9 @@ class _LogObserver:
         match = COMPLETED.search(line.message)
         if match is None or match[1] != self.upload.bucket:
             return None
-        shares = () if match[3] == "none" else tuple(match[3].split(","))
-        return Refresh(from_ms(int(match[2])), shares, from_ms(line.time))
+        shares = tuple(match[3].split(",")) if match[3].startswith("arn:") else ()
+        region = self.upload.notification.place.region
+        return Refresh(from_ms(int(match[2])), shares, region, from_ms(line.time))
 
     def lines(self, function: Function, containing: str) -> list[LogLine]:
         with describing_errors(f"reading the log of function {function.name}"):

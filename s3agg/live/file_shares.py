@@ -9,17 +9,23 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws, batches
 
 PER_DESCRIBE = 10
+DELETING = {"DELETING", "FORCE_DELETING"}  # the statuses of a share that is being deleted (FACTS 37)
 
 
 def timers(aws: Aws, shares: Collection[str]) -> dict[str, int]:
     """Return the shares with automated cache refresh: CacheStaleTimeoutInSeconds by ARN.
 
-    Such a share lists a folder again when a client opens it after that many seconds. Raises S3aggError.
+    Such a share lists a folder again when a client opens it after that many seconds. A share that is being
+    deleted is left out. Raises S3aggError.
     """
     with describing_errors("reading the file shares"):
         pages = aws.storage_gateway.get_paginator("list_file_shares").paginate()
         found = [each for page in pages for each in page["FileShareInfoList"]]
-        there = [each for each in found if each["FileShareARN"] in shares]
+        there = [
+            each
+            for each in found
+            if each["FileShareARN"] in shares and each.get("FileShareStatus") not in DELETING
+        ]
         asked = [
             (kind, batch)
             for kind in ("NFS", "SMB")

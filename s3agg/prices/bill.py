@@ -31,6 +31,7 @@ EXECUTION_BYTES = 600  # in the log: START, END, REPORT and a line of the functi
 STORED = 0.15  # the part of a log's bytes that CloudWatch stores after compression
 FOREVER_DAYS = 365  # of logs that are never deleted, at the age of a year
 ALARMS = 2  # created by --alarm-topic
+LISTED = 1000  # objects in the answer of a LIST request
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Load:
     objects_per_day: float
     refreshes_per_day: float
     polls: float  # by Lambda of the empty queue, in a month
+    objects_in_bucket: int = 0  # that each refresh lists; 0 if the gateways' requests do not count
 
     @property
     def objects(self) -> float:
@@ -93,6 +95,7 @@ class Bill:
     of: str
     objects_per_day: float
     refreshes_per_day: float
+    objects_in_bucket: int
     usd: float
     blog_usd: float
     lines: Sequence[Line]
@@ -107,10 +110,11 @@ def estimate(
     settings: Settings,
     prices: Prices,
     subject: str = "",
+    objects_in_bucket: int = 0,
 ) -> Bill:
     """The bill for a number of object events and windows per day. Default: the most windows of one bucket.
 
-    Raises UsageProblem for more windows than events.
+    `objects_in_bucket` as for Load. Raises UsageProblem for more windows than events.
     """
     if refreshes_per_day is None:
         refreshes_per_day = most_refreshes(objects_per_day)
@@ -119,7 +123,7 @@ def estimate(
             f"{number(refreshes_per_day)} refreshes per day are more than {number(objects_per_day)} objects",
             "A refresh requires at least one object",
         )
-    load = Load(objects_per_day, refreshes_per_day, prices.polls_a_minute * MINUTES)
+    load = Load(objects_per_day, refreshes_per_day, prices.polls_a_minute * MINUTES, objects_in_bucket)
     note = (
         f"s3agg: per window, {ASKING} events access the table ({ASK_S} s each, the first one {OPEN_S} s)."
         f" All other events take {SKIP_S} s. A refresh takes {REFRESH_S + SETTLE_S} s, including a wait of"
@@ -148,7 +152,10 @@ def make(subject: str, load: Load, usage: Usage, settings: Settings, prices: Pri
         log_retention=FOREVER_DAYS,
         alarm_topic=None,
     )
-    pairs = _paired(list(_items(usage, settings)), list(_items(by_the_blogs_rule(load), scripts)))
+    gateways = list(_gateways(load))  # by both rules, as both refresh once for each window
+    pairs = _paired(
+        [*_items(usage, settings), *gateways], [*_items(by_the_blogs_rule(load), scripts), *gateways]
+    )
     lines = [
         Line(
             ours.service,
@@ -164,19 +171,24 @@ def make(subject: str, load: Load, usage: Usage, settings: Settings, prices: Pri
     unpriced = [item.price for item in items if _usd(item, prices) is None]
     objects, refreshes = load.objects_per_day, load.refreshes_per_day
     return Bill(
-        of=f"{subject}{number(objects)} objects and {number(refreshes)} refreshes a day",
+        of=f"{subject}{number(objects)} objects and {number(refreshes)} refreshes a day{_each(load)}",
         objects_per_day=round(objects, DIGITS),
         refreshes_per_day=round(refreshes, DIGITS),
+        objects_in_bucket=load.objects_in_bucket,
         usd=round(sum(line.usd or 0 for line in lines), DIGITS),
         blog_usd=round(sum(line.blog_usd or 0 for line in lines), DIGITS),
         lines=lines,
         unpriced=list(dict.fromkeys(unpriced)),
-        notes=[note, *_notes(prices)],
+        notes=[note, *_notes(load, prices)],
         prices=prices,
     )
 
 
-def _notes(prices: Prices) -> Iterator[str]:
+def _each(load: Load) -> str:
+    return f" of {number(load.objects_in_bucket)} objects each" if load.objects_in_bucket else ""
+
+
+def _notes(load: Load, prices: Prices) -> Iterator[str]:
     yield (
         f"The blog's scripts: each event accesses the table ({ASK_S} s, the first of a window {OPEN_S} s). A"
         f" refresh takes {REFRESH_S} s. The functions run on x86_64. The table has {Settings.read_capacity}"
@@ -189,8 +201,17 @@ def _notes(prices: Prices) -> Iterator[str]:
     )
     yield (
         "Not included: the dead-letter queue, which is free while it is empty, and the few KB in the table."
-        " The gateways' S3 requests are not included either; a larger bucket causes more of them."
     )
+    if load.objects_in_bucket:
+        yield (
+            f"A refresh of one file share lists its objects, {LISTED} with each LIST request. Then it sends a"
+            " HEAD request for each object. This is the most: a gateway may send fewer."
+        )
+    else:
+        yield (
+            "The gateways' S3 requests are not included either; a larger bucket causes more of them. Pass"
+            " --objects-in-bucket to include them."
+        )
     yield (
         f"A month has {DAYS} days. Prices: {prices.name}, {prices.region}, without free tier and tax. Source:"
         f" {prices.source}."
@@ -247,6 +268,14 @@ def _items(usage: Usage, settings: Settings) -> Iterator[Item]:
     yield Item("CloudWatch Logs", "GB ingested", ingested, "logs_gb_ingested")
     yield Item("CloudWatch Logs", "GB-months stored", stored, "logs_gb_months")
     yield Item("CloudWatch", "alarms", ALARMS if settings.alarm_topic else 0, "alarm_months")
+
+
+def _gateways(load: Load) -> Iterator[Item]:
+    """The S3 requests of the gateways for all refreshes of a month, at most (FACTS 41)."""
+    if load.objects_in_bucket:
+        pages = math.ceil(load.objects_in_bucket / LISTED)
+        yield Item("S3", "LIST requests", load.refreshes * pages, "s3_lists")
+        yield Item("S3", "HEAD requests", load.refreshes * load.objects_in_bucket, "s3_heads")
 
 
 def _paired(ours: Sequence[Item], blogs: Sequence[Item]) -> list[tuple[Item, Item]]:

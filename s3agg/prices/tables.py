@@ -25,6 +25,8 @@ PRICED = (
     "logs_gb_ingested",
     "logs_gb_months",
     "alarm_months",
+    "s3_lists",
+    "s3_heads",
 )  # the prices that a table can contain
 GREATEST = 1e12  # the largest number in a table
 KINDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "an object"}

@@ -38,8 +38,9 @@ def probe_view(report: probe.Report) -> RenderableType:
 def _verdict(report: probe.Report) -> tuple[str, str]:
     if not report.ok:
         return "The stack does not work", "bold red"
-    if not any(refresh.shares for refresh in report.refreshes):
-        return "The stack works, but there is no file share to refresh", "bold yellow"
+    if report.refreshes and not any(refresh.shares for refresh in report.refreshes):
+        region = report.refreshes[-1].region
+        return f"The stack works, but there is no file share in {region} to refresh", "bold yellow"
     return "The stack works", "bold green"
 
 
@@ -62,4 +63,4 @@ def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:
 
 def refreshed(refresh: probe.Refresh) -> str:
     """The line about a refresh, with its file shares."""
-    return f"Refreshed: {share_names(refresh.shares) or 'no file share'}"
+    return f"Refreshed: {share_names(refresh.shares) or f'no file share in {refresh.region}'}"

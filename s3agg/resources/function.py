@@ -303,7 +303,7 @@ class Function(Resource[FoundFunction]):
                 ),
                 on=UPDATING,
             )
-            self.wait_until_ready(aws)
+            self.wait_until_ready(aws, updated=True)
         if self.differs(found, "reserved concurrency"):
             self._reserve(aws, found.reserved)
 
@@ -326,7 +326,7 @@ class Function(Resource[FoundFunction]):
             on=(*ROLE_SPREADING, *VISIBILITY_SPREADING, *UPDATING),
             patience_s=IAM_PATIENCE_S,
         )
-        self.wait_until_ready(aws)
+        self.wait_until_ready(aws, updated=True)
 
     def _tag(self, aws: Aws, tags: Mapping[str, str]) -> None:
         aws.wait.retry(
@@ -337,6 +337,8 @@ class Function(Resource[FoundFunction]):
 
     def _function(self, aws: Aws) -> Mapping[str, Any] | None:
         function: Any = unless_absent(aws.lambda_.get_function, FunctionName=self.name)
+        if function and function["Configuration"].get("State") == "Deleting":
+            return None  # FACTS 39
         if function and (refused := function.get("TagsError")):
             # Without its tags the function would count as foreign.
             raise S3aggError(
@@ -409,15 +411,25 @@ class Function(Resource[FoundFunction]):
             patience_s=IAM_PATIENCE_S,
         )
 
-    def wait_until_ready(self, aws: Aws) -> None:
-        """Wait until the function can be invoked; raise S3aggError if Lambda reports a failure."""
+    def wait_until_ready(self, aws: Aws, *, updated: bool = False) -> None:
+        """Wait until the function can be invoked; raise S3aggError if Lambda reports a failure.
+
+        A failed last update is a failure only if this run has `updated` the function. Otherwise it is a
+        warning: the function goes on running its previous code (FACTS 39).
+        """
 
         def is_ready() -> bool:
             configuration = aws.lambda_.get_function_configuration(FunctionName=self.name)
             state, update = configuration.get("State"), configuration.get("LastUpdateStatus")
-            if "Failed" in {state, update}:
+            if state in {"Failed", "Deleting"} or (updated and update == "Failed"):
                 why = configuration.get("LastUpdateStatusReason") or configuration.get("StateReason")
-                raise S3aggError(f"Function {self.name} failed to become active: {why}")
+                raise S3aggError(f"Function {self.name} failed to become active: {why or state}")
+            if update == "Failed":
+                aws.warn(
+                    f"The last update of function {self.name} failed:"
+                    f" {configuration.get('LastUpdateStatusReason') or 'no reason given'}."
+                    " The function goes on running its previous code."
+                )
             return state != "Pending" and update != "InProgress"
 
         aws.wait.poll(

@@ -251,6 +251,10 @@ WRONG = {
     ),
     "a cost of both": ("cost --objects-per-day 1 --measured", "either --objects-per-day or --measured"),
     "objects below zero": ("cost --objects-per-day -1", "--objects-per-day: -1 ("),
+    "objects in a bucket below zero": (
+        "cost --objects-per-day 1 --objects-in-bucket -1",
+        "--objects-in-bucket: -1 (",
+    ),
     "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
     "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "Omit --refreshes-per-day"),
     "a bucket that is not measured": (
@@ -513,6 +517,14 @@ def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
     assert "Lambda requests 33 000 0.20 31 500 0.20" in rows
     assert "DynamoDB write unit-hours 3 600 2.65 3 600 2.65" in rows
     assert "total 3.35 3.36" in rows
+
+
+def test_a_cost_includes_the_requests_of_the_gateways(shell: Shell) -> None:
+    example = ("--objects-per-day", "1", "--objects-in-bucket", "1000000")
+    ran = shell("cost", *example)
+
+    assert "S3 LIST requests 30 000 0.15 30 000 0.15" in ran.words
+    assert "S3 HEAD requests 30 000 000 12.00 30 000 000 12.00" in ran.words
 
 
 def test_the_readme_shows_the_cost_as_it_is(shell: Shell) -> None:

@@ -137,6 +137,7 @@ def test_a_stack_is_paid_for_as_it_was_asked_for_or_as_is_asked_now(world: World
         log_retention=60,
         alarm_topic="arn:aws:sns:x:1:t",
     )
+    world.clock.sleep(1)  # so that the two reads need not wait, and both meet the same 30 days (FACTS 35)
     use(world)
 
     as_it_is, if_on_demand = of_stack(world), of_stack(world, on_demand=True)
@@ -199,6 +200,14 @@ def test_a_buckets_filters_overlap_and_its_widest_counts(world: World) -> None:
     upload(world, "all", 4000, 1000)
 
     assert of_buckets(world, "uploads").objects_per_day == 500
+
+
+def test_a_measured_cost_includes_the_gateways_requests_when_it_is_asked_to(world: World) -> None:
+    upload(world, "EntireBucket", 1000, 0)
+    made = cost.of_buckets(world.aws, ["uploads"], 10, {}, PRICES, objects_in_bucket=2000)
+
+    assert quantities(made)["S3 LIST requests"] == 30 * 10 * 2
+    assert quantities(made)["S3 HEAD requests"] == 30 * 10 * 2000
 
 
 def test_several_buckets_make_one_stack(world: World) -> None:

@@ -369,15 +369,43 @@ def test_a_share_made_in_place_of_one_that_is_gone_is_refreshed_in_the_same_roun
     assert world.gateway.asked == [kept, new]
 
 
-def test_a_share_that_is_gone_but_still_listed_stays_for_later(world: Instances, log: Log) -> None:
+def test_a_share_that_is_gone_but_still_listed_is_tried_once_more(world: Instances, log: Log) -> None:
     share = world.gateway.add()
     world.put(timestamp=DUE, opened_by="event")
     world.before(REFRESH, raising(share_not_found(world)))
     kept = world.run(world.message(DUE))
 
-    assert kept
-    assert world.gateway.asked == []
-    assert f"File share is gone: {share}" in warnings(log)
+    assert not kept
+    assert world.gateway.asked == [share]
+    assert warnings(log) == [f"File share is gone: {share}"]
+
+
+def test_a_share_that_is_listed_and_never_found_keeps_no_bucket_pending(world: Instances, log: Log) -> None:
+    """FACTS 37. The next window tries it again."""
+    found, lost = world.gateway.add(), world.gateway.add()
+    world.gateway.lost = {lost}
+    world.put(timestamp=DUE, opened_by="event")
+    kept = world.run(world.message(DUE))
+
+    assert not kept
+    assert world.gateway.asked == [found]
+    assert [call["FileShareARN"] for call in world.made(REFRESH)].count(lost) == 2
+    assert warnings(log) == [
+        *[f"File share is gone: {lost}"] * 2,
+        f"Listed file share cannot be found, leaving it out: {lost}",
+    ]
+    assert log.messages[-1].endswith(f"shares: {found}")
+    assert "pending" not in world.item()
+    assert world.item()["shares"] == {found, lost}
+
+
+def test_a_share_that_is_not_found_and_then_busy_stays_for_later(world: Instances) -> None:
+    share = world.gateway.add()
+    world.gateway.busy = {share}
+    world.put(timestamp=DUE, opened_by="event")
+    world.before(REFRESH, raising(share_not_found(world)))
+
+    assert world.run(world.message(DUE))
     assert "pending" in world.item()
 
 
@@ -425,7 +453,7 @@ def test_a_lookup_that_fails_after_a_share_is_gone_leaves_the_refresh_unfinished
 
 def share_not_found(world: Instances) -> Exception:
     gateway = world.account.client("storagegateway")
-    answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The share was not found."}}
+    answer = {"Error": {"Code": "InvalidGatewayRequestException", "Message": "The file share was not found."}}
     error: Exception = gateway.exceptions.InvalidGatewayRequestException(answer, "RefreshCache")
     return error
 
@@ -478,8 +506,10 @@ def test_a_bucket_that_no_share_maps_is_complete_with_a_warning(world: Instances
     kept = world.run(world.message(DUE))
 
     assert not kept
-    assert warnings(log) == [f"No file share is mapped to bucket: {BUCKET}, nothing to refresh"]
-    assert log.messages[-1].endswith(f"bucket: {BUCKET}, started: {START_MS + 2000}, shares: none")
+    assert warnings(log) == [f"No file share in {REGION} is mapped to bucket: {BUCKET}, nothing to refresh"]
+    assert log.messages[-1].endswith(
+        f"bucket: {BUCKET}, started: {START_MS + 2000}, shares: no file share in {REGION}"
+    )
     assert world.item() == {
         "closed": DUE,
         "refreshed": START_MS + 2000,

@@ -166,6 +166,23 @@ def test_a_share_deleted_between_list_and_describe_hides_no_other(world: Instanc
     assert found(world) == set(shares) - world.gateway.hidden
 
 
+@pytest.mark.parametrize("status", ["DELETING", "FORCE_DELETING"])
+def test_a_share_that_is_being_deleted_is_gone(world: Instances, status: str) -> None:
+    """FACTS 37: both calls still tell of it."""
+    ours, deleting = world.gateway.add(), world.gateway.add()
+    world.gateway.statuses = {deleting: status}
+
+    assert found(world) == {ours}
+
+
+@pytest.mark.parametrize("status", ["CREATING", "UPDATING", "UNAVAILABLE"])
+def test_a_share_of_another_status_is_owed_its_refresh(world: Instances, status: str) -> None:
+    ours = world.gateway.add()
+    world.gateway.statuses = {ours: status}
+
+    assert found(world) == {ours}
+
+
 def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: Instances) -> None:
     world.gateway.add()
     refusal = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
@@ -182,6 +199,9 @@ def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: I
         ({"Error": {"Message": "no"}, "error": {"errorCode": "FileShareNotFound"}}, True),
         ({"Error": {"Message": "The specified gateway is not connected."}}, False),
         ({"Error": {"Message": "no"}, "error": {"errorCode": "GatewayNotConnected"}}, False),
+        ({"Error": {"Message": "The specified gateway was not found."}}, True),
+        ({"Error": {"Message": "no"}, "error": {"errorCode": "GatewayNotFound"}}, True),
+        ({"Error": {"Message": "The KMS key was not found."}}, False),
         ({"Error": {"Message": "no"}, "error": None}, False),
     ],
     ids=str,
@@ -190,3 +210,19 @@ def test_a_share_is_gone_by_its_error_code_or_by_what_aws_says(error: dict[str, 
     refusal = ClientError(error, "RefreshCache")  # type: ignore[arg-type]  # as it may come
 
     assert classes("s3_sgw_refresh").is_gone(refusal) is gone
+
+
+def test_every_other_refusal_means_busy(world: Instances) -> None:
+    """FACTS 38: of all error codes of Storage Gateway."""
+    model = world.account.client("storagegateway").meta.service_model
+    codes = model.shape_for("ErrorCode").enum
+    gone = [
+        code
+        for code in codes
+        if classes("s3_sgw_refresh").is_gone(
+            ClientError({"Error": {"Message": "no"}, "error": {"errorCode": code}}, "RefreshCache")  # type: ignore[typeddict-unknown-key]  # as it comes
+        )
+    ]
+
+    assert len(codes) > 50
+    assert gone == ["GatewayNotFound"]

@@ -133,7 +133,8 @@ def test_a_log_that_is_too_long_is_read_in_part_and_the_last_hour_all_the_same(w
     hour, day = counts.count_events(world.aws, NAMES)
 
     assert (hour.events.total, hour.complete) == (1, True)
-    assert (day.events.total, day.complete) == (10 * counts.MOST_PAGES + 1, False)
+    assert 10 * counts.PATIENCE_S < day.events.total < 25 * counts.PATIENCE_S  # of two pages a second
+    assert not day.complete
     assert day.events.over_time == ()  # the times of the other lines are unknown
     assert day.events_per_refresh is None
 
@@ -150,7 +151,7 @@ def test_pages_without_lines_are_not_the_end_of_a_log(world: World) -> None:
     assert (hour.events.total, hour.complete) == (1, True)
 
 
-def test_a_log_that_is_slow_is_read_for_3_s(world: World) -> None:
+def test_a_log_that_is_slow_is_read_for_a_few_seconds(world: World) -> None:
     def slow() -> dict[str, Any]:
         world.clock.sleep(1)
         return {"events": [], "nextToken": str(world.clock.time())}

@@ -73,6 +73,17 @@ def test_a_share_that_is_gone_is_not_asked_about(world: World) -> None:
     assert file_shares.timers(world.aws, [share(1)]) == {}
 
 
+@pytest.mark.parametrize("status", ["DELETING", "FORCE_DELETING"])
+def test_a_share_that_is_being_deleted_is_not_asked_about(world: World, status: str) -> None:
+    """FACTS 37."""
+    have(world, "NFS", {share(1): 300})
+    listed = {"FileShareARN": share(1), "FileShareType": "NFS", "FileShareStatus": status}
+    world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": [listed]})
+
+    assert file_shares.timers(world.aws, [share(1)]) == {}
+    assert world.wire.made("storagegateway:DescribeNFSFileShares") == []
+
+
 def test_what_cannot_be_looked_at_is_an_error_in_words(world: World) -> None:
     world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
 

@@ -150,6 +150,40 @@ def test_what_was_chosen_is_what_is_paid_for() -> None:
     assert line_of(chosen, "CloudWatch", "alarms").usd == 0.2
 
 
+def refreshing(objects_in_bucket: int, prices: Prices = TODAYS) -> Bill:
+    """The bill of one refresh a day."""
+    return bill.estimate(1, 1, Settings(), prices, objects_in_bucket=objects_in_bucket)
+
+
+def test_a_refresh_of_a_million_objects_costs_about_40_cents() -> None:
+    """FACTS 41: LIST requests of 1000 objects each, and a HEAD request for each object."""
+    made, without = refreshing(1_000_000), refreshing(0)
+    lists, heads = (line_of(made, "S3", f"{kind} requests") for kind in ("LIST", "HEAD"))
+
+    assert (lists.quantity, heads.quantity) == (30 * 1000, 30 * 1_000_000)
+    assert (lists.usd, heads.usd) == (30 * 0.005, 30 * 0.4)
+    assert (lists.blog_usd, heads.blog_usd) == (lists.usd, heads.usd)
+    assert made.usd - without.usd == pytest.approx(30 * 0.405)
+    assert made.of == "1 objects and 1 refreshes a day of 1 000 000 objects each"
+
+
+def test_a_page_of_a_list_that_is_not_full_costs_as_much() -> None:
+    assert line_of(refreshing(1), "S3", "LIST requests").quantity == 30
+    assert line_of(refreshing(1001), "S3", "LIST requests").quantity == 60
+
+
+def test_without_a_number_of_objects_the_gateways_requests_are_said_to_be_left_out() -> None:
+    notes = [" ".join(refreshing(objects).notes) for objects in (0, 1)]
+
+    assert [line for line in refreshing(0).lines if line.service == "S3"] == []
+    assert ["Pass --objects-in-bucket to include them" in note for note in notes] == [True, False]
+    assert ["HEAD request for each object" in note for note in notes] == [False, True]
+
+
+def test_the_blogs_prices_have_none_of_s3s_requests() -> None:
+    assert refreshing(1, BLOGS).unpriced[-2:] == ["s3_lists", "s3_heads"]
+
+
 def test_a_total_is_the_sum_of_its_lines() -> None:
     made = estimated(123_456, 789, alarm_topic="x")
 

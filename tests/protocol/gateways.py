@@ -43,15 +43,28 @@ class Gateways:
             if share.made_ms <= self.time.now < share.removed_ms
         }
 
-    def find(self, name: str) -> Share:
-        if name not in self.shares:
+    @property
+    def listed(self) -> dict[str, Share]:
+        """The shares that the lists and descriptions hold: also some that are being deleted (FACTS 37)."""
+        return {
+            arn(share): share
+            for share in self.schedule.shares
+            if share.made_ms <= self.time.now < max(share.removed_ms, share.listed_ms)
+        }
+
+    def status(self, name: str) -> str:
+        return "AVAILABLE" if name in self.shares else self.listed[name].status
+
+    def find(self, name: str, among: dict[str, Share] | None = None) -> Share:
+        known = self.shares if among is None else among
+        if name not in known:
             error: Any = {
                 "Code": "InvalidGatewayRequestException",
                 "Message": "The file share was not found.",
             }
             answer: Any = {"Error": error, "error": {"errorCode": "FileShareNotFound"}}
             raise ClientError(answer, "of a share")
-        return self.shares[name]
+        return known[name]
 
     def refresh(self, name: str) -> dict[str, str]:
         share = self.find(name)
@@ -63,9 +76,15 @@ class Gateways:
         self.accepted[share.name].append(now)
         return {"FileShareARN": name}
 
+    def listing(self) -> list[dict[str, str]]:
+        return [
+            {"FileShareARN": name, "FileShareType": share.kind, "FileShareStatus": self.status(name)}
+            for name, share in self.listed.items()
+        ]
+
     def describe(self, kind: str, names: Collection[str]) -> dict[str, Any]:
         assert len(names) <= PER_DESCRIBE
-        found = [(name, self.find(name)) for name in names]
+        found = [(name, self.find(name, self.listed)) for name in names]
         assert all(share.kind == kind for _, share in found)
         infos = [
             {"FileShareARN": name, "LocationARN": share.location.format(share.bucket)}
@@ -105,13 +124,8 @@ class StorageGateway:
     def _list(self) -> Iterator[Any]:
         start = 0
         while True:
-            listed = self._call(lambda: list(self.gateways.shares.items()))
-            page = listed[start : start + PAGE]
-            yield {
-                "FileShareInfoList": [
-                    {"FileShareARN": name, "FileShareType": share.kind} for name, share in page
-                ]
-            }
+            listed = self._call(self.gateways.listing)
+            yield {"FileShareInfoList": listed[start : start + PAGE]}
             start += PAGE
             if start >= len(listed):
                 return

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.protocol.schedule import (
     FAULTS,
+    FOREVER,
     HOUR_MS,
     SHARES,
     Change,
@@ -112,12 +113,19 @@ WRONG = st.builds(
     cold_ms=st.just((0,)) | turns(st.integers(0, 12_000), 3),
 )
 COMING_AND_GOING = st.builds(
-    lambda made, removed: (
-        *(replace(share, removed_ms=removed) if share.name == "share-2" else share for share in SHARES),
+    lambda made, removed, listed, status: (
+        *(
+            replace(share, removed_ms=removed, listed_ms=listed, status=status)
+            if share.name == "share-2"
+            else share
+            for share in SHARES
+        ),
         Share("share-6", "one", "A", made_ms=made),
     ),
     st.integers(1, 2 * HOUR_MS),
     st.integers(1, 2 * HOUR_MS),
+    st.just(0) | st.integers(1, 2 * HOUR_MS) | st.just(FOREVER),
+    st.sampled_from(["DELETING", "FORCE_DELETING", "AVAILABLE"]),
 )
 OUTAGES = st.builds(
     lambda service, start, length: Outage(service, start, start + length),

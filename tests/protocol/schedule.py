@@ -28,7 +28,9 @@ class Share:
     kind: str = "NFS"
     location: str = "arn:aws:s3:::{}"
     made_ms: int = 0
-    removed_ms: int = FOREVER
+    removed_ms: int = FOREVER  # from then on RefreshCache does not find it
+    listed_ms: int = 0  # until then it is listed and described all the same ...
+    status: str = "DELETING"  # ... with this status
 
 
 SHARES = (

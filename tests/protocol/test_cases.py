@@ -177,3 +177,23 @@ def test_a_share_that_was_deleted_is_forgotten_at_once_and_disturbs_no_other() -
     assert broken(cloud) == []
     assert len(cloud.gateways.accepted["share-6"]) == 1
     assert cloud.table.item("one")["shares"] == {"SS": ["share-1", "share-2", "share-3"]}
+
+
+@pytest.mark.parametrize("status", ["DELETING", "FORCE_DELETING", "AVAILABLE"])
+def test_a_share_that_is_listed_but_not_found_keeps_no_bucket_pending(status: str) -> None:
+    lost = Share("share-6", "one", removed_ms=60_000, listed_ms=FOREVER, status=status)
+    cloud = Cloud(Schedule(5, (Event(0), Event(100_000)), shares=(*SHARES, lost))).run()
+
+    assert broken(cloud) == []
+    assert cloud.queue.dead == []
+    assert "pending" not in cloud.table.item("one")
+    assert len(cloud.gateways.accepted["share-6"]) == 1
+    assert len(cloud.gateways.accepted["share-1"]) == 2
+
+
+def test_a_share_that_is_the_buckets_last_is_given_up_when_it_is_not_found() -> None:
+    lost = Share("share-1", "one", removed_ms=60_000, listed_ms=FOREVER, status="AVAILABLE")
+    cloud = Cloud(Schedule(5, (Event(0), Event(100_000)), shares=(lost,))).run()
+
+    assert cloud.queue.dead == []
+    assert "pending" not in cloud.table.item("one")

@@ -13,7 +13,16 @@ import pytest
 
 from tests.protocol import promises
 from tests.protocol.cloud import Cloud
-from tests.protocol.schedule import HOUR_MS, Change, Event, Outage, Schedule, WrongClock
+from tests.protocol.schedule import (
+    FOREVER,
+    HOUR_MS,
+    Change,
+    Event,
+    Outage,
+    Schedule,
+    Share,
+    WrongClock,
+)
 from tests.support.handlers import load
 
 AGGREGATOR, REFRESHER, SHARED = "s3_aggregator", "s3_sgw_refresh", "shared"
@@ -72,6 +81,8 @@ CLOSES = """        token = self.begin(bucket, item, latest, closing=step.closin
 """
 REFRESHES = """        outcome = self.refresh(bucket, item, done, time_left_ms)
 """
+# RefreshCache never finds it, though it is listed.
+LOST = Share("share-1", "one", removed_ms=1, listed_ms=FOREVER, status="AVAILABLE")
 
 MUTANTS = {
     "the raise is swallowed": Mutant(
@@ -271,6 +282,23 @@ MUTANTS = {
             signed=False,
         ),
         promises.stuck,
+    ),
+    "a share that is listed but not found stays owed": Mutant(
+        REFRESHER,
+        {"self.shares <= self.done | self.lost": "self.shares <= self.done"},
+        Schedule(5, (Event(0),), shares=(LOST,)),
+        lambda cloud: [f"{len(cloud.queue.dead)} dead letters"] if cloud.queue.dead else [],
+    ),
+    "a share that is not found is given up without a fresh lookup": Mutant(
+        REFRESHER,
+        {"if gone:\n            looked_up": "lost = gone\n        if False:\n            looked_up"},
+        # Another share was made in its place meanwhile.
+        Schedule(
+            5,
+            (Event(0), Event(100_000)),
+            shares=(Share("share-1", "one", removed_ms=60_000), Share("share-2", "one", made_ms=60_000)),
+        ),
+        lambda cloud: [] if cloud.gateways.accepted["share-2"] else ["never refreshed"],
     ),
     "a window never expires": Mutant(
         SHARED,

@@ -185,6 +185,8 @@ def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -
         (BucketActivity("b", last_refresh=NOW - timedelta(hours=5)), "5 h ago"),
         (BucketActivity("b", last_refresh=NOW - timedelta(days=2)), "2 d ago"),
         (BucketActivity("b"), "never"),
+        (BucketActivity("b"), "not looked up yet"),
+        (BucketActivity("b", last_refresh=NOW), "no file share in eu-west-1"),
         (BucketActivity("b", shares=(f"{SHARE}1",)), "share-1"),
         (
             BucketActivity("b", shares=tuple(f"{SHARE}{n}" for n in range(4))),

@@ -14,7 +14,8 @@ from s3agg.errors import S3aggError
 from tests.support.screens import happening, make_screen, text_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=timezone.utc)
-SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-1"
+REGION = "eu-west-1"
+SHARE = f"arn:aws:storagegateway:{REGION}:123456789012:share/share-1"
 
 
 def make_report(**differing: object) -> Report:
@@ -23,7 +24,7 @@ def make_report(**differing: object) -> Report:
         "uploaded": 2,
         "opened_windows": 1,
         "within_window": 1,
-        "refreshes": (Refresh(NOW, (SHARE,), NOW),),
+        "refreshes": (Refresh(NOW, (SHARE,), REGION, NOW),),
         "hops": (Hop("upload started", NOW, 0), Hop("window closed", NOW + timedelta(seconds=30), 30)),
         "objects": (Seen("test-1", "opened the window", 0.4), Seen("test-2", "in the window", 1.2)),
         "seconds": 33.4,
@@ -76,10 +77,10 @@ def test_of_many_objects_some_have_a_row_and_all_are_counted() -> None:
 
 
 def test_a_refresh_of_nothing_is_told_as_that() -> None:
-    lines = shown(make_report(refreshes=(Refresh(NOW, ()),)))
+    lines = shown(make_report(refreshes=(Refresh(NOW, (), REGION),)))
 
-    assert lines[0].startswith("The stack works, but there is no file share to refresh: 2 uploads to b")
-    assert "Refreshed: no file share" in lines
+    assert lines[0].startswith("The stack works, but there is no file share in eu-west-1 to refresh: ")
+    assert "Refreshed: no file share in eu-west-1" in lines
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
@@ -120,7 +121,7 @@ def test_a_countdown_leads_to_the_refresh() -> None:
 
 
 def test_once_the_refresh_has_come_nothing_is_waited_for() -> None:
-    came = Refresh(NOW, (SHARE,), NOW)
+    came = Refresh(NOW, (SHARE,), REGION, NOW)
 
     assert "Waiting" not in live([Seen("a", "uploaded", 0), Waiting("the refresh", 60), came])
 
@@ -128,7 +129,9 @@ def test_once_the_refresh_has_come_nothing_is_waited_for() -> None:
 def test_in_a_pipe_each_step_is_a_line() -> None:
     screen = make_screen()
     screen.watch(
-        happening(Seen("a", "uploaded", 0), Seen("a", "opened the window", 1), Refresh(NOW, (SHARE,), NOW))
+        happening(
+            Seen("a", "uploaded", 0), Seen("a", "opened the window", 1), Refresh(NOW, (SHARE,), REGION, NOW)
+        )
     )
 
     assert text_of(screen.err) == "a: opened the window\nRefreshed: share-1\n"

@@ -545,6 +545,49 @@ def test_an_update_waits_until_it_is_in_force(deployment: World) -> None:
     assert deployment.waiting[-1].startswith("waiting for function Function to become active")
 
 
+FAILED_UPDATE = {
+    "State": "Active",
+    "LastUpdateStatus": "Failed",
+    "LastUpdateStatusReason": "The key is disabled",
+}
+
+
+def test_an_update_that_fails_is_an_error(deployment: World) -> None:
+    deployment.wire.answer("lambda:GetFunctionConfiguration", FAILED_UPDATE)
+
+    with pytest.raises(S3aggError, match="Function failed to become active: The key is disabled"):
+        deployment.update(replace(FUNCTION, timeout=20))
+
+
+def test_an_earlier_update_that_failed_is_told_and_refuses_nothing(deployment: World) -> None:
+    """FACTS 39: the function goes on running its previous code."""
+    deployment.wire.answer("lambda:GetFunctionConfiguration", FAILED_UPDATE)
+
+    TRIGGER.create(deployment.aws)
+
+    assert TRIGGER.find(deployment.snapshot) is not None
+    (warning,) = deployment.warnings
+    assert warning == (
+        "The last update of function Function failed: The key is disabled."
+        " The function goes on running its previous code."
+    )
+
+
+def test_a_function_that_is_being_deleted_is_not_found(deployment: World) -> None:
+    function = deployment.aws.lambda_.get_function(FunctionName="Function")
+    deleting = {**function, "Configuration": {**function["Configuration"], "State": "Deleting"}}
+    deployment.wire.answer("lambda:GetFunction", deleting)
+
+    assert FUNCTION.find(deployment.snapshot) is None
+
+
+def test_nothing_is_attached_to_a_function_that_is_being_deleted(deployment: World) -> None:
+    deployment.wire.answer("lambda:GetFunctionConfiguration", {"State": "Deleting"})
+
+    with pytest.raises(S3aggError, match="Function failed to become active: Deleting"):
+        TRIGGER.create(deployment.aws)
+
+
 def test_delete_removes_the_function(deployment: World) -> None:
     deployment.delete(FUNCTION)
 

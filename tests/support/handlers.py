@@ -81,6 +81,8 @@ class FileShares:
     busy: set[str] = field(default_factory=set)
     at_once: int | None = None  # so many are accepted until the clock moves on
     hidden: set[str] = field(default_factory=set)  # listed, but gone when they are described
+    lost: set[str] = field(default_factory=set)  # listed and described, but RefreshCache does not find them
+    statuses: dict[str, str] = field(default_factory=dict)  # by ARN; the others are AVAILABLE
     page_size: int = 100
     meeting: threading.Barrier | None = None  # refreshes wait here for each other
     largest_describe: int = 0
@@ -115,7 +117,14 @@ class FileShares:
         end = start + self.page_size
         listed = list(self.shares.items())
         more = {"NextMarker": str(end)} if end < len(listed) else {}
-        infos = [{"FileShareARN": arn, "FileShareType": kind} for arn, (kind, _) in listed[start:end]]
+        infos = [
+            {
+                "FileShareARN": arn,
+                "FileShareType": kind,
+                "FileShareStatus": self.statuses.get(arn, "AVAILABLE"),
+            }
+            for arn, (kind, _) in listed[start:end]
+        ]
         return {"FileShareInfoList": infos, **more}
 
     def _describe(self, kind: str, arns: list[str]) -> list[dict[str, str]]:
@@ -135,6 +144,8 @@ class FileShares:
         if self.meeting is not None:
             self.meeting.wait(5)
         self._find(arn)
+        if arn in self.lost:
+            raise _not_found()
         now = self.clock.time() - START_MS / 1000
         with self._lock:
             running = [at for at, _ in self.refreshed if at == now]

@@ -33,6 +33,8 @@ TAGGING = {
     "logs:CreateLogGroup": "logs:TagResource",
     "sqs:CreateQueue": "sqs:TagQueue",
 }
+# To tag takes the right to list the tags, too: the user guide says so of both (FACTS 36).
+LISTING = {"iam:TagPolicy": "iam:ListPolicyTags", "iam:TagRole": "iam:ListRoleTags"}
 EVERYWHERE = "*"  # what AWS has no narrower resource for
 NOWHERE = {"sts:GetCallerIdentity"}  # everybody may
 WIDE = {
@@ -58,6 +60,13 @@ class Need:
 
 def needs(call: Call, place: Place, trigger_of: str) -> Iterator[Need]:
     """What the caller of this must be allowed. `trigger_of` is the function of every trigger there is."""
+    for need in _needs(call, place, trigger_of):
+        yield need
+        if need.action in LISTING:
+            yield Need(LISTING[need.action], need.resource)
+
+
+def _needs(call: Call, place: Place, trigger_of: str) -> Iterator[Need]:
     operation, params = call.operation, call.params
     if operation in NOWHERE:
         return
