@@ -8,9 +8,11 @@ from contextlib import closing
 from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
+from s3agg.aws.snapshot import Snapshot
 from s3agg.commands.adopt import apply_adoption
 from s3agg.engine import Plan
 from s3agg.live import items
+from s3agg.resources.queue import Queue
 from s3agg.stack.deployed import Deployment
 
 
@@ -33,7 +35,18 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
                 wait(stored)
     for each in stored:
         each.result()
+    yield from _create_again(aws, plan)
     _send_messages(aws, deployment, plan)
+
+
+def _create_again(aws: Aws, plan: Plan) -> engine.Events:
+    """Create kept queues that are gone now: a deleted queue still answers for up to 60 s (FACTS 24)."""
+    kept = [
+        each.resource for each in plan.changes if each.action == "keep" and isinstance(each.resource, Queue)
+    ]
+    if plan.to_do and kept:
+        found = engine.find(Snapshot(aws), kept)
+        yield from engine.apply(aws, engine.plan([each for each in kept if found.of(each) is None], found))
 
 
 def _store_buckets(aws: Aws, deployment: Deployment) -> None:

@@ -152,6 +152,19 @@ def test_a_new_window_changes_both_functions_and_what_is_kept(photos: World) -> 
     assert actions(photos) == {"keep"}
 
 
+def test_a_queue_that_is_gone_by_the_end_of_create_is_made_again(photos: World) -> None:
+    """FACTS 24: somebody deleted it, and it still answered when the stack was read."""
+    url = photos.somebody.sqs.get_queue_url(QueueName=NAMES.queue)["QueueUrl"]
+    photos.wire.before(
+        "lambda:UpdateFunctionConfiguration", lambda: photos.somebody.sqs.delete_queue(QueueUrl=url)
+    )
+
+    changes = create(photos, window=300)
+
+    assert f"create queue {NAMES.queue}" in changes
+    assert actions(photos) == {"keep"}
+
+
 def test_an_option_can_be_taken_back(world: World) -> None:
     world.bucket("photos")
     create(world, "photos", alarm_topic=PLACE.arn("sns", "ops"))
