@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import botocore.session
@@ -44,24 +44,26 @@ class Nature:
     seed: int = 0
 
 
-@dataclass
 class ControlPlane:
     """What AWS knows and does not tell yet. `somebody` asks moto itself."""
 
-    clock: Clock
-    somebody: Aws
-    nature: Nature = field(default_factory=Nature)
-    written: dict[tuple[str, ...], float] = field(default_factory=dict)  # when each thing was
-    dying: dict[str, float] = field(default_factory=dict)  # until when a deleted queue answers, by name
-    freed: dict[str, float] = field(default_factory=dict)  # from when a queue's name is free again
-    old_tags: dict[str, dict[str, str]] = field(default_factory=dict)  # of tables, by ARN
-    old_attributes: dict[str, dict[str, str]] = field(default_factory=dict)  # of queues, by name
-    principals: dict[str, int] = field(default_factory=dict)  # how often each role was made
-    is_calm: bool = False  # whether everything shows at once, and what dies is dead
-    granted: dict[str, tuple[str, int]] = field(default_factory=dict)  # by function: role and which of them
+    def __init__(self, clock: Clock, somebody: Aws) -> None:
+        self.clock = clock
+        self.somebody = somebody
+        self.begin(Nature())
 
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.nature.seed)  # noqa: S311  # no secret
+    def begin(self, nature: Nature) -> None:
+        """Know nothing, and be of this nature from now on."""
+        self.nature = nature
+        self.random = random.Random(nature.seed)  # noqa: S311  # no secret
+        self.written: dict[tuple[str, ...], float] = {}  # when each thing was
+        self.dying: dict[str, float] = {}  # until when a deleted queue answers, by name
+        self.freed: dict[str, float] = {}  # from when a queue's name is free again
+        self.old_tags: dict[str, dict[str, str]] = {}  # of tables, by ARN
+        self.old_attributes: dict[str, dict[str, str]] = {}  # of queues, by name
+        self.principals: dict[str, int] = {}  # how often each role was made
+        self.granted: dict[str, tuple[str, int]] = {}  # by function: role and which of them
+        self.is_calm = False  # whether everything shows at once, and what dies is dead
 
     def listen(self, session: botocore.session.Session) -> None:
         session.register("before-call", self._before)  # type: ignore[arg-type]  # its keywords

@@ -21,6 +21,7 @@ from tests.spreading.control_plane import ControlPlane, Nature
 from tests.support.aws import make_bucket
 from tests.support.clock import Clock
 from tests.support.interruption import KINDS, Account, Died, Terminal, Turns, inventory
+from tests.support.snapshots import Snapshot
 
 NAMES = Names()
 BUCKETS = ("photos", "videos")
@@ -61,26 +62,43 @@ class Wanted:
         return Wanted(True, self.buckets | set(step.buckets), {**self.options, **dict(step.options)})
 
 
+class Stage:
+    """An account with two buckets, its control plane and two terminals. Making one takes long."""
+
+    def __init__(self, mock: MockAWS) -> None:
+        self.somebody = Account(mock).somebody
+        for bucket in BUCKETS:
+            make_bucket(self.somebody, bucket)
+        self.others = set(inventory(self.somebody))
+        self.empty = Snapshot.take()
+        self.clock = Clock()
+        self.plane = ControlPlane(self.clock, self.somebody)
+        self.terminals = [Terminal(self.somebody, self.clock) for _ in range(2)]
+        for terminal in self.terminals:
+            self.plane.listen(terminal.session)
+
+    def harm(self, schedule: Schedule) -> list[str]:
+        """What goes wrong in the life of a stack by this schedule."""
+        self.empty.put_back()
+        self.plane.begin(schedule.nature)
+        return Life(self).live(schedule)
+
+
 @dataclass
 class Life:
     """A stack's. Every command is a process of its own."""
 
-    account: Account
-    schedule: Schedule
+    stage: Stage
     wanted: Wanted = field(default_factory=Wanted)
     harm: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.clock = Clock()
-        self.others = set(inventory(self.account.somebody))
-        self.plane = ControlPlane(self.clock, self.account.somebody, self.schedule.nature)
-        self.terminals = [Terminal(self.account.somebody, self.clock) for _ in range(2)]
-        for terminal in self.terminals:
-            self.plane.listen(terminal.session)
+        self.somebody, self.clock = self.stage.somebody, self.stage.clock
+        self.plane, self.terminals = self.stage.plane, self.stage.terminals
 
-    def live(self) -> list[str]:
+    def live(self, schedule: Schedule) -> list[str]:
         ended_well = False
-        for step in self.schedule.steps:
+        for step in schedule.steps:
             wanted = self.wanted.after(step)
             if not self._makes_sense(step, wanted):
                 continue
@@ -99,7 +117,7 @@ class Life:
     def _prepare(self, step: Step) -> None:
         """Do what somebody else does before the command."""
         self._go_on()
-        somebody = self.account.somebody
+        somebody = self.somebody
         with self.plane.calm():
             if step.command == "adopt":
                 remove_tags(self.terminals[0].process(), somebody)
@@ -150,7 +168,7 @@ class Life:
 
     def _wrong(self) -> Iterator[str]:
         if not self.wanted.exists:
-            left = inventory(self.account.somebody).keys() - self.others
+            left = inventory(self.somebody).keys() - self.stage.others
             yield from (f"{name} is left" for name in left if name.rpartition("/")[2] not in self.plane.dying)
             return
         aws = self.terminals[0].process()
@@ -166,14 +184,6 @@ class Life:
             if found != value:
                 yield f"{name} is {found}, not {value}"
         yield from (f"function {function} cannot start" for function in self.plane.cannot_start())
-
-
-def new_account(mock: MockAWS) -> Account:
-    """An account with the buckets and nothing else."""
-    account = Account(mock)
-    for bucket in BUCKETS:
-        make_bucket(account.somebody, bucket)
-    return account
 
 
 def attempt(aws: Aws, step: Step) -> list[str] | BaseException:

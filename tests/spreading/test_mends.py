@@ -29,10 +29,10 @@ class Mend:
     nature: dict[str, Any]
     steps: list[dict[str, Any]] = field(default_factory=lambda: [CREATE])
 
-    def harm(self, life: Any, mock: MockAWS) -> list[str]:
+    def harm(self, life: Any, stage: Any) -> list[str]:
         """What harm the schedule does, with the package that `life` imported."""
-        schedule = life.Schedule(life.Nature(**self.nature), tuple(life.Step(**step) for step in self.steps))
-        return list(life.Life(life.new_account(mock), schedule).live())
+        steps = tuple(life.Step(**step) for step in self.steps)
+        return list(stage.harm(life.Schedule(life.Nature(**self.nature), steps)))
 
 
 MENDS = {
@@ -134,9 +134,14 @@ MENDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def stage(running_moto: MockAWS) -> life.Stage:
+    return life.Stage(running_moto)
+
+
 @pytest.mark.parametrize("mend", MENDS.values(), ids=MENDS)
-def test_without_a_mend_a_command_does_harm(mend: Mend, running_moto: MockAWS) -> None:
-    assert mend.harm(life, running_moto) == []
+def test_without_a_mend_a_command_does_harm(mend: Mend, stage: life.Stage, running_moto: MockAWS) -> None:
+    assert mend.harm(life, stage) == []
 
     with mutated(mend.module, mend.text, mend.without) as without:
-        assert mend.harm(without, running_moto) != []
+        assert mend.harm(without, without.Stage(running_moto)) != []

@@ -10,21 +10,15 @@ from hypothesis import strategies as st
 from moto.core.models import MockAWS
 
 from tests.spreading.control_plane import Nature
-from tests.spreading.life import BUCKETS, Life, Schedule, Step, new_account
-from tests.support.interruption import KINDS, Account
-from tests.support.snapshots import Snapshot
+from tests.spreading.life import BUCKETS, Schedule, Stage, Step
+from tests.support.interruption import KINDS
 
 pytestmark = [pytest.mark.stack, pytest.mark.generated]
 
 
 @pytest.fixture(scope="module")
-def account(running_moto: MockAWS) -> Account:
-    return new_account(running_moto)
-
-
-@pytest.fixture(scope="module")
-def empty(account: Account) -> Snapshot:  # noqa: ARG001  # with its buckets
-    return Snapshot.take()
+def stage(running_moto: MockAWS) -> Stage:
+    return Stage(running_moto)
 
 
 NATURES = st.builds(
@@ -67,9 +61,5 @@ SCHEDULES = st.builds(Schedule, nature=NATURES, steps=st.lists(STEPS, min_size=1
     ],
 )
 @given(schedule=SCHEDULES)
-def test_whatever_spreads_the_last_command_holds(
-    schedule: Schedule, account: Account, empty: Snapshot
-) -> None:
-    empty.put_back()
-
-    assert Life(account, schedule).live() == []
+def test_whatever_spreads_the_last_command_holds(schedule: Schedule, stage: Stage) -> None:
+    assert stage.harm(schedule) == []
