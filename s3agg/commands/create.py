@@ -12,6 +12,7 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.commands.adopt import apply_adoption
 from s3agg.engine import Plan
 from s3agg.live import items
+from s3agg.resources.permission import Permission
 from s3agg.resources.queue import Queue
 from s3agg.stack.deployed import Deployment
 
@@ -21,22 +22,36 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
-    stored: list[Future[None]] = []
+    permissions = {each.resource for each in plan.to_do if isinstance(each.resource, Permission)}
+    beside: list[Future[None]] = []
     changes = apply_adoption(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan)
     # The attached buckets are stored as soon as the table exists, in case the run is interrupted later.
     with ThreadPoolExecutor(1) as thread, closing(changes):
         if not any(change.resource is table for change in plan.to_do):
-            stored.append(thread.submit(_store_buckets, aws, deployment))
+            beside.append(thread.submit(_store_buckets, aws, deployment))
         for event in changes:
             yield event
-            if isinstance(event, engine.Finished) and event.change.resource is table:
-                stored.append(thread.submit(_store_buckets, aws, deployment))
+            if isinstance(event, engine.Finished):
+                if event.change.resource is table:
+                    beside.append(thread.submit(_store_buckets, aws, deployment))
+                if permissions == {event.change.resource}:  # the last one
+                    beside.append(thread.submit(_add_lost_permissions, aws, deployment))
+                permissions.discard(event.change.resource)
             if aws.workers == 1:  # no concurrent calls
-                wait(stored)
-    for each in stored:
+                wait(beside)
+    for each in beside:
         each.result()
     yield from _create_again(aws, plan)
     _send_messages(aws, deployment, plan)
+
+
+def _add_lost_permissions(aws: Aws, deployment: Deployment) -> None:
+    """Add statements again that another process's change of the policy has lost (FACTS 34)."""
+    snapshot = Snapshot(aws)
+    for each in deployment.stack.notifications:
+        with describing_errors(f"checking permission {each.permission.name}"):
+            if each.permission.find(snapshot) is None:
+                each.permission.create(aws)
 
 
 def _create_again(aws: Aws, plan: Plan) -> engine.Events:

@@ -168,6 +168,8 @@ def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(g
 
 # What AWS asks for, and the emulator does not.
 NOT_ASKED_FOR = {
+    "iam:ListPolicyTags",  # AWS asks for it beside TagPolicy (FACTS 36)
+    "iam:ListRoleTags",  # AWS asks for it beside TagRole (FACTS 36)
     "iam:PassRole",
     "lambda:DeleteEventSourceMapping",
     "lambda:DeleteFunctionConcurrency",  # only called where the quota is small

@@ -21,6 +21,7 @@ IMPOSSIBLE_MS = 300_000  # a clock can be ahead by so much, unnoticed
 SETTLE_MS = 2000  # that a refresh waits after its window was closed
 MOST_CALLS = 10  # from there to the refresh of the last share, lookup included
 LONGEST_TRUST_MS = 300_000  # a window is trusted from memory no longer
+EXPIRED_MS = 300_000  # so long after it was due, an open window may be replaced
 TRUSTED_MS = 1500  # for so long a window counts as open since the table told of it
 CLOSING_MS = 2000  # so near its end a window is no longer trusted from memory
 
@@ -175,8 +176,10 @@ def _may_ask_again(first: Write, second: Write) -> bool:
     if "opened_by" not in told or second.opener == told["opened_by"]["S"]:
         # It opens, moves what it opened once, or was tried again.
         return not (_moves(first) and first.after and _moves(second))
-    due = int(told["timestamp"]["N"])
-    near_its_end = max(due - START_MS - CLOSING_MS - SKEW_MS, first.sent + TRUSTED_MS)
+    due = int(told["timestamp"]["N"]) - START_MS
+    if second.opener == first.opener and second.sent >= due + EXPIRED_MS - SKEW_MS:
+        return True  # the window expired between the two
+    near_its_end = max(due - CLOSING_MS - SKEW_MS, first.sent + TRUSTED_MS)
     return second.sent >= min(near_its_end, first.sent + LONGEST_TRUST_MS)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +19,10 @@ from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.deployed import Request
 from tests.spreading.control_plane import ControlPlane, Nature
-from tests.support.aws import make_bucket
+from tests.support.aws import PLACE, make_bucket
 from tests.support.clock import Clock
 from tests.support.interruption import KINDS, Account, Died, Terminal, Turns, inventory
+from tests.support.quotas import Quotas
 from tests.support.snapshots import Snapshot
 
 NAMES = Names()
@@ -69,13 +71,17 @@ class Stage:
         self.somebody = Account(mock).somebody
         for bucket in BUCKETS:
             make_bucket(self.somebody, bucket)
-        self.others = set(inventory(self.somebody))
+        make_theirs(self.somebody)
+        there = inventory(self.somebody, *BUCKETS)
+        self.theirs = {name: it for name, it in there.items() if not name.endswith("/Told")}
         self.empty = Snapshot.take()
         self.clock = Clock()
         self.plane = ControlPlane(self.clock, self.somebody)
         self.terminals = [Terminal(self.somebody, self.clock) for _ in range(2)]
-        for terminal in self.terminals:
+        self.quotas = [Quotas(self.clock) for _ in self.terminals]
+        for terminal, quotas in zip(self.terminals, self.quotas, strict=True):
             self.plane.listen(terminal.session)
+            quotas.listen(terminal.session)
 
     def harm(self, schedule: Schedule) -> list[str]:
         """What goes wrong in the life of a stack by this schedule."""
@@ -107,11 +113,16 @@ class Life:
             self.wanted = wanted
             self._prepare(step)
             ended_well, changed = self._run(step)
+            self.harm += [f"{step} exceeds {each.exceeded}" for each in self.stage.quotas if each.exceeded]
             if repeated and changed:
                 self.harm.append(f"{step} found drift: {changed}")
             self._look(f"after {step}")
         self.plane.settle()
         self._look("in the end")
+        there = without_rule(inventory(self.somebody, *BUCKETS))
+        self.harm += [
+            f"{name} of others is changed" for name, it in self.stage.theirs.items() if there[name] != it
+        ]
         return self.harm
 
     def _prepare(self, step: Step) -> None:
@@ -151,9 +162,11 @@ class Life:
         return False, []
 
     def _go_on(self) -> None:
-        """Interrupt no call from now on."""
+        """Interrupt no call from now on, and count the calls anew."""
         for each in self.terminals:
             each.interruption.arm()
+        for quotas in self.stage.quotas:
+            quotas.forget()
 
     def _well(self, step: Step, ended: Any) -> tuple[bool, list[str]]:
         if isinstance(ended, list):
@@ -168,8 +181,9 @@ class Life:
 
     def _wrong(self) -> Iterator[str]:
         if not self.wanted.exists:
-            left = inventory(self.somebody).keys() - self.stage.others
-            yield from (f"{name} is left" for name in left if name.rpartition("/")[2] not in self.plane.dying)
+            left = inventory(self.somebody).keys() - self.stage.theirs.keys()
+            known = {"Told", *self.plane.dying}
+            yield from (f"{name} is left" for name in left if name.rpartition("/")[2] not in known)
             return
         aws = self.terminals[0].process()
         deployment = deployed.read(aws, NAMES, Request())
@@ -208,6 +222,35 @@ def run(aws: Aws, step: Step) -> list[str]:
         plan = checked.plan
         list(apply_create(aws, checked.passed(), plan))
     return [f"{change.action} {change.resource.kind} {change.resource.name}" for change in plan.to_do]
+
+
+def make_theirs(somebody: Aws) -> None:
+    """Make resources of others, and a rule of theirs in one of the buckets."""
+    somebody.sqs.create_queue(QueueName="Told")  # S3 writes to it whenever the rules of the bucket change
+    table = {"AttributeName": "Key", "KeyType": "HASH"}
+    somebody.dynamodb.create_table(
+        TableName="Theirs",
+        KeySchema=[table],  # type: ignore[list-item]  # plain text
+        AttributeDefinitions=[{"AttributeName": "Key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    somebody.iam.create_role(RoleName="Theirs", AssumeRolePolicyDocument=json.dumps({"Statement": []}))
+    rule = {"Id": "theirs", "QueueArn": PLACE.arn("sqs", "Told"), "Events": ["s3:ObjectRestore:*"]}
+    somebody.s3.put_bucket_notification_configuration(
+        Bucket=BUCKETS[0],
+        NotificationConfiguration={"QueueConfigurations": [rule]},  # type: ignore[list-item]  # plain text
+    )
+
+
+def without_rule(there: Mapping[str, Any]) -> dict[str, Any]:
+    """An inventory without our rule of the buckets."""
+    ours = "LambdaFunctionConfigurations"
+    return {
+        name: {kind: rules for kind, rules in it.items() if kind != ours}
+        if name.startswith("bucket ")
+        else it
+        for name, it in there.items()
+    }
 
 
 def remove_tags(aws: Aws, somebody: Aws) -> None:

@@ -165,6 +165,21 @@ def test_a_queue_that_is_gone_by_the_end_of_create_is_made_again(photos: World) 
     assert actions(photos) == {"keep"}
 
 
+def test_a_permission_that_another_process_lost_is_added_again(photos: World) -> None:
+    """FACTS 34."""
+    photos.bucket("videos")
+    client = photos.somebody.lambda_
+    photos.wire.before(
+        "lambda:GetPolicy",
+        lambda: client.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_photos"),
+        after=1,  # the first one is the plan's
+    )
+
+    create(photos, "videos")
+
+    assert sorted(statements(photos)) == ["SID_photos", "SID_videos"]
+
+
 def test_an_option_can_be_taken_back(world: World) -> None:
     world.bucket("photos")
     create(world, "photos", alarm_topic=PLACE.arn("sns", "ops"))

@@ -22,6 +22,8 @@ from moto.core.models import MockAWS
 from moto.dynamodb.models import dynamodb_backends
 
 from s3agg.aws.session import Aws
+from s3agg.resources.function import ROLE_TAG
+from s3agg.resources.queue import CHANGED_TAG
 from s3agg.resources.resource import tag_dict
 from tests.support.aws import ACCOUNT, REGION, Session, empty, watch
 from tests.support.clock import Clock
@@ -201,6 +203,8 @@ OF_THE_MOMENT = {
     "UpdateDate",
     "VersionId",
     "creationTime",
+    CHANGED_TAG,
+    ROLE_TAG,
 }
 
 
