@@ -96,6 +96,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("acceptance"):
+        return  # its own conftest.py opens the sockets that its user has consented to
     if item.get_closest_marker("e2e") or item.get_closest_marker("enable_socket"):
         enable_socket()
         socket_allow_hosts(LOOPBACK, allow_unix_socket=True)

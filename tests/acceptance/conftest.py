@@ -1,0 +1,169 @@
+"""An acceptance run on an AWS account. tests/README.md describes it.
+
+It is skipped unless S3AGG_AWS_ACCEPTANCE is 1 and there are credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import botocore.session
+import pytest
+from pytest_socket import enable_socket, socket_allow_hosts
+
+from s3agg.aws.session import is_loopback
+from s3agg.errors import S3aggError
+from tests.acceptance import consent, leftovers, share
+from tests.acceptance.account import Account, connect, is_here
+from tests.acceptance.findings import Ended, Report
+from tests.acceptance.refusals import note_unseen
+from tests.acceptance.share import Share
+
+VARIABLE = "S3AGG_AWS_ACCEPTANCE"
+REPORT = pytest.StashKey[Report]()
+TOKEN = pytest.StashKey[str]()
+LOOPBACK = ["127.0.0.1", "::1"]
+CLEANING_S = 900  # the longest that AWS may take to delete everything
+SHOWN = 2000  # characters of a test's failure in the JSON
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[REPORT] = Report()
+    config.stash[TOKEN] = secrets.token_hex(4)
+
+
+def reason_to_skip(config: pytest.Config) -> str:
+    if os.environ.get(VARIABLE) != "1":
+        return f"set {VARIABLE}=1 to run on an AWS account"
+    if hasattr(config, "workerinput"):
+        return "pass -n 0: the run asks on the terminal"
+    return ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reason = reason_to_skip(config)
+    for item in items:
+        if reason and item.get_closest_marker("acceptance"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_runtest_setup() -> None:
+    enable_socket()
+    if is_loopback(os.environ.get("AWS_ENDPOINT_URL", "")):
+        socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call" or report.failed:
+        reason = report.longreprtext[-SHOWN:] if report.failed else ""
+        ended = Ended(item.name, report.outcome, round(call.duration, 2), reason)
+        item.config.stash[REPORT].tests.append(ended)
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """End like Ctrl-C when the terminal is closed or the process is terminated: what was made is deleted."""
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def account(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The account, after its user has consented. At the end nothing of the run is left in it."""
+    if botocore.session.Session().get_credentials() is None:
+        pytest.skip("there are no AWS credentials")
+    report, token = pytestconfig.stash[REPORT], pytestconfig.stash[TOKEN]
+    aws = connect()
+    here = is_here(aws)
+    account = Account(aws, token, tmp_path_factory.mktemp("acceptance"), report, here)
+    report.where = "endpoints on loopback (an emulator)" if here else "AWS"
+    try:
+        report.region = account.place.region
+        arn = os.environ.get(share.VARIABLE)
+        shared = share.describe(aws, arn) if arn else None
+    except S3aggError as error:
+        pytest.exit(str(error), returncode=1)
+    if shared:
+        report.hidden |= {shared.bucket: "BUCKET", shared.id: "SHARE"}
+        report.hidden[shared.gateway.rpartition("/")[2]] = "GATEWAY"
+    if not here:
+        consent.ask(account, shared, pytestconfig)
+    bucket = shared.bucket if shared else ""
+    there = leftovers.find(aws, token, shared_bucket=bucket)
+    if there:
+        pytest.exit(f"These names are taken: {', '.join(map(str, there))}. Run again", returncode=1)
+    try:
+        yield account
+    finally:
+        clean(account, bucket, pytestconfig)
+
+
+def clean(account: Account, shared_bucket: str, config: pytest.Config) -> None:
+    """Delete everything; fail if something is left. The first Ctrl-C meanwhile only says so."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    tell = terminal.write_line if terminal else print
+    pressed: list[int] = []
+
+    def on_signal(number: int, _: object) -> None:
+        pressed.append(number)
+        if len(pressed) > 1:
+            raise KeyboardInterrupt
+        tell("Deleting what the run made. Press Ctrl-C again to stop, which leaves resources.")
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    account.report.left = ["unknown, as the deletion was interrupted"]
+    tell("")
+    try:
+        account.report.left = leftovers.remove_all(
+            account.aws,
+            account.token,
+            lambda _: None,
+            shared_bucket=shared_bucket,
+            within_s=CLEANING_S,
+            pause_s=account.scaled(10),
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for each in account.report.left:
+            tell(f"LEFT IN THE ACCOUNT: {each}")
+        if account.report.left:
+            tell(f"To delete it, run: python -m tests.acceptance {account.token}")
+    assert account.report.left == []
+
+
+@pytest.fixture(scope="session")
+def shared(account: Account) -> Share:
+    """The user's file share."""
+    arn = os.environ.get(share.VARIABLE)
+    if not arn:
+        pytest.skip(f"set {share.VARIABLE} to the ARN of a file share to see what a gateway answers")
+    return share.describe(account.aws, arn)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table, and where the JSON is."""
+    report = config.stash[REPORT]
+    if not report.commands:
+        return
+    note_unseen(report)
+    path = Path(config.invocation_params.dir, f"s3agg-acceptance-{config.stash[TOKEN]}.json")
+    report.write(path)
+    terminalreporter.section("facts about AWS")
+    for line in report.table():
+        terminalreporter.write_line(line)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items())
+    terminalreporter.write_line(f"{counts}. The report, without account ids and keys: {path}")
+    terminalreporter.write_line("Left in the account: " + ("; ".join(report.left) or "nothing"))

@@ -1,0 +1,68 @@
+"""The question before anything is made: what a run makes, what that costs, and in which account."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import pytest
+
+from tests.acceptance import share
+from tests.acceptance.account import Account
+from tests.acceptance.share import Share
+
+VARIABLE = "S3AGG_AWS_ACCOUNT"  # the account's id, as consent where there is no terminal
+STACKS = {"Life": "s3agg create", "Blog": "the blog's scripts, adopted", "Made": "CloudFormation"}
+
+
+def words(account: Account, shared: Share | None) -> str:
+    """What the run makes, costs and leaves."""
+    place, minutes = account.place, 40 if shared else 25
+    lines = [
+        f"This run makes resources in account {place.account}, region {place.region}:",
+        *(f"  stack {account.stack(which).names.stack} ({how})" for which, how in STACKS.items()),
+        f"  single resources {account.probe('...')}: function, role, policy, queue, table, log group",
+        f"  buckets {account.bucket_name('...')}, one of them in another region",
+        "A stack has 2 functions, 2 queues, a table, 2 roles, 4 policies and 2 log groups.",
+    ]
+    if shared:
+        lines += [
+            f"File share {shared.arn} on bucket {shared.bucket}:",
+            "  up to 15 refreshes of single folders, one in a minute; the share itself is not changed",
+            f"  some objects below {shared.prefix}{account.bucket_name('share')}/ in its bucket",
+            f"  an EventBridge rule and a queue {account.prefix}Events",
+        ]
+        if os.environ.get(share.MOUNT_VARIABLE):
+            lines.append(
+                "  an event notification of its bucket, for that folder only, and a file in the mount"
+            )
+    lines += [
+        f"It takes about {minutes} minutes and costs about 0.02 USD, at most 0.10 USD.",
+        "It deletes everything that it makes, also after a failure and after Ctrl-C.",
+        f"If it is killed, this deletes the rest: python -m tests.acceptance {account.token}",
+    ]
+    return "\n".join(lines)
+
+
+def ask(account: Account, shared: Share | None, config: pytest.Config) -> None:
+    """Return if the user consents; end the run if not. Nothing has been made by then."""
+    question = words(account, shared)
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
+    try:
+        click.echo(f"\n{question}", err=True)
+        if os.environ.get(VARIABLE) == account.place.account:
+            return
+        if not sys.stdin.isatty():
+            pytest.exit(
+                f"No terminal to confirm on. Nothing was made. To consent, set {VARIABLE} to the account id",
+                returncode=1,
+            )
+        click.echo("Go on? Type yes: ", nl=False, err=True)
+        if sys.stdin.readline().strip() != "yes":
+            pytest.exit("Nothing was made.", returncode=1)
+    finally:
+        if capture is not None:
+            capture.resume_global_capture()
