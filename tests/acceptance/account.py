@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import botocore.session
+from botocore.exceptions import ClientError
 
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import cache_mfa_sessions
 from s3agg.aws.session import Aws, is_loopback
 from s3agg.settings import Names
-from tests.acceptance.findings import Command, Report
+from tests.acceptance.findings import Command, Report, answer
 from tests.acceptance.refusals import Patience, calls_in, note_refusals, refused
 from tests.support.ran import Ran
 
@@ -35,6 +36,8 @@ COMMAND_S = 1800  # the longest that any command may take
 ENDS_S = 10  # the longest that an interrupted command may take to end
 BECOMES_S = 300  # the longest that AWS takes to show a change
 WINDOW_S = 2
+NOT_AS_DECLARED = 3  # exit code of status
+TEST_EVENT = b'{"Event": "s3:TestEvent"}'
 
 
 def connect(region: str | None = None) -> Aws:
@@ -125,6 +128,29 @@ class Account:
             time.sleep(min(self.pause_s, 0.25))
         return last
 
+    def starts(self, function: str) -> tuple[list[str], float | None]:
+        """Invoke a function until it starts; the different failures, and the seconds, None if it never does.
+
+        The event is S3's test of a new event notification, which both functions ignore.
+        """
+        failures: dict[str, None] = {}
+        started = time.monotonic()
+        while (waited := time.monotonic() - started) < BECOMES_S:
+            failure = self._invoke(function)
+            if not failure:
+                return list(failures), waited
+            failures[failure] = None
+            time.sleep(self.pause_s)
+        return list(failures), None
+
+    def _invoke(self, function: str) -> str:
+        """Invoke a function; return why that failed, or nothing."""
+        try:
+            ran = self.aws.lambda_.invoke(FunctionName=function, Payload=TEST_EVENT)
+        except ClientError as error:
+            return answer(error)
+        return ran["Payload"].read().decode() if "FunctionError" in ran else ""
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -161,11 +187,31 @@ class Stack:
     def create(self, *arguments: str) -> Ran:
         return self.must("create", "--window", str(WINDOW_S), *self.interval, *arguments)
 
-    def becomes_declared(self) -> float:
-        """Run `status` until it finds no drift; the seconds that took."""
-        started = time.monotonic()
-        self.account.becomes(lambda: self.run("status").code == 0)
-        return time.monotonic() - started
+    def upload(self, bucket: str) -> Ran:
+        """Run `test-upload`, and note how long each step took."""
+        ran = self.must("test-upload", "--bucket", bucket, "--keep")
+        report = ran.json
+        assert report["ok"], told(ran)
+        hops = ", ".join(f"{hop['what']} {hop['seconds']} s" for hop in report["hops"])
+        self.account.report.note("S3", f"events of stack {self.names.stack}", "held", hops, report["seconds"])
+        return ran
+
+    def becomes_declared(self, after: str) -> None:
+        """Run `status` until it finds no drift; note how long AWS showed the old state."""
+        started, drift = time.monotonic(), ""
+        while (ran := self.run("status")).code != 0:
+            drift = ", ".join(f"{kind} {name}" for kind, name in drifted(ran))
+            assert ran.code == NOT_AS_DECLARED, told(ran)
+            assert time.monotonic() - started < BECOMES_S, told(ran)
+            time.sleep(self.account.pause_s)
+        if drift:
+            seconds = time.monotonic() - started
+            self.account.report.note("late", f"status after {after}", "held", f"drift: {drift}", seconds)
+
+
+def drifted(ran: Ran) -> list[tuple[str, str]]:
+    """The resources that `status` does not find as declared."""
+    return [(each["kind"], each["name"]) for each in ran.json["resources"] if each["state"] != "ok"]
 
 
 def told(ran: Ran) -> str:
