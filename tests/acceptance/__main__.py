@@ -27,7 +27,7 @@ def main() -> int:
         aws,
         sys.argv[1],
         click.echo,
-        shared_bucket=share.bucket_of(aws, arn) if arn else "",
+        shared=share.describe(aws, arn) if arn else None,
         within_s=LONGEST_S,
         pause_s=PAUSE_S,
     )

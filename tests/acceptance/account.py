@@ -136,14 +136,14 @@ class Account:
         failures: dict[str, None] = {}
         started = time.monotonic()
         while (waited := time.monotonic() - started) < BECOMES_S:
-            failure = self._invoke(function)
+            failure = self.invoke(function)
             if not failure:
                 return list(failures), waited
             failures[failure] = None
             time.sleep(self.pause_s)
         return list(failures), None
 
-    def _invoke(self, function: str) -> str:
+    def invoke(self, function: str) -> str:
         """Invoke a function; return why that failed, or nothing."""
         try:
             ran = self.aws.lambda_.invoke(FunctionName=function, Payload=TEST_EVENT)

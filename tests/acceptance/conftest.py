@@ -101,17 +101,16 @@ def account(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         report.hidden[shared.gateway.rpartition("/")[2]] = "GATEWAY"
     if not here:
         consent.ask(account, shared, pytestconfig)
-    bucket = shared.bucket if shared else ""
-    there = leftovers.find(aws, token, shared_bucket=bucket)
+    there = leftovers.find(aws, token, shared=shared)
     if there:
         pytest.exit(f"These names are taken: {', '.join(map(str, there))}. Run again", returncode=1)
     try:
         yield account
     finally:
-        clean(account, bucket, pytestconfig)
+        clean(account, shared, pytestconfig)
 
 
-def clean(account: Account, shared_bucket: str, config: pytest.Config) -> None:
+def clean(account: Account, shared: Share | None, config: pytest.Config) -> None:
     """Delete everything; fail if something is left. The first Ctrl-C meanwhile only says so."""
     terminal = config.pluginmanager.getplugin("terminalreporter")
     tell = terminal.write_line if terminal else print
@@ -131,7 +130,7 @@ def clean(account: Account, shared_bucket: str, config: pytest.Config) -> None:
             account.aws,
             account.token,
             lambda _: None,
-            shared_bucket=shared_bucket,
+            shared=shared,
             within_s=CLEANING_S,
             pause_s=account.scaled(10),
         )
@@ -156,7 +155,7 @@ def shared(account: Account) -> Share:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, and where the JSON is."""
     report = config.stash[REPORT]
-    if not report.commands:
+    if not report.where:
         return
     note_unseen(report)
     path = Path(config.invocation_params.dir, f"s3agg-acceptance-{config.stash[TOKEN]}.json")

@@ -14,6 +14,7 @@ from s3agg.aws.refusals import is_not_found
 from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError
 from tests.acceptance.account import BUCKETS, STACKS, connect
+from tests.acceptance.share import Share
 
 BATCH = 1000  # the limit of S3 for objects in one call
 
@@ -30,16 +31,16 @@ class Leftover:
         return f"{self.kind} {self.name}"
 
 
-def find(aws: Aws, token: str, *, shared_bucket: str = "") -> list[Leftover]:
+def find(aws: Aws, token: str, *, shared: Share | None = None) -> list[Leftover]:
     """Everything with a name of the run, in the order in which it can be deleted.
 
-    `shared_bucket` is the bucket of the user's file share. Raises an error of botocore if AWS refuses.
+    `shared` is the user's file share. Raises an error of botocore if AWS refuses to list.
     """
     prefix = f"{STACKS}{token}"
     found = [
         *cloudformation_stacks(aws, prefix),
-        *(rules_of_bucket(aws, shared_bucket, prefix) if shared_bucket else ()),
-        *(objects_in(aws, shared_bucket, f"{BUCKETS}{token}/") if shared_bucket else ()),
+        *(rules_of_bucket(aws, shared.bucket, prefix) if shared else ()),
+        *(objects_in(aws, shared.bucket, f"{shared.prefix}{BUCKETS}{token}") if shared else ()),
         *buckets(aws, f"{BUCKETS}{token}"),
         *event_source_mappings(aws, prefix),
         *functions(aws, prefix),
@@ -59,7 +60,7 @@ def remove_all(
     token: str,
     tell: Callable[[str], object],
     *,
-    shared_bucket: str = "",
+    shared: Share | None = None,
     within_s: float,
     pause_s: float,
 ) -> list[str]:
@@ -71,7 +72,7 @@ def remove_all(
     nothing, refusals = 0, dict[str, str]()
     while True:
         try:
-            left = find(aws, token, shared_bucket=shared_bucket)
+            left = find(aws, token, shared=shared)
         except (BotoCoreError, ClientError) as error:
             left, refusals = [Leftover("list of", "resources", str)], {"list of resources": str(error)}
         nothing = 0 if left else nothing + 1

@@ -47,7 +47,3 @@ def describe(aws: Aws, arn: str) -> Share:
     if ":" in bucket:
         raise UsageProblem("The file share is on an access point", "Pass a share that is on a bucket")
     return Share(arn, kind, bucket, prefix, str(info["GatewayARN"]), str(listed[0]["FileShareStatus"]))
-
-
-def bucket_of(aws: Aws, arn: str) -> str:
-    return describe(aws, arn).bucket
