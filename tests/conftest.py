@@ -24,6 +24,8 @@ TEST_BY_TEST = "test_interruptions.py"
 # As measured: what starts last should be short, lest one worker waits for the other.
 LONGEST_FIRST = (
     "test_interruptions.py",
+    "e2e/test_acceptance.py",
+    "acceptance/test_life.py",
     "e2e/test_benchmarks.py",
     "e2e/test_tour.py",
     "e2e/test_bursts.py",

@@ -26,7 +26,7 @@ def main() -> int:
     left = leftovers.remove_all(
         aws,
         sys.argv[1],
-        click.echo,
+        tell=click.echo,
         shared=share.describe(aws, arn) if arn else None,
         within_s=LONGEST_S,
         pause_s=PAUSE_S,

@@ -5,12 +5,15 @@ It is skipped unless S3AGG_AWS_ACCEPTANCE is 1 and there are credentials.
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import signal
-import sys
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
@@ -29,6 +32,8 @@ REPORT = pytest.StashKey[Report]()
 TOKEN = pytest.StashKey[str]()
 LOOPBACK = ["127.0.0.1", "::1"]
 CLEANING_S = 900  # the longest that AWS may take to delete everything
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+OUTPUT = "s3agg acceptance"  # the name of what a worker sends
 SHOWN = 2000  # characters of a test's failure in the JSON
 
 
@@ -37,22 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TOKEN] = secrets.token_hex(4)
 
 
-def reason_to_skip(config: pytest.Config) -> str:
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not item.get_closest_marker("acceptance"):
+        return
     if os.environ.get(VARIABLE) != "1":
-        return f"set {VARIABLE}=1 to run on an AWS account"
-    if hasattr(config, "workerinput"):
-        return "pass -n 0: the run asks on the terminal"
-    return ""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    reason = reason_to_skip(config)
-    for item in items:
-        if reason and item.get_closest_marker("acceptance"):
-            item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_runtest_setup() -> None:
+        pytest.skip(f"set {VARIABLE}=1 to run on an AWS account")
     enable_socket()
     if is_loopback(os.environ.get("AWS_ENDPOINT_URL", "")):
         socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
@@ -63,35 +57,40 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when == "call" or report.failed:
+    if item.get_closest_marker("acceptance") and (call.when == "call" or report.failed):
         reason = report.longreprtext[-SHOWN:] if report.failed else ""
         ended = Ended(item.name, report.outcome, round(call.duration, 2), reason)
         item.config.stash[REPORT].tests.append(ended)
     return report
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def interruptible() -> Iterator[None]:
     """End like Ctrl-C when the terminal is closed or the process is terminated: what was made is deleted."""
-    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
-def account(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+    interruptible: None,  # noqa: ARG001  # takes effect before anything is made
+) -> Iterator[Account]:
     """The account, after its user has consented. At the end nothing of the run is left in it."""
     if botocore.session.Session().get_credentials() is None:
         pytest.skip("there are no AWS credentials")
     report, token = pytestconfig.stash[REPORT], pytestconfig.stash[TOKEN]
     aws = connect()
     here = is_here(aws)
+    if hasattr(pytestconfig, "workerinput") and not here:
+        # A worker can neither ask nor clean up after Ctrl-C: xdist kills it.
+        pytest.skip("pass -n 0 to run on an AWS account")
     account = Account(aws, token, tmp_path_factory.mktemp("acceptance"), report, here)
-    report.where = "endpoints on loopback (an emulator)" if here else "AWS"
     try:
-        report.region = account.place.region
+        region = account.place.region
         arn = os.environ.get(share.VARIABLE)
         shared = share.describe(aws, arn) if arn else None
     except S3aggError as error:
@@ -104,17 +103,24 @@ def account(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     there = leftovers.find(aws, token, shared=shared)
     if there:
         pytest.exit(f"These names are taken: {', '.join(map(str, there))}. Run again", returncode=1)
+    report.where, report.region = "endpoints on loopback (an emulator)" if here else "AWS", region
+    end = partial(clean, account, shared, pytestconfig)
+    atexit.register(end)  # in case pytest itself fails, such as when its terminal is closed
     try:
         yield account
     finally:
-        clean(account, shared, pytestconfig)
+        end()
+        atexit.unregister(end)
 
 
 def clean(account: Account, shared: Share | None, config: pytest.Config) -> None:
     """Delete everything; fail if something is left. The first Ctrl-C meanwhile only says so."""
-    terminal = config.pluginmanager.getplugin("terminalreporter")
-    tell = terminal.write_line if terminal else print
     pressed: list[int] = []
+
+    def tell(words: str) -> None:
+        terminal = config.pluginmanager.getplugin("terminalreporter")
+        with suppress(OSError):  # the terminal may be closed
+            terminal.write_line(words)
 
     def on_signal(number: int, _: object) -> None:
         pressed.append(number)
@@ -122,20 +128,15 @@ def clean(account: Account, shared: Share | None, config: pytest.Config) -> None
             raise KeyboardInterrupt
         tell("Deleting what the run made. Press Ctrl-C again to stop, which leaves resources.")
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
     account.report.left = ["unknown, as the deletion was interrupted"]
-    tell("")
     try:
         account.report.left = leftovers.remove_all(
-            account.aws,
-            account.token,
-            lambda _: None,
-            shared=shared,
-            within_s=CLEANING_S,
-            pause_s=account.scaled(10),
+            account.aws, account.token, shared=shared, within_s=CLEANING_S, pause_s=account.scaled(10)
         )
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         for each in account.report.left:
             tell(f"LEFT IN THE ACCOUNT: {each}")
         if account.report.left:
@@ -152,10 +153,25 @@ def shared(account: Account) -> Share:
     return share.describe(account.aws, arn)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send what this worker found to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[OUTPUT] = session.config.stash[REPORT].parts()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker found."""
+    parts = getattr(node, "workeroutput", {}).get(OUTPUT)
+    if parts:
+        node.config.stash[REPORT].add(parts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, and where the JSON is."""
     report = config.stash[REPORT]
-    if not report.where:
+    if not report.where or hasattr(config, "workerinput"):
         return
     note_unseen(report)
     path = Path(config.invocation_params.dir, f"s3agg-acceptance-{config.stash[TOKEN]}.json")

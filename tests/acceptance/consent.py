@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 import click
 import pytest
@@ -45,24 +46,26 @@ def words(account: Account, shared: Share | None) -> str:
     return "\n".join(lines)
 
 
+def refusal(account_id: str, answer: str | None, environment: Mapping[str, str]) -> str:
+    """Why the run must not start; empty if it may. `answer` is None without a terminal."""
+    if environment.get(VARIABLE) == account_id or answer == "yes":
+        return ""
+    if answer is None:
+        return f"No terminal to confirm on. Nothing was made. To consent, set {VARIABLE} to the account id."
+    return "Nothing was made."
+
+
 def ask(account: Account, shared: Share | None, config: pytest.Config) -> None:
     """Return if the user consents; end the run if not. Nothing has been made by then."""
-    question = words(account, shared)
     capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is not None:
-        capture.suspend_global_capture(in_=True)
+    capture.suspend_global_capture(in_=True)
+    answer = None
     try:
-        click.echo(f"\n{question}", err=True)
-        if os.environ.get(VARIABLE) == account.place.account:
-            return
-        if not sys.stdin.isatty():
-            pytest.exit(
-                f"No terminal to confirm on. Nothing was made. To consent, set {VARIABLE} to the account id",
-                returncode=1,
-            )
-        click.echo("Go on? Type yes: ", nl=False, err=True)
-        if sys.stdin.readline().strip() != "yes":
-            pytest.exit("Nothing was made.", returncode=1)
+        click.echo(f"\n{words(account, shared)}", err=True)
+        if VARIABLE not in os.environ and sys.stdin.isatty():
+            click.echo("Go on? Type yes: ", nl=False, err=True)
+            answer = sys.stdin.readline().strip()
     finally:
-        if capture is not None:
-            capture.resume_global_capture()
+        capture.resume_global_capture()
+    if reason := refusal(account.place.account, answer, os.environ):
+        pytest.exit(reason, returncode=1)

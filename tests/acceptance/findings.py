@@ -69,6 +69,19 @@ class Report:
     left: list[str] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
 
+    def parts(self) -> dict[str, Any]:
+        """Everything as plain values, which a worker of xdist can send."""
+        return asdict(self)
+
+    def add(self, parts: Mapping[str, Any]) -> None:
+        """Add what another worker found."""
+        self.where, self.region = parts["where"] or self.where, parts["region"] or self.region
+        self.findings += [Finding(**each) for each in parts["findings"]]
+        self.tests += [Ended(**each) for each in parts["tests"]]
+        self.commands += [Command(**each) for each in parts["commands"]]
+        self.left += parts["left"]
+        self.hidden.update(parts["hidden"])
+
     def note(
         self, fact: str, looked_at: str, verdict: Verdict, evidence: object, seconds: float | None = None
     ) -> None:

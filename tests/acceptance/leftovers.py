@@ -58,8 +58,8 @@ def find(aws: Aws, token: str, *, shared: Share | None = None) -> list[Leftover]
 def remove_all(
     aws: Aws,
     token: str,
-    tell: Callable[[str], object],
     *,
+    tell: Callable[[str], object] = lambda _: None,
     shared: Share | None = None,
     within_s: float,
     pause_s: float,

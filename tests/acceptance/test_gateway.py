@@ -290,10 +290,10 @@ def test_a_write_of_the_gateway_itself(gateway: Gateway) -> None:
     }
     found: Any = dict(account.aws.s3.get_bucket_notification_configuration(Bucket=share.bucket))
     found.pop("ResponseMetadata", None)
-    queues = [*found.get("QueueConfigurations", ()), own]
+    found["QueueConfigurations"] = [*found.get("QueueConfigurations", ()), own]
     try:
         account.aws.s3.put_bucket_notification_configuration(
-            Bucket=share.bucket, NotificationConfiguration={**found, "QueueConfigurations": queues}
+            Bucket=share.bucket, NotificationConfiguration=found
         )
     except ClientError as error:
         gateway.note(looked_at, "not seen", answer(error))

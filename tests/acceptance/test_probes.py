@@ -167,13 +167,13 @@ def test_a_role_and_its_policy(account: Account) -> None:
 def test_a_function(account: Account) -> None:
     """FACTS 1, 11, 14, 20, 27, 31 and 34: a function with a new role, and its policy."""
     report, place, name = account.report, account.place, account.probe("Function")
-    functions = account.aws.lambda_
+    functions = account.lambda_
     role = account.probe("FunctionRole")
     aws = account.patient("the probe of a function")
     aws.iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)
     started = time.monotonic()
     create = partial(
-        aws.lambda_.create_function,
+        aws.client("lambda").create_function,
         Role=place.iam(f"role/{role}"),
         Code={"ZipFile": CODE},
         Handler="probe.handler",

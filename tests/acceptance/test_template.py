@@ -30,7 +30,7 @@ def test_a_stack_of_cloudformations_works(account: Account) -> None:
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
-    made = account.becomes(lambda: ended(client, name), 900)
+    made: Any = account.becomes(lambda: ended(client, name), 900)
     assert made["StackStatus"] == "CREATE_COMPLETE", problems(client, name)
     (attach,) = [each["OutputValue"] for each in made["Outputs"] if each["OutputKey"] == "Attach"]
     stack.must(*options(attach), *stack.interval)
@@ -38,7 +38,7 @@ def test_a_stack_of_cloudformations_works(account: Account) -> None:
     stack.upload(bucket)
     stack.must("delete", "--bucket", bucket, "--yes")
     client.delete_stack(StackName=name)
-    gone = account.becomes(lambda: ended(client, name), 900)
+    gone: Any = account.becomes(lambda: ended(client, name), 900)
 
     assert gone["StackStatus"] == "DELETE_COMPLETE", problems(client, name)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,21 +17,29 @@ from pathlib import Path
 import pytest
 
 from s3agg.local import ACCOUNT
+from tests.acceptance.account import STACKS
 from tests.e2e import support
-from tests.e2e.support import LocalAws
+from tests.e2e.support import Cli, LocalAws, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 
 TREE = Path(__file__).parents[2]
-PYTEST = (sys.executable, "-m", "pytest")
-ARGUMENTS = (str(TREE / "tests" / "acceptance"), "-n", "0", "--durations", "10", "-p", "no:cacheprovider")
+FOLDER = TREE / "tests" / "acceptance"
+LIFE = str(FOLDER / "test_life.py")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+CLEANER = (sys.executable, "-m", "tests.acceptance")
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[LocalAws]:
-    """AWS that nobody else uses: it must be as it was when the run has ended."""
-    with support.world(tmp_path / "homes") as running:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """AWS that nobody else uses: it must be as it was when a run has ended."""
+    with support.world(tmp_path_factory.mktemp("homes")) as running:
         yield running
+
+
+def user_in(world: LocalAws, folder: Path) -> Cli:
+    """Somebody who starts the acceptance run in this folder."""
+    return replace(world.cli.set(S3AGG_AWS_ACCEPTANCE="1"), command=PYTEST, folder=folder)
 
 
 @contextmanager
@@ -49,11 +59,13 @@ def mounted(world: LocalAws, bucket: str, share: str, folder: Path) -> Iterator[
                     (folder / key).parent.mkdir(parents=True, exist_ok=True)
                     (folder / key).touch()
                     known.add(key)
-            for path in folder.rglob("*"):
-                key = path.relative_to(folder).as_posix()
-                if path.is_file() and key not in known:
-                    known.add(key)
-                    s3.put_object(Bucket=bucket, Key=f"in/{key}", Body=path.read_bytes())
+            # Unlike rglob, walk minds no folder that is being deleted.
+            for parent, _, names in os.walk(folder):
+                for path in (Path(parent, name) for name in names):
+                    key = path.relative_to(folder).as_posix()
+                    if key not in known:
+                        known.add(key)
+                        s3.put_object(Bucket=bucket, Key=f"in/{key}", Body=b"")
 
     with ThreadPoolExecutor(1) as pool:
         going_on = pool.submit(go_on)
@@ -69,12 +81,10 @@ def test_the_acceptance_run_passes_reports_and_leaves_nothing(world: LocalAws, t
     mount.mkdir()
     share = world.share(bucket, at=f"arn:aws:s3:::{bucket}/in/")
     before = world.inventory()
-    user = world.cli.set(
-        S3AGG_AWS_ACCEPTANCE="1", S3AGG_AWS_SHARE=share, S3AGG_AWS_MOUNT=str(mount), PYTEST_ADDOPTS=None
-    )
+    tester = user_in(world, tmp_path).set(S3AGG_AWS_SHARE=share, S3AGG_AWS_MOUNT=str(mount))
 
     with mounted(world, bucket, share, mount):
-        ran = replace(user, command=PYTEST, folder=tmp_path)(*ARGUMENTS)
+        ran = tester(str(FOLDER), "-n", "2", "--durations", "10")
     ended = world.inventory()
 
     assert ran.code == 0, ran.output
@@ -87,3 +97,34 @@ def test_the_acceptance_run_passes_reports_and_leaves_nothing(world: LocalAws, t
     assert report["left"] == []
     assert ACCOUNT not in path.read_text(encoding="utf-8")
     assert ended == before
+
+
+def tokens(world: LocalAws) -> set[str]:
+    """The tokens in the names of the functions that exist."""
+    return {name[len(STACKS) :][:8] for name in world.inventory()["functions"] if name.startswith(STACKS)}
+
+
+def test_ctrl_c_in_the_acceptance_run_leaves_nothing(world: LocalAws, tmp_path: Path) -> None:
+    before = world.inventory()
+
+    with user_in(world, tmp_path).start(LIFE, "-n", "0") as running:
+        eventually(lambda: tokens(world))
+        ran = running.interrupt()
+
+    assert ran.code == pytest.ExitCode.INTERRUPTED, ran.output
+    assert "Left in the account: nothing" in ran.stdout
+    assert world.inventory() == before
+
+
+def test_what_a_killed_acceptance_run_leaves_can_be_deleted(world: LocalAws, tmp_path: Path) -> None:
+    before, tester = world.inventory(), user_in(world, tmp_path)
+
+    with tester.start(LIFE, "-n", "0") as running:
+        eventually(lambda: tokens(world))
+        os.killpg(running.process.pid, signal.SIGKILL)
+    (token,) = tokens(world)
+    cleaned = replace(tester, command=CLEANER, folder=TREE)(token)
+
+    assert cleaned.code == 0, cleaned.output
+    assert cleaned.stdout.splitlines()[-1] == "Nothing is left."
+    assert world.inventory() == before

@@ -58,7 +58,7 @@ def create(
     _role(aws, names.aggregator_role, dynamo, writer)
     aws.lambda_.create_function(
         FunctionName=names.aggregator,
-        Runtime=runtime,
+        Runtime=runtime,  # type: ignore[arg-type]  # AWS judges
         Role=place.iam(f"role/{names.aggregator_role}"),
         Code={"ZipFile": _zipped("s3_aggregator", names)},
         Handler="s3_aggregator.lambda_handler",
@@ -83,7 +83,7 @@ def create(
     endpoint = {} if gateway_url is None else {"AWS_ENDPOINT_URL_STORAGE_GATEWAY": gateway_url}
     aws.lambda_.create_function(
         FunctionName=names.refresher,
-        Runtime=runtime,
+        Runtime=runtime,  # type: ignore[arg-type]  # AWS judges
         Role=place.iam(f"role/{names.refresh_role}"),
         Code={"ZipFile": _zipped("s3_sgw_refresh", names)},
         Handler="s3_sgw_refresh.lambda_handler",
