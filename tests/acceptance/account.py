@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -202,22 +203,28 @@ class Stack:
         self.account.report.note("S3", f"events of stack {self.names.stack}", "held", hops, report["seconds"])
         return ran
 
+    def drift(self, expected: AbstractSet[tuple[str, str]] = frozenset()) -> dict[tuple[str, str], str]:
+        """The state of each resource that `status` finds not as declared; empty unless all expected are."""
+        ran = self.run("status")
+        assert ran.code in {0, NOT_AS_DECLARED}, told(ran)
+        found = {
+            (each["kind"], each["name"]): each["state"]
+            for each in ran.json["resources"]
+            if each["state"] != "ok"
+        }
+        assert (ran.code == 0) == (not found), told(ran)
+        return found if expected <= found.keys() else {}
+
     def becomes_declared(self, after: str) -> None:
         """Run `status` until it finds no drift; note how long AWS showed the old state."""
-        started, drift = time.monotonic(), ""
-        while (ran := self.run("status")).code != 0:
-            drift = ", ".join(f"{kind} {name}" for kind, name in drifted(ran))
-            assert ran.code == NOT_AS_DECLARED, told(ran)
-            assert time.monotonic() - started < BECOMES_S, told(ran)
+        started, last = time.monotonic(), ""
+        while drift := self.drift():
+            last = ", ".join(f"{kind} {name}" for kind, name in drift)
+            assert time.monotonic() - started < BECOMES_S, f"status still finds drift: {last}"
             time.sleep(self.account.pause_s)
-        if drift:
+        if last:
             seconds = time.monotonic() - started
-            self.account.report.note("late", f"status after {after}", "held", f"drift: {drift}", seconds)
-
-
-def drifted(ran: Ran) -> list[tuple[str, str]]:
-    """The resources that `status` does not find as declared."""
-    return [(each["kind"], each["name"]) for each in ran.json["resources"] if each["state"] != "ok"]
+            self.account.report.note("late", f"status after {after}", "held", f"drift: {last}", seconds)
 
 
 def told(ran: Ran) -> str:

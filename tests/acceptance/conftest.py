@@ -95,6 +95,7 @@ def account(
         shared = share.describe(aws, arn) if arn else None
     except S3aggError as error:
         pytest.exit(str(error), returncode=1)
+    report.hidden[str(Path.home())] = "HOME"
     if shared:
         report.hidden |= {shared.bucket: "BUCKET", shared.id: "SHARE"}
         report.hidden[shared.gateway.rpartition("/")[2]] = "GATEWAY"

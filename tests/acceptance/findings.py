@@ -22,6 +22,7 @@ Verdict = Literal["held", "not so", "not seen"]
 
 WIDTH = 110
 ACCOUNT_ID = re.compile(r"(?<![0-9A-Fa-f])\d{12}(?![0-9A-Fa-f])")
+PRINCIPAL = re.compile(r"\b(assumed-role|user|federated-user)/[\w+=,.@/-]+")
 KEY_ID = re.compile(r"\b(A(?:KIA|SIA|ROA|IDA|GPA|NPA|3T))[A-Z0-9]{8,}")
 
 
@@ -117,10 +118,10 @@ class Report:
         return sorted(self.findings, key=place)
 
     def redact(self, text: str) -> str:
-        """Replace account ids, key ids and private names."""
+        """Replace account ids, key ids, users and private names."""
         for name, word in sorted(self.hidden.items(), key=lambda pair: -len(pair[0])):
             text = text.replace(name, word)
-        return KEY_ID.sub(r"\1...", ACCOUNT_ID.sub("ACCOUNT", text))
+        return PRINCIPAL.sub(r"\1/...", KEY_ID.sub(r"\1...", ACCOUNT_ID.sub("ACCOUNT", text)))
 
     def table(self) -> Iterator[str]:
         """The lines of the table: fact, verdict, what was looked at, and the evidence below it."""

@@ -163,7 +163,9 @@ def rules_of_bucket(aws: Aws, bucket: str, prefix: str) -> Iterator[Leftover]:
 
 def event_source_mappings(aws: Aws, prefix: str) -> Iterator[Leftover]:
     for each in pages(aws.lambda_, "list_event_source_mappings", "EventSourceMappings"):
-        if each["State"] != "Deleting" and f":{prefix}" in f"{each['FunctionArn']} {each['EventSourceArn']}":
+        # Not every kind of event source has an ARN.
+        ends = f"{each.get('FunctionArn')} {each.get('EventSourceArn')}"
+        if each["State"] != "Deleting" and f":{prefix}" in ends:
             remove = partial(aws.lambda_.delete_event_source_mapping, UUID=each["UUID"])
             yield Leftover("event source mapping", each["UUID"], remove)
 

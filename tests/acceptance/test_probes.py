@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
 from s3agg import assets
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.settings import Settings
 from tests.acceptance.account import BECOMES_S, Account, connect, told
 from tests.acceptance.findings import Verdict, answer
 from tests.acceptance.refusals import INVALID
@@ -34,7 +36,6 @@ REGIONS = {
     "aws-us-gov": ("us-gov-west-1", "us-gov-east-1"),
 }
 OLD_RUNTIME = "python3.6"
-RUNTIME = "python3.13"
 CODE = assets.zipped(
     {
         "probe": "import boto3\n\n\ndef handler(event, context):\n"
@@ -42,12 +43,9 @@ CODE = assets.zipped(
     }
 )
 TRUST = json.dumps(assets.policy("lambda-trust", {}))
-POLICY = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "sqs:ListQueues", "Resource": "*"}],
-    }
-)
+LISTS = "iam:ListRoleTags"
+SPREADS_S = 60.0  # a new role and its policy
+SOON_S = 5.0  # between two tries
 
 
 def test_a_table(account: Account) -> None:
@@ -131,10 +129,9 @@ def test_a_role_and_its_policy(account: Account) -> None:
     """FACTS 13 and 30: what is in use, what was just made, and what changes at the same time."""
     report, iam, name = account.report, account.aws.iam, account.probe("Role")
     policies = [f"{name}{number}" for number in range(AT_ONCE)]
+    policy = statement(Action="sqs:ListQueues", Resource="*")
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
-    arns = [
-        iam.create_policy(PolicyName=policy, PolicyDocument=POLICY)["Policy"]["Arn"] for policy in policies
-    ]
+    arns = [iam.create_policy(PolicyName=each, PolicyDocument=policy)["Policy"]["Arn"] for each in policies]
 
     def attach(arn: str) -> object:
         return iam.attach_role_policy(RoleName=name, PolicyArn=arn)
@@ -157,11 +154,52 @@ def test_a_role_and_its_policy(account: Account) -> None:
         "13",
         "a sixth version of a policy",
         lambda: [
-            iam.create_policy_version(PolicyArn=arns[1], PolicyDocument=POLICY, SetAsDefault=True)
+            iam.create_policy_version(PolicyArn=arns[1], PolicyDocument=policy, SetAsDefault=True)
             for _ in range(5)
         ],
         Refusal("LimitExceeded"),
     )
+
+
+def test_tagging_a_role_without_the_permission_to_list_tags(account: Account) -> None:
+    """FACTS 36: a user who may call TagRole only."""
+    report, place, iam = account.report, account.place, account.aws.iam
+    tagger, tagged = account.probe("Tagger"), account.probe("Tagged")
+    looked_at = "TagRole without permission to call ListRoleTags"
+    trust = statement(Principal={"AWS": place.iam("root")}, Action="sts:AssumeRole")
+    iam.create_role(RoleName=tagger, AssumeRolePolicyDocument=trust)
+    iam.create_role(RoleName=tagged, AssumeRolePolicyDocument=TRUST)
+    may_tag = statement(Action="iam:TagRole", Resource=place.iam(f"role/{tagged}"))
+    iam.put_role_policy(RoleName=tagger, PolicyName="probe", PolicyDocument=may_tag)
+
+    def tag_as_tagger() -> str:
+        try:
+            keys = account.aws.sts.assume_role(
+                RoleArn=place.iam(f"role/{tagger}"), RoleSessionName="acceptance"
+            )["Credentials"]
+            client: Any = botocore.session.Session().create_client(
+                "iam",
+                region_name=place.region,
+                aws_access_key_id=keys["AccessKeyId"],
+                aws_secret_access_key=keys["SecretAccessKey"],
+                aws_session_token=keys["SessionToken"],
+            )
+            client.tag_role(RoleName=tagged, Tags=[{"Key": "probe", "Value": "1"}])
+        except ClientError as error:
+            return answer(error)
+        return "accepted"
+
+    deadline, told = time.monotonic() + account.scaled(SPREADS_S), ""
+    while told != "accepted" and LISTS not in told and (not told or time.monotonic() < deadline):
+        time.sleep(account.scaled(SOON_S))
+        told = tag_as_tagger()
+    verdict: Verdict = "held" if LISTS in told else "not so" if told == "accepted" else "not seen"
+    report.note("36", looked_at, verdict, told)
+
+
+def statement(**parts: object) -> str:
+    """A policy of one statement, which allows something."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **parts}]})
 
 
 def test_a_function(account: Account) -> None:
@@ -178,7 +216,7 @@ def test_a_function(account: Account) -> None:
         Code={"ZipFile": CODE},
         Handler="probe.handler",
     )
-    create(FunctionName=name, Runtime=RUNTIME)
+    create(FunctionName=name, Runtime=Settings.runtime)
     note_spreading(
         account, "from CreateRole until CreateFunction accepts the role", time.monotonic() - started
     )
@@ -193,7 +231,8 @@ def test_a_function(account: Account) -> None:
     )
     aws.lambda_.get_waiter("function_active_v2").wait(FunctionName=name)
     before = account.invoke(name)
-    account.aws.iam.put_role_policy(RoleName=role, PolicyName="probe", PolicyDocument=POLICY)
+    may_list = statement(Action="sqs:ListQueues", Resource="*")
+    account.aws.iam.put_role_policy(RoleName=role, PolicyName="probe", PolicyDocument=may_list)
     _, seconds = account.starts(name)
     looked_at = "from PutRolePolicy until a running function has the permission"
     if before:

@@ -38,9 +38,9 @@ def test_a_stack_of_cloudformations_works(account: Account) -> None:
     stack.upload(bucket)
     stack.must("delete", "--bucket", bucket, "--yes")
     client.delete_stack(StackName=name)
-    gone: Any = account.becomes(lambda: ended(client, name), 900)
+    gone = account.becomes(lambda: deleted(client, name), 900)
 
-    assert gone["StackStatus"] == "DELETE_COMPLETE", problems(client, name)
+    assert gone == "DELETE_COMPLETE", problems(client, name)
 
 
 def options(attach: str) -> list[str]:
@@ -60,13 +60,20 @@ def options_of_the_run(words: list[str]) -> list[str]:
 
 def ended(client: Any, name: str) -> dict[str, Any] | None:
     """The stack, once CloudFormation has ended its work on it."""
+    (stack,) = client.describe_stacks(StackName=name)["Stacks"]
+    return None if stack["StackStatus"].endswith("IN_PROGRESS") else stack
+
+
+def deleted(client: Any, name: str) -> str:
+    """How the deletion ended; empty while it goes on."""
     try:
         (stack,) = client.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" in answer(error):
-            return {"StackStatus": "DELETE_COMPLETE"}
+            return "DELETE_COMPLETE"
         raise
-    return None if stack["StackStatus"].endswith("IN_PROGRESS") else stack
+    status = str(stack["StackStatus"])
+    return status if status in {"DELETE_COMPLETE", "DELETE_FAILED"} else ""
 
 
 def problems(client: Any, name: str) -> list[str]:
