@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from s3agg.errors import S3aggError
 from tests.acceptance.account import BUCKETS, STACKS, connect
 from tests.acceptance.share import Share
 
+LOOKS = 3  # that must find nothing
 BATCH = 1000  # the limit of S3 for objects in one call
 
 
@@ -31,28 +32,52 @@ class Leftover:
         return f"{self.kind} {self.name}"
 
 
-def find(aws: Aws, token: str, *, shared: Share | None = None) -> list[Leftover]:
-    """Everything with a name of the run, in the order in which it can be deleted.
+def kinds(aws: Aws, token: str, shared: Share | None) -> Mapping[str, Callable[[], Iterator[Leftover]]]:
+    """How to list each kind of thing, in the order in which they can be deleted."""
+    prefix, start = f"{STACKS}{token}", f"{BUCKETS}{token}"
+    of_share: dict[str, Callable[[], Iterator[Leftover]]] = {}
+    if shared:
+        of_share = {
+            "event notifications": lambda: rules_of_bucket(aws, shared.bucket, prefix),
+            "objects": lambda: objects_in(aws, shared.bucket, f"{shared.prefix}{start}"),
+        }
+    return {
+        "CloudFormation stacks": lambda: cloudformation_stacks(aws, prefix),
+        **of_share,
+        "buckets": lambda: buckets(aws, start),
+        "event source mappings": lambda: event_source_mappings(aws, prefix),
+        "functions": lambda: functions(aws, prefix),
+        "EventBridge rules": lambda: event_rules(aws, prefix),
+        "queues": lambda: queues(aws, prefix),
+        "tables": lambda: tables(aws, prefix),
+        "roles": lambda: roles(aws, prefix),
+        "policies": lambda: policies(aws, prefix),
+        "alarms": lambda: alarms(aws, prefix),
+        "log groups": lambda: log_groups(aws, prefix),
+    }
 
-    `shared` is the user's file share. Raises an error of botocore if AWS refuses to list.
+
+def find(aws: Aws, token: str, *, shared: Share | None = None) -> list[Leftover]:
+    """Everything with a name of the run; `shared` is the user's file share.
+
+    Raises an error of botocore if AWS refuses to list.
     """
-    prefix = f"{STACKS}{token}"
-    found = [
-        *cloudformation_stacks(aws, prefix),
-        *(rules_of_bucket(aws, shared.bucket, prefix) if shared else ()),
-        *(objects_in(aws, shared.bucket, f"{shared.prefix}{BUCKETS}{token}") if shared else ()),
-        *buckets(aws, f"{BUCKETS}{token}"),
-        *event_source_mappings(aws, prefix),
-        *functions(aws, prefix),
-        *event_rules(aws, prefix),
-        *queues(aws, prefix),
-        *tables(aws, prefix),
-        *roles(aws, prefix),
-        *policies(aws, prefix),
-        *alarms(aws, prefix),
-        *log_groups(aws, prefix),
-    ]
-    return list(found)
+    return [each for listed in kinds(aws, token, shared).values() for each in listed()]
+
+
+def find_most(aws: Aws, token: str, shared: Share | None) -> list[Leftover]:
+    """The same. What AWS refuses to list counts as one thing that is left, and stops nothing else."""
+    found: list[Leftover] = []
+    for kind, listed in kinds(aws, token, shared).items():
+        try:
+            found += listed()
+        except (BotoCoreError, ClientError, S3aggError) as error:
+            found.append(Leftover("perhaps some", kind, partial(again, error)))
+    return found
+
+
+def again(error: Exception) -> None:
+    raise error
 
 
 def remove_all(
@@ -64,19 +89,16 @@ def remove_all(
     within_s: float,
     pause_s: float,
 ) -> list[str]:
-    """Delete everything with a name of the run; return the names of what is left after the deadline.
+    """Delete everything with a name of the run; return what is left after the deadline, and why.
 
-    The looking ends when two looks in a row find nothing: Lambda makes a log group anew for a late line.
+    The looking ends when some looks in a row find nothing: Lambda makes a log group anew for a late line.
     """
     deadline = time.monotonic() + within_s
     nothing, refusals = 0, dict[str, str]()
     while True:
-        try:
-            left = find(aws, token, shared=shared)
-        except (BotoCoreError, ClientError) as error:
-            left, refusals = [Leftover("list of", "resources", str)], {"list of resources": str(error)}
+        left = find_most(aws, token, shared)
         nothing = 0 if left else nothing + 1
-        if nothing == 2:
+        if nothing == LOOKS:
             return []
         if time.monotonic() > deadline:
             return [f"{each} ({refusals.get(str(each), 'still there')})" for each in left]

@@ -275,7 +275,7 @@ def test_the_second_delete_leaves_nothing_either(life: Life) -> None:
 def is_gone(life: Life) -> bool:
     """Whether nothing of the stack is left.
 
-    SQS lists a deleted queue for up to a minute, and Lambda makes a log group anew for a late line.
+    SQS lists a deleted queue for up to a minute. Lambda makes a log group anew for a late line.
     Lists of other services can be late by seconds.
     """
     found = leftovers.find(life.account.aws, life.account.token)

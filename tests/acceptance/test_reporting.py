@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError
+from moto.core.botocore_stubber import MockRawResponse
 
 from s3agg.aws.refusals import Refusal
 from tests.acceptance import consent
 from tests.acceptance.findings import Report
 from tests.acceptance.refusals import PAUSE_S, Patience, calls_in, note_refusals, note_unseen
-from tests.support.aws import refusal
+from tests.support.aws import REGION, Session, refusal
 
 ACCOUNT = "123456789012"
 LINES = [
@@ -79,22 +82,33 @@ def test_a_refusal_that_a_command_met_is_a_fact_with_its_duration() -> None:
     assert found(report, "30").verdict == "not seen"
 
 
-def test_a_patient_session_repeats_only_what_passes_by_itself() -> None:
-    report = Report()
-    patience = Patience(report, "a test")
-    service = SimpleNamespace(service_name="lambda")
-    operation, request = SimpleNamespace(name="CreateFunction", service_model=service), dict[str, Any]()
+def test_a_patient_session_repeats_what_passes_by_itself() -> None:
+    report, session = Report(), Session().with_credentials()
+    answers = [
+        (400, aborted("OperationAbortedException")),
+        (200, {}),
+        (400, aborted("InvalidParameterException")),
+    ]
 
-    def answered(message: str = "") -> float | None:
-        error = {"Error": {"Code": "InvalidParameterValueException", "Message": message}} if message else {}
-        return patience(operation=operation, request_dict=request, response=(None, error))
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        status, body = answers.pop(0)
+        raw: Any = MockRawResponse(json.dumps(body).encode())
+        return AWSResponse(request.url, status, HTTPHeaders(), raw)
 
-    first = answered("The role defined for the function cannot be assumed by Lambda.")
-    last = answered()
-    other = answered("Uploaded file must be a non-empty zip")
+    session.register("needs-retry", Patience(report, "a test"))
+    session.register("before-send", answer)
+    logs: Any = session.create_client("logs", region_name=REGION)
+    logs.create_log_group(logGroupName="group")
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        logs.create_log_group(logGroupName="group")
 
-    assert (first, last, other) == (PAUSE_S, None, None)
-    assert "1 times" in found(report, "1").evidence
+    assert found(report, "26").evidence.startswith("CreateLogGroup: try again (1 times in 0.")
+    assert found(report, "26").seconds >= PAUSE_S
+    assert answers == []
+
+
+def aborted(code: str) -> dict[str, str]:
+    return {"__type": code, "message": "try again"}
 
 
 def test_an_answer_of_aws_is_judged_by_the_expected_refusals() -> None:
