@@ -183,7 +183,8 @@ class Stack:
         words = f"s3agg {' '.join(arguments)}"
         seconds = round(time.monotonic() - started, 2)
         account.report.commands.append(Command(words, code, seconds, len(calls), refused(calls)))
-        note_refusals(account.report, words, calls)
+        flags = [each for each in arguments if each.startswith("--")]
+        note_refusals(account.report, " ".join(["the calls of s3agg", arguments[0], *flags]), calls)
         return Ran(code, stdout, "".join(f"{line}\n" for _, line in lines))
 
     def must(self, *arguments: str) -> Ran:

@@ -7,7 +7,7 @@ import platform
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -86,8 +86,13 @@ class Report:
     def note(
         self, fact: str, looked_at: str, verdict: Verdict, evidence: object, seconds: float | None = None
     ) -> None:
-        measured = None if seconds is None else round(seconds, 2)
-        self.findings.append(Finding(fact, looked_at, verdict, " ".join(str(evidence).split()), measured))
+        """Add a finding. The same one with other seconds is kept once, with the most seconds."""
+        found = Finding(fact, looked_at, verdict, " ".join(str(evidence).split()), seconds)
+        same = [each for each in self.findings if replace(each, seconds=seconds) == found]
+        for each in same:
+            self.findings.remove(each)
+        most = max((each.seconds for each in (*same, found) if each.seconds is not None), default=None)
+        self.findings.append(replace(found, seconds=None if most is None else round(most, 2)))
 
     def refused(self, fact: str, looked_at: str, call: Callable[[], object], *expected: Refusal) -> bool:
         """Make a call that AWS should refuse; return whether it did. Any of the `expected` errors holds."""
@@ -108,7 +113,7 @@ class Report:
         if seconds is None:
             self.note(fact, looked_at, "not seen", "the first look showed the new state")
         else:
-            self.note(fact, looked_at, "held", f"the old state showed for {seconds:.2f} s", seconds)
+            self.note(fact, looked_at, "held", "the old state still showed", seconds)
 
     def sorted(self) -> list[Finding]:
         def place(finding: Finding) -> tuple[int, str]:
@@ -128,7 +133,8 @@ class Report:
         yield f"{'fact':<8} {'verdict':<8} {'looked at'}"
         for each in self.sorted():
             yield self.redact(f"{each.fact:<8} {each.verdict:<8} {each.looked_at}")
-            for line in textwrap.wrap(self.redact(each.evidence), WIDTH - 18):
+            seconds = "" if each.seconds is None else f" ({each.seconds} s)"
+            for line in textwrap.wrap(self.redact(each.evidence + seconds), WIDTH - 18):
                 yield f"{'':<18}{line}"
 
     def counts(self) -> dict[str, int]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3agg.aws.refusals import THROTTLED, Refusal, aws_message
-from tests.acceptance.findings import Report
+from s3agg.aws.refusals import THROTTLED, Refusal
+from tests.acceptance.findings import Report, answer
 
 LONGEST_S = 300.0
 PAUSE_S = 0.5
@@ -123,28 +123,48 @@ def refused(calls: Iterable[Call]) -> Mapping[str, int]:
 
 
 def note_refusals(report: Report, words: str, calls: Sequence[Call]) -> None:
-    """Note each fact of `WATCHED` that the calls of one command show."""
-    for known in WATCHED:
-        codes = {each.code for each in known.refusals}
-        met = [each for each in calls if each.error in codes and known.is_of(each.service, each.operation)]
-        for operation, resource in sorted({(each.operation, each.resource) for each in met}):
-            same = [each for each in met if (each.operation, each.resource) == (operation, resource)]
-            after = [
-                each.at
-                for each in calls
-                if (each.operation, each.resource, each.error) == (operation, resource, "")
-                and each.at > same[0].at
-            ]
-            lasted = after[0] - same[0].at if after else None
-            evidence = f"{operation} answered {same[0].error} {len(same)} times"
-            if lasted is not None:
-                evidence += f", and succeeded {lasted:.1f} s after the first"
-            report.note(known.fact, f"the calls of {words}", "held", evidence, lasted)
+    """Note each fact of `WATCHED` that the calls of one command show.
+
+    The trace shows error codes only. If a code can mean several facts, all of them are named.
+    """
+    met = [(each, facts) for each in calls if each.error and (facts := facts_of(each))]
+    for operation, error, facts in sorted({(each.operation, each.error, facts) for each, facts in met}):
+        same = [each for each, _ in met if (each.operation, each.error) == (operation, error)]
+        lasted = [seconds for each in same if (seconds := seconds_until_success(each, calls)) is not None]
+        evidence = f"{operation} answered {error}"
+        if lasted:
+            evidence += ", and succeeded later"
+        report.note(facts, words, "held", evidence, max(lasted, default=None))
+
+
+def facts_of(call: Call) -> str:
+    """The numbers of the facts that a refused call can mean."""
+    found = [
+        known.fact
+        for known in WATCHED
+        if known.is_of(call.service, call.operation)
+        and call.error in {refusal.code for refusal in known.refusals}
+    ]
+    return ", ".join(dict.fromkeys(found))
+
+
+def seconds_until_success(refused_call: Call, calls: Sequence[Call]) -> float | None:
+    """The seconds from a refused call to the next success of the same call; None if there is none."""
+    return next(
+        (
+            each.at - refused_call.at
+            for each in calls
+            if (each.operation, each.resource) == (refused_call.operation, refused_call.resource)
+            and not each.error
+            and each.at > refused_call.at
+        ),
+        None,
+    )
 
 
 def note_unseen(report: Report) -> None:
     """Note as not seen each watched fact that no call of the run has shown."""
-    noted = {each.fact for each in report.findings}
+    noted = {number for each in report.findings for number in each.fact.split(", ")}
     for known in WATCHED:
         if known.fact not in noted:
             noted.add(known.fact)
@@ -160,7 +180,7 @@ class Patience:
 
     report: Report
     words: str
-    started: dict[int, tuple[float, Known, str, int]] = field(default_factory=dict)
+    started: dict[int, tuple[float, str, str]] = field(default_factory=dict)  # by id of the request
 
     def __call__(
         self, operation: Any, request_dict: dict[str, Any], response: Any = None, **_: Any
@@ -178,14 +198,12 @@ class Patience:
         known = passing(operation.service_model.service_name, error)
         if known is None:
             return None
-        first, _known, _words, times = self.started.get(key, (now, known, "", 0))
-        self.started[key] = (first, known, f"{operation.name}: {aws_message(error)}", times + 1)
+        first = self.started.setdefault(key, (now, known.fact, answer(error)))[0]
         return PAUSE_S if now - first < LONGEST_S else None
 
-    def _note(self, first: float, known: Known, words: str, times: int) -> None:
-        lasted = time.monotonic() - first
-        evidence = f"{words} ({times} times in {lasted:.1f} s, then accepted)"
-        self.report.note(known.fact, f"the calls of {self.words}", "held", evidence, lasted)
+    def _note(self, first: float, fact: str, words: str) -> None:
+        seconds = time.monotonic() - first
+        self.report.note(fact, f"the calls of {self.words}", "held", f"{words} (accepted later)", seconds)
 
 
 def passing(service: str, error: ClientError) -> Known | None:

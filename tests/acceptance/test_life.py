@@ -175,7 +175,7 @@ def test_create_corrects_drift(life: Life) -> None:
 
 def test_a_role_that_is_made_anew_works(life: Life) -> None:
     account, names = life.account, life.stack.names
-    leftovers.remove_role(account.aws, names.aggregator_role)
+    leftovers.remove_role(account.patient("a deletion by hand"), names.aggregator_role)
 
     made = life.stack.must("create")
     # An event that opens a window needs the permissions of the role, too.

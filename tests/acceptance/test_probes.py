@@ -25,6 +25,7 @@ pytestmark = pytest.mark.acceptance
 
 EXISTS_S = 70  # AWS says that a deleted queue may answer for 60 s
 AT_ONCE = 4
+STATEMENTS = [f"Probe{number}" for number in range(AT_ONCE)]
 COLLIDING = (
     Refusal("ConcurrentModification"),
     Refusal("ConcurrentModificationException"),
@@ -52,14 +53,14 @@ def test_a_table(account: Account) -> None:
     """FACTS 10 and 23: a table that is being created or deleted, and its tags."""
     report, dynamodb, name = account.report, account.aws.dynamodb, account.probe("Table")
     arn = account.place.arn("dynamodb", f"table/{name}")
-    create = partial(
-        dynamodb.create_table,
-        TableName=name,
-        AttributeDefinitions=[{"AttributeName": "Key", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "Key", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-        Tags=[{"Key": "probe", "Value": "first"}],
-    )
+    patient = account.patient("the probe of a table")
+    definition: Any = {
+        "TableName": name,
+        "AttributeDefinitions": [{"AttributeName": "Key", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "Key", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+        "Tags": [{"Key": "probe", "Value": "first"}],
+    }
     in_use = Refusal("ResourceInUseException")
 
     def is_active() -> bool:
@@ -70,14 +71,14 @@ def test_a_table(account: Account) -> None:
         found = unless_absent(dynamodb.list_tags_of_resource, ResourceArn=arn)
         return ",".join(each["Value"] for each in (found or {"Tags": []})["Tags"] if each["Key"] == "probe")
 
-    create()
+    patient.dynamodb.create_table(**definition)
     if report.refused(
         "10", "DeleteTable right after CreateTable", lambda: dynamodb.delete_table(TableName=name), in_use
     ):
         account.becomes(is_active)
     else:
         account.becomes(lambda: unless_absent(dynamodb.describe_table, TableName=name) is None)
-        create()
+        patient.dynamodb.create_table(**definition)
         account.becomes(is_active)
     seconds = account.how_long(lambda: tag() != "first", quiet_s=5, within_s=60)
     report.lasted("23", "ListTagsOfResource after CreateTable with tags", seconds)
@@ -85,7 +86,9 @@ def test_a_table(account: Account) -> None:
     seconds = account.how_long(lambda: tag() != "second", quiet_s=5, within_s=60)
     report.lasted("23", "ListTagsOfResource after TagResource", seconds)
     dynamodb.delete_table(TableName=name)
-    report.refused("10", "CreateTable right after DeleteTable", create, in_use)
+    report.refused(
+        "10", "CreateTable right after DeleteTable", lambda: dynamodb.create_table(**definition), in_use
+    )
 
 
 def test_a_queue(account: Account) -> None:
@@ -254,16 +257,7 @@ def test_a_function(account: Account) -> None:
         Refusal("ValidationException"),
         Refusal(INVALID),
     )
-    ids = [f"Probe{number}" for number in range(AT_ONCE)]
-    refused = at_once(partial(permit, StatementId=sid) for sid in ids)
-    policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
-    lost = {*ids} - {each["Sid"] for each in policy["Statement"]}
-    report.note(
-        "34",
-        f"{AT_ONCE} calls of AddPermission at the same time",
-        "held" if lost else "not so",
-        f"{len(refused)} refused, {len(lost)} missing. {'; '.join(map(answer, refused))}",
-    )
+    note_lost(account, name, [partial(permit, StatementId=sid) for sid in STATEMENTS])
     report.refused(
         "20",
         f"CreateFunction with runtime {OLD_RUNTIME}",
@@ -271,6 +265,21 @@ def test_a_function(account: Account) -> None:
         Refusal(INVALID, "no longer supported"),
     )
     note_overlap(account, place.arn("lambda", f"function:{name}"))
+
+
+def note_lost(account: Account, function: str, permits: list[Callable[[], object]]) -> None:
+    """FACTS 34: whether calls of AddPermission at the same time lose statements."""
+    answers = all_at_once(permits)
+    policy = json.loads(account.lambda_.get_policy(FunctionName=function)["Policy"])
+    there = {each["Sid"] for each in policy["Statement"]}
+    accepted = {sid for sid, refused in zip(STATEMENTS, answers, strict=True) if refused is None}
+    refusals = "; ".join(sorted({answer(each) for each in answers if each})) or "none"
+    account.report.note(
+        "34",
+        f"{len(permits)} calls of AddPermission at the same time",
+        "held" if accepted - there else "not so",
+        f"{len(accepted)} accepted, {len(accepted - there)} of them lost; refused: {refusals}",
+    )
 
 
 def note_spreading(account: Account, looked_at: str, seconds: float) -> None:
@@ -365,8 +374,8 @@ def codes_of_s3(account: Account, bucket: str) -> list[str]:
     return codes
 
 
-def at_once(calls: Iterable[Callable[[], object]]) -> list[ClientError]:
-    """Make calls at the same time; return the refusals."""
+def all_at_once(calls: Iterable[Callable[[], object]]) -> list[ClientError | None]:
+    """Make calls at the same time; return the refusal of each, None if AWS accepted it."""
 
     def attempt(call: Callable[[], object]) -> ClientError | None:
         try:
@@ -377,7 +386,12 @@ def at_once(calls: Iterable[Callable[[], object]]) -> list[ClientError]:
 
     calls = list(calls)
     with ThreadPoolExecutor(len(calls)) as pool:
-        return [failure for failure in pool.map(attempt, calls) if failure]
+        return list(pool.map(attempt, calls))
+
+
+def at_once(calls: Iterable[Callable[[], object]]) -> list[ClientError]:
+    """Make calls at the same time; return the refusals."""
+    return [refused for refused in all_at_once(calls) if refused]
 
 
 def note_failures(
@@ -388,4 +402,4 @@ def note_failures(
     if any(each.matches(failure) for failure in failures for each in expected):
         account.report.note(fact, looked_at, "held", f"{len(failures)} refused: {words}")
     else:
-        account.report.note(fact, looked_at, "not so" if failures else "not seen", words)
+        account.report.note(fact, looked_at, "not seen", words)

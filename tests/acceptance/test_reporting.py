@@ -70,6 +70,29 @@ def test_the_calls_of_verbose_output_are_read() -> None:
     ]
 
 
+def test_the_same_finding_is_kept_once_with_the_most_seconds() -> None:
+    report = Report()
+
+    for seconds in (1.0, 3.0, 2.0, None):
+        report.note("8", "a queue", "held", "seen", seconds)
+
+    assert [each.seconds for each in report.findings] == [3.0]
+
+
+def test_a_code_that_can_mean_several_facts_names_all_of_them() -> None:
+    report = Report()
+    line = "   104 ms  lambda CreateEventSourceMapping   5c0f-2  InvalidParameterValueException"
+
+    note_refusals(report, "s3agg create", calls_in([(1.0, line)]))
+    note_unseen(report)
+
+    assert (
+        found(report, "2, 24, 27").evidence
+        == "CreateEventSourceMapping answered InvalidParameterValueException"
+    )
+    assert not {"2", "24", "27"} & {each.fact for each in report.findings}
+
+
 def test_a_refusal_that_a_command_met_is_a_fact_with_its_duration() -> None:
     report = Report()
 
@@ -102,7 +125,10 @@ def test_a_patient_session_repeats_what_passes_by_itself() -> None:
     with pytest.raises(ClientError, match="InvalidParameterException"):
         logs.create_log_group(logGroupName="group")
 
-    assert found(report, "26").evidence.startswith("CreateLogGroup: try again (1 times in 0.")
+    assert (
+        found(report, "26").evidence
+        == "CreateLogGroup: OperationAbortedException: try again (accepted later)"
+    )
     assert found(report, "26").seconds >= PAUSE_S
     assert answers == []
 
