@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import botocore.session
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3agg.aws.place import Place
@@ -77,6 +78,14 @@ class Account:
     def lambda_(self) -> Any:
         """Lambda's client, without the types of its parameters: some of them are words of an old runtime."""
         return self.aws.client("lambda")
+
+    @cached_property
+    def _invoker(self) -> Any:
+        """A client of Lambda that repeats no call: botocore repeats a failure to decrypt variables (502)."""
+        session = botocore.session.Session()
+        cache_mfa_sessions(session)
+        config = Config(retries={"total_max_attempts": 1})
+        return session.create_client("lambda", region_name=self.place.region, config=config)
 
     def stack(self, which: str) -> Stack:
         return Stack(self, Names(f"{self.prefix}{which}"))
@@ -142,10 +151,10 @@ class Account:
         """
         failures: dict[str, None] = {}
         started = time.monotonic()
-        while (waited := time.monotonic() - started) < BECOMES_S:
+        while time.monotonic() - started < BECOMES_S:
             failure = self.invoke(function, event)
             if not failure:
-                return list(failures), waited
+                return list(failures), time.monotonic() - started
             failures[failure] = None
             time.sleep(self.pause_s)
         return list(failures), None
@@ -153,7 +162,7 @@ class Account:
     def invoke(self, function: str, event: bytes = TEST_EVENT) -> str:
         """Invoke a function; return why that failed, or nothing."""
         try:
-            ran = self.lambda_.invoke(FunctionName=function, Payload=event)
+            ran = self._invoker.invoke(FunctionName=function, Payload=event)
         except ClientError as error:
             return answer(error)
         return ran["Payload"].read().decode() if "FunctionError" in ran else ""

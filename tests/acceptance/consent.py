@@ -19,7 +19,7 @@ STACKS = {"Life": "s3agg create", "Blog": "the blog's scripts, adopted", "Made":
 
 def words(account: Account, shared: Share | None) -> str:
     """What the run makes, costs and leaves."""
-    place, minutes = account.place, 40 if shared else 25
+    place, longest = account.place, "an hour" if shared else "half an hour"
     lines = [
         f"This run makes resources in account {place.account}, region {place.region}:",
         *(f"  stack {account.stack(which).names.stack} ({how})" for which, how in STACKS.items()),
@@ -39,7 +39,7 @@ def words(account: Account, shared: Share | None) -> str:
                 "  an event notification of its bucket, for that folder only, and a file in the mount"
             )
     lines += [
-        f"It takes about {minutes} minutes and costs about 0.02 USD, at most 0.10 USD.",
+        f"It may take {longest}, and should cost less than 0.10 USD.",
         "It deletes everything that it makes, also after a failure and after Ctrl-C.",
         f"If it is killed, this deletes the rest: python -m tests.acceptance {account.token}",
     ]

@@ -28,7 +28,7 @@ from tests.acceptance.test_probes import REGIONS
 pytestmark = pytest.mark.acceptance
 
 INTERVAL_S = 62.0  # AWS recommends 60 s between two refreshes of a share
-SHOWS_S = 60.0  # the longest that a refresh of one small folder should take
+SHOWS_S = 30.0  # the longest that a refresh of one small folder should take
 EVENT_S = 180.0
 WRITES_S = 300.0  # the longest that a gateway may take to upload a small file
 NO_SHARE = "share-00000000"
@@ -83,7 +83,9 @@ class Gateway:
         return None if self.mount is None else (self.mount / self.folder / path).exists()
 
     def seconds_until_it_shows(self, path: str) -> float | None:
-        """The seconds until a client sees the file; None if it does not within a minute."""
+        """The seconds until a client sees the file; None without a mount, or if it does not show."""
+        if self.mount is None:
+            return None
         started = time.monotonic()
         while (waited := time.monotonic() - started) < self.account.scaled(SHOWS_S):
             if self.shows(path):
@@ -122,7 +124,11 @@ def gateway(account: Account, shared: Share) -> Iterator[Gateway]:
     mount = os.environ.get(MOUNT_VARIABLE)
     gateway = Gateway(account, shared, Path(mount) if mount else None)
     listen(gateway)
-    gateway.upload("a/first")
+    try:
+        gateway.upload("a/first")
+    except ClientError as error:
+        gateway.note("an object in the bucket of the share", "not seen", answer(error))
+        pytest.skip(f"the bucket of the share takes no object: {answer(error)}")
     yield gateway
     if gateway.mount:
         # Through the gateway, so that clients do not see these files any longer.
@@ -175,24 +181,29 @@ def test_refreshes_at_the_same_time_and_soon_after(gateway: Gateway) -> None:
         "held" if refused else "not so",
         "; ".join(each.words for each in while_running),
     )
-    note_completion(gateway, first)
     gateway.wait()
-    gateway.refresh(folder)
-    gateway.seconds_until_it_shows("a/first")
 
+    second = gateway.refresh(folder)
+    gateway.seconds_until_it_shows("a/first")
     gateway.upload("a/second")
+    pause_s = time.monotonic() - gateway.last_refresh
     again = gateway.refresh(folder)
-    seconds = gateway.seconds_until_it_shows("a/second") if gateway.mount and again.accepted else None
-    if again.accepted and gateway.mount:
-        words = "and did not show" if seconds is None else f"and showed after {seconds:.1f} s"
-        verdict: Verdict = "held" if seconds is None else "not so"
-        gateway.note(
-            "RefreshCache twice within 60 s: without effect?", verdict, f"accepted, {words}", seconds
-        )
+    seconds = gateway.seconds_until_it_shows("a/second") if again.accepted else None
+    evidence, looked_at = (
+        f"{pause_s:.0f} s after the previous one: {again.words}",
+        "RefreshCache twice within 60 s",
+    )
+    if not again.accepted:
+        gateway.note(f"{looked_at}: refused?", "held", evidence)
+    elif gateway.mount is None:
+        gateway.note(f"{looked_at}: refused?", "not so", evidence)
+    elif seconds is None:
+        gateway.note(f"{looked_at}: without effect?", "held", f"{evidence}, and the file did not show")
     else:
-        gateway.note(
-            "RefreshCache twice within 60 s: refused?", "not so" if again.accepted else "held", again.words
-        )
+        gateway.note(f"{looked_at}: without effect?", "not so", f"{evidence}, and the file showed", seconds)
+    # Of the second refresh: the new EventBridge rule may have missed the first one's event.
+    if second.accepted:
+        note_completion(gateway, second)
 
 
 def note_completion(gateway: Gateway, accepted: Answer) -> None:
@@ -254,6 +265,9 @@ FORMS = {
 def test_a_form_of_a_folder(gateway: Gateway, form: str) -> None:
     path, written = FORMS[form]
     file = f"{path}/file"
+    if "{prefix}" in written and not gateway.share.prefix:
+        gateway.note(f"FolderList, {form}", "not seen", "the share is on the whole bucket")
+        return
     if path:
         gateway.upload(file)
     gateway.wait()
