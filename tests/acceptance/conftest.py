@@ -17,6 +17,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import BotoCoreError
 from pytest_socket import enable_socket, socket_allow_hosts
 
 from s3agg.aws.session import is_loopback
@@ -80,22 +81,23 @@ def account(
     interruptible: None,  # noqa: ARG001  # takes effect before anything is made
 ) -> Iterator[Account]:
     """The account, after its user has consented. At the end nothing of the run is left in it."""
-    if botocore.session.Session().get_credentials() is None:
-        pytest.skip("there are no AWS credentials")
     report, token = pytestconfig.stash[REPORT], pytestconfig.stash[TOKEN]
-    aws = connect()
-    here = is_here(aws)
-    if hasattr(pytestconfig, "workerinput") and not here:
-        # A worker can neither ask nor clean up after Ctrl-C: xdist kills it.
-        pytest.skip("pass -n 0 to run on an AWS account")
-    account = Account(aws, token, tmp_path_factory.mktemp("acceptance"), report, here)
     try:
+        if botocore.session.Session().get_credentials() is None:
+            pytest.skip("there are no AWS credentials")
+        aws = connect()
+        here = is_here(aws)
+        if hasattr(pytestconfig, "workerinput") and not here:
+            # A worker can neither ask nor clean up after Ctrl-C: xdist kills it.
+            pytest.skip("pass -n 0 to run on an AWS account")
+        account = Account(aws, token, tmp_path_factory.mktemp("acceptance"), report, here)
         region = account.place.region
         arn = os.environ.get(share.VARIABLE)
         shared = share.describe(aws, arn) if arn else None
-    except S3aggError as error:
-        pytest.exit(str(error), returncode=1)
-    report.hidden[str(Path.home())] = "HOME"
+    except (S3aggError, BotoCoreError) as error:
+        pytest.exit(f"Nothing was made. {error}", returncode=1)
+    if len(home := str(Path.home())) > 1:
+        report.hidden[home] = "HOME"
     if shared:
         report.hidden |= {shared.bucket: "BUCKET", shared.id: "SHARE"}
         report.hidden[shared.gateway.rpartition("/")[2]] = "GATEWAY"
@@ -116,6 +118,7 @@ def account(
 
 def clean(account: Account, shared: Share | None, config: pytest.Config) -> None:
     """Delete everything; fail if something is left. The first Ctrl-C meanwhile only says so."""
+    enable_socket()  # the last test may be one that reaches no network
     pressed: list[int] = []
 
     def tell(words: str) -> None:

@@ -50,6 +50,8 @@ def refusal(account_id: str, answer: str | None, environment: Mapping[str, str])
     """Why the run must not start; empty if it may. `answer` is None without a terminal."""
     if environment.get(VARIABLE) == account_id or answer == "yes":
         return ""
+    if VARIABLE in environment:
+        return f"{VARIABLE} names another account. Nothing was made."
     if answer is None:
         return f"No terminal to confirm on. Nothing was made. To consent, set {VARIABLE} to the account id."
     return "Nothing was made."
