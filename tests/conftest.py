@@ -24,6 +24,8 @@ TEST_BY_TEST = "test_interruptions.py"
 # As measured: what starts last should be short, lest one worker waits for the other.
 LONGEST_FIRST = (
     "test_interruptions.py",
+    "e2e/test_acceptance.py",
+    "acceptance/test_life.py",
     "e2e/test_benchmarks.py",
     "e2e/test_tour.py",
     "e2e/test_bursts.py",
@@ -96,6 +98,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("acceptance"):
+        return  # its own conftest.py opens the sockets that its user has consented to
     if item.get_closest_marker("e2e") or item.get_closest_marker("enable_socket"):
         enable_socket()
         socket_allow_hosts(LOOPBACK, allow_unix_socket=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from s3agg import assets
 from s3agg.aws.session import Aws
+from s3agg.settings import Names
 
 TABLE = AGGREGATOR = "S3EventAggregator"
 QUEUE = "S3EventAggregatorActionQueue"
@@ -19,37 +20,49 @@ AGGREGATOR_ROLE = "S3EventAggregatorLambdaRole"
 REFRESH_ROLE = "S3AggregatorActionLambdaRole"
 GATEWAY_POLICY = "StorageGatewayRefreshPolicy"
 RULE = "s3-event-aggregator"
+RUNTIME = "python3.6"
+BLOG = Names()
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 FUNCTIONS = Path(__file__).with_name("blog_functions")
 
 
 def create(
-    aws: Aws, bucket: str, *, window: int = 30, source: bool = True, gateway_url: str | None = None
+    aws: Aws,
+    bucket: str,
+    *,
+    window: int = 30,
+    source: bool = True,
+    gateway_url: str | None = None,
+    names: Names = BLOG,
+    runtime: str = RUNTIME,
+    timeout: int = 10,
+    reserves: bool = True,
 ) -> None:
     """Run the creation script; without `source`, as the blog says that one can leave it away.
 
     `gateway_url` is where the refresh function finds Storage Gateway, if not in AWS.
+    AWS makes no function with the blog's runtime any more, and a small account can reserve no concurrency.
     """
     place = aws.place
     aws.dynamodb.create_table(
-        TableName=TABLE,
+        TableName=names.table,
         AttributeDefinitions=[{"AttributeName": "BucketName", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "BucketName", "KeyType": "HASH"}],
         ProvisionedThroughput={"ReadCapacityUnits": 1, "WriteCapacityUnits": 5},
     )
-    queue_url = aws.sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    queue_url = aws.sqs.create_queue(QueueName=names.queue)["QueueUrl"]
 
-    table, queue = place.arn("dynamodb", f"table/{TABLE}"), place.arn("sqs", QUEUE)
-    dynamo = _policy(aws, "S3EventAggregatorDynamo", ["dynamodb:GetItem", "dynamodb:UpdateItem"], table)
-    writer = _policy(aws, "S3EventAggregatorSqsWriter", "sqs:SendMessage", queue)
-    _role(aws, AGGREGATOR_ROLE, dynamo, writer)
+    table, queue = place.arn("dynamodb", f"table/{names.table}"), place.arn("sqs", names.queue)
+    dynamo = _policy(aws, names.dynamo_policy, ["dynamodb:GetItem", "dynamodb:UpdateItem"], table)
+    writer = _policy(aws, names.sqs_writer_policy, "sqs:SendMessage", queue)
+    _role(aws, names.aggregator_role, dynamo, writer)
     aws.lambda_.create_function(
-        FunctionName=AGGREGATOR,
-        Runtime="python3.6",
-        Role=place.iam(f"role/{AGGREGATOR_ROLE}"),
-        Code={"ZipFile": _zipped("s3_aggregator")},
+        FunctionName=names.aggregator,
+        Runtime=runtime,  # type: ignore[arg-type]  # AWS judges
+        Role=place.iam(f"role/{names.aggregator_role}"),
+        Code={"ZipFile": _zipped("s3_aggregator", names)},
         Handler="s3_aggregator.lambda_handler",
-        Timeout=10,
+        Timeout=timeout,
         Environment={
             "Variables": {
                 "QUEUE_URL": queue_url,
@@ -58,42 +71,44 @@ def create(
             }
         },
     )
-    aws.lambda_.put_function_concurrency(FunctionName=AGGREGATOR, ReservedConcurrentExecutions=1)
-    attach(aws, bucket, source=source)
+    if reserves:
+        aws.lambda_.put_function_concurrency(FunctionName=names.aggregator, ReservedConcurrentExecutions=1)
+    attach(aws, bucket, source=source, names=names)
 
     actions = ["ListFileShares", "DescribeNFSFileShares", "DescribeSMBFileShares", "RefreshCache"]
-    gateway = _policy(aws, GATEWAY_POLICY, [f"storagegateway:{action}" for action in actions], "*")
+    gateway = _policy(aws, names.gateway_policy, [f"storagegateway:{action}" for action in actions], "*")
     actions = ["DeleteMessage", "GetQueueAttributes", "ReceiveMessage"]
-    reader = _policy(aws, "S3EventAggregatorSqsReader", [f"sqs:{action}" for action in actions], queue)
-    _role(aws, REFRESH_ROLE, reader, dynamo, gateway)
+    reader = _policy(aws, names.sqs_reader_policy, [f"sqs:{action}" for action in actions], queue)
+    _role(aws, names.refresh_role, reader, dynamo, gateway)
     endpoint = {} if gateway_url is None else {"AWS_ENDPOINT_URL_STORAGE_GATEWAY": gateway_url}
     aws.lambda_.create_function(
-        FunctionName=REFRESHER,
-        Runtime="python3.6",
-        Role=place.iam(f"role/{REFRESH_ROLE}"),
-        Code={"ZipFile": _zipped("s3_sgw_refresh")},
+        FunctionName=names.refresher,
+        Runtime=runtime,  # type: ignore[arg-type]  # AWS judges
+        Role=place.iam(f"role/{names.refresh_role}"),
+        Code={"ZipFile": _zipped("s3_sgw_refresh", names)},
         Handler="s3_sgw_refresh.lambda_handler",
         Timeout=5,
         Environment={"Variables": {"LOG_LEVEL": "INFO", **endpoint}},
     )
-    aws.lambda_.put_function_concurrency(FunctionName=REFRESHER, ReservedConcurrentExecutions=1)
-    aws.lambda_.create_event_source_mapping(FunctionName=REFRESHER, EventSourceArn=queue, BatchSize=1)
+    if reserves:
+        aws.lambda_.put_function_concurrency(FunctionName=names.refresher, ReservedConcurrentExecutions=1)
+    aws.lambda_.create_event_source_mapping(FunctionName=names.refresher, EventSourceArn=queue, BatchSize=1)
 
 
-def attach(aws: Aws, bucket: str, *, source: bool = True) -> None:
+def attach(aws: Aws, bucket: str, *, source: bool = True, names: Names = BLOG) -> None:
     """Let the bucket call the aggregator, and have it do so."""
     place = aws.place
     sources: Any = {"SourceAccount": place.account, "SourceArn": place.bucket(bucket)} if source else {}
     aws.lambda_.add_permission(
-        FunctionName=AGGREGATOR,
+        FunctionName=names.aggregator,
         StatementId=f"SID_{bucket}",
         Action="lambda:InvokeFunction",
         Principal="s3.amazonaws.com",
         **sources,
     )
     rule: Any = {
-        "Id": RULE,
-        "LambdaFunctionArn": place.arn("lambda", f"function:{AGGREGATOR}"),
+        "Id": names.rule,
+        "LambdaFunctionArn": place.arn("lambda", f"function:{names.aggregator}"),
         "Events": list(EVENTS),
     }
     aws.s3.put_bucket_notification_configuration(
@@ -115,8 +130,9 @@ def open_window(aws: Aws, bucket: str, at_ms: int, *, window: int = 30) -> dict[
     return dict(message)  # receiving it would take the real time of the delay
 
 
-def _zipped(module: str) -> bytes:
-    return assets.zipped({module: FUNCTIONS.joinpath(f"{module}.py").read_text(encoding="utf-8")})
+def _zipped(module: str, names: Names) -> bytes:
+    text = FUNCTIONS.joinpath(f"{module}.py").read_text(encoding="utf-8")
+    return assets.zipped({module: text.replace(f'"{TABLE}"', f'"{names.table}"')})
 
 
 def _policy(aws: Aws, name: str, actions: list[str] | str, resource: str) -> str:
