@@ -68,11 +68,13 @@ class Aws:
         session: botocore.session.Session | None = None,
         workers: int = SIDE_BY_SIDE,
         clock: Clock = time,
+        sightings: int | None = None,
         trace: Callable[[Call], None] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
         warn: Callable[[str | S3aggError], None] = lambda _: None,
     ) -> None:
         self.workers = workers
+        self._sightings = sightings
         self.clock = clock
         self.waiting = waiting
         self.warn = warn
@@ -278,7 +280,7 @@ class Aws:
 
         AWS answers from several places, each in its own time; an emulator from one.
         """
-        return 1 if self.lambda_is_local else 10
+        return self._sightings or (1 if self.lambda_is_local else 10)
 
     def side_by_side(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Call `work` for each item, several at a time, and return the results in the order of the items.

@@ -50,6 +50,8 @@ class ControlPlane:
     def __init__(self, clock: Clock, somebody: Aws) -> None:
         self.clock = clock
         self.somebody = somebody
+        self.calls = 0
+        self.refused = 0  # calls that are answered with "not yet" or a collision
         self.begin(Nature())
 
     def begin(self, nature: Nature) -> None:
@@ -99,8 +101,10 @@ class ControlPlane:
         if self.is_calm:
             is_dead = call.operation in QUEUE_CALLS and _queue(call.params) in self.dying
             return NO_QUEUE if is_dead else None
+        self.calls += 1
         for rule in RULES.get(call.operation, ()):
             if answer := rule(self, call.params):
+                self.refused += 1
                 return answer
         self._remember_old(call)
         return None

@@ -76,15 +76,23 @@ class Stage:
         self.theirs = {name: it for name, it in there.items() if not name.endswith("/Told")}
         self.empty = Snapshot.take()
         self.clock = Clock()
+        self.schedules = self.commands = 0
         self.plane = ControlPlane(self.clock, self.somebody)
-        self.terminals = [Terminal(self.somebody, self.clock) for _ in range(2)]
+        self.terminals = [Terminal(self.somebody, self.clock, sightings=10) for _ in range(2)]
         self.quotas = [Quotas(self.clock) for _ in self.terminals]
         for terminal, quotas in zip(self.terminals, self.quotas, strict=True):
             self.plane.listen(terminal.session)
             quotas.listen(terminal.session)
 
+    @property
+    def tried(self) -> str:
+        """How much was tried so far."""
+        calls = f"{self.plane.calls} calls, {self.plane.refused} of them refused for a while"
+        return f"{self.schedules} schedules of {self.commands} commands: {calls}"
+
     def harm(self, schedule: Schedule) -> list[str]:
         """What goes wrong in the life of a stack by this schedule."""
+        self.schedules += 1
         self.empty.put_back()
         self.plane.begin(schedule.nature)
         return Life(self).live(schedule)
@@ -112,6 +120,7 @@ class Life:
             repeated = ended_well and step.command == "create" and wanted == self.wanted
             self.wanted = wanted
             self._prepare(step)
+            self.stage.commands += 1
             ended_well, changed = self._run(step)
             self.harm += [f"{step} exceeds {each.exceeded}" for each in self.stage.quotas if each.exceeded]
             if repeated and changed:

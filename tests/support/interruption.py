@@ -102,12 +102,16 @@ class Interruption:
 class Terminal:
     """Where commands are started, one after the other; `somebody` looks whether AWS would refuse them."""
 
-    def __init__(self, somebody: Aws, clock: Clock | None = None) -> None:
-        """`clock` is that of all commands; without it each has one of its own."""
+    def __init__(self, somebody: Aws, clock: Clock | None = None, *, sightings: int = 1) -> None:
+        """`clock` is that of all commands; without it each has one of its own.
+
+        moto needs one of the `sightings` of a write: more would only be more calls to interrupt.
+        """
         self.interruption = Interruption()
         self.session = Session().with_credentials()
         self._somebody = somebody
         self._clock = clock
+        self._sightings = sightings
         self.interruption.listen(self.session)
         self._wire = watch(self.session)
         self._stricter(self.session)
@@ -115,7 +119,13 @@ class Terminal:
     def process(self) -> Aws:
         """The AWS of a command that is started now."""
         self._wire.calls.clear()
-        return Aws(session=self.session, region=REGION, workers=1, clock=self._clock or Clock())
+        return Aws(
+            session=self.session,
+            region=REGION,
+            workers=1,
+            clock=self._clock or Clock(),
+            sightings=self._sightings,
+        )
 
     def _stricter(self, session: botocore.session.Session) -> None:
         """What AWS refuses and moto does not: a second trigger, a second statement of the same id."""
