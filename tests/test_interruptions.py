@@ -1,7 +1,7 @@
 """Whatever goes wrong at whichever AWS call: the next run mends it.
 
-Every call of a command is made to fail in each of KINDS: with `S3AGG_SWEEP=all` in each kind of failure,
-else in one of them, in turn.
+With `S3AGG_SWEEP=all`, every call of a command is made to fail in each of KINDS; else every second call in
+one of them, in turn. The schedules of tests/spreading interrupt at random calls besides.
 """
 
 from __future__ import annotations
@@ -124,14 +124,15 @@ class Sweep:
 
     def run(self) -> Sweep:
         start = Snapshot.take()
-        for at in count(1):
-            for kind in KINDS if ALL else (KINDS[at % len(KINDS)],):
+        for turn in count():
+            at = turn + 1 if ALL else 2 * turn + 1
+            for kind in KINDS if ALL else (KINDS[turn % len(KINDS)],):
                 start.put_back()
-                if not self._interrupt(at, kind):
+                if not self._interrupt(at, kind, self.ends if ALL else self._in_turn(turn)):
                     return self
         raise AssertionError
 
-    def _interrupt(self, at: int, kind: str) -> bool:
+    def _interrupt(self, at: int, kind: str, ends: Sequence[End]) -> bool:
         """Whether there is such a call."""
         interruption = self.account.interruption
         interruption.arm(at, kind)
@@ -151,11 +152,11 @@ class Sweep:
         if not died and not error:
             self._compare(point, self.ends[0])
         else:
-            self._follow(point, (kind if ALL else "", *left), self.ends if ALL else self._in_turn(at))
+            self._follow(point, (kind if ALL else "", *left), ends)
         return True
 
-    def _in_turn(self, at: int) -> Sequence[End]:
-        turn = at + at // len(KINDS)  # so that each of them follows each kind
+    def _in_turn(self, turn: int) -> Sequence[End]:
+        turn += turn // len(KINDS)  # so that each of them follows each kind
         return self.ends[turn % 2 :][:1]
 
     def _follow(self, point: str, left: tuple[str, ...], ends: Sequence[End]) -> None:
