@@ -68,7 +68,7 @@ def test_whatever_spreads_the_last_command_holds(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     @settings(
-        max_examples=int(os.environ.get("S3AGG_SCHEDULES", "20")),
+        max_examples=int(os.environ.get("S3AGG_SCHEDULES", "5")),
         deadline=None,
         phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a schedule takes long: none is made shorter
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
