@@ -307,7 +307,8 @@ class Refresher:
                 "Refresh complete for bucket: %s, started: %d, shares: %s",
                 bucket,
                 outcome.started,
-                ",".join(sorted(outcome.shares - outcome.lost)) or f"no file share in {self.region}",
+                ",".join(sorted(outcome.shares - outcome.lost))
+                or ("none accepted" if outcome.shares else f"no file share in {self.region}"),
             )
         return True
 

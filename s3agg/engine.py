@@ -20,6 +20,7 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError, combined
 from s3agg.resources.resource import OURS, Difference, F, Found, Owner, Resource
 
+COLLISION_S = 300  # the longest that collisions with other changes go on
 Action = Literal["create", "update", "keep", "delete", "foreign"]
 Key = tuple[str, str]
 
@@ -95,9 +96,6 @@ class Started:
 @dataclass(frozen=True)
 class Finished:
     change: Change
-
-
-COLLISION_S = 300  # the longest that collisions with other changes go on
 
 
 @dataclass(frozen=True)
@@ -282,12 +280,14 @@ def _changes_of(resource: Resource[Any], changes: Mapping[Key, Change]) -> Itera
 def _carry_out(aws: Aws, step: _Step) -> None:
     """Carry out the step; after a collision, read the resource again and do what is left (FACTS 26, 30)."""
     change, resource = step.change, step.change.resource
-    found = [change.found]
+    collided = False
 
     def attempt() -> None:
-        if not found:
-            found.append(resource.find(Snapshot(aws)))
-        have = found.pop()
+        nonlocal collided
+        have = resource.find(Snapshot(aws)) if collided else change.found
+        collided = True
+        if have is not None and change.found is None and not resource.owner(have).ours:
+            raise foreign(Plan([Change(resource, "foreign", found=have)]))  # somebody created it meanwhile
         if step.attaching:
             resource.attach(aws, have)
         elif change.action == "delete":

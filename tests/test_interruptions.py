@@ -321,7 +321,7 @@ def test_two_people_can_create_the_stack_at_once(
     stack = account.undisturbed(create)
     start.put_back()
 
-    failures = Turns(account.terminal, colleague, calls=calls).run(partial(why_failed, create))
+    failures = Turns(account.terminal, colleague, calls=calls).run(*[partial(why_failed, create)] * 2)
     account.interruption.before = lambda _: None
 
     assert failures == [None, None]

@@ -468,6 +468,7 @@ def test_a_queue_is_read(answer: dict[str, Any], tags: dict[str, str]) -> None:
         visible=0,
         delayed=0,
         in_flight=0,
+        is_dying=False,
         retention_spreads=False,
         tags=tags,
     )

@@ -64,40 +64,30 @@ class Waiting:
         is_done: Callable[[], bool],
         *,
         on: Sequence[Refusal] = (),
+        times: int = 1,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Repeat `is_done` until it returns true. An error among `on` counts as not done.
+        """Repeat `is_done` until it returns true, `times` in a row. An error among `on` counts as not done.
 
+        AWS answers from several places, each in its own time: one true answer may be followed by an old one.
         After `patience_s` seconds raises S3aggError, or the error of the last attempt.
         """
         wait = _Wait(self, what, patience_s)
+        in_a_row = 0
         while True:
             refused: ClientError | None = None
             try:
-                if is_done():
+                in_a_row = in_a_row + 1 if is_done() else 0
+                if in_a_row >= times:
                     return
             except ClientError as error:
                 if not _is_among(error, on):
                     raise
-                refused = error
+                refused, in_a_row = error, 0
             if not wait.goes_on():
                 raise refused or S3aggError(
                     f"Timed out after {wait.waited_s:.0f} s waiting for {what}", "Run the same command again"
                 )
-
-    def until_it_shows(self, what: str, shows: Callable[[], bool], *, times: int, patience_s: float) -> None:
-        """Read until a write shows `times` in a row: AWS answers from several places, each in its own time.
-
-        Raises S3aggError after `patience_s` seconds.
-        """
-        in_a_row = 0
-
-        def is_done() -> bool:
-            nonlocal in_a_row
-            in_a_row = in_a_row + 1 if shows() else 0
-            return in_a_row >= times
-
-        self.poll(what, is_done, patience_s=patience_s)
 
 
 def _is_among(error: ClientError, refusals: Sequence[Refusal]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
@@ -22,7 +23,8 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
-    permissions = {each.resource for each in plan.to_do if isinstance(each.resource, Permission)}
+    permissions = [each.resource for each in plan.to_do if isinstance(each.resource, Permission)]
+    unfinished = set(permissions)
     beside: list[Future[None]] = []
     changes = apply_adoption(aws, deployment, plan) if deployment.adopt else engine.apply(aws, plan)
     # The attached buckets are stored as soon as the table exists, in case the run is interrupted later.
@@ -34,9 +36,10 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
             if isinstance(event, engine.Finished):
                 if event.change.resource is table:
                     beside.append(thread.submit(_store_buckets, aws, deployment))
-                if permissions == {event.change.resource}:  # the last one
-                    beside.append(thread.submit(_add_lost_permissions, aws, deployment))
-                permissions.discard(event.change.resource)
+                if event.change.resource in unfinished:
+                    unfinished.remove(event.change.resource)
+                    if not unfinished:
+                        beside.append(thread.submit(_add_lost, aws, permissions))
             if aws.workers == 1:  # no concurrent calls
                 wait(beside)
     for each in beside:
@@ -45,13 +48,13 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     _send_messages(aws, deployment, plan)
 
 
-def _add_lost_permissions(aws: Aws, deployment: Deployment) -> None:
-    """Add statements again that another process's change of the policy has lost (FACTS 34)."""
+def _add_lost(aws: Aws, permissions: Sequence[Permission]) -> None:
+    """Add statements of this run again that another process's change of the policy has lost (FACTS 34)."""
     snapshot = Snapshot(aws)
-    for each in deployment.stack.notifications:
-        with describing_errors(f"checking permission {each.permission.name}"):
-            if each.permission.find(snapshot) is None:
-                each.permission.create(aws)
+    for each in permissions:
+        with describing_errors(f"checking permission {each.name}"):
+            if each.find(snapshot) is None:
+                each.create(aws)
 
 
 def _create_again(aws: Aws, plan: Plan) -> engine.Events:

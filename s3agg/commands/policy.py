@@ -191,6 +191,7 @@ def _table_and_queues(stack: Stack) -> Iterator[Document]:
         "sqs:ListQueueTags",
         "sqs:SetQueueAttributes",
         "sqs:TagQueue",
+        "sqs:UntagQueue",
     )
     yield _allow(
         "RedriveFrom",

@@ -76,6 +76,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         aws,
         [
             partial(_check_stored, deployment),
+            partial(_check_readable, deployment),
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
             partial(_check_foreign, plan),
@@ -128,6 +129,13 @@ def _check_stored(deployment: Deployment) -> None:
     unusable = deployment.stack.settings.unusable
     if unusable:
         raise combined("Stored settings are invalid", [_invalid(*each) for each in unusable.items()])
+
+
+def _check_readable(deployment: Deployment) -> None:
+    """Raise S3aggError if Lambda does not show a function's variables (FACTS 32)."""
+    for function in (deployment.stack.aggregator, deployment.stack.refresher):
+        if (found := deployment.found.of(function)) is not None:
+            function.check_readable(found)
 
 
 def _invalid(name: str, value: str) -> S3aggError:

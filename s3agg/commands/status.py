@@ -20,7 +20,7 @@ from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
-from s3agg.resources.queue import FoundQueue, Queue
+from s3agg.resources.queue import STATE, FoundQueue, Queue
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
 from s3agg.stack import deployed
@@ -85,8 +85,13 @@ class Status:
 
     @property
     def exists(self) -> bool:
-        # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them.
-        return any(each.state != "missing" for each in self.resources if each.kind != LogGroup.kind)
+        # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them. Nor do
+        # deleted queues, which still answer for a while (FACTS 24).
+        return any(
+            each.state != "missing"
+            for each in self.resources
+            if each.kind != LogGroup.kind and not _is_dying(each)
+        )
 
     @property
     def dead_letters(self) -> int:
@@ -245,6 +250,11 @@ def _or_warning(aws: Aws, ask: Callable[[], T], default: T, warning: str) -> T:
     except S3aggError as error:
         aws.warn(f"{warning} {error}")
         return default
+
+
+def _is_dying(resource: ResourceStatus) -> bool:
+    """Whether it is a queue that s3agg deleted a moment ago."""
+    return any(each.what == STATE for each in resource.differences)
 
 
 def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:

@@ -19,9 +19,10 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.resources.log_group import LogGroup
+from s3agg.resources.policy import IAM_PATIENCE_S
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, Difference, Found, Resource, tag_list
-from s3agg.resources.role import IAM_PATIENCE_S, NEW, Role
+from s3agg.resources.role import NEW, Role
 from s3agg.resources.table import Table
 
 # Lambda sees a new role or a change of its policies after seconds, rarely minutes (FACTS 1 to 3, 31).
@@ -274,13 +275,16 @@ class Function(Resource[FoundFunction]):
             patience_s=IAM_PATIENCE_S,
         )
 
-    def update(self, aws: Aws, found: FoundFunction) -> None:
+    def check_readable(self, found: FoundFunction) -> None:
+        """Raise S3aggError if an update would replace variables that nobody has read (FACTS 32)."""
         if found.unreadable:
-            # The new configuration would replace variables that nobody has read (FACTS 32).
             raise S3aggError(
                 f"Lambda does not show the environment variables of function {self.name}: {found.unreadable}",
                 "Ask for permission to use the function's KMS key, then run the same command again",
             )
+
+    def update(self, aws: Aws, found: FoundFunction) -> None:
+        self.check_readable(found)
         if missing := self.missing_tags(found):
             self._tag(aws, missing)
         # The configuration first: Lambda accepts no code for a retired runtime (FACTS 20).
@@ -333,6 +337,7 @@ class Function(Resource[FoundFunction]):
             f"Lambda to know function {self.name}",
             lambda: aws.lambda_.tag_resource(Resource=self.arn, Tags=dict(tags)),
             on=NEW_FUNCTION,
+            patience_s=ACTIVATION_S,
         )
 
     def _function(self, aws: Aws) -> Mapping[str, Any] | None:

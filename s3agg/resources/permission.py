@@ -12,7 +12,7 @@ from s3agg.aws.refusals import Refusal, aws_message, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import Advice, S3aggError
-from s3agg.resources.function import NEW_FUNCTION, UPDATING, Function
+from s3agg.resources.function import ACTIVATION_S, NEW_FUNCTION, UPDATING, Function
 from s3agg.resources.resource import ABSENT, Found, Resource
 
 POLICY_BYTES = 20 * 1024  # the limit of a function's policy (FACTS 15)
@@ -174,6 +174,7 @@ class Permission(Resource[FoundPermission]):
                 f"another policy change of function {self.function.name} to finish",
                 change,
                 on=(*POLICY_CHANGING, *NEW_FUNCTION),
+                patience_s=ACTIVATION_S,
             )
 
     def update(self, aws: Aws, found: FoundPermission) -> None:

@@ -20,6 +20,7 @@ COLLIDES = (
     Refusal("ConcurrentModification"),
     Refusal("ConcurrentModificationException"),
 )
+IAM_PATIENCE_S = 300  # the longest that a role or policy takes to spread (FACTS 31)
 VERSIONS = 5  # the limit for a policy
 # A detach shows in IAM after a moment (FACTS 13). An instance profile is no reason to wait.
 ATTACHED = (Refusal("DeleteConflict", "polic"),)
@@ -104,7 +105,10 @@ class Policy(Resource[FoundPolicy]):
 
     def delete(self, aws: Aws, found: FoundPolicy) -> None:  # noqa: ARG002  # the name is enough
         aws.wait.retry(
-            f"policy {self.name} to be detached", lambda: unless_absent(self._remove, aws), on=ATTACHED
+            f"policy {self.name} to be detached",
+            lambda: unless_absent(self._remove, aws),
+            on=ATTACHED,
+            patience_s=IAM_PATIENCE_S,
         )
 
     def _remove(self, aws: Aws) -> None:

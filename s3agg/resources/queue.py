@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
+
+from botocore.exceptions import ClientError
 
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
@@ -16,11 +18,12 @@ JUST_DELETED = (
     Refusal("AWS.SimpleQueueService.QueueDeletedRecently"),
     Refusal("QueueDeletedRecently"),
 )  # FACTS 8
-DELETED_TAG = "s3agg:deleted"  # of a queue that s3agg deletes: it still answers for up to 60 s (FACTS 24)
-CHANGED_TAG = "s3agg:retention-changed"  # when s3agg changed the retention period, in s since 1970
+# When s3agg deleted the queue, and when it changed the retention period: s since 1970.
+DELETED_TAG, CHANGED_TAG = "s3agg:deleted", "s3agg:retention-changed"
+DYING_S = 90  # a deleted queue answers for up to 60 s (FACTS 24)
 RETENTION_S = 15 * 60  # the longest that a new retention period takes to show (FACTS 33)
-VISIBILITY_S = 90  # the longest wait for a new visibility timeout to show (FACTS 33)
-ACTIVE = "active"
+ATTRIBUTES_S = 90  # the longest wait for other attributes to show (FACTS 33)
+STATE, ACTIVE = "state", "active"
 RETENTION = "message retention period"
 NOT_THERE_YET = Refusal("InvalidParameterValue", "Dead letter target does not exist")
 
@@ -37,15 +40,12 @@ class FoundQueue(Found):
     visible: int
     delayed: int
     in_flight: int
+    is_dying: bool  # s3agg deleted it a moment ago, and it still answers
     retention_spreads: bool  # s3agg changed it a moment ago, and it may not show yet
 
     @property
-    def is_deleted(self) -> bool:
-        return DELETED_TAG in (self.tags or {})
-
-    @property
     def properties(self) -> Mapping[str, str]:
-        state = "being deleted" if self.is_deleted else ACTIVE
+        state = "being deleted" if self.is_dying else ACTIVE
         return _properties(state, self.visibility, self.retention, self.dead_letters, self.max_receives)
 
 
@@ -127,19 +127,28 @@ class Queue(Resource[FoundQueue]):
             lambda aws: self._attributes(aws, url),
             lambda aws: aws.sqs.list_queue_tags(QueueUrl=url).get("Tags", {}),
         )
-        redrive = json.loads(attributes.get("RedrivePolicy", "null") or "null") or {}
+        now = aws.clock.time()
         return FoundQueue(
             url=url,
-            visibility=int(attributes["VisibilityTimeout"]),
-            retention=int(attributes["MessageRetentionPeriod"]),
-            dead_letters=redrive.get("deadLetterTargetArn"),
-            max_receives=int(redrive.get("maxReceiveCount", 0)),
-            visible=int(attributes["ApproximateNumberOfMessages"]),
-            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
-            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
-            retention_spreads=aws.clock.time() < int(tags.get(CHANGED_TAG, 0)) + RETENTION_S,
+            **attributes,
+            is_dying=now < _time(tags, DELETED_TAG) + DYING_S,
+            retention_spreads=now < _time(tags, CHANGED_TAG) + RETENTION_S,
             tags=tags,
         )
+
+    def _attributes(self, aws: Aws, url: str) -> dict[str, Any]:
+        """Return the queue's attributes under the names of FoundQueue."""
+        attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        redrive = json.loads(attributes.get("RedrivePolicy", "null") or "null") or {}
+        return {
+            "visibility": int(attributes["VisibilityTimeout"]),
+            "retention": int(attributes["MessageRetentionPeriod"]),
+            "dead_letters": redrive.get("deadLetterTargetArn"),
+            "max_receives": int(redrive.get("maxReceiveCount", 0)),
+            "visible": int(attributes["ApproximateNumberOfMessages"]),
+            "delayed": int(attributes["ApproximateNumberOfMessagesDelayed"]),
+            "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        }
 
     def create(self, aws: Aws) -> None:
         answer = aws.wait.retry(
@@ -154,45 +163,62 @@ class Queue(Resource[FoundQueue]):
         aws.queue_urls[self.name] = answer["QueueUrl"]
 
     def update(self, aws: Aws, found: FoundQueue) -> None:
-        if found.is_deleted:
-            # Again: a command that was interrupted may have written only the tag.
-            unless_absent(aws.sqs.delete_queue, QueueUrl=found.url)
-            self.create(aws)
-            return
+        if found.is_dying:
+            self._create_again(aws)
+            found = unless_absent(self._found, aws, found.url) or found
         if missing := self.missing_tags(found):
             aws.sqs.tag_queue(QueueUrl=found.url, Tags=missing)
         if self.differs(found, *self.properties):
             self._set_attributes(aws, found)
 
+    def _create_again(self, aws: Aws) -> None:
+        """Create the queue when SQS releases its name. If the queue lives after all, keep it."""
+        try:
+            self.create(aws)
+        except ClientError as error:
+            if not any(refusal.matches(error) for refusal in self.already_exists):
+                raise
+        url = aws.queue_urls[self.name]
+        aws.sqs.untag_queue(QueueUrl=url, TagKeys=[DELETED_TAG])
+
     def _set_attributes(self, aws: Aws, found: FoundQueue) -> None:
         attributes = self.attributes
         if not self.dead_letters and found.dead_letters:
             attributes["RedrivePolicy"] = ""
+        aws.sqs.set_queue_attributes(QueueUrl=found.url, Attributes=attributes)
         if self.differs(found, RETENTION):
             aws.sqs.tag_queue(QueueUrl=found.url, Tags={CHANGED_TAG: str(int(aws.clock.time()))})
             aws.warn(f"SQS takes up to 15 minutes to apply the new retention period of queue {self.name}.")
-        aws.sqs.set_queue_attributes(QueueUrl=found.url, Attributes=attributes)
-        aws.wait.until_it_shows(
-            f"the new visibility timeout of queue {self.name} to spread",
-            lambda: int(self._attributes(aws, found.url)["VisibilityTimeout"]) == self.visibility,
+
+        def shows() -> bool:
+            shown = replace(found, **self._attributes(aws, found.url), retention_spreads=True)
+            return not self.differs(shown, *self.properties)
+
+        aws.wait.poll(
+            f"the new attributes of queue {self.name} to show",
+            shows,
             times=aws.sightings,
-            patience_s=VISIBILITY_S,
+            patience_s=ATTRIBUTES_S,
         )
 
     def delete(self, aws: Aws, found: FoundQueue) -> None:
         # The tag tells the next command that this queue, which still answers, will be gone (FACTS 24).
-        unless_absent(aws.sqs.tag_queue, QueueUrl=found.url, Tags={DELETED_TAG: "yes"})
+        deleted = {DELETED_TAG: str(int(aws.clock.time()))}
+        unless_absent(aws.sqs.tag_queue, QueueUrl=found.url, Tags=deleted)
         unless_absent(aws.sqs.delete_queue, QueueUrl=found.url)
 
-    def _attributes(self, aws: Aws, url: str) -> Mapping[Any, str]:
-        return aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+
+def _time(tags: Mapping[str, str], tag: str) -> int:
+    """Return the time in a tag, in s since 1970; 0 without a time."""
+    value = tags.get(tag, "")
+    return int(value) if value.isdecimal() else 0
 
 
 def _properties(
     state: str, visibility: int, retention: int, dead_letters: str | None, max_receives: int
 ) -> dict[str, str]:
     return {
-        "state": state,
+        STATE: state,
         "visibility timeout": f"{visibility} s",
         RETENTION: f"{retention} s",
         "dead-letter queue": dead_letters or ABSENT,

@@ -10,10 +10,16 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.policy import ALREADY_EXISTS, ATTACHED, COLLIDES, Policy, read_document
+from s3agg.resources.policy import (
+    ALREADY_EXISTS,
+    ATTACHED,
+    COLLIDES,
+    IAM_PATIENCE_S,
+    Policy,
+    read_document,
+)
 from s3agg.resources.resource import ABSENT, Found, Resource, canonical, tag_dict, tag_list
 
-IAM_PATIENCE_S = 300  # the longest that a role or policy takes to spread (FACTS 31)
 NEW = (Refusal("NoSuchEntity"),)  # within IAM, to a role or policy that was just created (FACTS 30)
 
 
@@ -131,6 +137,7 @@ class Role(Resource[FoundRole]):
             f"the policies of role {self.name} to be detached",
             lambda: unless_absent(self._remove, aws),
             on=ATTACHED,
+            patience_s=IAM_PATIENCE_S,
         )
 
     def _remove(self, aws: Aws) -> None:

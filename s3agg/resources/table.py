@@ -145,7 +145,7 @@ class Table(Resource[FoundTable]):
             on=BUSY,
             patience_s=TAGS_S,
         )
-        aws.wait.until_it_shows(
+        aws.wait.poll(
             f"the new tags of table {self.name} to show",
             lambda: tags.items() <= self._tags(aws).items(),
             times=aws.sightings,
@@ -166,7 +166,8 @@ class Table(Resource[FoundTable]):
 
     def _tags(self, aws: Aws) -> dict[str, str]:
         pages = aws.dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=self.arn)
-        return tag_dict(tag for page in pages for tag in page["Tags"])
+        found = unless_absent(lambda: tag_dict(tag for page in pages for tag in page["Tags"]))
+        return found or {}  # DynamoDB may not find the tags of a table that it has just created
 
     def _billing(self) -> dict[str, Any]:
         if self.on_demand:

@@ -17,9 +17,9 @@ from s3agg.resources.function import (
     VISIBILITY_SPREADING,
     Function,
 )
+from s3agg.resources.policy import IAM_PATIENCE_S
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, tag_list
-from s3agg.resources.role import IAM_PATIENCE_S
 
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 PATIENCE_S = 300

@@ -13,9 +13,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3agg.aws.refusals import is_not_found
 from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError
+from s3agg.resources.notification import normal
 from tests.acceptance.account import BUCKETS, STACKS, connect
 from tests.acceptance.share import Share
 
+QUEUE_RULES = "QueueConfigurations"
 LOOKS = 3  # that must find nothing
 BATCH = 1000  # the limit of S3 for objects in one call
 
@@ -165,22 +167,37 @@ def delete_versions(aws: Aws, bucket: str, versions: Sequence[Any]) -> None:
 
 def rules_of_bucket(aws: Aws, bucket: str, prefix: str) -> Iterator[Leftover]:
     """The run's event notification of a bucket that is not the run's."""
-    found: dict[str, Any] = dict(aws.s3.get_bucket_notification_configuration(Bucket=bucket))
-    found.pop("ResponseMetadata", None)
-    kept: Any = {
-        kind: [each for each in rules if prefix not in each.get("Id", "")]
-        if isinstance(rules, list)
-        else rules
-        for kind, rules in found.items()
-    }
-    if kept != found:
-        write = partial(
-            aws.s3.put_bucket_notification_configuration,
+    if any(prefix in each.get("Id", "") for each in _notifications(aws, bucket).get(QUEUE_RULES, ())):
+        remove = partial(change_rules, aws, bucket, partial(without, prefix))
+        yield Leftover("event notification of bucket", bucket, remove)
+
+
+def without(prefix: str, rules: list[Any]) -> list[Any]:
+    return [each for each in rules if prefix not in each.get("Id", "")]
+
+
+def change_rules(aws: Aws, bucket: str, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Change the bucket's event notifications to queues; once more if somebody else wrote meanwhile."""
+    for _ in range(5):
+        found = _notifications(aws, bucket)
+        wanted = {**found, QUEUE_RULES: change(found.get(QUEUE_RULES, []))}
+        aws.s3.put_bucket_notification_configuration(
             Bucket=bucket,
-            NotificationConfiguration=kept,
-            SkipDestinationValidation=True,
+            NotificationConfiguration=wanted,  # type: ignore[arg-type]  # as read from S3
+            ExpectedBucketOwner=aws.place.account,
+            SkipDestinationValidation=True,  # others' destinations may be gone
         )
-        yield Leftover("event notification of bucket", bucket, write)
+        if normal(_notifications(aws, bucket)) == normal(wanted):
+            return
+    raise AssertionError(f"The event notifications of bucket {bucket} do not stay as they are written")
+
+
+def _notifications(aws: Aws, bucket: str) -> dict[str, Any]:
+    found: dict[str, Any] = dict(
+        aws.s3.get_bucket_notification_configuration(Bucket=bucket, ExpectedBucketOwner=aws.place.account)
+    )
+    found.pop("ResponseMetadata", None)
+    return found
 
 
 def event_source_mappings(aws: Aws, prefix: str) -> Iterator[Leftover]:

@@ -24,6 +24,7 @@ from tests.acceptance.account import Account, connect
 from tests.acceptance.findings import Verdict, answer
 from tests.acceptance.share import MOUNT_VARIABLE, Share
 from tests.acceptance.test_probes import REGIONS
+from tests.support.handlers import load
 
 pytestmark = pytest.mark.acceptance
 
@@ -40,6 +41,7 @@ class Answer:
 
     words: str
     notification: str = ""
+    error: ClientError | None = None
 
     @property
     def accepted(self) -> bool:
@@ -115,7 +117,8 @@ def refresh(account: Account, arn: str, *folders: str) -> Answer:
         accepted = account.aws.storage_gateway.refresh_cache(FileShareARN=arn, FolderList=list(folders))
     except ClientError as error:
         details: Any = error.response
-        return Answer(f"{answer(error)} ({(details.get('error') or {}).get('errorCode', 'no error code')})")
+        code = (details.get("error") or {}).get("errorCode", "no error code")
+        return Answer(f"{answer(error)} ({code})", error=error)
     return Answer("accepted", str(accepted.get("NotificationId", "")))
 
 
@@ -225,8 +228,7 @@ def test_a_share_that_does_not_exist(gateway: Gateway) -> None:
     arn = f"{gateway.share.arn.rpartition('/')[0]}/{NO_SHARE}"
     told = refresh(gateway.account, arn, "/")
 
-    # The refresh function forgets a share by this error code, or by these words.
-    gone = "FileShareNotFound" in told.words or "not found" in told.words.lower()
+    gone = load("s3_sgw_refresh").is_gone(told.error)  # as the refresh function judges
     gateway.note("RefreshCache of a share that does not exist", "held" if gone else "not so", told.words)
 
 
@@ -302,12 +304,9 @@ def test_a_write_of_the_gateway_itself(gateway: Gateway) -> None:
         "Events": ["s3:ObjectCreated:*"],
         "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}},
     }
-    found: Any = dict(account.aws.s3.get_bucket_notification_configuration(Bucket=share.bucket))
-    found.pop("ResponseMetadata", None)
-    found["QueueConfigurations"] = [*found.get("QueueConfigurations", ()), own]
     try:
-        account.aws.s3.put_bucket_notification_configuration(
-            Bucket=share.bucket, NotificationConfiguration=found
+        leftovers.change_rules(
+            account.aws, share.bucket, lambda rules: [*leftovers.without(account.prefix, rules), own]
         )
     except ClientError as error:
         gateway.note(looked_at, "not seen", answer(error))

@@ -116,7 +116,7 @@ def test_awss_own_limit_is_counted_down_rather_than_our_patience(wait: Waiting, 
 
 def test_a_write_counts_as_spread_when_it_shows_often_enough_in_a_row(wait: Waiting, clock: Clock) -> None:
     looks = [False, True, True, False, True, True, True]
-    wait.until_it_shows("the tags", lambda: looks.pop(0), times=3, patience_s=60)
+    wait.poll("the tags", lambda: looks.pop(0), times=3)
 
     assert looks == []
     assert len(clock.slept) == 6

@@ -25,6 +25,7 @@ from s3agg.live import log_lines
 from s3agg.prices import tables as prices
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.policy import Policy
+from s3agg.resources.queue import DELETED_TAG
 from s3agg.settings import PRICE_TABLES, Names, Settings
 from s3agg.stack import declared, deployed
 from s3agg.stack.declared import Stack
@@ -132,6 +133,8 @@ class Life:
         for name in (NAMES.queue, NAMES.dead_letters):
             url = aws.sqs.get_queue_url(QueueName=name)["QueueUrl"]
             aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "7"})
+            # As a delete leaves it that died before it deleted the queue.
+            aws.sqs.tag_queue(QueueUrl=url, Tags={DELETED_TAG: str(int(self.world.clock.time()))})
         for function in (stack.aggregator, stack.refresher):
             aws.lambda_.update_function_code(
                 FunctionName=function.name, ZipFile=stack.aggregator.code + b"\0"

@@ -177,6 +177,7 @@ NOT_ASKED_FOR = {
     "lambda:GetFunctionEventInvokeConfig",  # to it a GetFunction
     "lambda:PutFunctionEventInvokeConfig",  # to it an UpdateFunctionCode
     "lambda:UpdateEventSourceMapping",
+    "sqs:UntagQueue",  # only of a queue that a moment ago another command began to delete
     "s3:DeleteObjectVersion",  # to it a DeleteObject
     "storagegateway:DescribeNFSFileShares",  # there is no Storage Gateway in it
     "storagegateway:DescribeSMBFileShares",

@@ -176,7 +176,7 @@ def test_a_deleted_queue_that_still_answers_is_made_again(world: World) -> None:
     changes = world.update(DEAD)
 
     assert named == {"state": ("active", "being deleted")}
-    assert changes == ["sqs:DeleteQueue", "sqs:CreateQueue"]
+    assert changes == ["sqs:CreateQueue", "sqs:UntagQueue"]
     assert world.differences(DEAD) == {}
 
 

@@ -1,6 +1,7 @@
 """AWS's control plane as it is: a write shows late, and calls that depend on it are refused for a while.
 
-moto answers. Hooks of botocore between it and the commands make the rules of FACTS 1 to 33. Time is virtual.
+moto answers. Hooks of botocore between it and the commands make FACTS 1 to 4, 8, 23 to 31, and 33 true.
+Time is virtual.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from moto.core.models import MockAWS
@@ -27,7 +28,13 @@ from tests.support.snapshots import Snapshot
 
 NAMES = Names()
 BUCKETS = ("photos", "videos")
-BY_HAND = {"adopt", "new role", "new attributes"}  # somebody changes the stack, and then `create` runs
+DEAD_LETTERS = {"deadLetterTargetArn": PLACE.arn("sqs", NAMES.dead_letters), "maxReceiveCount": 3}
+ATTRIBUTES = {
+    "new visibility": ("VisibilityTimeout", "30"),
+    "new retention": ("MessageRetentionPeriod", "600"),
+    "new redrive": ("RedrivePolicy", json.dumps(DEAD_LETTERS)),
+}
+BY_HAND = {"adopt", "new role", *ATTRIBUTES}  # somebody changes the stack, and then `create` runs
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,15 @@ class Step:
     options: tuple[tuple[str, Any], ...] = ()
     interrupted: int | None = None
     kind: str = KINDS[0]
-    turns: int | None = None  # two people run it, by turns of so many calls
+    turns: int | None = None  # a colleague runs a command too, by turns of so many calls
+
+    @property
+    def colleagues(self) -> Step:
+        """The command of the colleague: `create` for all buckets, or the same.
+
+        The options are the same: of two people who ask for different ones at once, the last one wins.
+        """
+        return replace(self, buckets=BUCKETS) if self.command == "create" else self
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,8 @@ class Wanted:
             return Wanted()
         if step.command == "detach":
             return Wanted(self.exists, self.buckets - set(step.buckets), self.options)
-        return Wanted(True, self.buckets | set(step.buckets), {**self.options, **dict(step.options)})
+        buckets = {*self.buckets, *step.buckets, *(step.colleagues.buckets if step.turns else ())}
+        return Wanted(True, buckets, {**self.options, **dict(step.options)})
 
 
 class Stage:
@@ -146,8 +162,8 @@ class Life:
                 remove_tags(self.terminals[0].process(), somebody)
             if step.command == "new role":
                 remove_role(somebody, NAMES.refresh_role)
-            if step.command == "new attributes":
-                change_queue(somebody, NAMES.queue)
+            if step.command in ATTRIBUTES:
+                change_queue(somebody, NAMES.queue, *ATTRIBUTES[step.command])
 
     def _makes_sense(self, step: Step, wanted: Wanted) -> bool:
         if step.command == "detach":
@@ -160,7 +176,8 @@ class Life:
         """Run it, and once more if it was disturbed; whether it ended well at once, and what it changed."""
         terminal = self.terminals[0]
         if step.turns:
-            ended = Turns(*self.terminals, calls=step.turns).run(lambda aws: attempt(aws, step))
+            both = [partial(attempt, step=each) for each in (step, step.colleagues)]
+            ended = Turns(*self.terminals, calls=step.turns).run(*both)
             disturbed = any(isinstance(each, S3aggError) for each in ended)
         else:
             terminal.interruption.arm(step.interrupted or 0, step.kind)
@@ -169,8 +186,9 @@ class Life:
                 return self._well(step, first)
             disturbed = not isinstance(first, list)
         self._go_on()
-        if disturbed:
-            self._well(step, attempt(terminal.process(), step))
+        again = dict.fromkeys((step, step.colleagues) if step.turns else (step,))
+        for each in again if disturbed else ():
+            self._well(each, attempt(terminal.process(), each))
         return False, []
 
     def _go_on(self) -> None:
@@ -247,22 +265,19 @@ def make_theirs(somebody: Aws) -> None:
         BillingMode="PAY_PER_REQUEST",
     )
     somebody.iam.create_role(RoleName="Theirs", AssumeRolePolicyDocument=json.dumps({"Statement": []}))
-    rule = {"Id": "theirs", "QueueArn": PLACE.arn("sqs", "Told"), "Events": ["s3:ObjectRestore:*"]}
-    somebody.s3.put_bucket_notification_configuration(
-        Bucket=BUCKETS[0],
-        NotificationConfiguration={"QueueConfigurations": [rule]},  # type: ignore[list-item]  # plain text
-    )
+    told = {"Id": "told", "QueueArn": PLACE.arn("sqs", "Told"), "Events": ["s3:ObjectRestore:*"]}
+    rules: Any = {"QueueConfigurations": [told]}
+    somebody.s3.put_bucket_notification_configuration(Bucket=BUCKETS[0], NotificationConfiguration=rules)
 
 
 def without_rule(there: Mapping[str, Any]) -> dict[str, Any]:
     """An inventory without our rule of the buckets."""
-    ours = "LambdaFunctionConfigurations"
-    return {
-        name: {kind: rules for kind, rules in it.items() if kind != ours}
-        if name.startswith("bucket ")
-        else it
-        for name, it in there.items()
-    }
+
+    def theirs(rules: Mapping[str, Any]) -> dict[str, Any]:
+        left = {kind: [each for each in rules[kind] if each["Id"] != NAMES.rule] for kind in rules}
+        return {kind: each for kind, each in left.items() if each}
+
+    return {name: theirs(it) if name.startswith("bucket ") else it for name, it in there.items()}
 
 
 def remove_tags(aws: Aws, somebody: Aws) -> None:
@@ -292,7 +307,6 @@ def remove_role(somebody: Aws, name: str) -> None:
     somebody.iam.delete_role(RoleName=name)
 
 
-def change_queue(somebody: Aws, name: str) -> None:
+def change_queue(somebody: Aws, name: str, attribute: Any, value: str) -> None:
     url = somebody.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    changed: Any = {"VisibilityTimeout": "30", "MessageRetentionPeriod": "600"}
-    somebody.sqs.set_queue_attributes(QueueUrl=url, Attributes=changed)
+    somebody.sqs.set_queue_attributes(QueueUrl=url, Attributes={attribute: value})

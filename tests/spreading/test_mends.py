@@ -59,7 +59,7 @@ MENDS = {
     ),
     "24: a queue is marked before it is deleted": Mend(
         "s3agg.resources.queue",
-        'unless_absent(aws.sqs.tag_queue, QueueUrl=found.url, Tags={DELETED_TAG: "yes"})',
+        "unless_absent(aws.sqs.tag_queue, QueueUrl=found.url, Tags=deleted)",
         "pass",
         {"queue_gone_s": 50},
         [CREATE, DELETE, CREATE],
@@ -85,6 +85,12 @@ MENDS = {
         'Refusal("ResourceNotFoundException", "function not found")',
         'Refusal("")',
         {"function_s": 10},
+    ),
+    "27: the failure destination does not find the new function yet": Mend(
+        "s3agg.resources.function",
+        """Refusal("ResourceNotFoundException", "function doesn't exist")""",
+        'Refusal("")',
+        {"function_s": 100, "often": 0.7, "seed": 4},
     ),
     "27: a mapping does not find the new function yet": Mend(
         "s3agg.resources.trigger",
@@ -117,19 +123,19 @@ MENDS = {
     "31: IAM takes up to 5 minutes": Mend(
         "s3agg.resources.role", "IAM_PATIENCE_S = 300", "IAM_PATIENCE_S = 60", {"role_s": 120}
     ),
-    "33: a new visibility timeout is waited for": Mend(
+    "33: new attributes are waited for": Mend(
         "s3agg.resources.queue",
-        'int(self._attributes(aws, found.url)["VisibilityTimeout"]) == self.visibility',
-        "True",
+        "return not self.differs(shown, *self.properties)",
+        "return True",
         {"attributes_s": 60},
-        [CREATE, {"command": "new attributes"}, {"command": "create"}],
+        [CREATE, {"command": "new redrive"}, {"command": "create"}],
     ),
     "33: a new retention period is no drift": Mend(
         "s3agg.resources.queue",
         "found.retention_spreads and",
         "False and",
         {"retention_s": 900},
-        [CREATE, {"command": "new attributes"}, {"command": "create"}],
+        [CREATE, {"command": "new retention"}, {"command": "create"}],
     ),
 }
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from moto.core.models import MockAWS
 
 from tests.spreading.control_plane import Nature
-from tests.spreading.life import BUCKETS, Schedule, Stage, Step
+from tests.spreading.life import BUCKETS, BY_HAND, Schedule, Stage, Step
 from tests.support.interruption import KINDS
 
 pytestmark = [pytest.mark.stack, pytest.mark.generated]
@@ -55,7 +55,7 @@ def steps(*commands: str) -> st.SearchStrategy[Step]:
     )
 
 
-FOLLOWING = steps("create", "create", "adopt", "new role", "new attributes", "detach", "delete", "delete")
+FOLLOWING = steps("create", "create", "create", *sorted(BY_HAND), "detach", "delete", "delete", "delete")
 SCHEDULES = st.builds(
     lambda nature, first, others: Schedule(nature, (first, *others)),
     NATURES,

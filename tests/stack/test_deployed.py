@@ -171,7 +171,7 @@ def test_a_permission_that_another_process_lost_is_added_again(photos: World) ->
     client = photos.somebody.lambda_
     photos.wire.before(
         "lambda:GetPolicy",
-        lambda: client.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_photos"),
+        lambda: client.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_videos"),
         after=1,  # the first one is the plan's
     )
 

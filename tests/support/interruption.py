@@ -291,10 +291,10 @@ class Turns:
         self._turn = 0
         self._running = set(range(len(terminals)))
 
-    def run(self, command: Callable[[Aws], Any]) -> list[Any]:
-        """Run it in each of them: what came of it."""
+    def run(self, *commands: Callable[[Aws], Any]) -> list[Any]:
+        """Run a command in each terminal: what came of them."""
         with ThreadPoolExecutor(len(self._terminals)) as pool:
-            return list(pool.map(lambda who: self._run(who, command), self._running.copy()))
+            return list(pool.map(self._run, range(len(self._terminals)), commands))
 
     def _run(self, who: int, command: Callable[[Aws], Any]) -> Any:
         terminal = self._terminals[who]
