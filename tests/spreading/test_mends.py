@@ -121,7 +121,7 @@ MENDS = {
         "s3agg.resources.role", "on=(*COLLIDES, *NEW)", "on=COLLIDES", {"iam_s": 10}
     ),
     "31: IAM takes up to 5 minutes": Mend(
-        "s3agg.resources.role", "IAM_PATIENCE_S = 300", "IAM_PATIENCE_S = 60", {"role_s": 120}
+        "s3agg.resources.policy", "IAM_PATIENCE_S = 300", "IAM_PATIENCE_S = 60", {"role_s": 120}
     ),
     "33: new attributes are waited for": Mend(
         "s3agg.resources.queue",
