@@ -89,11 +89,11 @@ class Stage:
         for bucket in BUCKETS:
             make_bucket(self.somebody, bucket)
         make_theirs(self.somebody)
-        there = inventory(self.somebody, *BUCKETS)
-        self.theirs = {name: it for name, it in there.items() if not name.endswith("/Told")}
+        self.theirs = self.inventory()
         self.empty = Snapshot.take()
         self.clock = Clock()
         self.schedules = self.commands = 0
+        self._undisturbed: dict[object, Mapping[str, Any]] = {}
         self.plane = ControlPlane(self.clock, self.somebody)
         self.terminals = [Terminal(self.somebody, self.clock, sightings=10) for _ in range(2)]
         self.quotas = [Quotas(self.clock) for _ in self.terminals]
@@ -110,9 +110,39 @@ class Stage:
     def harm(self, schedule: Schedule) -> list[str]:
         """What goes wrong in the life of a stack by this schedule."""
         self.schedules += 1
+        self._begin(schedule.nature)
+        life = Life(self)
+        harm = life.live(schedule)
+        if life.wanted.exists and not life.adopted:  # an adopted stack keeps options that nobody gave
+            expected = self.undisturbed(life.wanted)
+            harm += [
+                f"{name} is {life.there.get(name)}, not {expected.get(name)}"
+                for name in {**expected, **life.there}
+                if life.there.get(name) != expected.get(name)
+            ]
+        return harm
+
+    def inventory(self) -> dict[str, Any]:
+        """All that AWS holds, but a queue that S3 writes to when the rules of a bucket change."""
+        there = inventory(self.somebody, *BUCKETS)
+        return {name: it for name, it in there.items() if not name.endswith("/Told")}
+
+    def _begin(self, nature: Nature) -> None:
         self.empty.put_back()
-        self.plane.begin(schedule.nature)
-        return Life(self).live(schedule)
+        self.plane.begin(nature)
+
+    def undisturbed(self, wanted: Wanted) -> Mapping[str, Any]:
+        """What AWS holds after one `create` for what is wanted."""
+        options = tuple(sorted(wanted.options.items()))
+        key = frozenset(wanted.buckets), options
+        if key not in self._undisturbed:
+            self._begin(Nature())
+            buckets = tuple(sorted(wanted.buckets)) or BUCKETS
+            run(self.terminals[0].process(), Step("create", buckets=buckets, options=options))
+            if not wanted.buckets:
+                run(self.terminals[0].process(), Step("detach", buckets=buckets))
+            self._undisturbed[key] = self.inventory()
+        return self._undisturbed[key]
 
 
 @dataclass
@@ -121,7 +151,9 @@ class Life:
 
     stage: Stage
     wanted: Wanted = field(default_factory=Wanted)
+    adopted: bool = False
     harm: list[str] = field(default_factory=list)
+    there: Mapping[str, Any] = field(default_factory=dict)  # what AWS holds in the end
 
     def __post_init__(self) -> None:
         self.somebody, self.clock = self.stage.somebody, self.stage.clock
@@ -137,6 +169,7 @@ class Life:
             repeated = ended_well and step.command == "create" and wanted == self.wanted
             self.wanted = wanted
             self._prepare(step)
+            self.adopted = wanted.exists and (self.adopted or step.command == "adopt")
             self.stage.commands += 1
             ended_well, changed = self._run(step)
             self.harm += [f"{step} exceeds {each.exceeded}" for each in self.stage.quotas if each.exceeded]
@@ -145,7 +178,8 @@ class Life:
             self._look(f"after {step}")
         self.plane.settle()
         self._look("in the end")
-        there = without_rule(inventory(self.somebody, *BUCKETS))
+        self.there = self.stage.inventory()
+        there = without_rule(self.there)
         self.harm += [
             f"{name} of others is changed" for name, it in self.stage.theirs.items() if there[name] != it
         ]
@@ -211,9 +245,9 @@ class Life:
 
     def _wrong(self) -> Iterator[str]:
         if not self.wanted.exists:
-            left = inventory(self.somebody).keys() - self.stage.theirs.keys()
-            known = {"Told", *self.plane.dying}
-            yield from (f"{name} is left" for name in left if name.rpartition("/")[2] not in known)
+            left = self.stage.inventory().keys() - self.stage.theirs.keys()
+            dying = self.plane.dying
+            yield from (f"{name} is left" for name in left if name.rpartition("/")[2] not in dying)
             return
         aws = self.terminals[0].process()
         deployment = deployed.read(aws, NAMES, Request())
@@ -256,7 +290,7 @@ def run(aws: Aws, step: Step) -> list[str]:
 
 def make_theirs(somebody: Aws) -> None:
     """Make resources of others, and a rule of theirs in one of the buckets."""
-    somebody.sqs.create_queue(QueueName="Told")  # S3 writes to it whenever the rules of the bucket change
+    somebody.sqs.create_queue(QueueName="Told")
     table = {"AttributeName": "Key", "KeyType": "HASH"}
     somebody.dynamodb.create_table(
         TableName="Theirs",
