@@ -303,8 +303,7 @@ def test_upload(
     screen = invocation.screen()
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
-    if not deployment.exists:
-        raise deployed.no_stack(deployment, "so there is nothing to test")
+    deployment.check_exists()
     rule = deployed.the_bucket(deployment, bucket)
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
@@ -364,8 +363,7 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     screen = invocation.screen()
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
-    if not deployment.exists:
-        raise deployed.no_stack(deployment, "so there is nothing to redrive")
+    deployment.check_exists()
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
     screen.redrive(report)
     if report.counts.get("would go back"):
