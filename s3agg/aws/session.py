@@ -121,6 +121,11 @@ class Aws:
         """Botocore's event hooks for all calls of this session."""
         return self._session.get_component("event_emitter")
 
+    @property
+    def region(self) -> str | None:
+        """The region in use, without a call; None if none is set."""
+        return self._boto3.region_name
+
     @cached_property
     def place(self) -> Place:
         """Partition, region and account, from STS. The first call of a command: it checks the credentials."""

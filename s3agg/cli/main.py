@@ -26,6 +26,7 @@ from s3agg.cli.options import (
     Invocation,
     Range,
     Seams,
+    account_options,
     arn_or_none,
     aws_options,
     bucket_option,
@@ -260,6 +261,20 @@ def status(invocation: Invocation, watch: bool) -> int:
         )
     with suppress(KeyboardInterrupt):
         screen.watch_status(statuses.watch(aws, invocation.names))
+    return 0
+
+
+@cli.command("list", epilog=examples("s3agg list", "s3agg list --region us-west-2 --output json"))
+@account_options
+def list_stacks(invocation: Invocation) -> int:
+    """List the stacks of the account.
+
+    Shows the buckets and settings of the stacks in this region, and the region of every other stack.
+    """
+    from s3agg.commands import list_stacks as lists
+
+    screen = invocation.screen()
+    screen.stacks(lists.read(invocation.aws(screen)))
     return 0
 
 

@@ -6,23 +6,26 @@ tags name the region of the stack.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from s3agg import engine
-from s3agg.aws.refusals import is_denied
+from s3agg.aws.refusals import describing_errors, is_denied, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Findings
-from s3agg.errors import Advice, S3aggError
+from s3agg.errors import Advice, S3aggError, UsageProblem, plural
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import Policy
-from s3agg.resources.resource import Owner, Resource
+from s3agg.resources.resource import Owner, Resource, tag_dict
 from s3agg.resources.role import Role
-from s3agg.settings import Names, Settings
+from s3agg.settings import REGION_TAG, ROLE_ENDING, STACK_TAG, Names, Settings
 from s3agg.stack import declared
 
 OF_ALL_REGIONS = (Role, Policy)
+MOST_ROLES = 1000  # in one answer of ListRoles
 
 Resources = Sequence[Resource[Any]]
 
@@ -81,3 +84,58 @@ def missing_by_role(aws: Aws, names: Names) -> NoStack | None:
     if is_here([role], found):
         return None
     return NoStack(names.stack, aws.place.region, other_region([role], found))
+
+
+@dataclass(frozen=True, order=True)
+class Located:
+    """A stack of the account, and its region by the tags of its role."""
+
+    stack: str
+    region: str
+
+
+def all_stacks(aws: Aws) -> list[Located]:
+    """Return the stacks of the account, of all regions, sorted by name.
+
+    The roles name the stacks: one list covers all regions, and takes one call for 1000 roles. ListRoles
+    returns no tags, so each role whose name fits takes one more call, concurrently. A list of tables would
+    take as many calls, and miss the other regions. The tagging API takes a call for each region, and a
+    permission that no other command needs. The price: a stack without its tagged role is not found.
+
+    Raises S3aggError if the roles cannot be listed; warns if the tags of a role cannot be read.
+    """
+    with describing_errors("listing the roles of the account"):
+        pages = aws.iam.get_paginator("list_roles").paginate(PaginationConfig={"PageSize": MOST_ROLES})
+        roles = [role["RoleName"] for page in pages for role in page["Roles"]]
+    fitting = [role for role in roles if role.endswith(ROLE_ENDING)]
+    tags = aws.side_by_side(lambda role: _tags_of(aws, role), fitting)
+    if unread := tags.count(None):
+        aws.warn(
+            S3aggError(
+                f"Could not read the tags of {plural(unread, 'role')}, so stacks may be missing",
+                "Ask for permission to call ListRoleTags",
+            )
+        )
+    located = [_located(role, found or {}) for role, found in zip(fitting, tags, strict=True)]
+    return sorted(each for each in located if each is not None)
+
+
+def _tags_of(aws: Aws, role: str) -> dict[str, str] | None:
+    """Return the tags of the role; None without permission to read them."""
+    try:
+        with describing_errors(f"reading the tags of role {role}"):
+            answer = unless_absent(aws.iam.list_role_tags, RoleName=role)
+    except S3aggError as error:
+        if not is_denied(error):
+            raise
+        return None
+    return tag_dict(answer["Tags"]) if answer else {}
+
+
+def _located(role: str, tags: Mapping[str, str]) -> Located | None:
+    """Return the stack whose aggregator role this is; None if the tags name no such stack."""
+    stack, region = tags.get(STACK_TAG, ""), tags.get(REGION_TAG, "")
+    with suppress(UsageProblem):  # the tag was edited by hand
+        if region and Names(stack).aggregator_role == role:
+            return Located(stack, region)
+    return None

@@ -21,6 +21,7 @@ from moto.core.models import MockAWS
 
 from s3agg.cli.main import cli, main
 from s3agg.cli.options import Seams
+from s3agg.settings import Names
 from tests.support import blog, deploying
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
 from tests.support.clock import Clock
@@ -31,6 +32,7 @@ COMMANDS = [
     "create",
     "delete",
     "status",
+    "list",
     "test-upload",
     "redrive",
     "logs",
@@ -336,6 +338,9 @@ def test_a_failure_is_one_line_on_stderr_exit_code_1_and_no_change(
     assert wire.changes == []
 
 
+NAMES = Names()
+
+
 def make_far_stack() -> None:
     far = make_world("us-west-2")
     far.bucket("far-away", "us-west-2")
@@ -373,6 +378,30 @@ def test_a_stack_of_another_region_is_named_with_its_region(
     assert (ran.code, ran.stdout) == (1, "")
     assert ran.stderr.startswith(THERE)
     assert wire.changes == []
+
+
+@pytest.mark.stack
+def test_the_list_shows_the_stacks_of_all_regions(aws_shell: Shell) -> None:
+    make_far_stack()
+    aws_shell("create", "--bucket", "uploads", "--stack", "Near", "--window", "50")
+
+    ran, shown = aws_shell("list", "--output", "json"), aws_shell("list")
+
+    near, far = ran.json["stacks"]
+    assert (ran.code, shown.code) == (0, 0)
+    assert (near["stack"], near["buckets"][0]["name"], near["settings"]["window"]) == ("Near", "uploads", 50)
+    assert far == {"stack": NAMES.stack, "region": "us-west-2", "buckets": None, "settings": None}
+    assert shown.stdout.startswith("2 stacks in account 123456789012\n")
+
+
+def test_an_account_without_stacks_is_told_with_the_command_that_makes_one(aws_shell: Shell) -> None:
+    ran = aws_shell("list", "--region", REGION)
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert " ".join(ran.stdout.split()) == (
+        "There are no stacks in account 123456789012."
+        f" Create one: s3agg create --bucket BUCKET --region {REGION}"
+    )
 
 
 @pytest.mark.stack

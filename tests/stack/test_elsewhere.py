@@ -6,10 +6,11 @@ import pytest
 
 from s3agg.settings import Names
 from s3agg.stack import deployed
-from s3agg.stack.elsewhere import NoStack
+from s3agg.stack.elsewhere import Located, NoStack, all_stacks
 from tests.support import aws as support
 from tests.support.aws import REGION, World, make_world
 from tests.support.deploying import create, detach, make
+from tests.support.roles import make_role
 
 pytestmark = pytest.mark.stack
 world = support.world
@@ -105,3 +106,51 @@ def test_where_the_stack_is_takes_no_call_of_its_own(photos: World) -> None:
 
     assert deployment.exists
     assert photos.wire.calls == []
+
+
+# All stacks
+
+
+def test_the_stacks_of_all_regions_are_found_by_their_roles(photos: World) -> None:
+    make_role(photos, "Far", FAR)
+
+    assert all_stacks(photos.aws) == [Located("Far", FAR), Located(NAMES.stack, REGION)]
+
+
+def test_stacks_take_one_list_and_a_call_for_each_role_whose_name_fits(photos: World) -> None:
+    for name in ("Other", "LambdaRoleOfOthers"):
+        photos.somebody.iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+
+    all_stacks(photos.aws)
+
+    assert [call.operation for call in photos.wire.calls] == ["iam:ListRoles", *["iam:ListRoleTags"] * 2]
+
+
+def test_a_role_without_tags_is_no_stack(world: World) -> None:
+    world.somebody.iam.create_role(RoleName="OthersLambdaRole", AssumeRolePolicyDocument="{}")
+
+    assert all_stacks(world.aws) == []
+
+
+@pytest.mark.parametrize("stack", ["Other", "no.name"])
+def test_a_role_whose_tags_name_another_stack_is_no_stack(world: World, stack: str) -> None:
+    make_role(world, stack, REGION, name="MineLambdaRole")
+
+    assert all_stacks(world.aws) == []
+
+
+def test_a_role_that_is_gone_meanwhile_is_no_stack(photos: World) -> None:
+    photos.wire.refuse("iam:ListRoleTags", "NoSuchEntity")
+
+    assert all_stacks(photos.aws) == []
+
+
+def test_roles_whose_tags_cannot_be_read_are_a_warning(photos: World) -> None:
+    make_role(photos, "Theirs", FAR)
+    photos.wire.refuse("iam:ListRoleTags", "AccessDenied", when=lambda call: "Theirs" in str(call.params))
+
+    assert all_stacks(photos.aws) == [Located(NAMES.stack, REGION)]
+    (warning,) = photos.warnings
+    assert warning.startswith(
+        "Could not read the tags of 1 role, so stacks may be missing. Ask for permission"
+    )
