@@ -9,6 +9,9 @@ from dataclasses import dataclass
 NOTHING_CHANGED = "Nothing was changed. Fix these problems first"
 
 
+OF_ALL_STACKS = {"list"}  # commands without --stack
+
+
 @dataclass(frozen=True)
 class Advice:
     """A command to run next. The command line adds --stack, --profile, --region and --endpoint-url."""
@@ -18,6 +21,8 @@ class Advice:
 
     def words(self, option: str = "") -> str:
         """The command line. `option` holds the options --stack, --profile, --region and --endpoint-url."""
+        if self.command in OF_ALL_STACKS:
+            option = re.sub(r"^ --stack [\w-]+", "", option)
         return f"s3agg {self.command}{f' --bucket {self.bucket}' if self.bucket else ''}{option}"
 
 

@@ -19,6 +19,7 @@ TAG_PREFIX = "s3agg:"
 STACK_TAG = "s3agg:stack"
 REGION_TAG = "s3agg:region"  # on IAM resources: their names are global to the account
 BILLING_TAG = "s3agg:on-demand"
+ROLE_ENDING = "LambdaRole"  # a stack's aggregator role is named by the stack and this
 USER_TAGS_TAG = "s3agg:tags"  # keys of the user's tags, joined by "=", which no key can contain
 
 BUCKET_NAME = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"  # also in the template, as an AllowedPattern
@@ -269,7 +270,7 @@ class Names:
 
     @property
     def aggregator_role(self) -> str:
-        return f"{self.stack}LambdaRole"
+        return f"{self.stack}{ROLE_ENDING}"
 
     @property
     def refresh_role(self) -> str:

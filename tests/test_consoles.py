@@ -47,6 +47,7 @@ READING = (
     ("--help",),
     ("create", "--help"),
     ("status",),
+    ("list",),
     ("create", "--window", "9", "--dry-run"),
     ("delete", "--dry-run"),
     ("redrive", "--dry-run"),
@@ -57,7 +58,7 @@ READING = (
     ("completion", "bash"),
     ("status", "--stack", "Café"),
 )
-TABLES = READING[2:7]
+TABLES = READING[2:8]
 CHANGING = (("create", "--window", "2"), ("test-upload", "--count", "1"), ("create", "--window", "1"))
 
 

@@ -25,6 +25,7 @@ from s3agg.aws.pace import keep_pace
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import cache_mfa_sessions, describing_credential_errors, load_keys
 from s3agg.aws.refusals import describing_errors
+from s3agg.aws.regions import check_region
 from s3agg.aws.trace import Call
 from s3agg.aws.trace import trace as watch_calls
 from s3agg.aws.waiting import Waiting
@@ -120,6 +121,11 @@ class Aws:
         """Botocore's event hooks for all calls of this session."""
         return self._session.get_component("event_emitter")
 
+    @property
+    def region(self) -> str | None:
+        """The region in use, without a call; None if none is set."""
+        return self._boto3.region_name
+
     @cached_property
     def place(self) -> Place:
         """Partition, region and account, from STS. The first call of a command: it checks the credentials."""
@@ -198,7 +204,9 @@ class Aws:
             raise
         except ValueError as error:
             raise UsageProblem(str(error), "Pass a URL, such as http://127.0.0.1:4566") from error
-        if not is_loopback(client.meta.endpoint_url):  # an emulator has no quotas
+        if not is_loopback(client.meta.endpoint_url):  # an emulator has no quotas, and serves any region
+            if self._boto3.region_name:
+                check_region(self._session, self._boto3.region_name)
             keep_pace(client, self.wait)
         return client
 

@@ -16,7 +16,7 @@ import botocore.session
 
 from s3agg.aws.profiles import requires_mfa
 from s3agg.aws.session import Aws
-from s3agg.settings import STACK_TAG
+from s3agg.stack.elsewhere import all_stacks
 
 TIMEOUT_S = 2.0  # the longest time that the shell waits
 # Only safe names: a shell would interpret other characters in a tag or in a forged answer.
@@ -69,11 +69,5 @@ def _buckets(aws: Aws) -> list[str]:
 
 
 def _stacks(aws: Aws) -> list[str]:
-    """The stacks in the region, from the tags of their tables."""
-    pages = (
-        aws.client("resourcegroupstaggingapi")
-        .get_paginator("get_resources")
-        .paginate(TagFilters=[{"Key": STACK_TAG}], ResourceTypeFilters=["dynamodb:table"])
-    )
-    tags = [tag for page in pages for found in page["ResourceTagMappingList"] for tag in found["Tags"]]
-    return sorted({tag["Value"] for tag in tags if tag["Key"] == STACK_TAG})
+    """The stacks in the region, found as by `list`."""
+    return [each.stack for each in all_stacks(aws) if each.region == aws.region]

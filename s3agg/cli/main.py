@@ -26,6 +26,7 @@ from s3agg.cli.options import (
     Invocation,
     Range,
     Seams,
+    account_options,
     arn_or_none,
     aws_options,
     bucket_option,
@@ -263,6 +264,20 @@ def status(invocation: Invocation, watch: bool) -> int:
     return 0
 
 
+@cli.command("list", epilog=examples("s3agg list", "s3agg list --region us-west-2 --output json"))
+@account_options
+def list_stacks(invocation: Invocation) -> int:
+    """List the stacks of the account.
+
+    Shows the buckets and settings of the stacks in this region, and the region of every other stack.
+    """
+    from s3agg.commands import list_stacks as lists
+
+    screen = invocation.screen()
+    screen.stacks(lists.read(invocation.aws(screen)))
+    return 0
+
+
 @cli.command(
     epilog=examples(
         "s3agg test-upload --bucket my-uploads", "s3agg test-upload --bucket my-uploads --count 50 --keep"
@@ -303,8 +318,7 @@ def test_upload(
     screen = invocation.screen()
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
-    if not deployment.exists:
-        raise deployed.no_stack(deployment, "so there is nothing to test")
+    deployment.check_exists()
     rule = deployed.the_bucket(deployment, bucket)
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
@@ -364,8 +378,7 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     screen = invocation.screen()
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
-    if not deployment.exists:
-        raise deployed.no_stack(deployment, "so there is nothing to redrive")
+    deployment.check_exists()
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
     screen.redrive(report)
     if report.counts.get("would go back"):

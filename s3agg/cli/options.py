@@ -205,14 +205,28 @@ verbose_option = option(
 
 def aws_options(command: F) -> F:
     """Decorate a command with the AWS options. The command receives them as `invocation`."""
+    return _with_invocation(
+        command,
+        (profile_option, region_option, endpoint_option, stack_option, output_option, verbose_option),
+    )
 
+
+def account_options(command: F) -> F:
+    """Decorate a command for all stacks of the account: with the AWS options, but without --stack."""
+    return _with_invocation(
+        command, (profile_option, region_option, endpoint_option, output_option, verbose_option)
+    )
+
+
+def _with_invocation(command: F, shared: Sequence[Callable[[Any], Any]]) -> F:
     @click.pass_context
     @wraps(command)
     def with_invocation(context: click.Context, /, **options: Any) -> Any:
         given = [
             name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         ]
-        aws = {name: options.pop(name) for name in AWS_OPTIONS}
+        aws = {name: options.pop(name) for name in AWS_OPTIONS if name in options}
+        aws.setdefault("stack", settings.BLOG_STACK)
         invocation = Invocation(**aws, given=frozenset(given), seams=context.obj)
         try:
             return command(invocation=invocation, **options)
@@ -220,9 +234,7 @@ def aws_options(command: F) -> F:
             error.option = invocation.option
             raise
 
-    for each in reversed(
-        (profile_option, region_option, endpoint_option, stack_option, output_option, verbose_option)
-    ):
+    for each in reversed(shared):
         with_invocation = each(with_invocation)
     return with_invocation  # type: ignore[return-value]  # click's decorators keep the callable
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
-from s3agg.errors import S3aggError
+from s3agg.errors import Advice, S3aggError
 from s3agg.live import metrics
 from s3agg.live.metrics import Metric
 from s3agg.prices import bill
@@ -33,9 +33,15 @@ def of_stack(
     deployment = deployed.read(
         aws, names, Request(options=options, adopt=True)
     )  # stacks of the blog's scripts too
+    missing = deployment.missing
+    if missing.elsewhere:
+        raise missing
     if not deployment.exists:
-        missing = deployed.no_stack(deployment, "so there is nothing to measure")
-        raise S3aggError(missing.problem, "Pass --bucket to measure a bucket, or --objects-per-day")
+        raise S3aggError(
+            missing.problem,
+            "Pass --bucket to measure a bucket, or --objects-per-day. To list the stacks, run",
+            Advice("list"),
+        )
     stack = deployment.stack
     with describing_errors(f"reading the metrics of stack {names.stack}"):
         summed = metrics.summed(aws, _metrics(stack), bill.HOURS)

@@ -27,10 +27,12 @@ def for_delete(
 ) -> tuple[Deployment, Plan]:
     """Read the stack and plan its deletion; the plan is empty if there is no stack.
 
-    Raises S3aggError if a bucket's notifications are unreadable: a rule left without its function would block
-    every later change of the bucket's notifications.
+    Raises NoStack if the stack is in another region. Raises S3aggError if a bucket's notifications are
+    unreadable: a rule left without its function would block every later change of the bucket's notifications.
     """
     deployment = read(aws, names, Request(adopt=adopt))
+    if deployment.elsewhere:
+        raise deployment.missing
     unread = [bucket for bucket in deployment.buckets if bucket in deployment.unread]
     if unread:
         raise combined(NOTHING_CHANGED, (_unread(deployment, bucket) for bucket in unread))
@@ -87,8 +89,13 @@ def _belongs_to_a_stack(change: Change) -> bool:
 def for_detach(
     aws: Aws, names: Names, buckets: Sequence[str], *, adopt: bool = False
 ) -> tuple[Deployment, Plan]:
-    """Read the stack and plan the detaching of these buckets."""
+    """Read the stack and plan the detaching of these buckets.
+
+    Raises NoStack if the stack is in another region.
+    """
     deployment = read(aws, names, Request(buckets=tuple(buckets), adopt=adopt))
+    if deployment.elsewhere:
+        raise deployment.missing
     for bucket in buckets:
         if bucket not in deployment.buckets and bucket not in {*deployment.activity, *deployment.unread}:
             attached = ", ".join(deployment.buckets) or "none"

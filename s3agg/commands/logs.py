@@ -17,6 +17,7 @@ from s3agg.live import log_lines
 from s3agg.live.log_lines import LogLine
 from s3agg.resources import log_group
 from s3agg.settings import Names, check_bucket_name
+from s3agg.stack.elsewhere import missing_by_role
 
 Function = Literal["aggregator", "refresh"]
 BOTH: tuple[Function, ...] = ("aggregator", "refresh")
@@ -55,14 +56,14 @@ def read(
     """Yield the functions' log events in the order of time; with `bucket`, only those that name it.
 
     Events are read page by page to save memory. With `follow` the iteration does not end by itself.
-    Raises S3aggError if there is no log group, UsageProblem for an invalid bucket name.
+    Raises NoStack or S3aggError if there is no log group, UsageProblem for an invalid bucket name.
     """
     if bucket is not None:
         check_bucket_name(bucket)
     begin = max(round(since.timestamp() * 1000), 0)  # the earliest time of CloudWatch Logs
     logs = [_Log(aws, function, _group(names, function), begin) for function in functions]
     if not any(aws.side_by_side(lambda log: log.exists(), logs)):
-        raise S3aggError(
+        raise missing_by_role(aws, names) or S3aggError(
             f"No log groups found for stack {names.stack}", "Check --stack, --region and --profile"
         )
     while True:

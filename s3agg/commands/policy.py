@@ -113,7 +113,8 @@ def _iam(stack: Stack) -> Iterator[Document]:
     policies = [each.arn for each in stack.resources if isinstance(each, Policy)]
     roles = [each for each in stack.resources if isinstance(each, Role)]
     arns = [role.arn for role in roles]
-    # TagPolicy and TagRole require the List actions too (FACTS 36).
+    # TagPolicy and TagRole require the List actions too (FACTS 36). `list` calls ListRoleTags for all stacks.
+    # It leaves out those that the user may not operate.
     yield _allow(
         "Policies",
         policies,
@@ -290,14 +291,15 @@ def _buckets(stack: Stack) -> Iterator[Document]:
 def _everywhere() -> Document:
     """Return the statement of the read actions that AWS authorizes only for all resources.
 
-    Metrics, quotas, and the lists of event source mappings and file shares have no ARNs. Log groups have
-    ARNs, but DescribeLogGroups is not authorized by them.
+    Metrics, quotas, and the lists of event source mappings and file shares have no ARNs. Roles and log groups
+    have ARNs, but ListRoles and DescribeLogGroups are not authorized by them.
     """
     return _allow(
         "Unscoped",
         ["*"],
         "cloudwatch:GetMetricData",
         "cloudwatch:ListMetrics",
+        "iam:ListRoles",
         "lambda:GetAccountSettings",
         "lambda:ListEventSourceMappings",
         "logs:DescribeLogGroups",

@@ -79,7 +79,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
             partial(_check_readable, deployment),
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
-            partial(_check_foreign, plan),
+            partial(_check_foreign, deployment, plan),
             partial(check_policy_room, deployment.snapshot, permissions),
             *(partial(_check_attached, deployment, each) for each in attached),
             *(partial(_check_rule, deployment, each) for each in rules if each.bucket in checked),
@@ -157,7 +157,12 @@ def _check_buckets(deployment: Deployment) -> None:
         raise UsageProblem(f"No bucket is attached to stack {deployment.stack.names.stack}", "Pass --bucket")
 
 
-def _check_foreign(plan: Plan) -> None:
+def _check_foreign(deployment: Deployment, plan: Plan) -> None:
+    if deployment.elsewhere:
+        raise S3aggError(
+            str(deployment.missing),
+            "Or pass another --stack: a stack in a second region needs a name of its own",
+        )
     if plan.foreign:
         raise engine.foreign(plan)
 

@@ -60,6 +60,7 @@ class ResourceStatus:
 class Status:
     """A stack as `status` shows it; the fields are those of its JSON.
 
+    `elsewhere` is the other region where the stack is, None if it is in this region or nowhere.
     `late` lists the buckets whose refresh is overdue. `functions` is empty if CloudWatch metrics could not be
     read. `aggregated` is empty if the logs could not be read, or if the log level hides the lines. `timers`
     holds the seconds of each file share's automated cache refresh, by ARN.
@@ -68,6 +69,7 @@ class Status:
     stack: str
     region: str
     account: str
+    elsewhere: str | None
     healthy: bool
     resources: Sequence[ResourceStatus]
     remedy: str  # what to do about foreign resources
@@ -87,11 +89,8 @@ class Status:
     def exists(self) -> bool:
         # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them. Nor do
         # deleted queues, which still answer for a while (FACTS 24).
-        return any(
-            each.state != "missing"
-            for each in self.resources
-            if each.kind != LogGroup.kind and not _is_dying(each)
-        )
+        counted = [each for each in self.resources if each.kind != LogGroup.kind and not _is_dying(each)]
+        return self.elsewhere is None and any(each.state != "missing" for each in counted)
 
     @property
     def dead_letters(self) -> int:
@@ -150,6 +149,7 @@ class _Readings:
             stack=names.stack,
             region=deployment.place.region,
             account=deployment.place.account,
+            elsewhere=deployment.elsewhere,
             healthy=as_declared and not late and not _dead_letters(self.queues, names),
             resources=resources,
             remedy=engine.remedy(plan) if plan.foreign else "",

@@ -16,11 +16,13 @@ from rich.text import Text
 from s3agg.aws.trace import Call
 from s3agg.commands import demo, logs, redrive
 from s3agg.commands import test_upload as probe
+from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
 from s3agg.render.demo import demo_view
 from s3agg.render.document import to_json
+from s3agg.render.list_stacks import stacks_view
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_table
@@ -143,6 +145,9 @@ class Screen(Page):
 
     def status(self, status: Status) -> None:
         self.show(status, lambda: status_view(status, utc_now(), option=self.option))
+
+    def stacks(self, found: Stacks) -> None:
+        self.show(found, lambda: stacks_view(found, option=self.option))
 
     def probe(self, report: probe.Report) -> None:
         for note in report.notes:

@@ -31,6 +31,7 @@ from s3agg.render.words import (
 from s3agg.resources.notification import Notification
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
+from s3agg.stack.elsewhere import NoStack
 
 PRESENT = "yes"  # a property that is either present or absent
 
@@ -58,10 +59,9 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
 def _verdict(status: Status, option: str) -> Text:
     where = place_of(status.stack, status.region, status.account)
     if not status.exists:
-        return Text.assemble(
-            ("Not deployed", "bold red"),
-            f": {where}. Create it: s3agg create --bucket BUCKET{option}",
-        )
+        missing = NoStack(status.stack, status.region, status.elsewhere).text(option)
+        create = "" if status.elsewhere else f" Create it: s3agg create --bucket BUCKET{option}"
+        return Text.assemble(("Not deployed", "bold red"), plain(f": {missing}{create}"))
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
     states = [resource.state for resource in status.resources if resource.state != "ok"]

@@ -48,6 +48,7 @@ class Owner:
     ours: bool
     adoptable: bool = False  # no sign of another stack: --adopt may adopt it
     reason: str = ""  # why it is not ours
+    region: str = ""  # the region of the stack of this name that owns it
 
 
 OURS = Owner(ours=True, adoptable=True)
@@ -142,8 +143,9 @@ class Resource(ABC, Generic[F]):
             (STACK_TAG, "belongs to stack {}"),
             (REGION_TAG, "belongs to the stack of this name in {}"),
         ):
-            if tag in tags and found.tags.get(tag, self.tags[tag]) != self.tags[tag]:
-                return Owner(ours=False, reason=words.format(found.tags[tag]))
+            if tag in tags and (named := found.tags.get(tag, self.tags[tag])) != self.tags[tag]:
+                region = named if tag == REGION_TAG else ""
+                return Owner(ours=False, reason=words.format(named), region=region)
         missing = [tag for tag in tags if tag not in found.tags]
         return Owner(ours=False, adoptable=True, reason=f"has no tag {missing[0]}") if missing else OURS
 

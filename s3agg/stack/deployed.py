@@ -20,9 +20,10 @@ from s3agg.resources.notification import ALL_KEYS, FoundNotification, KeyFilter,
 from s3agg.resources.permission import STAND_IN, statements
 from s3agg.resources.table import FoundTable
 from s3agg.settings import Names, Settings, check_bucket_name, check_key_part, statement_id
-from s3agg.stack import declared
+from s3agg.stack import declared, elsewhere
 from s3agg.stack.asked_for import stored_options, untagged_billing
 from s3agg.stack.declared import Stack
+from s3agg.stack.elsewhere import NoStack
 
 # The stack's rule in a bucket's notifications, None without a rule, or why the notifications are unreadable.
 Rule = FoundNotification | S3aggError | None
@@ -75,7 +76,23 @@ class Deployment:
 
     @property
     def exists(self) -> bool:
-        return bool(self.found)
+        """Whether anything of the stack is in this region."""
+        return self.elsewhere is None and elsewhere.is_here(self.stack.resources, self.found)
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The other region where the stack is; None if it is in this region or nowhere."""
+        return elsewhere.other_region(self.stack.resources, self.found)
+
+    @property
+    def missing(self) -> NoStack:
+        """The error for a stack that does not exist in this region."""
+        return NoStack(self.stack.names.stack, self.place.region, self.elsewhere)
+
+    def check_exists(self) -> None:
+        """Raise NoStack if nothing of the stack is in this region."""
+        if not self.exists:
+            raise self.missing
 
     @property
     def buckets(self) -> list[str]:
@@ -213,15 +230,6 @@ def _bucket(statement: Mapping[str, Any]) -> str:
         bucket = check_bucket_name(sid.removeprefix("SID_").replace("_", "."))
         return bucket if sid == statement_id(bucket) else ""
     return ""
-
-
-def no_stack(deployment: Deployment, so: str) -> S3aggError:
-    """Return the error for a missing stack; `so` completes the sentence with the consequence."""
-    place, name = deployment.place, deployment.stack.names.stack
-    return S3aggError(
-        f"Stack {name} does not exist in {place.region} of account {place.account}, {so}",
-        "Check --stack, --region and --profile",
-    )
 
 
 def the_bucket(deployment: Deployment, named: str | None) -> Notification:

@@ -11,14 +11,9 @@ import pytest
 from s3agg.cli import completion
 from tests.support import aws as support
 from tests.support.aws import REGION, Session, World
+from tests.support.roles import make_role
 
 world = support.world
-
-TABLE = {
-    "AttributeDefinitions": [{"AttributeName": "BucketName", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "BucketName", "KeyType": "HASH"}],
-    "BillingMode": "PAY_PER_REQUEST",
-}
 
 
 def names(kind: Literal["buckets", "stacks"], begin: str, session: Session) -> list[str]:
@@ -37,14 +32,6 @@ def stacks(begin: str) -> list[str]:
     return names("stacks", begin, Session().with_credentials())
 
 
-def table(world: World, name: str, stack: str) -> None:
-    world.somebody.dynamodb.create_table(
-        TableName=name,
-        Tags=[{"Key": "team", "Value": "Storage"}, {"Key": "s3agg:stack", "Value": stack}],
-        **TABLE,  # type: ignore[arg-type]  # of several kinds
-    )
-
-
 def test_buckets_are_those_that_begin_so(world: World) -> None:
     for name in ("photos", "photos.2026", "uploads"):
         world.bucket(name)
@@ -52,18 +39,21 @@ def test_buckets_are_those_that_begin_so(world: World) -> None:
     assert buckets("pho") == ["photos", "photos.2026"]
 
 
-def test_stacks_are_what_tables_are_tagged_with(world: World) -> None:
-    table(world, "one", "S3EventAggregator")
-    table(world, "two", "Storage-2")
+def test_stacks_are_those_of_the_region_that_begin_so(world: World) -> None:
+    for stack, region in (("S3EventAggregator", REGION), ("Storage-2", REGION), ("Storage-3", "us-west-2")):
+        make_role(world, stack, region)
+    make_role(world, "Photos", REGION)
 
     assert stacks("S") == ["S3EventAggregator", "Storage-2"]
 
 
-@pytest.mark.parametrize("name", ["St orage", "St:orage", "-Storage"])
-def test_a_name_that_a_shell_would_take_apart_is_left_out(world: World, name: str) -> None:
-    table(world, "one", name)
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("name", ["a,b", "$(ls)", "a b"])
+def test_a_name_that_a_shell_would_take_apart_is_left_out(name: str) -> None:
+    session = Session().with_credentials()
+    support.watch(session).answer("s3:ListBuckets", {"Buckets": [{"Name": name}]})
 
-    assert stacks("") == []
+    assert buckets("", session) == []
 
 
 def test_a_refusal_is_no_name_and_no_error(world: World) -> None:

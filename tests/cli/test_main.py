@@ -21,7 +21,8 @@ from moto.core.models import MockAWS
 
 from s3agg.cli.main import cli, main
 from s3agg.cli.options import Seams
-from tests.support import blog
+from s3agg.settings import Names
+from tests.support import blog, deploying
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
 from tests.support.clock import Clock
 from tests.support.ran import Ran
@@ -31,6 +32,7 @@ COMMANDS = [
     "create",
     "delete",
     "status",
+    "list",
     "test-upload",
     "redrive",
     "logs",
@@ -232,6 +234,7 @@ WRONG = {
     "a topic that is no topic": ("create --alarm-topic arn:aws:sqs:x:1:q", "expected an ARN of sns or none"),
     "a stack that cannot be": ("status --stack no.dots", "Invalid stack name: 'no.dots'"),
     "a region that cannot be": ("status --region no_underscores", "Check --region"),
+    "a mistyped region": ("status --region us-esat-1", "The nearest name is us-east-1."),
     "an endpoint that is no URL": ("status --endpoint-url x:1", "Pass a URL"),
     "a count of 0": ("test-upload --count 0", "--count: 0 ("),
     "a port that cannot be": ("local --port 99999", "--port: 99999 ("),
@@ -311,8 +314,12 @@ FAILING = {
         "put-bucket-metrics-configuration --bucket uploads --id EntireBucket",
     ),
     "a template whose code has no bucket": ("template --code-bucket nobodys", "Bucket nobodys"),
-    "testing what is not there": ("test-upload", "so there is nothing to test"),
-    "putting back to work what is not there": ("redrive", "so there is nothing to redrive"),
+    "testing what is not there": ("test-upload", "There is no stack S3EventAggregator in eu-west-1. "),
+    "putting back to work what is not there": ("redrive --stack Other", "There is no stack Other in eu-w"),
+    "logs of what is not there": (
+        "logs --region us-west-2",
+        "run: s3agg list --region us-west-2.",
+    ),
 }
 
 
@@ -329,6 +336,82 @@ def test_a_failure_is_one_line_on_stderr_exit_code_1_and_no_change(
     assert words in ran.stderr
     assert ran.stderr.count("\n") == 1
     assert wire.changes == []
+
+
+NAMES = Names()
+
+
+def make_far_stack() -> None:
+    far = make_world("us-west-2")
+    far.bucket("far-away", "us-west-2")
+    deploying.create(far, "far-away")
+
+
+THERE = (
+    "There is no stack S3EventAggregator in eu-west-1; there is one in us-west-2: pass --region us-west-2."
+)
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    "command",
+    [
+        "test-upload",
+        "test-upload --bucket uploads",
+        "redrive",
+        "cost --measured",
+        "logs",
+        "delete --yes",
+        "delete --dry-run",
+        "delete --yes --bucket far-away",
+        "create --bucket uploads",
+    ],
+)
+def test_a_stack_of_another_region_is_named_with_its_region(
+    aws_shell: Shell, wire: Wire, command: str
+) -> None:
+    make_far_stack()
+    wire.calls.clear()
+
+    ran = aws_shell(*command.split())
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(THERE)
+    assert wire.changes == []
+
+
+@pytest.mark.stack
+def test_the_list_shows_the_stacks_of_all_regions(aws_shell: Shell) -> None:
+    make_far_stack()
+    aws_shell("create", "--bucket", "uploads", "--stack", "Near", "--window", "50")
+
+    ran, shown = aws_shell("list", "--output", "json"), aws_shell("list")
+
+    near, far = ran.json["stacks"]
+    assert (ran.code, shown.code) == (0, 0)
+    assert (near["stack"], near["buckets"][0]["name"], near["settings"]["window"]) == ("Near", "uploads", 50)
+    assert far == {"stack": NAMES.stack, "region": "us-west-2", "buckets": None, "settings": None}
+    assert shown.stdout.startswith("2 stacks in account 123456789012\n")
+
+
+def test_an_account_without_stacks_is_told_with_the_command_that_makes_one(aws_shell: Shell) -> None:
+    ran = aws_shell("list", "--region", REGION)
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert " ".join(ran.stdout.split()) == (
+        "There are no stacks in account 123456789012."
+        f" Create one: s3agg create --bucket BUCKET --region {REGION}"
+    )
+
+
+@pytest.mark.stack
+def test_status_names_the_region_of_a_stack_of_another_region(aws_shell: Shell) -> None:
+    make_far_stack()
+
+    told, shown = aws_shell("status", "--output", "json"), aws_shell("status")
+
+    assert (told.code, told.json["elsewhere"]) == (3, "us-west-2")
+    assert " ".join(shown.stdout.split()) == f"Not deployed: {THERE}"
 
 
 @pytest.mark.stack

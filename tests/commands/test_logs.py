@@ -14,7 +14,9 @@ from s3agg.commands import logs
 from s3agg.commands.logs import LOOK_S, Entry
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.settings import Names
+from s3agg.stack.elsewhere import NoStack
 from tests.support import aws as support
+from tests.support import deploying
 from tests.support.aws import World
 
 world = support.world
@@ -270,7 +272,24 @@ def test_what_cannot_be_a_bucket_is_in_no_line(account: World) -> None:
         list(read(account, bucket="s3://photos"))
 
 
+def test_a_stack_that_is_not_there_is_an_error(world: World) -> None:
+    with pytest.raises(NoStack, match="There is no stack S3EventAggregator in eu-west-1"):
+        list(read(world))
+
+
+@pytest.mark.stack
 def test_a_stack_without_log_groups_is_an_error(world: World) -> None:
+    deploying.make(world, "photos")
+    for name in (NAMES.aggregator, NAMES.refresher):
+        world.somebody.logs.delete_log_group(logGroupName=f"/aws/lambda/{name}")
+
+    with pytest.raises(S3aggError, match="No log groups found for stack S3EventAggregator"):
+        list(read(world))
+
+
+def test_without_permission_to_read_roles_only_the_log_groups_are_missing(world: World) -> None:
+    world.wire.refuse("iam:GetRole", "AccessDenied")
+
     with pytest.raises(S3aggError, match="No log groups found for stack S3EventAggregator"):
         list(read(world))
 

@@ -15,7 +15,7 @@ from moto.core.models import MockAWS
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.place import Place
-from s3agg.commands import cost, logs, preflight, redrive, status
+from s3agg.commands import cost, list_stacks, logs, preflight, redrive, status
 from s3agg.commands import policy as operator_policy
 from s3agg.commands import test_upload as probe
 from s3agg.commands.create import apply_create
@@ -87,6 +87,7 @@ class Life:
         self.create(Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "on_demand": False}))
         self.look()
         finish(logs.read(self.world.aws, NAMES, since=from_ms(0)))
+        list_stacks.read(self.world.aws)
         self.measure()
         deployment = deployed.read(self.world.aws, NAMES)
         for bucket in BUCKETS:

@@ -14,7 +14,7 @@ import pytest
 from s3agg import engine
 from s3agg.assets import handler_zip
 from s3agg.aws.session import Aws
-from s3agg.commands import cost, preflight, redrive, status
+from s3agg.commands import cost, list_stacks, preflight, redrive, status
 from s3agg.commands import test_upload as probe
 from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
@@ -152,6 +152,7 @@ def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(g
     again = run.must("policy")
     healthy = run.must("status").json["healthy"]
     uploaded = run.must("test-upload").json
+    listed = run.must("list").json["stacks"]
     run.must("redrive", "--dry-run")
     # Removing what was uploaded is an event, too; a late log line would bring a log group back.
     eventually(lambda: not guarded.files(share) and own.is_quiet())
@@ -160,6 +161,7 @@ def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(g
     assert [role["PermissionsBoundary"]["PermissionsBoundaryArn"] for role in roles] == [boundary] * 2
     assert again.json == printed.json
     assert healthy
+    assert own.names.stack in [each["stack"] for each in listed]
     assert uploaded["refreshes"][0]["shares"] == [share]
     after = guarded.inventory()
     assert after.pop("policies").keys() == before.pop("policies").keys() | {"operatorPrinted"}
@@ -169,7 +171,6 @@ def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(g
 # What AWS asks for, and the emulator does not.
 NOT_ASKED_FOR = {
     "iam:ListPolicyTags",  # AWS asks for it beside TagPolicy (FACTS 36)
-    "iam:ListRoleTags",  # AWS asks for it beside TagRole (FACTS 36)
     "iam:PassRole",
     "lambda:DeleteEventSourceMapping",
     "lambda:DeleteFunctionConcurrency",  # only called where the quota is small
@@ -225,6 +226,7 @@ class Life:
         self.open_window_of_the_blogs()
         self.insist(lambda aws: self.create(aws, Request(adopt=True)))
         self.insist(lambda aws: status.read(aws, names))
+        self.insist(list_stacks.read)
         self.insist(self.measure)
         self.insist(self.test_upload)
         self.insist(self.redrive)

@@ -129,6 +129,7 @@ def test_no_command_takes_a_profile_that_does_not_exist(home: Home) -> None:
         ("create", "--bucket", "uploads"),
         ("delete", "--yes"),
         ("status",),
+        ("list",),
         ("test-upload",),
         ("logs",),
         ("redrive",),

@@ -172,6 +172,22 @@ def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -
     assert lines[0].endswith("Create it: s3agg create --bucket BUCKET")
 
 
+def test_a_stack_that_is_nowhere_is_followed_by_the_list_of_all_stacks() -> None:
+    line = words(make_status(make_resource("missing")), option=" --stack Other --profile p")
+
+    assert "There is no stack S3EventAggregator in eu-west-1. " in line
+    assert "run: s3agg list --profile p." in line
+
+
+def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
+    status = make_status(make_resource("missing"), make_resource("foreign", "x"), elsewhere="us-east-1")
+
+    assert shown(status, width=200) == (
+        "Not deployed: There is no stack S3EventAggregator in eu-west-1; there is one in us-east-1:"
+        " pass --region us-east-1.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("bucket", "told"),
     [

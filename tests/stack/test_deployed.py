@@ -320,7 +320,7 @@ def test_the_same_stack_in_another_region_is_recognised_by_what_iam_keeps() -> N
     far = make_world("us-west-2")
     far.bucket("far-away", "us-west-2")
 
-    with pytest.raises(S3aggError, match=r"\(belongs to the stack of this name in eu-west-1\)"):
+    with pytest.raises(S3aggError, match=r"pass --region eu-west-1\. Or pass another --stack: "):
         create(far, "far-away")
 
     assert far.wire.changes == []

@@ -40,6 +40,7 @@ NOWHERE = {"sts:GetCallerIdentity"}  # everybody may
 WIDE = {
     "cloudwatch:GetMetricData",
     "cloudwatch:ListMetrics",
+    "iam:ListRoles",
     "lambda:CreateEventSourceMapping",
     "lambda:GetAccountSettings",
     "lambda:ListEventSourceMappings",

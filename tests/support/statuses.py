@@ -28,11 +28,13 @@ def make_status(
     aggregated: tuple[Aggregated, ...] = (),
     late: tuple[str, ...] = (),
     timers: Mapping[str, int] | None = None,
+    elsewhere: str | None = None,
 ) -> Status:
     return Status(
         stack="S3EventAggregator",
         region="eu-west-1",
         account="123456789012",
+        elsewhere=elsewhere,
         healthy=not dead and not late and all(resource.state == "ok" for resource in resources),
         resources=resources,
         remedy="Choose another name with --stack",

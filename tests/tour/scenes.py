@@ -80,6 +80,7 @@ def walk(tour: Tour) -> Iterator[Scene]:
     yield tour.run("logs", f"s3agg logs --bucket {BUCKET}", columns=WIDE)
     eventually(lambda: not world_is_busy(world))
     yield tour.run("status", "s3agg status")
+    yield tour.run("list", "s3agg list")
     spoil(world)
     yield tour.run("status-unhealthy", "s3agg status", code=3)
     yield tour.run("redrive", "s3agg redrive --dry-run")
@@ -126,7 +127,7 @@ def spoil(world: LocalAws) -> None:
     )
 
 
-SAME = {"help", "dry-run", "create", "mend", "cost", "completion", "delete", "mistake"}
+SAME = {"help", "dry-run", "create", "list", "mend", "cost", "completion", "delete", "mistake"}
 SHUFFLED = {"policy", "template"}  # what goes to stderr comes sooner or later
 # What differs from run to run, and what stands for it.
 DIFFERS = (

@@ -1,0 +1,40 @@
+"""The regions of AWS, as the installed botocore lists them."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+
+import botocore
+from botocore.session import Session
+
+from s3agg.errors import UsageProblem
+
+IN_EVERY_REGION = "dynamodb"
+
+
+def check_region(session: Session, name: str) -> None:
+    """Raise UsageProblem for a region that botocore does not list.
+
+    botocore itself accepts every name of the right form, and the first call then fails with a network error.
+    A region may be newer than the installed botocore. So the error also names the upgrade.
+    """
+    known = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions(IN_EVERY_REGION, partition)
+    }
+    if name not in known:
+        raise UsageProblem(
+            f"There is no region {name}, as far as botocore {botocore.__version__} knows",
+            f"The nearest name is {nearest(name, known)}. For a newer region, upgrade botocore first:"
+            " pip install --upgrade boto3",
+        )
+
+
+def nearest(name: str, known: set[str]) -> str:
+    """Return the most similar name. Swapped letters are the most frequent mistake, so they come first."""
+
+    def likeness(other: str) -> tuple[bool, float]:
+        return sorted(other) == sorted(name), SequenceMatcher(None, name, other).ratio()
+
+    return max(sorted(known), key=likeness)

@@ -1,0 +1,35 @@
+"""The view of `list`."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+
+from s3agg.commands.list_stacks import ListedStack, Stacks
+from s3agg.errors import plural
+from s3agg.render.words import new_table, plain
+
+
+def stacks_view(found: Stacks, *, option: str = "") -> RenderableType:
+    """A row for each stack. `option` holds the AWS options that each advised command repeats."""
+    if not found.stacks:
+        return plain(
+            f"There are no stacks in account {found.account}."
+            f" Create one: s3agg create --bucket BUCKET{option}"
+        )
+    table = new_table("stack", "region", "buckets", "window", "min interval")
+    for each in found.stacks:
+        table.add_row(*map(plain, _cells(found, each)))
+    title = plain(f"{plural(len(found.stacks), 'stack')} in account {found.account}", "bold")
+    notes = []
+    if any(each.region != found.region for each in found.stacks):
+        notes = [plain("To see the buckets and settings of another region, pass its --region.", "dim")]
+    return Group(title, table, *notes)
+
+
+def _cells(found: Stacks, each: ListedStack) -> list[str]:
+    if each.buckets is None or each.settings is None:
+        unknown = "unknown" if each.region == found.region else "-"
+        return [each.stack, each.region, *[unknown] * 3]
+    buckets = ", ".join(bucket.name for bucket in each.buckets) or "none"
+    window, interval = each.settings["window"], each.settings["min_interval"]
+    return [each.stack, each.region, buckets, f"{window} s", f"{interval} s"]
