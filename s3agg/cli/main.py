@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -30,6 +30,7 @@ from s3agg.cli.options import (
     aws_options,
     bucket_option,
     examples,
+    exit_codes,
     option,
     output_option,
     verbose_option,
@@ -38,13 +39,25 @@ from s3agg.cli.options import (
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
 from s3agg.settings import Settings
 
-NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
+if TYPE_CHECKING:
+    from s3agg.commands.status import Status
+
+NOT_AS_DECLARED = 3
+NOT_HEALTHY = 4
+EXIT_CODES: Mapping[int, str] = {  # also in README.md
+    0: "success: the stack is healthy, or a dry run has nothing to do",
+    1: "failure",
+    2: "wrong usage",
+    NOT_AS_DECLARED: "not as declared (missing, drifted, foreign), or a dry run has changes",
+    NOT_HEALTHY: "as declared, but not healthy: dead letters, or an overdue refresh",
+    130: "interrupted",
+}
 MOST_PER_DAY = 1_000_000_000
 MOST_OBJECTS = 1_000_000_000_000
 
 
 def main(args: Sequence[str] | None = None, seams: Seams = DEFAULT_SEAMS) -> NoReturn:
-    """Run the command line and print each error as one line on stderr. DESIGN 3 has the exit codes."""
+    """Run the command line and print each error as one line on stderr. EXIT_CODES has the exit codes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # escape characters that the encoding lacks
             stream.reconfigure(errors="backslashreplace")
@@ -93,7 +106,11 @@ class Commands(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=exit_codes(EXIT_CODES),
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Thousands of S3 uploads, one Storage Gateway refresh.
@@ -241,7 +258,8 @@ def status(invocation: Invocation, watch: bool) -> int:
     """Show whether the stack works, on one screen.
 
     Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing,
-    drifted or foreign.
+    drifted or foreign. Exit code 4 if there are only dead letters or overdue refreshes. --watch ends with
+    the exit code of the last screen.
     """
     from s3agg.commands import status as statuses
 
@@ -250,7 +268,7 @@ def status(invocation: Invocation, watch: bool) -> int:
     if not watch:
         read = statuses.read(aws, invocation.names)
         screen.status(read)
-        return 0 if read.as_declared else NOT_AS_DECLARED
+        return code_of(read)
     if invocation.output == "json" or not screen.out.is_terminal:
         raise UsageProblem("--watch requires a terminal and table output", "Run status without --watch")
     if invocation.verbose and screen.err.is_terminal:
@@ -258,9 +276,15 @@ def status(invocation: Invocation, watch: bool) -> int:
             "--watch and -v cannot share a terminal",
             "Omit one of them, or redirect stderr to a file",
         )
-    with suppress(KeyboardInterrupt):
-        screen.watch_status(statuses.watch(aws, invocation.names))
-    return 0
+    last = screen.watch_status(statuses.watch(aws, invocation.names))
+    return 0 if last is None else code_of(last)
+
+
+def code_of(status: Status) -> int:
+    """The exit code of a status: 0 only if it is healthy."""
+    if status.healthy:
+        return 0
+    return NOT_HEALTHY if status.as_declared else NOT_AS_DECLARED
 
 
 @cli.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,13 +14,14 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Change
-from s3agg.errors import S3aggError
+from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import counts, file_shares, items, queues
 from s3agg.live.counts import Aggregated, Invocations
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
+from s3agg.resources.notification import Notification
 from s3agg.resources.queue import FoundQueue, Queue
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names
@@ -57,8 +59,36 @@ class ResourceStatus:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step to take next: its purpose and its command, or only words."""
+
+    words: str
+    command: Advice | None = None
+
+    def text(self, option: str = "") -> str:
+        """`option` as for Advice."""
+        return f"{self.words} {self.command.words(option)}" if self.command else self.words
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of a stack and its next steps. `brief` is its part of the first line of `status`."""
+
+    what: str
+    steps: Sequence[Step]
+    brief: str = ""
+
+    def advice(self, option: str = "") -> str:
+        """All steps in one sentence. `option` as for Advice."""
+        return f"{'; '.join(step.text(option) for step in self.steps)}."
+
+
+SEE_THE_LOGS = Step("To see why, run", Advice("logs --since 1h"))
+
+
+@dataclass(frozen=True)
 class Status:
-    """A stack as `status` shows it; the fields are those of its JSON.
+    """A stack as `status` shows it.
 
     `late` lists the buckets whose refresh is overdue. `functions` is empty if CloudWatch metrics could not be
     read. `aggregated` is empty if the logs could not be read, or if the log level hides the lines. `timers`
@@ -68,7 +98,6 @@ class Status:
     stack: str
     region: str
     account: str
-    healthy: bool
     resources: Sequence[ResourceStatus]
     remedy: str  # what to do about foreign resources
     buckets: Sequence[BucketActivity]
@@ -91,7 +120,63 @@ class Status:
     @property
     def dead_letters(self) -> int:
         """The approximate number of messages in the dead-letter queue, in flight or not."""
-        return _dead_letters(self.queues, Names(self.stack))
+        dead_letters = Names(self.stack).dead_letters
+        return sum(queue.messages for queue in self.queues if queue.name == dead_letters)
+
+    @property
+    def healthy(self) -> bool:
+        """The definition of "healthy" for the words, the JSON and the exit code."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The reasons why the stack is not healthy."""
+        if not self.exists:
+            return [Problem("The stack is not deployed", [Step("Create it:", Advice("create", "BUCKET"))])]
+        problems = [] if self.as_declared else [self._not_as_declared]
+        if self.late:
+            buckets = f"{'bucket' if len(self.late) == 1 else 'buckets'} {', '.join(self.late)}"
+            problems.append(
+                Problem(
+                    f"The refresh of {buckets} is overdue",
+                    [SEE_THE_LOGS, Step("to start it, run", Advice("create"))],
+                    brief=f"{plural(len(self.late), 'refresh', 'es')} overdue",
+                )
+            )
+        if self.dead_letters:
+            problems.append(
+                Problem(
+                    f"{plural(self.dead_letters, 'message')} failed after all retries",
+                    [
+                        Step("To see why, run", Advice("redrive --dry-run")),
+                        Step("to redrive, run", Advice("redrive")),
+                    ],
+                    brief=plural(self.dead_letters, "dead letter"),
+                )
+            )
+        return problems
+
+    @property
+    def _not_as_declared(self) -> Problem:
+        states = Counter(resource.state for resource in self.resources if resource.state != "ok")
+        counted = ", ".join(f"{count} {state}" for state, count in states.items())
+        if "foreign" in states:
+            steps = [Step(f"Foreign resources have this stack's names but not its tags. {self.remedy}")]
+        else:
+            steps = [Step("To create missing resources and correct drift, run", Advice("create"))]
+            steps += [
+                Step(f"if bucket {each.name} no longer exists, run", Advice("delete", each.name))
+                for each in self.resources
+                if (each.state, each.kind) == ("missing", Notification.kind)
+            ][:1]
+        return Problem(f"Resources are not as declared: {counted}", steps, brief=counted)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """Other things to look at. They leave the stack healthy."""
+        if any(ran.hours == 1 and ran.errors.total for ran in self.functions):
+            return [Problem("A function failed in the last hour", [SEE_THE_LOGS])]
+        return []
 
 
 def read(aws: Aws, names: Names) -> Status:
@@ -140,12 +225,10 @@ class _Readings:
         resources = [_resource(change) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
-        as_declared = all(each.state == "ok" for each in resources)
         return Status(
             stack=names.stack,
             region=deployment.place.region,
             account=deployment.place.account,
-            healthy=as_declared and not late and not _dead_letters(self.queues, names),
             resources=resources,
             remedy=engine.remedy(plan) if plan.foreign else "",
             buckets=buckets,
@@ -245,10 +328,6 @@ def _or_warning(aws: Aws, ask: Callable[[], T], default: T, warning: str) -> T:
     except S3aggError as error:
         aws.warn(f"{warning} {error}")
         return default
-
-
-def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:
-    return sum(queue.messages for queue in queues if queue.name == names.dead_letters)
 
 
 def _resource(change: Change) -> ResourceStatus:

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from s3agg.commands.status import Status
-from s3agg.errors import plural
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
@@ -18,7 +17,6 @@ from s3agg.render.chart import Chart
 from s3agg.render.words import (
     STYLES,
     ago,
-    dead_letters,
     heading,
     lasting,
     new_table,
@@ -28,7 +26,6 @@ from s3agg.render.words import (
     share_names,
     short,
 )
-from s3agg.resources.notification import Notification
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 
@@ -55,53 +52,41 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
     return Group(*parts)
 
 
+def status_document(status: Status) -> dict[str, object]:
+    """The fields of the JSON."""
+    return {
+        "stack": status.stack,
+        "region": status.region,
+        "account": status.account,
+        "healthy": status.healthy,
+        "resources": status.resources,
+        "remedy": status.remedy,
+        "buckets": status.buckets,
+        "late": status.late,
+        "queues": status.queues,
+        "log_level": status.log_level,
+        "functions": status.functions,
+        "aggregated": status.aggregated,
+        "timers": status.timers,
+    }
+
+
 def _verdict(status: Status, option: str) -> Text:
     where = place_of(status.stack, status.region, status.account)
     if not status.exists:
-        return Text.assemble(
-            ("Not deployed", "bold red"),
-            f": {where}. Create it: s3agg create --bucket BUCKET{option}",
-        )
+        steps = " ".join(problem.advice(option).removesuffix(".") for problem in status.problems)
+        return Text.assemble(("Not deployed", "bold red"), f": {where}. {steps}")
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
-    states = [resource.state for resource in status.resources if resource.state != "ok"]
-    reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    if status.late:
-        reasons.append(f"{plural(len(status.late), 'refresh', 'es')} overdue")
-    if status.dead_letters:
-        reasons.append(dead_letters(status.dead_letters))
-    return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
+    reasons = ", ".join(problem.brief for problem in status.problems)
+    return Text.assemble(("Not healthy", "bold red"), plain(f": {reasons}; {where}"))
 
 
 def _advice(status: Status, option: str) -> list[Text]:
-    """A line with the next step for each kind of problem."""
-    states = {resource.state for resource in status.resources}
-    lines = []
-    if status.dead_letters:
-        lines.append(
-            f"{plural(status.dead_letters, 'message')} failed after all retries."
-            f" To see why, run s3agg redrive --dry-run{option}; to redrive, run s3agg redrive{option}."
-        )
-    if status.late:
-        lines.append(
-            f"The refresh of {'bucket' if len(status.late) == 1 else 'buckets'} {', '.join(status.late)} is"
-            " overdue."
-            f" To see why, run s3agg logs --since 1h{option}; to start it, run s3agg create{option}."
-        )
-    if any(ran.hours == 1 and ran.errors.total for ran in status.functions):
-        lines.append(f"A function failed in the last hour. To see why, run s3agg logs --since 1h{option}.")
-    if "foreign" not in states and states & {"missing", "drifted"}:
-        lines.append(f"To create missing resources and correct drift, run s3agg create{option}.")
-    gone = [
-        each.name for each in status.resources if (each.state, each.kind) == ("missing", Notification.kind)
-    ]
-    if "foreign" not in states and gone:
-        lines.append(
-            f"If bucket {gone[0]} no longer exists, detach it: s3agg delete --bucket {gone[0]}{option}"
-        )
-    if "foreign" in states:
-        lines.append(f"Foreign resources have this stack's names but not its tags. {status.remedy}.")
-    return [plain(line) for line in lines]
+    """A line with the next steps for each problem and each warning."""
+    lines = [plain(f"{each.what}. {each.advice(option)}") for each in status.problems]
+    warnings = [plain(f"{each.what}. {each.advice(option)}") for each in status.warnings]
+    return [*lines, *(Text.assemble(("Warning: ", "yellow"), warning) for warning in warnings)]
 
 
 def _resources(status: Status, *, brief: bool) -> Table:

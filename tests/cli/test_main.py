@@ -469,6 +469,70 @@ def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_
     assert "memory: 256 MB -> 128 MB" in dry.stdout
 
 
+def send_dead_letter() -> None:
+    """Put a refresh message into the dead-letter queue."""
+    sqs = make_world().somebody.sqs
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"],
+        MessageBody="{}",
+        MessageAttributes={"bucket-name": {"DataType": "String", "StringValue": "uploads"}},
+    )
+
+
+def open_window(clock: Clock, closed_s_ago: int) -> None:
+    """Put a window into the table whose refresh never came."""
+    make_world().somebody.dynamodb.put_item(
+        TableName="S3EventAggregator",
+        Item={
+            "BucketName": {"S": "uploads"},
+            "opened_by": {"S": "token"},
+            "timestamp": {"N": str(int((clock.time() - closed_s_ago) * 1000))},
+        },
+    )
+
+
+@pytest.mark.stack
+def test_dead_letters_are_exit_code_4_of_status(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+
+    ran = aws_shell("status")
+
+    assert ran.stdout.startswith("Not healthy: 1 dead letter; ")
+    assert ran.code == 4
+
+
+@pytest.mark.stack
+def test_an_overdue_refresh_is_exit_code_4_of_status(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    open_window(aws_shell.clock, closed_s_ago=400)
+
+    ran = aws_shell("status")
+
+    assert ran.stdout.startswith("Not healthy: 1 refresh overdue; ")
+    assert ran.code == 4
+
+
+@pytest.mark.stack
+def test_drift_beside_dead_letters_is_exit_code_3_of_status(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+    make_world().somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    ran = aws_shell("status")
+
+    assert ran.stdout.startswith("Not healthy: 1 missing, 1 dead letter; ")
+    assert ran.code == 3
+
+
+def test_the_readme_and_the_help_have_the_same_exit_codes(shell: Shell) -> None:
+    listed = re.findall(r"^ +(\d+) +(.+)$", shell("--help").stdout.partition("Exit codes:")[2], re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [code for code, _ in listed] == ["0", "1", "2", "3", "4", "130"]
+    assert [(code, what.replace("`", "")) for code, what in rows] == listed
+
+
 @pytest.mark.stack
 def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) -> None:
     blog.create(make_world().somebody, "uploads")

@@ -113,6 +113,17 @@ def test_a_watched_status_keeps_the_last_one_where_a_look_fails() -> None:
     assert text.count("Here") == 2
 
 
+def test_ctrl_c_ends_watching_with_the_last_status() -> None:
+    last = make_status(make_resource(), dead=1)
+
+    def looks() -> Iterator[Status]:
+        yield make_status(make_resource())
+        yield last
+        raise KeyboardInterrupt
+
+    assert make_screen(terminal=True).watch_status(looks()) is last
+
+
 def test_what_is_warned_of_while_watching_is_part_of_the_screen() -> None:
     screen = make_screen(terminal=True, height=60)
 

@@ -33,7 +33,6 @@ def make_status(
         stack="S3EventAggregator",
         region="eu-west-1",
         account="123456789012",
-        healthy=not dead and not late and all(resource.state == "ok" for resource in resources),
         resources=resources,
         remedy="Choose another name with --stack",
         buckets=buckets,
