@@ -180,12 +180,17 @@ def create(
         screen.plan(checked.deployment, plan, done=False)
     deployment = checked.passed()
     if dry_run:
-        return NOT_AS_DECLARED if plan.to_do else 0
+        return code_of_dry_run(plan.to_do)
     screen.watch(apply_create(aws, deployment, plan))
     screen.plan(deployment, plan, done=True)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0
+
+
+def code_of_dry_run(to_do: object) -> int:
+    """The exit code of every dry run that could be carried out; `to_do` is false with nothing to do."""
+    return NOT_AS_DECLARED if to_do else 0
 
 
 def ask(question: str) -> None:
@@ -215,7 +220,7 @@ def ask(question: str) -> None:
     is_flag=True,
     help="Also delete untagged resources that have this stack's names, such as those of the blog's scripts.",
 )
-@option("--dry-run", is_flag=True, help="Show what would be deleted, without deleting it.")
+@option("--dry-run", is_flag=True, help="Show the changes without making them. Exit code 3 if there are any.")
 @option("--yes", is_flag=True, help="Delete without confirmation.")
 @aws_options
 def delete(
@@ -235,11 +240,12 @@ def delete(
         deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
-    if plan.foreign and not dry_run:
-        raise engine.foreign(plan)
     if dry_run:
         screen.plan(deployment, plan, done=False)
-        return 0
+    if plan.foreign:
+        raise engine.foreign(plan)
+    if dry_run:
+        return code_of_dry_run(plan.to_do)
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan)
         ask("Delete these resources?")
@@ -374,7 +380,11 @@ def logs(invocation: Invocation, follow: bool, moment: str, function: str | None
 
 
 @cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
-@option("--dry-run", is_flag=True, help="Show what failed and why, without redriving it.")
+@option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what failed and why, without redriving it. Exit code 3 if a message would go back.",
+)
 @aws_options
 def redrive(invocation: Invocation, dry_run: bool) -> int:
     """Redrive the messages in the dead-letter queue.
@@ -392,8 +402,10 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
         raise deployed.no_stack(deployment, "so there is nothing to redrive")
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
     screen.redrive(report)
-    if report.counts.get("would go back"):
-        screen.say(f"Next: s3agg redrive{invocation.option}")
+    if dry_run:
+        if report.to_do:
+            screen.say(f"Next: s3agg redrive{invocation.option}")
+        return code_of_dry_run(report.to_do)
     return 0 if report.ok else 1
 
 

@@ -449,7 +449,7 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     sqs.send_message(QueueUrl=url, MessageBody="strange")
     stays = aws_shell("redrive")
 
-    assert [ran.code for ran in (dry, done, stays)] == [0, 0, 1]
+    assert [ran.code for ran in (dry, done, stays)] == [3, 0, 1]
     assert dry.json["counts"] == {"would go back": 1, "would stay": 0}
     assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
     assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
@@ -523,6 +523,50 @@ def test_drift_beside_dead_letters_is_exit_code_3_of_status(aws_shell: Shell) ->
 
     assert ran.stdout.startswith("Not healthy: 1 missing, 1 dead letter; ")
     assert ran.code == 3
+
+
+DRY_RUNS = ("create --dry-run", "delete --dry-run", "delete --bucket uploads --dry-run", "redrive --dry-run")
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("command", DRY_RUNS)
+def test_a_dry_run_with_something_to_do_exits_3(aws_shell: Shell, command: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+    make_world().somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    assert aws_shell(*command.split()).code == 3
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    "command", ["create --dry-run", "delete --bucket nobodys --dry-run", "redrive --dry-run"]
+)
+def test_a_dry_run_with_nothing_to_do_exits_0(aws_shell: Shell, command: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    assert aws_shell(*command.split()).code == 0
+
+
+@pytest.mark.stack
+def test_a_dry_run_of_deleting_no_stack_exits_0(aws_shell: Shell) -> None:
+    assert aws_shell("delete", "--dry-run").code == 0
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("command", ["create --dry-run", "delete --dry-run"])
+def test_a_dry_run_of_a_command_that_would_fail_shows_the_plan_and_exits_1(
+    aws_shell: Shell, command: str
+) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    role = "S3EventAggregatorLambdaRole"
+    make_world().somebody.iam.untag_role(RoleName=role, TagKeys=["s3agg:stack"])
+
+    ran = aws_shell(*command.split())
+
+    assert re.search(rf"^foreign +role +{role}$", ran.stdout, re.MULTILINE)
+    assert "--adopt" in ran.stderr
+    assert ran.code == 1
 
 
 def test_the_readme_and_the_help_have_the_same_exit_codes(shell: Shell) -> None:
