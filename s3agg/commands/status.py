@@ -135,10 +135,9 @@ class Status:
             return [Problem("The stack is not deployed", [Step("Create it:", Advice("create", "BUCKET"))])]
         problems = [] if self.as_declared else [self._not_as_declared]
         if self.late:
-            buckets = f"{'bucket' if len(self.late) == 1 else 'buckets'} {', '.join(self.late)}"
             problems.append(
                 Problem(
-                    f"The refresh of {buckets} is overdue",
+                    f"The refresh of {_buckets(self.late)} is overdue",
                     [SEE_THE_LOGS, Step("to start it, run", Advice("create"))],
                     brief=f"{plural(len(self.late), 'refresh', 'es')} overdue",
                 )
@@ -174,9 +173,31 @@ class Status:
     @property
     def warnings(self) -> list[Problem]:
         """Other things to look at. They leave the stack healthy."""
+        if not self.exists:
+            return []
+        warnings = []
+        if not self.buckets:
+            warnings.append(
+                Problem(
+                    "No bucket is attached, so nothing can be refreshed",
+                    [Step("Attach a bucket:", Advice("create", "BUCKET"))],
+                )
+            )
+        if without := [each.name for each in self.buckets if each.last_refresh and not each.shares]:
+            warnings.append(
+                Problem(
+                    f"No file share in {self.region} is mapped to {_buckets(without)},"
+                    " so nothing can be refreshed",
+                    [Step("Create a file share for it there, or detach it:", Advice("delete", without[0]))],
+                )
+            )
         if any(ran.hours == 1 and ran.errors.total for ran in self.functions):
-            return [Problem("A function failed in the last hour", [SEE_THE_LOGS])]
-        return []
+            warnings.append(Problem("A function failed in the last hour", [SEE_THE_LOGS]))
+        return warnings
+
+
+def _buckets(names: Sequence[str]) -> str:
+    return f"{'bucket' if len(names) == 1 else 'buckets'} {', '.join(names)}"
 
 
 def read(aws: Aws, names: Names) -> Status:

@@ -104,6 +104,43 @@ def test_a_buckets_item_tells_of_its_window_shares_and_last_refresh(world: World
     assert [share.rpartition(":")[2] for share in bucket.shares] == ["share/a", "share/b"]
 
 
+def warnings(world: World) -> list[str]:
+    """The warnings of a stack that is healthy in spite of them."""
+    read = status.read(world.aws, NAMES)
+    assert read.healthy
+    return [each.what for each in read.warnings]
+
+
+def test_a_bucket_without_a_file_share_is_healthy_with_a_warning(world: World) -> None:
+    make_stack(world)
+    item: Any = {"BucketName": {"S": "uploads"}, "refreshed": {"N": "1749999000000"}}
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+    assert warnings(world) == [
+        "No file share in eu-west-1 is mapped to bucket uploads, so nothing can be refreshed"
+    ]
+
+
+def test_a_stack_without_a_bucket_is_healthy_with_a_warning(world: World) -> None:
+    make_stack(world)
+    deploying.detach(world, "uploads")
+
+    assert warnings(world) == ["No bucket is attached, so nothing can be refreshed"]
+
+
+def test_a_bucket_whose_file_shares_are_not_looked_up_yet_is_no_cause_to_warn(world: World) -> None:
+    make_stack(world)
+
+    assert warnings(world) == []
+
+
+def test_a_stack_that_does_not_exist_has_one_problem_and_no_warning(world: World) -> None:
+    read = status.read(world.aws, NAMES)
+
+    assert [each.what for each in read.problems] == ["The stack is not deployed"]
+    assert read.warnings == []
+
+
 def know_a_share(world: World) -> str:
     """Have a bucket's item name a file share; its ARN."""
     world.somebody.dynamodb.put_item(
