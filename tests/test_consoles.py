@@ -123,7 +123,7 @@ class Place:
         streams = standard_streams(terminal=terminal, encoding=encoding)
         with environment(known), streams as written, pytest.raises(SystemExit) as ended:
             main(arguments, seams)
-        return Ran(int(str(ended.value.code)), *written())
+        return Ran(int(str(ended.value.code)), *written(), arguments[0])
 
     def must(self, *arguments: str, terminal: bool = False, variables: Variables = NONE) -> Ran:
         """Run a command that must succeed."""

@@ -177,7 +177,7 @@ def create(
     checked = preflight.check(aws, invocation.names, request)
     plan = checked.plan
     if dry_run:
-        screen.plan(checked.deployment, plan, done=False)
+        screen.plan(checked.deployment, plan, done=False, problems=checked.problems)
     deployment = checked.passed()
     if dry_run:
         return code_of_dry_run(plan.to_do)
@@ -240,10 +240,11 @@ def delete(
         deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
+    problems = [engine.foreign(plan)] if plan.foreign else []
     if dry_run:
-        screen.plan(deployment, plan, done=False)
-    if plan.foreign:
-        raise engine.foreign(plan)
+        screen.plan(deployment, plan, done=False, problems=problems)
+    if problems:
+        raise problems[0]
     if dry_run:
         return code_of_dry_run(plan.to_do)
     if plan.to_do and not yes:

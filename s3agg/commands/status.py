@@ -21,9 +21,9 @@ from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
-from s3agg.resources.notification import Notification
+from s3agg.resources.notification import KeyFilter, Notification
 from s3agg.resources.queue import FoundQueue, Queue
-from s3agg.resources.resource import Difference
+from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.deployed import Deployment
@@ -59,6 +59,55 @@ class ResourceStatus:
 
 
 @dataclass(frozen=True)
+class StackSettings:
+    """The settings that the stack declares, in the units of `create`.
+
+    The capacity units are None on demand. `buckets` holds the key filter of each attached bucket.
+    """
+
+    window: int
+    min_interval: int
+    concurrency: int
+    memory: int
+    architecture: str
+    runtime: str
+    log_level: str
+    log_retention: int
+    capacity_mode: Literal["on-demand", "provisioned"]
+    read_capacity: int | None
+    write_capacity: int | None
+    include_gateway_writes: bool
+    permissions_boundary: str | None
+    alarm_topic: str | None
+    tags: Mapping[str, str]
+    buckets: Mapping[str, KeyFilter]
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> StackSettings:
+        stack, settings = deployment.stack, deployment.stack.settings
+        return cls(
+            window=settings.window,
+            min_interval=settings.min_interval,
+            concurrency=settings.concurrency,
+            memory=settings.memory,
+            architecture=settings.architecture,
+            runtime=settings.runtime,
+            log_level=settings.log_level,
+            log_retention=settings.log_retention,
+            capacity_mode="on-demand" if settings.on_demand else "provisioned",
+            read_capacity=None if settings.on_demand else settings.read_capacity,
+            write_capacity=None if settings.on_demand else settings.write_capacity,
+            include_gateway_writes=settings.include_gateway_writes,
+            permissions_boundary=settings.permissions_boundary,
+            alarm_topic=settings.alarm_topic,
+            tags=settings.tags,
+            buckets={
+                each.bucket: each.keys for each in stack.notifications if each.bucket in deployment.buckets
+            },
+        )
+
+
+@dataclass(frozen=True)
 class Step:
     """A step to take next: its purpose and its command, or only words."""
 
@@ -90,9 +139,10 @@ SEE_THE_LOGS = Step("To see why, run", Advice("logs --since 1h"))
 class Status:
     """A stack as `status` shows it.
 
-    `late` lists the buckets whose refresh is overdue. `functions` is empty if CloudWatch metrics could not be
-    read. `aggregated` is empty if the logs could not be read, or if the log level hides the lines. `timers`
-    holds the seconds of each file share's automated cache refresh, by ARN.
+    `late` lists the buckets whose refresh is overdue. `functions` is None if CloudWatch metrics could not be
+    read. `aggregated` is None if the logs could not be read, or if the log level hides the lines. `timers`
+    holds the seconds of each file share's automated cache refresh, by ARN; it is None if these could not be
+    read. `settings` is None without a stack.
     """
 
     stack: str
@@ -104,9 +154,10 @@ class Status:
     late: Sequence[str]
     queues: Sequence[QueueDepth]
     log_level: str
-    functions: Sequence[Invocations]
-    aggregated: Sequence[Aggregated]
-    timers: Mapping[str, int]
+    functions: Sequence[Invocations] | None
+    aggregated: Sequence[Aggregated] | None
+    timers: Mapping[str, int] | None
+    settings: StackSettings | None
 
     @property
     def as_declared(self) -> bool:
@@ -118,10 +169,10 @@ class Status:
         return any(each.state != "missing" for each in self.resources if each.kind != LogGroup.kind)
 
     @property
-    def dead_letters(self) -> int:
-        """The approximate number of messages in the dead-letter queue, in flight or not."""
-        dead_letters = Names(self.stack).dead_letters
-        return sum(queue.messages for queue in self.queues if queue.name == dead_letters)
+    def dead_letters(self) -> int | None:
+        """The approximate number of messages in the dead-letter queue, in flight or not; None without it."""
+        name = Names(self.stack).dead_letters
+        return next((queue.messages for queue in self.queues if queue.name == name), None)
 
     @property
     def healthy(self) -> bool:
@@ -191,7 +242,7 @@ class Status:
                     [Step("Create a file share for it there, or detach it:", Advice("delete", without[0]))],
                 )
             )
-        if any(ran.hours == 1 and ran.errors.total for ran in self.functions):
+        if any(ran.hours == 1 and ran.errors.total for ran in self.functions or ()):
             warnings.append(Problem("A function failed in the last hour", [SEE_THE_LOGS]))
         return warnings
 
@@ -236,9 +287,9 @@ class _Readings:
 
     deployment: Deployment
     queues: Sequence[QueueDepth]
-    functions: Sequence[Invocations]
-    aggregated: Sequence[Aggregated]
-    timers: Mapping[str, int]
+    functions: Sequence[Invocations] | None
+    aggregated: Sequence[Aggregated] | None
+    timers: Mapping[str, int] | None
 
     def status(self, aws: Aws) -> Status:
         deployment, names = self.deployment, self.deployment.stack.names
@@ -257,8 +308,9 @@ class _Readings:
             queues=self.queues,
             log_level=deployment.log_level,
             functions=self.functions,
-            aggregated=[] if hides_lines(deployment.log_level) else self.aggregated,
+            aggregated=None if hides_lines(deployment.log_level) else self.aggregated,
             timers=self.timers,
+            settings=StackSettings.of(deployment) if deployment.exists else None,
         )
 
 
@@ -314,48 +366,47 @@ def _is_late(bucket: BucketActivity, now: datetime) -> bool:
     return (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S)
 
 
-def _invocations(aws: Aws, names: Names) -> list[Invocations]:
+def _invocations(aws: Aws, names: Names) -> list[Invocations] | None:
     def ask() -> list[Invocations]:
         with describing_errors("reading the functions' metrics"):
             return counts.count_invocations(aws, [names.aggregator, names.refresher])
 
-    return _or_warning(aws, ask, [], "Could not count the invocations.")
+    return _or_warning(aws, ask, "Could not count the invocations.")
 
 
-def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated]:
+def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated] | None:
     def ask() -> list[Aggregated]:
         with describing_errors("reading the functions' logs"):
             return counts.count_events(aws, names)
 
-    return _or_warning(aws, ask, [], "Could not count the events and refreshes.")
+    return _or_warning(aws, ask, "Could not count the events and refreshes.")
 
 
-def _timers(aws: Aws, deployment: Deployment) -> dict[str, int]:
+def _timers(aws: Aws, deployment: Deployment) -> dict[str, int] | None:
     shares = {share for bucket in deployment.buckets for share in deployment.activity_of(bucket).shares}
     if not shares:
         return {}
     return _or_warning(
         aws,
         lambda: file_shares.timers(aws, shares),
-        {},
         "Could not read the file shares' cache refresh settings.",
     )
 
 
-def _or_warning(aws: Aws, ask: Callable[[], T], default: T, warning: str) -> T:
-    """Call `ask`; if it fails, warn and return the default, so that the rest is shown."""
+def _or_warning(aws: Aws, ask: Callable[[], T], warning: str) -> T | None:
+    """Call `ask`; if it fails, warn and return None, so that the rest is shown."""
     try:
         return ask()
     except S3aggError as error:
         aws.warn(f"{warning} {error}")
-        return default
+        return None
 
 
 def _resource(change: Change) -> ResourceStatus:
     resource = change.resource
     differences = list(change.differences)
     if change.action == "delete":
-        differences = [Difference(resource.kind, "(none)", resource.name)]
+        differences = [Difference(resource.kind, ABSENT, resource.name)]
     return ResourceStatus(
         resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.reason
     )

@@ -23,7 +23,7 @@ from s3agg.render.demo import demo_view
 from s3agg.render.document import to_json
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
-from s3agg.render.plan import plan_table
+from s3agg.render.plan import plan_document, plan_table
 from s3agg.render.progress import Progress
 from s3agg.render.redrive import redrive_view
 from s3agg.render.status import status_document, status_view
@@ -120,29 +120,24 @@ class Screen(Page):
         self.err.print(plan_table(deployment, plan, done=False))
         self._plan_shown = True
 
-    def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
-        """Show a planned or completed plan. After a confirmation on the terminal, only its first line."""
+    def plan(
+        self, deployment: Deployment, plan: Plan, *, done: bool, problems: Sequence[S3aggError] = ()
+    ) -> None:
+        """Show a planned or completed plan. After a confirmation on the terminal, only its first line.
+
+        `problems` prevent the changes. They are part of the JSON; a table leaves them to the error message.
+        """
         brief = self._plan_shown and self.out.is_terminal
-        place = deployment.place
-        report = {
-            "stack": deployment.stack.names.stack,
-            "region": place.region,
-            "account": place.account,
-            "changes": [
-                {
-                    "kind": change.resource.kind,
-                    "name": change.resource.name,
-                    "arn": change.arn,
-                    "action": change.action,
-                    "differences": change.differences,
-                }
-                for change in plan.changes
-            ],
-        }
-        self.show(report, lambda: plan_table(deployment, plan, done=done, brief=brief))
+        self.show(
+            plan_document(deployment, plan, problems, self.option),
+            lambda: plan_table(deployment, plan, done=done, brief=brief),
+        )
 
     def status(self, status: Status) -> None:
-        self.show(status_document(status), lambda: status_view(status, utc_now(), option=self.option))
+        self.show(
+            status_document(status, self.option),
+            lambda: status_view(status, utc_now(), option=self.option),
+        )
 
     def probe(self, report: probe.Report) -> None:
         for note in report.notes:

@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.commands.status import Status
+from s3agg.commands.status import Problem, Status
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.render.chart import Chart
+from s3agg.render.plan import difference_documents
 from s3agg.render.words import (
     STYLES,
     ago,
@@ -52,14 +53,28 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
     return Group(*parts)
 
 
-def status_document(status: Status) -> dict[str, object]:
-    """The fields of the JSON."""
+def status_document(status: Status, option: str = "") -> dict[str, object]:
+    """The JSON of `status`, as schemas/status.json describes it. `option` as for `status_view`."""
     return {
         "stack": status.stack,
         "region": status.region,
         "account": status.account,
+        "exists": status.exists,
         "healthy": status.healthy,
-        "resources": status.resources,
+        "problems": [_problem(each, option) for each in status.problems],
+        "warnings": [_problem(each, option) for each in status.warnings],
+        "dead_letters": status.dead_letters,
+        "resources": [
+            {
+                "kind": each.kind,
+                "name": each.name,
+                "arn": each.arn,
+                "state": each.state,
+                "differences": difference_documents(each.differences),
+                "owner": each.owner,
+            }
+            for each in status.resources
+        ],
         "remedy": status.remedy,
         "buckets": status.buckets,
         "late": status.late,
@@ -68,7 +83,12 @@ def status_document(status: Status) -> dict[str, object]:
         "functions": status.functions,
         "aggregated": status.aggregated,
         "timers": status.timers,
+        "settings": status.settings,
     }
+
+
+def _problem(problem: Problem, option: str) -> dict[str, str]:
+    return {"what": f"{problem.what}.", "advice": problem.advice(option)}
 
 
 def _verdict(status: Status, option: str) -> Text:
@@ -147,7 +167,7 @@ def _window(now: datetime, bucket: BucketActivity) -> Text:
 def _timers(status: Status) -> list[Text]:
     """A line about the file shares with automated cache refresh, for each interval."""
     by_seconds: dict[int, list[str]] = {}
-    for share, seconds in status.timers.items():
+    for share, seconds in (status.timers or {}).items():
         by_seconds.setdefault(seconds, []).append(share)
     return [
         Text.assemble(
@@ -182,8 +202,9 @@ def _activity(status: Status, *, brief: bool) -> Table:
         _add(table, "refreshes", [each.refreshes for each in status.aggregated])
         hour, day = ([_ratio(each.events_per_refresh), ""] for each in status.aggregated)
         table.add_row("events per refresh", *hour, *day)
-    for function in dict.fromkeys(each.function for each in status.functions):
-        ran = [each for each in status.functions if each.function == function]
+    functions = status.functions or ()
+    for function in dict.fromkeys(each.function for each in functions):
+        ran = [each for each in functions if each.function == function]
         counts = {
             "invocations": ([each.invocations for each in ran], "cyan"),
             "errors": ([each.errors for each in ran], "red"),

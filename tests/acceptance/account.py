@@ -194,7 +194,7 @@ class Stack:
         account.report.commands.append(Command(words, code, seconds, len(calls), refused(calls)))
         flags = [each for each in arguments if each.startswith("--")]
         note_refusals(account.report, " ".join(["the calls of s3agg", arguments[0], *flags]), calls)
-        return Ran(code, stdout, "".join(f"{line}\n" for _, line in lines))
+        return Ran(code, stdout, "".join(f"{line}\n" for _, line in lines), arguments[0])
 
     def must(self, *arguments: str) -> Ran:
         ran = self.run(*arguments)

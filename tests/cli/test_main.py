@@ -65,7 +65,7 @@ class Shell:
         with pytest.raises(SystemExit) as exit_, answering(answer):
             main(args, Seams(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
-        return Ran(int(str(exit_.value.code)), out, err)
+        return Ran(int(str(exit_.value.code)), out, err, args[0])
 
 
 @pytest.fixture
@@ -567,6 +567,74 @@ def test_a_dry_run_of_a_command_that_would_fail_shows_the_plan_and_exits_1(
     assert re.search(rf"^foreign +role +{role}$", ran.stdout, re.MULTILINE)
     assert "--adopt" in ran.stderr
     assert ran.code == 1
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (
+            "create",
+            "To adopt untagged resources, pass --adopt to create, or choose another name with --stack.",
+        ),
+        (
+            "delete",
+            "To adopt untagged resources, pass --adopt to create, or choose another name with --stack.",
+        ),
+    ],
+)
+def test_the_json_of_a_failing_dry_run_names_its_problems(
+    aws_shell: Shell, command: str, advice: str
+) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    role = "S3EventAggregatorLambdaRole"
+    make_world().somebody.iam.untag_role(RoleName=role, TagKeys=["s3agg:stack"])
+
+    (problem,) = aws_shell(command, "--dry-run", "--output", "json").json["problems"]
+
+    assert f"role {role}" in problem["what"]
+    assert problem["advice"] == advice
+
+
+@pytest.mark.stack
+def test_the_json_of_a_dry_run_that_can_be_carried_out_has_no_problems(aws_shell: Shell) -> None:
+    dry = aws_shell("create", "--bucket", "uploads", "--dry-run", "--output", "json")
+
+    assert dry.json["problems"] == []
+
+
+@pytest.mark.stack
+def test_the_json_of_status_has_the_settings_of_the_stack(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads", "--prefix", "in/", "--window", "40", "--tag", "team=a")
+
+    assert aws_shell("status", "--output", "json").json["settings"] == {
+        "window": 40,
+        "min_interval": 60,
+        "concurrency": 10,
+        "memory": 128,
+        "architecture": "arm64",
+        "runtime": "python3.13",
+        "log_level": "INFO",
+        "log_retention": 30,
+        "capacity_mode": "on-demand",
+        "read_capacity": None,
+        "write_capacity": None,
+        "include_gateway_writes": False,
+        "permissions_boundary": None,
+        "alarm_topic": None,
+        "tags": {"team": "a"},
+        "buckets": {"uploads": {"prefix": "in/", "suffix": ""}},
+    }
+
+
+@pytest.mark.stack
+def test_the_json_of_status_has_the_capacity_units_of_a_provisioned_table(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads", "--provisioned", "--write-capacity", "7")
+
+    settings = aws_shell("status", "--output", "json").json["settings"]
+
+    capacity = (settings["capacity_mode"], settings["read_capacity"], settings["write_capacity"])
+    assert capacity == ("provisioned", 1, 7)
 
 
 def test_the_readme_and_the_help_have_the_same_exit_codes(shell: Shell) -> None:

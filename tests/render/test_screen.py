@@ -18,6 +18,7 @@ from s3agg.live.items import BucketActivity, Window
 from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
 from s3agg.resources.log_group import LogGroup
+from tests.support import documents
 from tests.support.aws import PLACE
 from tests.support.screens import NOW, happening, make_screen, text_of
 from tests.support.statuses import make_resource, make_status
@@ -280,7 +281,7 @@ def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
     screen = make_screen(as_json=True)
     screen.redrive(make_redrive(make_letter(outcome="stays", error="no"), in_flight=1))
 
-    assert json.loads(text_of(screen.out)) == {
+    assert documents.parse(text_of(screen.out), "redrive") == {
         "stack": "Stack",
         "region": "eu-west-1",
         "account": "123456789012",

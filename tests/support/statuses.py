@@ -45,8 +45,9 @@ def make_status(
             )
             for hours in (1, 24)
         ),
-        aggregated=aggregated,
+        aggregated=aggregated or None,
         timers=timers or {},
+        settings=None,
     )
 
 
