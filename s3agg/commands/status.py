@@ -141,7 +141,7 @@ class Status:
 
     `late` lists the buckets whose refresh is overdue. `functions` is None if CloudWatch metrics could not be
     read. `aggregated` is None if the logs could not be read, or if the log level hides the lines. `timers`
-    holds the seconds of each file share's automated cache refresh, by ARN; it is None if these could not be
+    holds the seconds of each file share's automated cache refresh, by ARN. It is None if these could not be
     read. `settings` is None without a stack.
     """
 
@@ -165,8 +165,7 @@ class Status:
 
     @property
     def exists(self) -> bool:
-        # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them.
-        return any(each.state != "missing" for each in self.resources if each.kind != LogGroup.kind)
+        return _exists(self.resources)
 
     @property
     def dead_letters(self) -> int | None:
@@ -235,16 +234,27 @@ class Status:
                 )
             )
         if without := [each.name for each in self.buckets if each.last_refresh and not each.shares]:
+            them, each = ("it", "it") if len(without) == 1 else ("them", "each")
             warnings.append(
                 Problem(
                     f"No file share in {self.region} is mapped to {_buckets(without)},"
-                    " so nothing can be refreshed",
-                    [Step("Create a file share for it there, or detach it:", Advice("delete", without[0]))],
+                    f" so nothing can be refreshed for {them}",
+                    [
+                        Step(
+                            f"Create a file share for {each} there, or detach {each}:",
+                            Advice("delete", without[0]),
+                        )
+                    ],
                 )
             )
         if any(ran.hours == 1 and ran.errors.total for ran in self.functions or ()):
             warnings.append(Problem("A function failed in the last hour", [SEE_THE_LOGS]))
         return warnings
+
+
+def _exists(resources: Sequence[ResourceStatus]) -> bool:
+    # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them.
+    return any(each.state != "missing" for each in resources if each.kind != LogGroup.kind)
 
 
 def _buckets(names: Sequence[str]) -> str:
@@ -310,7 +320,7 @@ class _Readings:
             functions=self.functions,
             aggregated=None if hides_lines(deployment.log_level) else self.aggregated,
             timers=self.timers,
-            settings=StackSettings.of(deployment) if deployment.exists else None,
+            settings=StackSettings.of(deployment) if _exists(resources) else None,
         )
 
 

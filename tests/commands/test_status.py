@@ -117,7 +117,7 @@ def test_a_bucket_without_a_file_share_is_healthy_with_a_warning(world: World) -
     world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
 
     assert warnings(world) == [
-        "No file share in eu-west-1 is mapped to bucket uploads, so nothing can be refreshed"
+        "No file share in eu-west-1 is mapped to bucket uploads, so nothing can be refreshed for it"
     ]
 
 
@@ -315,7 +315,9 @@ def test_kept_logs_are_no_stack(world: World) -> None:
     make_stack(world)
     deploying.delete(world, keep_logs=True)
 
-    assert not status.read(world.aws, NAMES).exists
+    read = status.read(world.aws, NAMES)
+
+    assert (read.exists, read.settings) == (False, None)
 
 
 def test_what_is_foreign_is_told_with_its_owner_and_a_way_out(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,24 @@ def test_each_schema_is_a_schema(command: str) -> None:
 def test_each_schema_accepts_keys_of_a_later_version(command: str) -> None:
     """A schema that forbids other keys would make each new key a breaking change."""
     assert '"additionalProperties": false' not in (documents.FOLDER / f"{command}.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", [each for each in SCHEMAS if each != "policy"])
+def test_each_key_of_a_schema_is_always_present(command: str) -> None:
+    assert [
+        part
+        for part in objects(documents.schema(command))
+        if set(part["properties"]) != set(part["required"])
+    ] == []
+
+
+def objects(part: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a schema that describe an object by its keys."""
+    if isinstance(part, dict):
+        if part.get("type") == "object" and "properties" in part:
+            yield part
+        for each in part.values():
+            yield from objects(each)
 
 
 def test_a_full_status_is_as_its_schema_says() -> None:

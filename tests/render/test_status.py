@@ -107,7 +107,7 @@ def test_a_bucket_without_a_file_share_is_a_warning_with_the_next_step() -> None
 
     assert first.startswith("Healthy: ")
     assert second == (
-        "Warning: No file share in eu-west-1 is mapped to bucket b, so nothing can be refreshed."
+        "Warning: No file share in eu-west-1 is mapped to bucket b, so nothing can be refreshed for it."
         " Create a file share for it there, or detach it: s3agg delete --bucket b --stack S."
     )
 
@@ -115,7 +115,10 @@ def test_a_bucket_without_a_file_share_is_a_warning_with_the_next_step() -> None
 def test_several_buckets_without_a_file_share_are_one_warning() -> None:
     unshared = [BucketActivity(name, last_refresh=NOW) for name in ("b", "c")]
 
-    assert "is mapped to buckets b, c, so nothing" in words(quiet(buckets=tuple(unshared)))
+    text = words(quiet(buckets=tuple(unshared)))
+
+    assert "is mapped to buckets b, c, so nothing can be refreshed for them." in text
+    assert "or detach each: s3agg delete --bucket b" in text
 
 
 def test_a_stack_without_a_bucket_is_a_warning_with_the_next_step() -> None:
