@@ -47,8 +47,12 @@ class S3aggError(Exception):
 
     def text(self, option: str = "") -> str:
         """Problem, hint and advice on one line."""
+        return f"{self.problem}. {self.step(option)}".rstrip()
+
+    def step(self, option: str = "") -> str:
+        """Hint and advice in one sentence; empty without a next step."""
         step = self.hint if self.advice is None else f"{self.hint}: {self.advice.words(option)}"
-        return f"{self.problem}. {step}." if step else f"{self.problem}."
+        return step and f"{step}."
 
     @property
     def parts(self) -> Sequence[S3aggError]:

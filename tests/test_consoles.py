@@ -124,7 +124,7 @@ class Place:
         streams = standard_streams(terminal=terminal, encoding=encoding)
         with environment(known), streams as written, pytest.raises(SystemExit) as ended:
             main(arguments, seams)
-        return Ran(int(str(ended.value.code)), *written())
+        return Ran(int(str(ended.value.code)), *written(), arguments[0])
 
     def must(self, *arguments: str, terminal: bool = False, variables: Variables = NONE) -> Ran:
         """Run a command that must succeed."""
@@ -253,9 +253,16 @@ def test_a_status_is_watched_without_colour(place: Place) -> None:
     with ctrl_c_while_waiting(place):
         watched = place("status", "--watch", terminal=True, variables={"NO_COLOR": "1"})
 
-    assert watched.code == 0
     assert "Buckets" in watched.stdout
     assert not COLOUR.search(watched.output)
+
+
+def test_a_watched_status_exits_with_the_code_of_the_last_screen(place: Place) -> None:
+    with ctrl_c_while_waiting(place):
+        watched = place("status", "--watch", terminal=True)
+
+    assert "Not healthy" in watched.stdout
+    assert watched.code == place("status").code
 
 
 def test_a_dumb_terminal_is_not_watched(place: Place) -> None:

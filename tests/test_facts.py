@@ -1078,7 +1078,7 @@ class Shop:
         with pytest.raises(SystemExit) as exit_:
             # One worker: where several wait side by side, they would all move the one clock.
             main(command.split(), Seams(self.wired.session, self.clock, workers=1))
-        return Ran(int(str(exit_.value.code)), *self.capsys.readouterr())
+        return Ran(int(str(exit_.value.code)), *self.capsys.readouterr(), command.split(maxsplit=1)[0])
 
     def arrange(self, refused: Injected) -> None:
         """Inject an answer from now on."""

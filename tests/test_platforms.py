@@ -52,6 +52,7 @@ def test_only_the_charts_which_know_their_console_print_more_than_ascii() -> Non
     files = [
         *PACKAGE.rglob("*.py"),
         *PACKAGE.parent.glob("handlers/*.py"),
+        *PACKAGE.rglob("schemas/*.json"),
         *PACKAGE.parent.glob("policies/*.json"),
     ]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files if path.is_file()}

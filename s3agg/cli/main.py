@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -31,6 +31,7 @@ from s3agg.cli.options import (
     aws_options,
     bucket_option,
     examples,
+    exit_codes,
     option,
     output_option,
     verbose_option,
@@ -39,13 +40,25 @@ from s3agg.cli.options import (
 from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
 from s3agg.settings import Settings
 
-NOT_AS_DECLARED = 3  # exit code (DESIGN 3)
+if TYPE_CHECKING:
+    from s3agg.commands.status import Status
+
+NOT_AS_DECLARED = 3
+NOT_HEALTHY = 4
+EXIT_CODES: Mapping[int, str] = {  # also in README.md
+    0: "success: the stack is healthy, or a dry run has nothing to do",
+    1: "failure",
+    2: "wrong usage",
+    NOT_AS_DECLARED: "not as declared (missing, drifted, foreign), or a dry run has changes",
+    NOT_HEALTHY: "as declared, but not healthy: dead letters, or an overdue refresh",
+    130: "interrupted",
+}
 MOST_PER_DAY = 1_000_000_000
 MOST_OBJECTS = 1_000_000_000_000
 
 
 def main(args: Sequence[str] | None = None, seams: Seams = DEFAULT_SEAMS) -> NoReturn:
-    """Run the command line and print each error as one line on stderr. DESIGN 3 has the exit codes."""
+    """Run the command line and print each error as one line on stderr. EXIT_CODES has the exit codes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # escape characters that the encoding lacks
             stream.reconfigure(errors="backslashreplace")
@@ -94,7 +107,11 @@ class Commands(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=exit_codes(EXIT_CODES),
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Thousands of S3 uploads, one Storage Gateway refresh.
@@ -161,15 +178,20 @@ def create(
     checked = preflight.check(aws, invocation.names, request)
     plan = checked.plan
     if dry_run:
-        screen.plan(checked.deployment, plan, done=False)
+        screen.plan(checked.deployment, plan, done=False, problems=checked.problems)
     deployment = checked.passed()
     if dry_run:
-        return NOT_AS_DECLARED if plan.to_do else 0
+        return code_of_dry_run(plan.to_do)
     screen.watch(apply_create(aws, deployment, plan))
     screen.plan(deployment, plan, done=True)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0
+
+
+def code_of_dry_run(to_do: object) -> int:
+    """The exit code of every dry run that could be carried out; `to_do` is false with nothing to do."""
+    return NOT_AS_DECLARED if to_do else 0
 
 
 def ask(question: str) -> None:
@@ -199,7 +221,7 @@ def ask(question: str) -> None:
     is_flag=True,
     help="Also delete untagged resources that have this stack's names, such as those of the blog's scripts.",
 )
-@option("--dry-run", is_flag=True, help="Show what would be deleted, without deleting it.")
+@option("--dry-run", is_flag=True, help="Show the changes without making them. Exit code 3 if there are any.")
 @option("--yes", is_flag=True, help="Delete without confirmation.")
 @aws_options
 def delete(
@@ -219,11 +241,13 @@ def delete(
         deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
-    if plan.foreign and not dry_run:
-        raise engine.foreign(plan)
+    problems = [engine.foreign(plan)] if plan.foreign else []
     if dry_run:
-        screen.plan(deployment, plan, done=False)
-        return 0
+        screen.plan(deployment, plan, done=False, problems=problems)
+    if problems:
+        raise problems[0]
+    if dry_run:
+        return code_of_dry_run(plan.to_do)
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan)
         ask("Delete these resources?")
@@ -242,7 +266,8 @@ def status(invocation: Invocation, watch: bool) -> int:
     """Show whether the stack works, on one screen.
 
     Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing,
-    drifted or foreign.
+    drifted or foreign. Exit code 4 if there are only dead letters or overdue refreshes. --watch ends with
+    the exit code of the last screen.
     """
     from s3agg.commands import status as statuses
 
@@ -251,7 +276,7 @@ def status(invocation: Invocation, watch: bool) -> int:
     if not watch:
         read = statuses.read(aws, invocation.names)
         screen.status(read)
-        return 0 if read.as_declared else NOT_AS_DECLARED
+        return code_of(read)
     if invocation.output == "json" or not screen.out.is_terminal:
         raise UsageProblem("--watch requires a terminal and table output", "Run status without --watch")
     if invocation.verbose and screen.err.is_terminal:
@@ -259,9 +284,15 @@ def status(invocation: Invocation, watch: bool) -> int:
             "--watch and -v cannot share a terminal",
             "Omit one of them, or redirect stderr to a file",
         )
-    with suppress(KeyboardInterrupt):
-        screen.watch_status(statuses.watch(aws, invocation.names))
-    return 0
+    last = screen.watch_status(statuses.watch(aws, invocation.names))
+    return 0 if last is None else code_of(last)
+
+
+def code_of(status: Status) -> int:
+    """The exit code of a status: 0 only if it is healthy."""
+    if status.healthy:
+        return 0
+    return NOT_HEALTHY if status.as_declared else NOT_AS_DECLARED
 
 
 @cli.command("list", epilog=examples("s3agg list", "s3agg list --region us-west-2 --output json"))
@@ -364,7 +395,11 @@ def logs(invocation: Invocation, follow: bool, moment: str, function: str | None
 
 
 @cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
-@option("--dry-run", is_flag=True, help="Show what failed and why, without redriving it.")
+@option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what failed and why, without redriving it. Exit code 3 if a message would go back.",
+)
 @aws_options
 def redrive(invocation: Invocation, dry_run: bool) -> int:
     """Redrive the messages in the dead-letter queue.
@@ -381,8 +416,10 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     deployment.check_exists()
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
     screen.redrive(report)
-    if report.counts.get("would go back"):
-        screen.say(f"Next: s3agg redrive{invocation.option}")
+    if dry_run:
+        if report.to_do:
+            screen.say(f"Next: s3agg redrive{invocation.option}")
+        return code_of_dry_run(report.to_do)
     return 0 if report.ok else 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -242,6 +242,11 @@ def _with_invocation(command: F, shared: Sequence[Callable[[Any], Any]]) -> F:
 def examples(*commands: str) -> str:
     """The examples below a command's help. The backspace keeps click from wrapping their lines."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
+def exit_codes(meanings: Mapping[int, str]) -> str:
+    """The exit codes below the list of commands, unwrapped as in `examples`."""
+    return "\b\n" + "\n".join(["Exit codes:", *(f"  {code:<3}  {what}" for code, what in meanings.items())])
 
 
 def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:

@@ -71,6 +71,11 @@ class Report:
         """Whether every message was processed; True after a dry run."""
         return not self.counts.get("stays")
 
+    @property
+    def to_do(self) -> int:
+        """The number of messages that a dry run would process."""
+        return self.counts.get("would go back", 0)
+
 
 def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLetter, None, Report]:
     """Process each message of the dead-letter queue again, or only list them; yield each, return the report.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,15 +14,16 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Change
-from s3agg.errors import S3aggError
+from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import counts, file_shares, items, queues
 from s3agg.live.counts import Aggregated, Invocations
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
+from s3agg.resources.notification import KeyFilter, Notification
 from s3agg.resources.queue import STATE, FoundQueue, Queue
-from s3agg.resources.resource import Difference
+from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.deployed import Deployment
@@ -57,29 +59,106 @@ class ResourceStatus:
 
 
 @dataclass(frozen=True)
-class Status:
-    """A stack as `status` shows it; the fields are those of its JSON.
+class StackSettings:
+    """The settings that the stack declares, in the units of `create`.
 
-    `elsewhere` is the other region where the stack is, None if it is in this region or nowhere.
-    `late` lists the buckets whose refresh is overdue. `functions` is empty if CloudWatch metrics could not be
-    read. `aggregated` is empty if the logs could not be read, or if the log level hides the lines. `timers`
-    holds the seconds of each file share's automated cache refresh, by ARN.
+    The capacity units are None on demand. `buckets` holds the key filter of each attached bucket.
+    """
+
+    window: int
+    min_interval: int
+    concurrency: int
+    memory: int
+    architecture: str
+    runtime: str
+    log_level: str
+    log_retention: int
+    capacity_mode: Literal["on-demand", "provisioned"]
+    read_capacity: int | None
+    write_capacity: int | None
+    include_gateway_writes: bool
+    permissions_boundary: str | None
+    alarm_topic: str | None
+    tags: Mapping[str, str]
+    buckets: Mapping[str, KeyFilter]
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> StackSettings:
+        stack, settings = deployment.stack, deployment.stack.settings
+        return cls(
+            window=settings.window,
+            min_interval=settings.min_interval,
+            concurrency=settings.concurrency,
+            memory=settings.memory,
+            architecture=settings.architecture,
+            runtime=settings.runtime,
+            log_level=settings.log_level,
+            log_retention=settings.log_retention,
+            capacity_mode="on-demand" if settings.on_demand else "provisioned",
+            read_capacity=None if settings.on_demand else settings.read_capacity,
+            write_capacity=None if settings.on_demand else settings.write_capacity,
+            include_gateway_writes=settings.include_gateway_writes,
+            permissions_boundary=settings.permissions_boundary,
+            alarm_topic=settings.alarm_topic,
+            tags=settings.tags,
+            buckets={
+                each.bucket: each.keys for each in stack.notifications if each.bucket in deployment.buckets
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step to take next: its purpose and its command, or only words."""
+
+    words: str
+    command: Advice | None = None
+
+    def text(self, option: str = "") -> str:
+        """`option` as for Advice."""
+        return f"{self.words} {self.command.words(option)}" if self.command else self.words
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of a stack and its next steps. `brief` is its part of the first line of `status`."""
+
+    what: str
+    steps: Sequence[Step]
+    brief: str = ""
+
+    def advice(self, option: str = "") -> str:
+        """All steps in one sentence. `option` as for Advice."""
+        return f"{'; '.join(step.text(option) for step in self.steps)}."
+
+
+SEE_THE_LOGS = Step("To see why, run", Advice("logs --since 1h"))
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stack as `status` shows it.
+
+    `late` lists the buckets whose refresh is overdue. `functions` is None if CloudWatch metrics could not be
+    read. `aggregated` is None if the logs could not be read, or if the log level hides the lines. `timers`
+    holds the seconds of each file share's automated cache refresh, by ARN. It is None if these could not be
+    read. `settings` is None without a stack.
     """
 
     stack: str
     region: str
     account: str
-    elsewhere: str | None
-    healthy: bool
+    elsewhere: str | None  # the other region where the stack is; None if it is in this region or nowhere
     resources: Sequence[ResourceStatus]
     remedy: str  # what to do about foreign resources
     buckets: Sequence[BucketActivity]
     late: Sequence[str]
     queues: Sequence[QueueDepth]
     log_level: str
-    functions: Sequence[Invocations]
-    aggregated: Sequence[Aggregated]
-    timers: Mapping[str, int]
+    functions: Sequence[Invocations] | None
+    aggregated: Sequence[Aggregated] | None
+    timers: Mapping[str, int] | None
+    settings: StackSettings | None
 
     @property
     def as_declared(self) -> bool:
@@ -87,15 +166,106 @@ class Status:
 
     @property
     def exists(self) -> bool:
-        # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them. Nor do
-        # deleted queues, which still answer for a while (FACTS 24).
-        counted = [each for each in self.resources if each.kind != LogGroup.kind and not _is_dying(each)]
-        return self.elsewhere is None and any(each.state != "missing" for each in counted)
+        return self.elsewhere is None and _exists(self.resources)
 
     @property
-    def dead_letters(self) -> int:
-        """The approximate number of messages in the dead-letter queue, in flight or not."""
-        return _dead_letters(self.queues, Names(self.stack))
+    def dead_letters(self) -> int | None:
+        """The approximate number of messages in the dead-letter queue, in flight or not; None without it."""
+        name = Names(self.stack).dead_letters
+        return next((queue.messages for queue in self.queues if queue.name == name), None)
+
+    @property
+    def healthy(self) -> bool:
+        """The definition of "healthy" for the words, the JSON and the exit code."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The reasons why the stack is not healthy."""
+        if self.elsewhere:
+            there = f"there is one in {self.elsewhere}"
+            missing = f"There is no stack {self.stack} in {self.region}; {there}"
+            return [Problem(missing, [Step(f"Pass --region {self.elsewhere}")])]
+        if not self.exists:
+            return [Problem("The stack is not deployed", [Step("Create it:", Advice("create", "BUCKET"))])]
+        problems = [] if self.as_declared else [self._not_as_declared]
+        if self.late:
+            problems.append(
+                Problem(
+                    f"The refresh of {_buckets(self.late)} is overdue",
+                    [SEE_THE_LOGS, Step("to start it, run", Advice("create"))],
+                    brief=f"{plural(len(self.late), 'refresh', 'es')} overdue",
+                )
+            )
+        if self.dead_letters:
+            problems.append(
+                Problem(
+                    f"{plural(self.dead_letters, 'message')} failed after all retries",
+                    [
+                        Step("To see why, run", Advice("redrive --dry-run")),
+                        Step("to redrive, run", Advice("redrive")),
+                    ],
+                    brief=plural(self.dead_letters, "dead letter"),
+                )
+            )
+        return problems
+
+    @property
+    def _not_as_declared(self) -> Problem:
+        states = Counter(resource.state for resource in self.resources if resource.state != "ok")
+        counted = ", ".join(f"{count} {state}" for state, count in states.items())
+        if "foreign" in states:
+            steps = [Step(f"Foreign resources have this stack's names but not its tags. {self.remedy}")]
+        else:
+            steps = [Step("To create missing resources and correct drift, run", Advice("create"))]
+            steps += [
+                Step(f"if bucket {each.name} no longer exists, run", Advice("delete", each.name))
+                for each in self.resources
+                if (each.state, each.kind) == ("missing", Notification.kind)
+            ][:1]
+        return Problem(f"Resources are not as declared: {counted}", steps, brief=counted)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """Other things to look at. They leave the stack healthy."""
+        if not self.exists:
+            return []
+        warnings = []
+        if not self.buckets:
+            warnings.append(
+                Problem(
+                    "No bucket is attached, so nothing can be refreshed",
+                    [Step("Attach a bucket:", Advice("create", "BUCKET"))],
+                )
+            )
+        if without := [each.name for each in self.buckets if each.last_refresh and not each.shares]:
+            them, each = ("it", "it") if len(without) == 1 else ("them", "each")
+            warnings.append(
+                Problem(
+                    f"No file share in {self.region} is mapped to {_buckets(without)},"
+                    f" so nothing can be refreshed for {them}",
+                    [
+                        Step(
+                            f"Create a file share for {each} there, or detach {each}:",
+                            Advice("delete", without[0]),
+                        )
+                    ],
+                )
+            )
+        if any(ran.hours == 1 and ran.errors.total for ran in self.functions or ()):
+            warnings.append(Problem("A function failed in the last hour", [SEE_THE_LOGS]))
+        return warnings
+
+
+def _exists(resources: Sequence[ResourceStatus]) -> bool:
+    # Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them. Nor do
+    # deleted queues, which still answer for a while (FACTS 24).
+    counted = [each for each in resources if each.kind != LogGroup.kind and not _is_dying(each)]
+    return any(each.state != "missing" for each in counted)
+
+
+def _buckets(names: Sequence[str]) -> str:
+    return f"{'bucket' if len(names) == 1 else 'buckets'} {', '.join(names)}"
 
 
 def read(aws: Aws, names: Names) -> Status:
@@ -134,9 +304,9 @@ class _Readings:
 
     deployment: Deployment
     queues: Sequence[QueueDepth]
-    functions: Sequence[Invocations]
-    aggregated: Sequence[Aggregated]
-    timers: Mapping[str, int]
+    functions: Sequence[Invocations] | None
+    aggregated: Sequence[Aggregated] | None
+    timers: Mapping[str, int] | None
 
     def status(self, aws: Aws) -> Status:
         deployment, names = self.deployment, self.deployment.stack.names
@@ -144,13 +314,11 @@ class _Readings:
         resources = [_resource(change) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
-        as_declared = all(each.state == "ok" for each in resources)
         return Status(
             stack=names.stack,
             region=deployment.place.region,
             account=deployment.place.account,
             elsewhere=deployment.elsewhere,
-            healthy=as_declared and not late and not _dead_letters(self.queues, names),
             resources=resources,
             remedy=engine.remedy(plan) if plan.foreign else "",
             buckets=buckets,
@@ -158,8 +326,9 @@ class _Readings:
             queues=self.queues,
             log_level=deployment.log_level,
             functions=self.functions,
-            aggregated=[] if hides_lines(deployment.log_level) else self.aggregated,
+            aggregated=None if hides_lines(deployment.log_level) else self.aggregated,
             timers=self.timers,
+            settings=StackSettings.of(deployment) if _exists(resources) else None,
         )
 
 
@@ -215,41 +384,40 @@ def _is_late(bucket: BucketActivity, now: datetime) -> bool:
     return (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S)
 
 
-def _invocations(aws: Aws, names: Names) -> list[Invocations]:
+def _invocations(aws: Aws, names: Names) -> list[Invocations] | None:
     def ask() -> list[Invocations]:
         with describing_errors("reading the functions' metrics"):
             return counts.count_invocations(aws, [names.aggregator, names.refresher])
 
-    return _or_warning(aws, ask, [], "Could not count the invocations.")
+    return _or_warning(aws, ask, "Could not count the invocations.")
 
 
-def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated]:
+def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated] | None:
     def ask() -> list[Aggregated]:
         with describing_errors("reading the functions' logs"):
             return counts.count_events(aws, names)
 
-    return _or_warning(aws, ask, [], "Could not count the events and refreshes.")
+    return _or_warning(aws, ask, "Could not count the events and refreshes.")
 
 
-def _timers(aws: Aws, deployment: Deployment) -> dict[str, int]:
+def _timers(aws: Aws, deployment: Deployment) -> dict[str, int] | None:
     shares = {share for bucket in deployment.buckets for share in deployment.activity_of(bucket).shares}
     if not shares:
         return {}
     return _or_warning(
         aws,
         lambda: file_shares.timers(aws, shares),
-        {},
         "Could not read the file shares' cache refresh settings.",
     )
 
 
-def _or_warning(aws: Aws, ask: Callable[[], T], default: T, warning: str) -> T:
-    """Call `ask`; if it fails, warn and return the default, so that the rest is shown."""
+def _or_warning(aws: Aws, ask: Callable[[], T], warning: str) -> T | None:
+    """Call `ask`; if it fails, warn and return None, so that the rest is shown."""
     try:
         return ask()
     except S3aggError as error:
         aws.warn(f"{warning} {error}")
-        return default
+        return None
 
 
 def _is_dying(resource: ResourceStatus) -> bool:
@@ -257,15 +425,11 @@ def _is_dying(resource: ResourceStatus) -> bool:
     return any(each.what == STATE for each in resource.differences)
 
 
-def _dead_letters(queues: Sequence[QueueDepth], names: Names) -> int:
-    return sum(queue.messages for queue in queues if queue.name == names.dead_letters)
-
-
 def _resource(change: Change) -> ResourceStatus:
     resource = change.resource
     differences = list(change.differences)
     if change.action == "delete":
-        differences = [Difference(resource.kind, "(none)", resource.name)]
+        differences = [Difference(resource.kind, ABSENT, resource.name)]
     return ResourceStatus(
         resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.reason
     )

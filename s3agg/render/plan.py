@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.engine import VERBS, Change, Plan
+from s3agg.errors import S3aggError
 from s3agg.render.words import STYLES, counted, difference_lines, new_table, place_of, plain
+from s3agg.resources.resource import ABSENT, Difference
 from s3agg.stack.deployed import Deployment
+
+
+def plan_document(
+    deployment: Deployment, plan: Plan, problems: Sequence[S3aggError], option: str = ""
+) -> dict[str, object]:
+    """The JSON of a plan, as schemas/create.json describes it.
+
+    `problems` prevent the changes. `option` holds the AWS options that each advised command repeats.
+    """
+    place = deployment.place
+    return {
+        "stack": deployment.stack.names.stack,
+        "region": place.region,
+        "account": place.account,
+        "problems": [{"what": f"{each.problem}.", "advice": each.step(option)} for each in problems],
+        "changes": [
+            {
+                "kind": change.resource.kind,
+                "name": change.resource.name,
+                "arn": change.arn,
+                "action": change.action,
+                "differences": difference_documents(change.differences),
+            }
+            for change in plan.changes
+        ],
+    }
+
+
+def difference_documents(differences: Sequence[Difference]) -> list[dict[str, str | None]]:
+    """The JSON of differences; None stands for an absent value."""
+    return [
+        {
+            "what": each.what,
+            "declared": None if each.declared == ABSENT else each.declared,
+            "found": None if each.found == ABSENT else each.found,
+        }
+        for each in differences
+    ]
 
 
 def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = False) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from itertools import chain
 from typing import TypeVar
 
@@ -25,10 +25,10 @@ from s3agg.render.document import to_json
 from s3agg.render.list_stacks import stacks_view
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
-from s3agg.render.plan import plan_table
+from s3agg.render.plan import plan_document, plan_table
 from s3agg.render.progress import Progress
 from s3agg.render.redrive import redrive_view
-from s3agg.render.status import status_view
+from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
 from s3agg.stack.deployed import Deployment
@@ -122,29 +122,24 @@ class Screen(Page):
         self.err.print(plan_table(deployment, plan, done=False))
         self._plan_shown = True
 
-    def plan(self, deployment: Deployment, plan: Plan, *, done: bool) -> None:
-        """Show a planned or completed plan. After a confirmation on the terminal, only its first line."""
+    def plan(
+        self, deployment: Deployment, plan: Plan, *, done: bool, problems: Sequence[S3aggError] = ()
+    ) -> None:
+        """Show a planned or completed plan. After a confirmation on the terminal, only its first line.
+
+        `problems` prevent the changes. They are part of the JSON; a table leaves them to the error message.
+        """
         brief = self._plan_shown and self.out.is_terminal
-        place = deployment.place
-        report = {
-            "stack": deployment.stack.names.stack,
-            "region": place.region,
-            "account": place.account,
-            "changes": [
-                {
-                    "kind": change.resource.kind,
-                    "name": change.resource.name,
-                    "arn": change.arn,
-                    "action": change.action,
-                    "differences": change.differences,
-                }
-                for change in plan.changes
-            ],
-        }
-        self.show(report, lambda: plan_table(deployment, plan, done=done, brief=brief))
+        self.show(
+            plan_document(deployment, plan, problems, self.option),
+            lambda: plan_table(deployment, plan, done=done, brief=brief),
+        )
 
     def status(self, status: Status) -> None:
-        self.show(status, lambda: status_view(status, utc_now(), option=self.option))
+        self.show(
+            status_document(status, self.option),
+            lambda: status_view(status, utc_now(), option=self.option),
+        )
 
     def stacks(self, found: Stacks) -> None:
         self.show(found, lambda: stacks_view(found, option=self.option))
@@ -175,13 +170,18 @@ class Screen(Page):
         if day is None and not self.as_json:
             self.say("No matching log lines.")
 
-    def watch_status(self, readings: Iterable[Status | S3aggError]) -> None:
-        """Redraw the status in place, for --watch. The first status is read before the screen is cleared."""
+    def watch_status(self, readings: Iterable[Status | S3aggError]) -> Status | None:
+        """Redraw the status in place until Ctrl-C, and return the last one.
+
+        The first status is read before the screen is cleared.
+        """
         each = iter(readings)
         first = next(each)
-        with Live(console=self.out, auto_refresh=False, screen=True) as live:
+        status: Status | None = None
+        live = Live(console=self.out, auto_refresh=False, screen=True)
+        with suppress(KeyboardInterrupt), live:
             self._held_warnings = []
-            status, read_at = None, utc_now()
+            read_at = utc_now()
             for reading in chain([first], each):
                 notes = list(self._held_warnings)
                 if isinstance(reading, S3aggError):
@@ -190,6 +190,7 @@ class Screen(Page):
                     status, read_at = reading, utc_now()
                 if status is not None:
                     live.update(self._fitted(status, notes), refresh=True)
+        return status
 
     def _fitted(self, status: Status, notes: Sequence[str]) -> RenderableType:
         """The status in full or brief, cut to the height of the terminal, with the number of lines cut."""

@@ -9,16 +9,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from s3agg.commands.status import Status
-from s3agg.errors import plural
+from s3agg.commands.status import Problem, Status
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.render.chart import Chart
+from s3agg.render.plan import difference_documents
 from s3agg.render.words import (
     STYLES,
     ago,
-    dead_letters,
     heading,
     lasting,
     new_table,
@@ -28,7 +27,6 @@ from s3agg.render.words import (
     share_names,
     short,
 )
-from s3agg.resources.notification import Notification
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 from s3agg.stack.elsewhere import NoStack
@@ -56,6 +54,45 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
     return Group(*parts)
 
 
+def status_document(status: Status, option: str = "") -> dict[str, object]:
+    """The JSON of `status`, as schemas/status.json describes it. `option` as for `status_view`."""
+    return {
+        "stack": status.stack,
+        "region": status.region,
+        "account": status.account,
+        "elsewhere": status.elsewhere,
+        "exists": status.exists,
+        "healthy": status.healthy,
+        "problems": [_problem(each, option) for each in status.problems],
+        "warnings": [_problem(each, option) for each in status.warnings],
+        "dead_letters": status.dead_letters,
+        "resources": [
+            {
+                "kind": each.kind,
+                "name": each.name,
+                "arn": each.arn,
+                "state": each.state,
+                "differences": difference_documents(each.differences),
+                "owner": each.owner,
+            }
+            for each in status.resources
+        ],
+        "remedy": status.remedy,
+        "buckets": status.buckets,
+        "late": status.late,
+        "queues": status.queues,
+        "log_level": status.log_level,
+        "functions": status.functions,
+        "aggregated": status.aggregated,
+        "timers": status.timers,
+        "settings": status.settings,
+    }
+
+
+def _problem(problem: Problem, option: str) -> dict[str, str]:
+    return {"what": f"{problem.what}.", "advice": problem.advice(option)}
+
+
 def _verdict(status: Status, option: str) -> Text:
     where = place_of(status.stack, status.region, status.account)
     if not status.exists:
@@ -64,44 +101,15 @@ def _verdict(status: Status, option: str) -> Text:
         return Text.assemble(("Not deployed", "bold red"), plain(f": {missing}{create}"))
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
-    states = [resource.state for resource in status.resources if resource.state != "ok"]
-    reasons = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    if status.late:
-        reasons.append(f"{plural(len(status.late), 'refresh', 'es')} overdue")
-    if status.dead_letters:
-        reasons.append(dead_letters(status.dead_letters))
-    return Text.assemble(("Not healthy", "bold red"), plain(f": {', '.join(reasons)}; {where}"))
+    reasons = ", ".join(problem.brief for problem in status.problems)
+    return Text.assemble(("Not healthy", "bold red"), plain(f": {reasons}; {where}"))
 
 
 def _advice(status: Status, option: str) -> list[Text]:
-    """A line with the next step for each kind of problem."""
-    states = {resource.state for resource in status.resources}
-    lines = []
-    if status.dead_letters:
-        lines.append(
-            f"{plural(status.dead_letters, 'message')} failed after all retries."
-            f" To see why, run s3agg redrive --dry-run{option}; to redrive, run s3agg redrive{option}."
-        )
-    if status.late:
-        lines.append(
-            f"The refresh of {'bucket' if len(status.late) == 1 else 'buckets'} {', '.join(status.late)} is"
-            " overdue."
-            f" To see why, run s3agg logs --since 1h{option}; to start it, run s3agg create{option}."
-        )
-    if any(ran.hours == 1 and ran.errors.total for ran in status.functions):
-        lines.append(f"A function failed in the last hour. To see why, run s3agg logs --since 1h{option}.")
-    if "foreign" not in states and states & {"missing", "drifted"}:
-        lines.append(f"To create missing resources and correct drift, run s3agg create{option}.")
-    gone = [
-        each.name for each in status.resources if (each.state, each.kind) == ("missing", Notification.kind)
-    ]
-    if "foreign" not in states and gone:
-        lines.append(
-            f"If bucket {gone[0]} no longer exists, detach it: s3agg delete --bucket {gone[0]}{option}"
-        )
-    if "foreign" in states:
-        lines.append(f"Foreign resources have this stack's names but not its tags. {status.remedy}.")
-    return [plain(line) for line in lines]
+    """A line with the next steps for each problem and each warning."""
+    lines = [plain(f"{each.what}. {each.advice(option)}") for each in status.problems]
+    warnings = [plain(f"{each.what}. {each.advice(option)}") for each in status.warnings]
+    return [*lines, *(Text.assemble(("Warning: ", "yellow"), warning) for warning in warnings)]
 
 
 def _resources(status: Status, *, brief: bool) -> Table:
@@ -162,7 +170,7 @@ def _window(now: datetime, bucket: BucketActivity) -> Text:
 def _timers(status: Status) -> list[Text]:
     """A line about the file shares with automated cache refresh, for each interval."""
     by_seconds: dict[int, list[str]] = {}
-    for share, seconds in status.timers.items():
+    for share, seconds in (status.timers or {}).items():
         by_seconds.setdefault(seconds, []).append(share)
     return [
         Text.assemble(
@@ -197,8 +205,9 @@ def _activity(status: Status, *, brief: bool) -> Table:
         _add(table, "refreshes", [each.refreshes for each in status.aggregated])
         hour, day = ([_ratio(each.events_per_refresh), ""] for each in status.aggregated)
         table.add_row("events per refresh", *hour, *day)
-    for function in dict.fromkeys(each.function for each in status.functions):
-        ran = [each for each in status.functions if each.function == function]
+    functions = status.functions or ()
+    for function in dict.fromkeys(each.function for each in functions):
+        ran = [each for each in functions if each.function == function]
         counts = {
             "invocations": ([each.invocations for each in ran], "cyan"),
             "errors": ([each.errors for each in ran], "red"),

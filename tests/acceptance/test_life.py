@@ -14,7 +14,7 @@ from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.live import items, queues
 from tests.acceptance import leftovers
-from tests.acceptance.account import Account, Stack
+from tests.acceptance.account import Account, Stack, told
 from tests.acceptance.refusals import INVALID
 from tests.support.ran import Ran
 
@@ -275,7 +275,7 @@ def test_what_failed_can_be_redriven(life: Life) -> None:
     for key in ("one", "two"):
         functions.invoke(**aggregator, InvocationType="Event", Payload=event_of(life.bucket, key))
     account.becomes(lambda: life.dead_letters() == 2)
-    shown = stack.must("redrive", "--dry-run")
+    shown = stack.run("redrive", "--dry-run")
     stack.must("create")
     retry(MaximumRetryAttempts=2)
     redriven = stack.must("redrive")
@@ -283,6 +283,7 @@ def test_what_failed_can_be_redriven(life: Life) -> None:
     account.becomes(life.is_quiet)
     stack.becomes_declared("redrive")
 
+    assert shown.code == 3, told(shown)
     assert shown.json["counts"] == {"would go back": 2, "would stay": 0}
     assert redriven.json["counts"] == {"done": 2, "stays": 0}
 

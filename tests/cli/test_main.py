@@ -67,7 +67,7 @@ class Shell:
         with pytest.raises(SystemExit) as exit_, answering(answer):
             main(args, Seams(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
-        return Ran(int(str(exit_.value.code)), out, err)
+        return Ran(int(str(exit_.value.code)), out, err, args[0])
 
 
 @pytest.fixture
@@ -532,7 +532,7 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     sqs.send_message(QueueUrl=url, MessageBody="strange")
     stays = aws_shell("redrive")
 
-    assert [ran.code for ran in (dry, done, stays)] == [0, 0, 1]
+    assert [ran.code for ran in (dry, done, stays)] == [3, 0, 1]
     assert dry.json["counts"] == {"would go back": 1, "would stay": 0}
     assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
     assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
@@ -550,6 +550,182 @@ def test_what_was_changed_by_hand_is_exit_code_3_of_status_and_of_a_dry_run(aws_
     assert (status.code, dry.code) == (3, 3)
     assert "memory: 256 MB (expected 128 MB)" in status.stdout
     assert "memory: 256 MB -> 128 MB" in dry.stdout
+
+
+def send_dead_letter() -> None:
+    """Put a refresh message into the dead-letter queue."""
+    sqs = make_world().somebody.sqs
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"],
+        MessageBody="{}",
+        MessageAttributes={"bucket-name": {"DataType": "String", "StringValue": "uploads"}},
+    )
+
+
+def open_window(clock: Clock, closed_s_ago: int) -> None:
+    """Put a window into the table whose refresh never came."""
+    make_world().somebody.dynamodb.put_item(
+        TableName="S3EventAggregator",
+        Item={
+            "BucketName": {"S": "uploads"},
+            "opened_by": {"S": "token"},
+            "timestamp": {"N": str(int((clock.time() - closed_s_ago) * 1000))},
+        },
+    )
+
+
+@pytest.mark.stack
+def test_dead_letters_are_exit_code_4_of_status(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+
+    ran = aws_shell("status")
+
+    assert ran.stdout.startswith("Not healthy: 1 dead letter; ")
+    assert ran.code == 4
+
+
+@pytest.mark.stack
+def test_an_overdue_refresh_is_exit_code_4_of_status(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    open_window(aws_shell.clock, closed_s_ago=400)
+
+    ran = aws_shell("status")
+
+    assert ran.stdout.startswith("Not healthy: 1 refresh overdue; ")
+    assert ran.code == 4
+
+
+@pytest.mark.stack
+def test_drift_beside_dead_letters_is_exit_code_3_of_status(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+    make_world().somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    ran = aws_shell("status")
+
+    assert ran.stdout.startswith("Not healthy: 1 missing, 1 dead letter; ")
+    assert ran.code == 3
+
+
+DRY_RUNS = ("create --dry-run", "delete --dry-run", "delete --bucket uploads --dry-run", "redrive --dry-run")
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("command", DRY_RUNS)
+def test_a_dry_run_with_something_to_do_exits_3(aws_shell: Shell, command: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+    make_world().somebody.logs.delete_log_group(logGroupName="/aws/lambda/S3EventAggregator")
+
+    assert aws_shell(*command.split()).code == 3
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    "command", ["create --dry-run", "delete --bucket nobodys --dry-run", "redrive --dry-run"]
+)
+def test_a_dry_run_with_nothing_to_do_exits_0(aws_shell: Shell, command: str) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    assert aws_shell(*command.split()).code == 0
+
+
+@pytest.mark.stack
+def test_a_dry_run_of_deleting_no_stack_exits_0(aws_shell: Shell) -> None:
+    assert aws_shell("delete", "--dry-run").code == 0
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("command", ["create --dry-run", "delete --dry-run"])
+def test_a_dry_run_of_a_command_that_would_fail_shows_the_plan_and_exits_1(
+    aws_shell: Shell, command: str
+) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    role = "S3EventAggregatorLambdaRole"
+    make_world().somebody.iam.untag_role(RoleName=role, TagKeys=["s3agg:stack"])
+
+    ran = aws_shell(*command.split())
+
+    assert re.search(rf"^foreign +role +{role}$", ran.stdout, re.MULTILINE)
+    assert "--adopt" in ran.stderr
+    assert ran.code == 1
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (
+            "create",
+            "To adopt untagged resources, pass --adopt to create, or choose another name with --stack.",
+        ),
+        (
+            "delete",
+            "To adopt untagged resources, pass --adopt to create, or choose another name with --stack.",
+        ),
+    ],
+)
+def test_the_json_of_a_failing_dry_run_names_its_problems(
+    aws_shell: Shell, command: str, advice: str
+) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    role = "S3EventAggregatorLambdaRole"
+    make_world().somebody.iam.untag_role(RoleName=role, TagKeys=["s3agg:stack"])
+
+    (problem,) = aws_shell(command, "--dry-run", "--output", "json").json["problems"]
+
+    assert f"role {role}" in problem["what"]
+    assert problem["advice"] == advice
+
+
+@pytest.mark.stack
+def test_the_json_of_a_dry_run_that_can_be_carried_out_has_no_problems(aws_shell: Shell) -> None:
+    dry = aws_shell("create", "--bucket", "uploads", "--dry-run", "--output", "json")
+
+    assert dry.json["problems"] == []
+
+
+@pytest.mark.stack
+def test_the_json_of_status_has_the_settings_of_the_stack(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads", "--prefix", "in/", "--window", "40", "--tag", "team=a")
+
+    assert aws_shell("status", "--output", "json").json["settings"] == {
+        "window": 40,
+        "min_interval": 60,
+        "concurrency": 10,
+        "memory": 128,
+        "architecture": "arm64",
+        "runtime": "python3.13",
+        "log_level": "INFO",
+        "log_retention": 30,
+        "capacity_mode": "on-demand",
+        "read_capacity": None,
+        "write_capacity": None,
+        "include_gateway_writes": False,
+        "permissions_boundary": None,
+        "alarm_topic": None,
+        "tags": {"team": "a"},
+        "buckets": {"uploads": {"prefix": "in/", "suffix": ""}},
+    }
+
+
+@pytest.mark.stack
+def test_the_json_of_status_has_the_capacity_units_of_a_provisioned_table(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads", "--provisioned", "--write-capacity", "7")
+
+    settings = aws_shell("status", "--output", "json").json["settings"]
+
+    capacity = (settings["capacity_mode"], settings["read_capacity"], settings["write_capacity"])
+    assert capacity == ("provisioned", 1, 7)
+
+
+def test_the_readme_and_the_help_have_the_same_exit_codes(shell: Shell) -> None:
+    listed = re.findall(r"^ +(\d+) +(.+)$", shell("--help").stdout.partition("Exit codes:")[2], re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [code for code, _ in listed] == ["0", "1", "2", "3", "4", "130"]
+    assert [(code, what.replace("`", "")) for code, what in rows] == listed
 
 
 @pytest.mark.stack

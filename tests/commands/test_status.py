@@ -104,6 +104,43 @@ def test_a_buckets_item_tells_of_its_window_shares_and_last_refresh(world: World
     assert [share.rpartition(":")[2] for share in bucket.shares] == ["share/a", "share/b"]
 
 
+def warnings(world: World) -> list[str]:
+    """The warnings of a stack that is healthy in spite of them."""
+    read = status.read(world.aws, NAMES)
+    assert read.healthy
+    return [each.what for each in read.warnings]
+
+
+def test_a_bucket_without_a_file_share_is_healthy_with_a_warning(world: World) -> None:
+    make_stack(world)
+    item: Any = {"BucketName": {"S": "uploads"}, "refreshed": {"N": "1749999000000"}}
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+    assert warnings(world) == [
+        "No file share in eu-west-1 is mapped to bucket uploads, so nothing can be refreshed for it"
+    ]
+
+
+def test_a_stack_without_a_bucket_is_healthy_with_a_warning(world: World) -> None:
+    make_stack(world)
+    deploying.detach(world, "uploads")
+
+    assert warnings(world) == ["No bucket is attached, so nothing can be refreshed"]
+
+
+def test_a_bucket_whose_file_shares_are_not_looked_up_yet_is_no_cause_to_warn(world: World) -> None:
+    make_stack(world)
+
+    assert warnings(world) == []
+
+
+def test_a_stack_that_does_not_exist_has_one_problem_and_no_warning(world: World) -> None:
+    read = status.read(world.aws, NAMES)
+
+    assert [each.what for each in read.problems] == ["The stack is not deployed"]
+    assert read.warnings == []
+
+
 def know_a_share(world: World) -> str:
     """Have a bucket's item name a file share; its ARN."""
     world.somebody.dynamodb.put_item(
@@ -130,7 +167,7 @@ def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(world: Worl
 
     read = status.read(world.aws, NAMES)
 
-    assert (read.healthy, read.timers) == (True, {})
+    assert (read.healthy, read.timers) == (True, None)
     assert world.warnings[0].startswith(
         "Could not read the file shares' cache refresh settings. While reading"
     )
@@ -250,7 +287,7 @@ def test_what_cannot_be_counted_hides_nothing_else(world: World, operation: str)
     read = status.read(world.aws, NAMES)
 
     assert read.healthy
-    assert [] in (list(read.functions), list(read.aggregated))
+    assert None in (read.functions, read.aggregated)
     assert world.warnings[0].startswith("Could not count the ")
 
 
@@ -258,7 +295,7 @@ def test_where_the_log_level_hides_the_lines_nothing_is_told_of_them(world: Worl
     make_stack(world, log_level="WARN")
     read = status.read(world.aws, NAMES)
 
-    assert (read.log_level, list(read.aggregated)) == ("WARN", [])
+    assert (read.log_level, read.aggregated) == ("WARN", None)
 
 
 def test_an_attached_bucket_without_events_is_there_and_quiet(world: World) -> None:
@@ -278,7 +315,9 @@ def test_kept_logs_are_no_stack(world: World) -> None:
     make_stack(world)
     deploying.delete(world, keep_logs=True)
 
-    assert not status.read(world.aws, NAMES).exists
+    read = status.read(world.aws, NAMES)
+
+    assert (read.exists, read.settings) == (False, None)
 
 
 def test_what_is_foreign_is_told_with_its_owner_and_a_way_out(world: World) -> None:

@@ -71,7 +71,7 @@ class Cli:
             timeout=PATIENCE_S,
             check=False,
         )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran(done.returncode, done.stdout, done.stderr, arguments[0] if arguments else "")
 
     def must(self, *arguments: str) -> Ran:
         """Run what the rest of a test builds on."""

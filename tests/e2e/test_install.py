@@ -30,6 +30,8 @@ for policy in ("dynamo-writer", "lambda-trust", "sgw-refresh", "sqs-reader", "sq
     assert files("s3agg.policies").joinpath(policy + ".json").is_file()
 for prices in ("2018-08", "2025-07"):
     assert files("s3agg.prices").joinpath(prices + ".json").is_file()
+for command in ("cost", "create", "delete", "demo", "logs", "policy", "redrive", "status", "test-upload"):
+    assert files("s3agg").joinpath("schemas", command + ".json").is_file()
 print(files("s3agg.handlers").joinpath("s3_aggregator.py"))
 print(files("s3agg.policies").joinpath("sqs-writer.json"))
 """
@@ -99,7 +101,7 @@ def test_an_installed_wheel_runs_the_demo(installed: Cli) -> None:
 
 
 @pytest.mark.proof
-def test_a_wheel_brings_its_own_handlers_and_policies(installed: Cli) -> None:
+def test_a_wheel_brings_its_own_handlers_policies_and_schemas(installed: Cli) -> None:
     python = str(Path(installed.command[0]).with_name("python"))
     found = Cli(installed.environment, installed.folder, (python, "-c", ASSETS)).must().stdout.splitlines()
 

@@ -72,7 +72,7 @@ def test_what_failed_is_shown_and_goes_back_to_work(world: LocalAws, stack: OwnS
     letters = shown.json["dead_letters"]
     events = [each for each in letters if each["kind"] == "S3 event"]
     (refresh,) = [each for each in letters if each["kind"] == "refresh message"]
-    assert (interrupted.code, shown.code) == (130, 0)
+    assert (interrupted.code, shown.code) == (130, 3)
     assert shown.json["counts"] == {"would go back": 3, "would stay": 0}
     assert [(each["bucket"], each["keys"]) for each in events] == [(failing, 1)] * 2
     assert all("ResourceNotFoundException" in each["reason"] for each in events)

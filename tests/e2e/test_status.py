@@ -25,7 +25,8 @@ def test_status_shows_the_whole_stack(world: LocalAws, stack: OwnStack) -> None:
     closes_at = seen["window"]["closes_at"]
     assert ran.code == 0
     assert list(status) == [
-        *("stack", "region", "account", "elsewhere", "healthy"),
+        *("stack", "region", "account", "elsewhere", "exists", "healthy", "problems", "warnings"),
+        "dead_letters",
         *(
             "resources",
             "remedy",
@@ -36,6 +37,7 @@ def test_status_shows_the_whole_stack(world: LocalAws, stack: OwnStack) -> None:
             "functions",
             "aggregated",
             "timers",
+            "settings",
         ),
     ]
     assert status["stack"] == stack.names.stack

@@ -12,6 +12,7 @@ from rich.text import Text
 from s3agg.commands.logs import Entry, Function
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.screen import Screen
+from tests.support import documents
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 67_000, tzinfo=timezone.utc)
 
@@ -98,3 +99,4 @@ def test_json_is_a_document_a_line_with_nothing_but_ascii() -> None:
         '{"time": "2026-01-02T03:04:05.067Z", "function": "aggregator", "level": "INFO",'
         ' "request_id": "abc-1", "message": "caf\\u00e9\\nx"}'
     )
+    assert documents.parse(line, "logs")

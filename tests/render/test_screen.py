@@ -18,6 +18,7 @@ from s3agg.live.items import BucketActivity, Window
 from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
 from s3agg.resources.log_group import LogGroup
+from tests.support import documents
 from tests.support.aws import PLACE
 from tests.support.screens import NOW, happening, make_screen, text_of
 from tests.support.statuses import make_resource, make_status
@@ -111,6 +112,17 @@ def test_a_watched_status_keeps_the_last_one_where_a_look_fails() -> None:
     assert "Not updated since" in text
     assert "AWS is away" in text
     assert text.count("Here") == 2
+
+
+def test_ctrl_c_ends_watching_with_the_last_status() -> None:
+    last = make_status(make_resource(), dead=1)
+
+    def looks() -> Iterator[Status]:
+        yield make_status(make_resource())
+        yield last
+        raise KeyboardInterrupt
+
+    assert make_screen(terminal=True).watch_status(looks()) is last
 
 
 def test_what_is_warned_of_while_watching_is_part_of_the_screen() -> None:
@@ -269,7 +281,7 @@ def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
     screen = make_screen(as_json=True)
     screen.redrive(make_redrive(make_letter(outcome="stays", error="no"), in_flight=1))
 
-    assert json.loads(text_of(screen.out)) == {
+    assert documents.parse(text_of(screen.out), "redrive") == {
         "stack": "Stack",
         "region": "eu-west-1",
         "account": "123456789012",

@@ -29,6 +29,11 @@ def words(status: Status, width: int = 200, option: str = "") -> str:
     return " ".join(shown(status, width, option).split())
 
 
+def quiet(buckets: tuple[BucketActivity, ...]) -> Status:
+    """A status without invocations."""
+    return replace(make_status(make_resource(), buckets=buckets), functions=())
+
+
 def test_the_first_line_answers_whether_it_is_working() -> None:
     first = shown(make_status(make_resource())).splitlines()[0]
 
@@ -87,14 +92,42 @@ def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> No
 
 
 def test_what_is_as_declared_needs_no_advice() -> None:
-    quiet = replace(make_status(make_resource()), functions=())
-
-    assert "s3agg " not in shown(quiet)
+    assert "s3agg " not in shown(quiet(buckets=(BucketActivity("b"),)))
 
 
 def test_errors_of_the_last_hour_are_followed_by_where_to_look() -> None:
     assert "A function failed in the last hour. To see why, run s3agg logs --since 1h." in words(
         make_status(make_resource())
+    )
+
+
+def test_a_bucket_without_a_file_share_is_a_warning_with_the_next_step() -> None:
+    unshared = BucketActivity("b", last_refresh=NOW)
+    first, second, *_ = shown(quiet(buckets=(unshared,)), width=200, option=" --stack S").splitlines()
+
+    assert first.startswith("Healthy: ")
+    assert second == (
+        "Warning: No file share in eu-west-1 is mapped to bucket b, so nothing can be refreshed for it."
+        " Create a file share for it there, or detach it: s3agg delete --bucket b --stack S."
+    )
+
+
+def test_several_buckets_without_a_file_share_are_one_warning() -> None:
+    unshared = [BucketActivity(name, last_refresh=NOW) for name in ("b", "c")]
+
+    text = words(quiet(buckets=tuple(unshared)))
+
+    assert "is mapped to buckets b, c, so nothing can be refreshed for them." in text
+    assert "or detach each: s3agg delete --bucket b" in text
+
+
+def test_a_stack_without_a_bucket_is_a_warning_with_the_next_step() -> None:
+    first, second, *_ = shown(quiet(buckets=()), width=200).splitlines()
+
+    assert first.startswith("Healthy: ")
+    assert second == (
+        "Warning: No bucket is attached, so nothing can be refreshed."
+        " Attach a bucket: s3agg create --bucket BUCKET."
     )
 
 

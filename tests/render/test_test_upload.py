@@ -11,6 +11,7 @@ from rich.console import Group
 from s3agg.commands import test_upload as probe
 from s3agg.commands.test_upload import Hop, Refresh, Report, Seen, Waiting
 from s3agg.errors import S3aggError
+from tests.support import documents
 from tests.support.screens import happening, make_screen, text_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=timezone.utc)
@@ -54,6 +55,13 @@ def test_a_report_tells_what_became_of_each_object_and_when_each_hop_was() -> No
         "Refreshed: share-1",
         "One thing.",
     ]
+
+
+def test_a_report_as_json_is_as_its_schema_says() -> None:
+    screen = make_screen(as_json=True)
+    screen.probe(make_report(opened_windows=None))
+
+    assert documents.parse(text_of(screen.out), "test-upload")["notes"] == ["One thing."]
 
 
 def test_a_failure_is_told_in_the_first_line() -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
+
+from tests.support import documents
 
 TRACED = re.compile(r" *\d+ ms  (\S+) ([A-Z]\w+) ")
 
 
 @dataclass(frozen=True)
 class Ran:
-    """A command's exit code, and what it wrote where."""
+    """A command's exit code, and what it wrote where. `command` is its name, for the schema of its JSON."""
 
     code: int
     stdout: str
     stderr: str
+    command: str = ""
 
     @property
     def output(self) -> str:
@@ -29,7 +31,8 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.stdout)
+        """The JSON document on stdout, which must be as the command's schema says."""
+        return documents.parse(self.stdout, self.command)
 
     @property
     def actions(self) -> dict[str, str]:

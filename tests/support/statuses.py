@@ -35,7 +35,6 @@ def make_status(
         region="eu-west-1",
         account="123456789012",
         elsewhere=elsewhere,
-        healthy=not dead and not late and all(resource.state == "ok" for resource in resources),
         resources=resources,
         remedy="Choose another name with --stack",
         buckets=buckets,
@@ -48,8 +47,9 @@ def make_status(
             )
             for hours in (1, 24)
         ),
-        aggregated=aggregated,
+        aggregated=aggregated or None,
         timers=timers or {},
+        settings=None,
     )
 
 

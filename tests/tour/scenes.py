@@ -83,7 +83,7 @@ def walk(tour: Tour) -> Iterator[Scene]:
     yield tour.run("list", "s3agg list")
     spoil(world)
     yield tour.run("status-unhealthy", "s3agg status", code=3)
-    yield tour.run("redrive", "s3agg redrive --dry-run")
+    yield tour.run("redrive", "s3agg redrive --dry-run", code=3)
     yield tour.run("mend", "s3agg create")
     yield tour.run("policy", f"s3agg policy --bucket {BUCKET} | head -n 24")
     yield tour.run("cost", "s3agg cost --objects-per-day 1000 --refreshes-per-day 50")

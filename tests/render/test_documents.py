@@ -1,0 +1,140 @@
+"""The JSON documents of commands are as their schemas say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from s3agg.cli.main import cli
+from s3agg.commands import demo
+from s3agg.commands.status import Status
+from s3agg.live.counts import Aggregated, Counted
+from s3agg.live.items import BucketActivity, Window
+from s3agg.resources.notification import KeyFilter
+from s3agg.resources.resource import Difference
+from tests.support import documents
+from tests.support.screens import NOW, make_screen, text_of
+from tests.support.statuses import counted, make_resource, make_status
+
+SCHEMAS = sorted(path.stem for path in documents.FOLDER.glob("*.json"))
+
+
+def printed(status: Status, option: str = "") -> Any:
+    screen = make_screen(as_json=True)
+    screen.option = option
+    screen.status(status)
+    return documents.parse(text_of(screen.out), "status")
+
+
+def test_each_command_that_prints_json_has_a_schema() -> None:
+    takes_output = {
+        name for name, command in cli.commands.items() if "output" in {p.name for p in command.params}
+    }
+
+    assert set(SCHEMAS) == takes_output - {"template"}  # always YAML
+
+
+@pytest.mark.parametrize("command", SCHEMAS)
+def test_each_schema_is_a_schema(command: str) -> None:
+    Draft202012Validator.check_schema(documents.schema(command))
+
+
+@pytest.mark.parametrize("command", SCHEMAS)
+def test_each_schema_accepts_keys_of_a_later_version(command: str) -> None:
+    """A schema that forbids other keys would make each new key a breaking change."""
+    assert '"additionalProperties": false' not in (documents.FOLDER / f"{command}.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", [each for each in SCHEMAS if each != "policy"])
+def test_each_key_of_a_schema_is_always_present(command: str) -> None:
+    assert [
+        part
+        for part in objects(documents.schema(command))
+        if set(part["properties"]) != set(part["required"])
+    ] == []
+
+
+def objects(part: Any) -> Iterator[dict[str, Any]]:
+    """The parts of a schema that describe an object by its keys."""
+    if isinstance(part, dict):
+        if part.get("type") == "object" and "properties" in part:
+            yield part
+        for each in part.values():
+            yield from objects(each)
+
+
+def test_a_full_status_is_as_its_schema_says() -> None:
+    hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
+    day = Aggregated(24, Counted(50000, ()), Counted(0, ()), events_per_refresh=None, complete=False)
+    bucket = BucketActivity(
+        "b", Window(open=True, closes_at=NOW), last_refresh=NOW, not_before=NOW, keys=KeyFilter("in/")
+    )
+    drift = make_resource("drifted", "x", Difference("what", "10", "20"))
+    status = make_status(
+        make_resource(),
+        drift,
+        dead=1,
+        buckets=(bucket,),
+        aggregated=(hour, day),
+        late=("b",),
+        timers={"arn": 300},
+    )
+
+    assert printed(status)["healthy"] is False
+
+
+def test_problems_are_what_is_wrong_and_what_to_do_with_the_options_at_hand() -> None:
+    assert printed(make_status(make_resource(), dead=1), option=" --stack Other")["problems"] == [
+        {
+            "what": "1 message failed after all retries.",
+            "advice": "To see why, run s3agg redrive --dry-run --stack Other;"
+            " to redrive, run s3agg redrive --stack Other.",
+        }
+    ]
+
+
+def test_a_healthy_status_has_no_problems() -> None:
+    document = printed(make_status(make_resource()))
+
+    assert (document["exists"], document["healthy"], document["problems"]) == (True, True, [])
+
+
+def test_a_stack_that_does_not_exist_has_one_problem_and_no_settings() -> None:
+    document = printed(make_status(make_resource("missing")))
+
+    assert (document["exists"], document["settings"]) == (False, None)
+    assert document["problems"] == [
+        {"what": "The stack is not deployed.", "advice": "Create it: s3agg create --bucket BUCKET."}
+    ]
+
+
+def test_dead_letters_are_a_number_or_null_without_their_queue() -> None:
+    status = make_status(make_resource(), dead=3)
+
+    assert printed(status)["dead_letters"] == 3
+    assert printed(replace(status, queues=()))["dead_letters"] is None
+
+
+def test_metrics_that_were_not_counted_are_null() -> None:
+    document = printed(replace(make_status(make_resource()), functions=None, aggregated=None, timers=None))
+
+    assert [document[name] for name in ("functions", "aggregated", "timers")] == [None, None, None]
+
+
+def test_an_absent_value_is_null() -> None:
+    drift = Difference("concurrency", "10", "(none)")
+
+    (resource,) = printed(make_status(make_resource("drifted", "x", drift)))["resources"]
+
+    assert resource["differences"] == [{"what": "concurrency", "declared": "10", "found": None}]
+
+
+def test_a_demo_is_as_its_schema_says() -> None:
+    screen = make_screen(as_json=True)
+    screen.demo(demo.Report(uploaded=5, refreshes=1, share_before=0, share_after=5, seconds=12.5))
+
+    assert documents.parse(text_of(screen.out), "demo")["share_after"] == 5
