@@ -17,9 +17,9 @@ import botocore.session
 from botocore import exceptions
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
-from botocore.parsers import ResponseParserError
 
 from s3agg.assets import runs_handlers
+from s3agg.aws.answers import check_answers
 from s3agg.aws.clock import Clock
 from s3agg.aws.pace import keep_pace
 from s3agg.aws.place import Place
@@ -83,6 +83,7 @@ class Aws:
         self._endpoints = dict(endpoints or {})
         with describing_errors("loading the AWS configuration"):
             self._session = session or botocore.session.Session(profile=profile)
+            check_answers(self._session)
             if session is None:
                 cache_mfa_sessions(self._session)
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
@@ -132,10 +133,7 @@ class Aws:
             self._make_clients_ahead()
             if credentials is not None:
                 load_keys(credentials)
-            try:
-                arn = sts.get_caller_identity()["Arn"]
-            except KeyError as error:  # botocore got a document that is not from AWS
-                raise ResponseParserError from error
+            arn = sts.get_caller_identity()["Arn"]
         _, partition, _, _, account, *_ = arn.split(":")
         return Place(partition, region, account)
 
