@@ -28,6 +28,36 @@ S3_ROOTS = {
     "ListBuckets": "ListAllMyBucketsResult",
 }
 NO_XML = ("", "html")  # what is not S3's document, even if its root element is unknown
+# The members that s3agg needs. AWS always sends them.
+NEEDED = {
+    "cloudwatch:DescribeAlarms": {"MetricAlarms"},
+    "cloudwatch:GetMetricData": {"MetricDataResults"},
+    "cloudwatch:ListMetrics": {"Metrics"},
+    "cloudwatch:ListTagsForResource": {"Tags"},
+    "dynamodb:DescribeTable": {"Table"},
+    "dynamodb:ListTagsOfResource": {"Tags"},
+    "dynamodb:Scan": {"Items"},
+    "iam:GetPolicy": {"Policy"},
+    "iam:GetPolicyVersion": {"PolicyVersion"},
+    "iam:GetRole": {"Role"},
+    "iam:ListAttachedRolePolicies": {"AttachedPolicies"},
+    "iam:ListEntitiesForPolicy": {"PolicyGroups", "PolicyRoles", "PolicyUsers"},
+    "iam:ListPolicyVersions": {"Versions"},
+    "iam:ListRolePolicies": {"PolicyNames"},
+    "lambda:GetFunction": {"Configuration"},
+    "lambda:GetPolicy": {"Policy"},
+    "lambda:ListEventSourceMappings": {"EventSourceMappings"},
+    "logs:DescribeLogGroups": {"logGroups"},
+    "logs:FilterLogEvents": {"events"},
+    "logs:ListTagsForResource": {"tags"},
+    "sqs:GetQueueAttributes": {"Attributes"},
+    "sqs:GetQueueUrl": {"QueueUrl"},
+    "sqs:SendMessage": {"MessageId"},
+    "storagegateway:DescribeNFSFileShares": {"NFSFileShareInfoList"},
+    "storagegateway:DescribeSMBFileShares": {"SMBFileShareInfoList"},
+    "storagegateway:ListFileShares": {"FileShareInfoList"},
+    "sts:GetCallerIdentity": {"Arn"},
+}
 SHOWN = 60  # characters of an answer in the error
 
 
@@ -82,20 +112,24 @@ def is_from_aws(operation: OperationModel, response: Mapping[str, Any]) -> bool:
 
 
 def _is_document(operation: OperationModel, response: Mapping[str, Any]) -> bool:
-    protocol, body = operation.service_model.resolved_protocol, response["body"]
+    service, body = operation.service_model, response["body"]
     is_error = response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES
+    needed = set() if is_error else NEEDED.get(f"{service.service_name}:{operation.name}", set())
     if not body.strip():
         return operation.http["method"] == "HEAD" if is_error else not _members(operation)
-    if protocol in {"json", "rest-json"}:
-        return _is_json_object(body)
-    if protocol == "rest-xml":
-        root = _root(body)
-        if root == "Error":  # S3 sends it with status 200 too, and botocore knows that
+    if service.resolved_protocol in {"json", "rest-json"}:
+        document = _json(body)
+        return isinstance(document, dict) and needed <= document.keys()
+    root = _xml(body)
+    name = "" if root is None else _name(root)
+    if service.resolved_protocol == "rest-xml":
+        if name == "Error":  # S3 sends it with status 200 too, and botocore knows that
             return True
-        return not is_error and root not in NO_XML and root == S3_ROOTS.get(operation.name, root)
-    if protocol == "query":
-        return _root(body) == ("ErrorResponse" if is_error else f"{operation.name}Response")
-    return True
+        return not is_error and name not in NO_XML and name == S3_ROOTS.get(operation.name, name)
+    if service.resolved_protocol == "query" and root is not None:
+        members = {_name(member) for result in root for member in result}
+        return name == ("ErrorResponse" if is_error else f"{operation.name}Response") and needed <= members
+    return service.resolved_protocol != "query"  # botocore parses the rest, or fails
 
 
 def _members(operation: OperationModel) -> list[str]:
@@ -105,19 +139,25 @@ def _members(operation: OperationModel) -> list[str]:
     return [name for name, member in members.items() if "location" not in member.serialization]
 
 
-def _is_json_object(body: bytes) -> bool:
+def _json(body: bytes) -> Any:
+    """The JSON document; None if the body is none."""
     try:
-        return isinstance(json.loads(body), dict)
+        return json.loads(body)
     except (ValueError, RecursionError):
-        return False
+        return None
 
 
-def _root(body: bytes) -> str:
-    """The name of the root element, without its namespace; "" if the body is not XML."""
+def _xml(body: bytes) -> ET.Element | None:
+    """The root element; None if the body is not XML."""
     try:
-        return ET.fromstring(body).tag.rpartition("}")[2]  # noqa: S314  # as botocore parses it
+        return ET.fromstring(body)  # noqa: S314  # as botocore parses it
     except ET.ParseError:
-        return ""
+        return None
+
+
+def _name(element: ET.Element) -> str:
+    """The name without its namespace."""
+    return element.tag.rpartition("}")[2]
 
 
 def _is_of_a_parser(error: Exception) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore import exceptions
+from botocore import exceptions, xform_name
 
-from s3agg.aws.answers import NotFromAwsError
+from s3agg.aws.answers import NEEDED, NotFromAwsError
 from s3agg.aws.refusals import describing_errors
 from s3agg.errors import S3aggError
 from tests.support import aws as support
-from tests.support import deploying
+from tests.support import deploying, recorded
 from tests.support.aws import ACCOUNT, Page, World
 
 world = support.world
@@ -116,3 +116,16 @@ def test_an_empty_answer_to_a_call_without_a_result_is_from_aws_only_with_an_id(
     world.wire.pages["sqs:DeleteMessage"] = Page(b"")
     with pytest.raises(NotFromAwsError):
         world.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle="1")
+
+
+@pytest.mark.parametrize("operation", NEEDED)
+def test_an_answer_without_a_member_that_s3agg_needs_is_refused(world: World, operation: str) -> None:
+    service, _, name = operation.partition(":")
+    xml = f"<{name}Response><{name}Result/></{name}Response>"
+    world.wire.pages[operation] = Page(b"{}" if service not in {"iam", "sts"} else xml.encode(), headers=ID)
+    client = world.aws.client(service)
+
+    with pytest.raises(NotFromAwsError):
+        getattr(client, xform_name(name))(
+            **recorded.anything(client.meta.service_model.operation_model(name).input_shape)
+        )

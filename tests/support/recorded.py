@@ -94,7 +94,7 @@ def raised(refused: Refused) -> ClientError:
     client = aws.client(service)
     shape = client.meta.service_model.operation_model(name).input_shape
     with pytest.raises(ClientError) as caught:
-        getattr(client, xform_name(name))(**_anything(shape))
+        getattr(client, xform_name(name))(**anything(shape))
     return caught.value
 
 
@@ -138,10 +138,10 @@ def _xml(shape: Shape, value: Any, name: str) -> str:
     return f"<{name}>{inner}</{name}>"
 
 
-def _anything(shape: Any) -> Any:
+def anything(shape: Any) -> Any:
     """A value that botocore takes."""
     if isinstance(shape, StructureShape):
-        return {name: _anything(shape.members[name]) for name in shape.required_members}
+        return {name: anything(shape.members[name]) for name in shape.required_members}
     if isinstance(shape, ListShape):
-        return [_anything(shape.member)]
-    return {"integer": 1, "boolean": True, "blob": b""}.get(shape.type_name, 40 * "a")
+        return [anything(shape.member)]
+    return {"integer": 1, "boolean": True, "blob": b"", "timestamp": 0}.get(shape.type_name, 40 * "a")
