@@ -144,4 +144,4 @@ def anything(shape: Any) -> Any:
         return {name: anything(shape.members[name]) for name in shape.required_members}
     if isinstance(shape, ListShape):
         return [anything(shape.member)]
-    return {"integer": 1, "boolean": True, "blob": b"", "timestamp": 0}.get(shape.type_name, 40 * "a")
+    return {"integer": 1, "boolean": True, "blob": b"", "timestamp": 0}.get(shape.type_name, 60 * "a")
