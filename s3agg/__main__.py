@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
+import threading
+from contextlib import suppress
 from typing import NoReturn
 
 from s3agg.cli.main import main
 from s3agg.cli.options import DEFAULT_SEAMS, Seams
+from s3agg.errors import Interrupted
 
 # Most objects of a command, such as botocore's service models, live until its end. Garbage collection would
 # scan them many times, find nothing, and take as long as dozens of AWS calls.
@@ -18,8 +23,27 @@ def run(seams: Seams = DEFAULT_SEAMS) -> NoReturn:
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
     try:
         main(seams=seams)
+    except SystemExit as end:
+        if isinstance(end.code, int) and _has_calls():
+            _leave_at_once(end.code)
+        raise
+    except KeyboardInterrupt:  # a further Ctrl-C
+        _leave_at_once(Interrupted.exit_code)
     finally:
         gc.freeze()
+
+
+def _has_calls() -> bool:
+    """Whether AWS calls are still running. Only Ctrl-C leaves any."""
+    return any(not each.daemon for each in threading.enumerate() if each is not threading.main_thread())
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End the process. Python would first wait for threads whose calls have no answer."""
+    with suppress(OSError, KeyboardInterrupt):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

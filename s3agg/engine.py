@@ -17,9 +17,10 @@ from botocore.exceptions import ClientError
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.errors import S3aggError, combined
+from s3agg.errors import Interrupted, S3aggError, combined
 from s3agg.resources.resource import OURS, Difference, F, Found, Owner, Resource
 
+LAST_S = 1  # after Ctrl-C, for the running changes
 COLLISION_S = 300  # the longest that collisions with other changes go on
 Action = Literal["create", "update", "keep", "delete", "foreign"]
 Key = tuple[str, str]
@@ -159,7 +160,7 @@ def plan_delete(
     return Plan(changes)
 
 
-def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
+def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:  # noqa: C901  # one loop and its ends
     """Apply the plan with concurrent changes; yield events, and raise all failures at the end.
 
     A resource is created or updated after its dependencies and deleted before them. The dependencies in its
@@ -167,8 +168,8 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     are created before it, and have their own attachments before it attaches.
 
     After a failure no new change starts. With `keep_going` only the changes that depend on the failed one are
-    skipped. No new change starts either when the caller closes the generator. Running changes are always
-    waited for.
+    skipped. No new change starts either when the caller closes the generator: running changes are waited for.
+    Ctrl-C waits for a second only, as a call may have no answer. It raises Interrupted, which names the rest.
     """
     if plan.foreign:
         raise foreign(plan)
@@ -177,27 +178,40 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     left = dict(changes)
     failures: list[S3aggError] = []
     running: dict[Future[None], _Step] = {}
-    with ThreadPoolExecutor(aws.workers) as pool:
-        try:
-            while order.is_active():
-                for step in order.get_ready() if keep_going or not failures else ():
-                    if left.pop(step.change.resource.key, None):
-                        yield Started(step.change)
-                    running[pool.submit(_carry_out, aws, step)] = step
-                if not running:
-                    break
-                for step, error in _wait_for_some(running):
-                    if error is None:
-                        order.done(step)
-                    else:
-                        failures.append(error)
-                    yield from _end_events(step, error)
-        except BaseException:
-            aws.wait.stopping.set()
+    pool = ThreadPoolExecutor(aws.workers)
+    try:
+        while order.is_active():
+            for step in order.get_ready() if keep_going or not failures else ():
+                if left.pop(step.change.resource.key, None):
+                    yield Started(step.change)
+                running[pool.submit(_carry_out, aws, step)] = step
+            if not running:
+                break
+            for step, error in _wait_for_some(running):
+                if error is None:
+                    order.done(step)
+                else:
+                    failures.append(error)
+                yield from _end_events(step, error)
+    except BaseException as error:
+        aws.wait.stopping.set()
+        if isinstance(error, KeyboardInterrupt):
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            raise Interrupted(_still_running(running)) from None
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
     if failures:
         raise _combined(failures, left.values() if keep_going else ())
+
+
+def _still_running(running: Mapping[Future[None], _Step]) -> list[str]:
+    """Wait for the running changes, but not long; return those that have not ended."""
+    _, left = wait(running, timeout=LAST_S)
+    changes = {running[each].change.resource.key: running[each].change for each in left if each.running()}
+    return [
+        f"{VERBS[each.action].during} {each.resource.kind} {each.resource.name}" for each in changes.values()
+    ]
 
 
 def _combined(failures: Sequence[S3aggError], skipped: Iterable[Change]) -> S3aggError:

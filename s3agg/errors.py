@@ -101,8 +101,10 @@ class Interrupted(S3aggError):
 
     exit_code = 130
 
-    def __init__(self) -> None:
-        super().__init__("Interrupted", "It is safe to run the same command again")
+    def __init__(self, running: Sequence[str] = ()) -> None:
+        """`running` names the changes that AWS may still be making."""
+        problem = f"Interrupted. AWS may still be {', '.join(running)}" if running else "Interrupted"
+        super().__init__(problem, "It is safe to run the same command again")
 
 
 def plural(count: int, noun: str, ending: str = "s") -> str:

@@ -1059,7 +1059,8 @@ class Wired:
             if each.once:
                 self.sent.remove(each)
             raw: Any = MockRawResponse(each.body.encode())
-            return AWSResponse(str(request.url), each.status, HTTPHeaders.from_dict(each.headers), raw)
+            headers = HTTPHeaders.from_dict({"x-amzn-requestid": "sent", **each.headers})
+            return AWSResponse(str(request.url), each.status, headers, raw)
         return None
 
 

@@ -9,14 +9,15 @@ from http import HTTPStatus
 from typing import ParamSpec, TypeVar
 
 from botocore import exceptions
-from botocore.parsers import ResponseParserError
 
+from s3agg.aws.answers import NotFromAwsError
 from s3agg.errors import S3aggError, UsageProblem
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 SSO_LOGIN = "aws sso login"
+CHECK_WHAT_ANSWERS = "Check the proxy, the VPN, the login page of the network, and --endpoint-url"
 CHECK_NETWORK = "Check the network, --region and --endpoint-url"
 # The error codes for a resource that does not exist.
 NOT_FOUND = (
@@ -88,8 +89,6 @@ def describing_errors(action: str, login_command: str = SSO_LOGIN) -> Iterator[N
         yield
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise explain(error, action, login_command) from error
-    except ResponseParserError as error:
-        raise S3aggError(f"While {action}: The response did not come from AWS", CHECK_NETWORK) from error
 
 
 NO_CREDENTIALS = (
@@ -176,6 +175,8 @@ def explain(
     if isinstance(error, exceptions.ClientError):
         return _explain_refusal(error, action)
     message = " ".join(str(error).split())
+    if isinstance(error, NotFromAwsError):
+        return S3aggError(message, CHECK_WHAT_ANSWERS)
     problem = f"While {action}: {message}"
     if isinstance(error, exceptions.ProfileNotFound):
         return UsageProblem(message, "To list the profiles, run: aws configure list-profiles")

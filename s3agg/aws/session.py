@@ -6,7 +6,7 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,15 +17,16 @@ import botocore.session
 from botocore import exceptions
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
-from botocore.parsers import ResponseParserError
 
 from s3agg.assets import runs_handlers
+from s3agg.aws.answers import check_answers
 from s3agg.aws.clock import Clock
 from s3agg.aws.pace import keep_pace
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import cache_mfa_sessions, describing_credential_errors, load_keys
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.regions import check_region
+from s3agg.aws.silence import tell_of_silence
 from s3agg.aws.trace import Call
 from s3agg.aws.trace import trace as watch_calls
 from s3agg.aws.waiting import Waiting
@@ -47,6 +48,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+READ_TIMEOUT_S = 10  # for one of the four tries of a call
+# Clients whose answers take longer, with service and read timeout: FilterLogEvents searches long logs, and an
+# invocation lasts as long as its function.
+SLOW = {"logs": ("logs", 30), "invocations": ("lambda", 60)}
+LAST_S = 3  # after Ctrl-C, for the last calls of a command
 SIDE_BY_SIDE = 32  # threads: about the number of calls that read a stack with some buckets
 # Services that most commands call, the table's first: the other reads depend on the table.
 READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch")
@@ -84,6 +90,8 @@ class Aws:
         self._endpoints = dict(endpoints or {})
         with describing_errors("loading the AWS configuration"):
             self._session = session or botocore.session.Session(profile=profile)
+            check_answers(self._session)
+            tell_of_silence(self._session, clock, waiting)
             if session is None:
                 cache_mfa_sessions(self._session)
             self._boto3 = boto3.Session(botocore_session=self._session, region_name=region)
@@ -138,10 +146,7 @@ class Aws:
             self._make_clients_ahead()
             if credentials is not None:
                 load_keys(credentials)
-            try:
-                arn = sts.get_caller_identity()["Arn"]
-            except KeyError as error:  # botocore got a document that is not from AWS
-                raise ResponseParserError from error
+            arn = sts.get_caller_identity()["Arn"]
         _, partition, _, _, account, *_ = arn.split(":")
         return Place(partition, region, account)
 
@@ -187,10 +192,12 @@ class Aws:
         if self.workers > 1:
             threading.Thread(target=make, daemon=True).start()
 
-    def _make_client(self, service: str) -> Any:
+    def _make_client(self, name: str) -> Any:
+        service, read_timeout_s = SLOW.get(name, (name, READ_TIMEOUT_S))
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=5,
+            read_timeout=read_timeout_s,
             max_pool_connections=2 * SIDE_BY_SIDE,
             user_agent_extra="s3agg",
         )
@@ -225,6 +232,11 @@ class Aws:
     @property
     def lambda_(self) -> LambdaClient:
         return self.client("lambda")  # type: ignore[no-any-return]
+
+    @property
+    def invocations(self) -> LambdaClient:
+        """Lambda with time for an invocation."""
+        return self.client("invocations")  # type: ignore[no-any-return]
 
     @property
     def logs(self) -> CloudWatchLogsClient:
@@ -305,11 +317,32 @@ class Aws:
         if min(self.workers, len(items)) <= 1:
             ended = [attempt(item) for item in items]
         else:
-            with ThreadPoolExecutor(min(self.workers, len(items))) as pool:
+            pool = ThreadPoolExecutor(min(self.workers, len(items)))
+            try:
                 ended = list(pool.map(attempt, items))
+            except KeyboardInterrupt:  # a call without an answer must not delay the end
+                self.wait.stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            pool.shutdown()
         if failures := [error for _, error in ended if error]:
             raise combined("Several calls failed", failures)
         return [result for result, _ in ended]  # type: ignore[misc]  # none failed, so none is missing
+
+    def finish(self, work: Callable[[T], object], items: Sequence[T]) -> int:
+        """Call `work` for each item, at the end of a command; return how many calls have not ended.
+
+        After Ctrl-C waits for 3 s only, as AWS may not answer. Raises as `side_by_side` otherwise.
+        """
+        if not self.wait.stopping.is_set() or self.workers == 1:
+            self.side_by_side(work, items)
+            return 0
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            _, left = wait([pool.submit(work, item) for item in items], timeout=LAST_S)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return len(left)
 
     def concurrently(self, *asks: Callable[[Aws], Any]) -> list[Any]:
         """Make different calls concurrently, and return their results in order."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -90,6 +91,9 @@ def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLet
         depth = queues.depth(aws, stack.dead_letters.name, dead_letters.url)
     try:
         yield from redrive.process_all()
+    except (KeyboardInterrupt, GeneratorExit):
+        aws.wait.stopping.set()
+        raise
     finally:
         redrive.release()
     letters = list(redrive.seen.values())
@@ -153,10 +157,7 @@ class _Redrive:
         # In a long run, messages that stay are received again, maybe before new ones. So go on until all of
         # them can have been received again.
         while nothing_new * BATCH <= len(self.held):
-            # In a thread, so that Ctrl-C waits for the answer. Otherwise SQS would go on polling for this
-            # call, and hide messages that release() has just made visible.
-            with ThreadPoolExecutor(1) as thread:
-                messages = thread.submit(self.receive).result()
+            messages = self.receive_to_the_end()
             if not messages:
                 return
             new = [each for each in messages if self.is_new(each["MessageId"])]
@@ -168,6 +169,21 @@ class _Redrive:
     def is_new(self, message: str) -> bool:
         # A sent message keeps its id. If it has already failed again, the next run processes it.
         return message not in self.seen and message not in self.sent
+
+    def receive_to_the_end(self) -> list[Any]:
+        """Receive in a thread, so that Ctrl-C waits for the answer, but not longer than SQS polls.
+
+        Otherwise SQS would go on polling for this call, and hide messages that release() has made visible.
+        """
+        thread = ThreadPoolExecutor(1)
+        received = thread.submit(self.receive)
+        try:
+            return received.result()
+        except KeyboardInterrupt:
+            wait([received], timeout=2 * WAIT_S)
+            raise
+        finally:
+            thread.shutdown(wait=False)
 
     def receive(self) -> list[Any]:
         with describing_errors(f"receiving messages from queue {self.stack.dead_letters.name}"):
@@ -254,7 +270,7 @@ class _Redrive:
         with describing_errors(f"invoking function {name}"):
             answer = self.aws.wait.retry(
                 f"available concurrency of function {name}",
-                lambda: self.aws.lambda_.invoke(
+                lambda: self.aws.invocations.invoke(
                     FunctionName=name,
                     InvocationType="RequestResponse",
                     Payload=json.dumps(event).encode(),
@@ -280,21 +296,21 @@ class _Redrive:
         """Make the received messages that stay visible now; SQS does so later by itself."""
         handles = list(self.held.values())
 
-        def make_visible(batch: Sequence[str]) -> int:
-            """Return the number of messages that stay hidden."""
-            try:
+        def make_visible(number: int) -> None:
+            with suppress(BotoCoreError, ClientError):
                 answer = self.aws.sqs.change_message_visibility_batch(
                     QueueUrl=self.dead_letters_url,
                     Entries=[
-                        {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-                        for number, handle in enumerate(batch)
+                        {"Id": str(entry), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                        for entry, handle in enumerate(some[number])
                     ],
                 )
-            except (BotoCoreError, ClientError):
-                return len(batch)
-            return len(answer.get("Failed", []))
+                hidden_in[number] = len(answer.get("Failed", []))
 
-        if hidden := sum(self.aws.side_by_side(make_visible, batches(handles, BATCH))):
+        some = batches(handles, BATCH)
+        hidden_in = [len(batch) for batch in some]  # until AWS answers
+        self.aws.finish(make_visible, range(len(some)))
+        if hidden := sum(hidden_in):
             self.aws.warn(
                 f"Messages still in flight in queue {self.stack.dead_letters.name}: {hidden}."
                 f" They become visible within {HIDDEN_S} s."

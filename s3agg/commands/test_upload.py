@@ -133,10 +133,18 @@ def run(
         else:
             observer = _LogObserver(aws, stack, upload)
         found = yield from _observe(aws, observer, aws.clock.monotonic() + timeout)
+    except (KeyboardInterrupt, GeneratorExit):
+        aws.wait.stopping.set()
+        raise
     finally:
         if not keep:
-            upload.clean_up()
-            if found is None and upload.versions:  # interrupted or failed
+            left = upload.clean_up()
+            if left:
+                aws.warn(
+                    f"Bucket {upload.bucket} may still hold {plural(left, 'uploaded object')}."
+                    f" The keys contain {TEST_OBJECT}{upload.run_id}."
+                )
+            elif found is None and upload.versions:  # interrupted or failed
                 aws.warn("Deleted the uploaded objects.")
     if not found:
         notes.append(observer.timed_out(timeout))
@@ -227,7 +235,9 @@ class _Upload:
         self.uploaded_at.append(now)
         return Seen(key, "uploaded", self.seconds_at(now))
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> int:
+        """Delete the objects; return how many may be left after Ctrl-C."""
+
         def remove(key: str) -> None:
             version: Any = {"VersionId": self.versions[key]} if self.versions[key] else {}
             try:
@@ -240,7 +250,7 @@ class _Upload:
             except (BotoCoreError, ClientError) as error:
                 self.aws.warn(f"Could not delete {key} from bucket {self.bucket}: {error}")
 
-        self.aws.side_by_side(remove, list(self.versions))
+        return self.aws.finish(remove, list(self.versions))
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from typing import TypeVar
 
@@ -48,7 +48,9 @@ class Screen(Page):
         self.progress = Progress()
         self._printed: set[str] = set()
         self._plan_shown = False
+        self._is_live = False
         self._held_warnings: list[str] | None = None  # warnings while --watch owns the screen
+        self._note: Callable[[str], None] | None = None  # shows a line while --watch owns the screen
 
     # Progress and warnings, to stderr.
 
@@ -68,10 +70,13 @@ class Screen(Page):
             self._held_warnings.append(f"Warning: {text}")
 
     def waiting(self, text: str) -> None:
-        """Show what the command waits for: in place on a terminal, elsewhere once, ignoring numbers."""
+        """Show what the command waits for: in place in a live view, elsewhere once, ignoring numbers."""
         self.progress.waiting = text
+        if self._note is not None:
+            self._note(text)
+            return
         what = re.sub(r"\d+", "...", text)
-        if not self.err.is_terminal and what not in self._printed:
+        if not self._is_live and what not in self._printed:
             self._printed.add(what)
             self.say(text)
 
@@ -95,10 +100,17 @@ class Screen(Page):
                 self.say(line)
             raise
 
-    def _live(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def _live(self) -> Iterator[None]:
         if not self.err.is_terminal:
-            return nullcontext()
-        return Live(self.progress, console=self.err, transient=True, refresh_per_second=10)
+            yield
+            return
+        with Live(self.progress, console=self.err, transient=True, refresh_per_second=10):
+            self._is_live = True
+            try:
+                yield
+            finally:
+                self._is_live = False
 
     def _show_event(self, event: object) -> str:
         """Show an event. Return its line if only the live view shows it."""
@@ -182,6 +194,13 @@ class Screen(Page):
         with suppress(KeyboardInterrupt), live:
             self._held_warnings = []
             read_at = utc_now()
+
+            def note(text: str) -> None:
+                if status is not None:
+                    live.update(self._fitted(status, [*notes, text]), refresh=True)
+
+            notes: list[str] = []
+            self._note = note
             for reading in chain([first], each):
                 notes = list(self._held_warnings)
                 if isinstance(reading, S3aggError):

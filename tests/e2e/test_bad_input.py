@@ -118,6 +118,8 @@ def refusing(body: str, status: int) -> Iterator[str]:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if body.startswith("<ErrorResponse"):
+                self.send_header("x-amzn-RequestId", "1")
             self.end_headers()
             self.wfile.write(body.encode())
 
@@ -140,9 +142,9 @@ def refusing(body: str, status: int) -> Iterator[str]:
         (403, REFUSAL.format(code="ExpiredToken", message="The security token has expired"), "aws sso login"),
         (403, REFUSAL.format(code="InvalidClientTokenId", message="It is invalid\n[bold]"), "[bold]"),
         (403, REFUSAL.format(code="AccessDenied", message="Explicitly denied"), "GetCallerIdentity"),
-        (400, "<html>not AWS</html>", "While checking the credentials"),
-        (200, "<html>not AWS at all", "did not come from AWS"),
-        (200, "<html>not AWS</html>", "did not come from AWS"),
+        (400, "<html>not AWS</html>", "is not AWS: GetCallerIdentity got status 400"),
+        (200, "<html>not AWS at all", "is not AWS: GetCallerIdentity got status 200"),
+        (200, "<html>not AWS</html>", "is not AWS: GetCallerIdentity got status 200"),
     ],
     ids=["expired", "invalid", "denied", "another server", "another broken server", "another polite server"],
 )

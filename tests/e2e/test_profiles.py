@@ -48,6 +48,7 @@ def portal(status: int, answer: Mapping[str, object]) -> Iterator[Portal]:
             body = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("x-amzn-ErrorType", str(answer.get("__type", "")))
+            self.send_header("x-amzn-RequestId", "1")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

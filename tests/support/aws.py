@@ -19,9 +19,10 @@ from botocore import exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
+from botocore.model import OperationModel
 from moto import mock_aws
 from moto.core import responses
-from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from moto.core.models import MockAWS
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
@@ -89,21 +90,42 @@ class Fault:
     when: Callable[[Call], bool]
 
 
+# Where botocore names a service otherwise in its events.
+SERVICES = {"cloudwatch-logs": "logs", "storage-gateway": "storagegateway"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What answers instead of AWS; with a request id, a proxy may have added it."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self, url: str) -> AWSResponse:
+        raw: Any = MockRawResponse(self.body)
+        return AWSResponse(url, self.status, HTTPHeaders.from_dict(dict(self.headers)), raw)
+
+
 @dataclass
 class Wire:
     """Every call that is made on a session, and what some are answered instead of by moto."""
 
     calls: list[Call] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    pages: dict[str, Page] = field(default_factory=dict)  # by operation, beneath botocore
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def listen(self, session: botocore.session.Session) -> None:
         session.register("before-parameter-build", self._record)  # type: ignore[arg-type]  # its keywords
         session.register("before-call", self._intervene)  # type: ignore[arg-type]  # its keywords
+        # Before moto, which answers everything.
+        session.get_component("event_emitter").register_first("before-send", self._send)
 
     def reset(self) -> None:
         self.calls.clear()
         self.faults.clear()
+        self.pages.clear()
         # Not in moto.
         self.answer("lambda:GetAccountSettings", account_settings(1000))
 
@@ -178,6 +200,11 @@ class Wire:
         # The newest first: a test overrides what a fixture arranged.
         self.faults.insert(0, Fault(operation, act, after, times, when))
 
+    def _send(self, request: Any, event_name: str, **_: Any) -> AWSResponse | None:
+        service, operation = event_name.removeprefix("before-send.").split(".")
+        page = self.pages.get(f"{SERVICES.get(service, service)}:{operation}")
+        return page.response(request.url) if page else None
+
     def _record(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         context["call"] = Call(f"{model.service_model.service_name}:{model.name}", dict(params))
         if "WaitTimeSeconds" in params:  # moto would really wait
@@ -199,6 +226,14 @@ class Wire:
                     fault.times -= 1
                     return fault
         return None
+
+
+def _named_as_by_s3(operation_model: OperationModel, response_dict: dict[str, Any], **_: Any) -> None:
+    """Moto gives an empty configuration another root element than S3."""
+    if operation_model.name == "GetBucketNotificationConfiguration":
+        response_dict["body"] = response_dict["body"].replace(
+            b"GetBucketNotificationResponse", b"NotificationConfiguration"
+        )
 
 
 def _answer(status: int, parsed: dict[str, Any]) -> tuple[AWSResponse, dict[str, Any]]:
@@ -224,6 +259,8 @@ class Session(botocore.session.Session):
         self.set_credentials("testing", "testing")
         # What botocore would say of itself takes it a tenth of a call's time.
         self.set_default_client_config(Config(user_agent="tests"))
+        # Before the hooks of s3agg, which would refuse moto's root element.
+        self.register("before-parse.*.*", _named_as_by_s3)
         return self
 
     def register(self, event_name: str, *args: Any, **kwargs: Any) -> None:

@@ -41,7 +41,7 @@ class Answer:
         shape = _session().get_service_model(service).operation_model(name).output_shape
         assert shape is not None
         result = _xml(shape, self.members, shape.serialization.get("resultWrapper", shape.name))
-        return _response(200, f"<Answer>{result}</Answer>" if service == "iam" else result)
+        return _response(200, f"<{name}Response>{result}</{name}Response>" if service == "iam" else result)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ class Refused:
             parts = {"Code": self.code, "Message": str(self.message), **self.more}
             error = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in parts.items())
             whole = f"<Error>{error}</Error>"
-            return _response(self.status, f"<Answer>{whole}</Answer>" if service == "iam" else whole)
+            return _response(
+                self.status, f"<ErrorResponse>{whole}</ErrorResponse>" if service == "iam" else whole
+            )
         body = {"message": self.message, **self.more}
         if service == "lambda":
             return _response(
@@ -92,7 +94,7 @@ def raised(refused: Refused) -> ClientError:
     client = aws.client(service)
     shape = client.meta.service_model.operation_model(name).input_shape
     with pytest.raises(ClientError) as caught:
-        getattr(client, xform_name(name))(**_anything(shape))
+        getattr(client, xform_name(name))(**anything(shape))
     return caught.value
 
 
@@ -117,7 +119,8 @@ def _reply(service: str, event_name: str, **_: Any) -> AWSResponse:
 
 def _response(status: int, body: str, headers: Mapping[str, str] | None = None) -> AWSResponse:
     raw: Any = MockRawResponse(body.encode())
-    return AWSResponse("https://recorded", status, HTTPHeaders.from_dict(dict(headers or {})), raw)
+    with_id = HTTPHeaders.from_dict({"x-amzn-requestid": "recorded", **(headers or {})})
+    return AWSResponse("https://recorded", status, with_id, raw)
 
 
 def _xml(shape: Shape, value: Any, name: str) -> str:
@@ -135,10 +138,10 @@ def _xml(shape: Shape, value: Any, name: str) -> str:
     return f"<{name}>{inner}</{name}>"
 
 
-def _anything(shape: Any) -> Any:
+def anything(shape: Any) -> Any:
     """A value that botocore takes."""
     if isinstance(shape, StructureShape):
-        return {name: _anything(shape.members[name]) for name in shape.required_members}
+        return {name: anything(shape.members[name]) for name in shape.required_members}
     if isinstance(shape, ListShape):
-        return [_anything(shape.member)]
-    return {"integer": 1, "boolean": True, "blob": b""}.get(shape.type_name, 40 * "a")
+        return [anything(shape.member)]
+    return {"integer": 1, "boolean": True, "blob": b"", "timestamp": 0}.get(shape.type_name, 60 * "a")
