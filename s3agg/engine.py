@@ -197,7 +197,7 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:  # noqa:
         aws.wait.stopping.set()
         if isinstance(error, KeyboardInterrupt):
             pool.shutdown(wait=False, cancel_futures=True)
-            raise Interrupted(_still_running(running)) from None
+            yield from _wait_for_the_last(running)
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
@@ -205,13 +205,19 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:  # noqa:
         raise _combined(failures, left.values() if keep_going else ())
 
 
-def _still_running(running: Mapping[Future[None], _Step]) -> list[str]:
-    """Wait for the running changes, but not long; return those that have not ended."""
-    _, left = wait(running, timeout=LAST_S)
-    changes = {running[each].change.resource.key: running[each].change for each in left if each.running()}
-    return [
-        f"{VERBS[each.action].during} {each.resource.kind} {each.resource.name}" for each in changes.values()
-    ]
+def _wait_for_the_last(running: dict[Future[None], _Step]) -> Events:
+    """Wait for the running steps, but not long, and raise Interrupted. It names those that have not ended."""
+    started = [future for future in running if not future.cancelled()]
+    for future in wait(started, timeout=LAST_S).done:
+        error = future.exception()
+        if error is None or isinstance(error, S3aggError):
+            yield from _end_events(running[future], error)
+    left = {
+        running[future].change.resource.key: running[future].change for future in started if future.running()
+    }
+    raise Interrupted(
+        [f"{VERBS[each.action].during} {each.resource.kind} {each.resource.name}" for each in left.values()]
+    ) from None
 
 
 def _combined(failures: Sequence[S3aggError], skipped: Iterable[Change]) -> S3aggError:

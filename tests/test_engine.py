@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from s3agg.aws.refusals import Refusal
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Change, Failed, Finished, Plan, Started
-from s3agg.errors import S3aggError
+from s3agg.errors import Interrupted, S3aggError
 from s3agg.resources.resource import Difference, Found, Resource
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, Session
@@ -452,6 +453,29 @@ def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(workshop: Worksho
     events.close()
 
     assert workshop.log == ["Interrupted while waiting for nothing"]
+
+
+def test_ctrl_c_names_the_changes_that_still_run_and_shows_those_that_end(workshop: Workshop) -> None:
+    go, pressed = threading.Event(), threading.Event()
+
+    def press_ctrl_c() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        pressed.set()
+
+    def ends_after_ctrl_c() -> None:
+        threading.Timer(0.3, press_ctrl_c).start()  # by then the engine waits
+        pressed.wait(30)
+
+    a = workshop.thing("a", act=lambda: go.wait(30))
+    b = workshop.thing("b", act=ends_after_ctrl_c)
+    events = engine.apply(aws_with(3), plan(a, b, workshop.thing("c", base=a)))
+    ended: list[str] = []
+    with pytest.raises(Interrupted) as caught:
+        ended.extend(event.change.resource.name for event in events if isinstance(event, Finished))
+    go.set()
+
+    assert ended == ["b"]
+    assert caught.value.problem == "Interrupted. AWS may still be creating thing a"
 
 
 def test_what_is_ready_runs_side_by_side(workshop: Workshop) -> None:

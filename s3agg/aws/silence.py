@@ -42,10 +42,17 @@ class Silence:
                 if not self._calls:
                     self._watched = False
                     return
-                service, began = min(self._calls.values(), key=lambda call: call[1])
-            silent_s = self.clock.monotonic() - began
-            if silent_s >= SILENT_S:
-                self.tell(f"waiting for {service} to answer ({silent_s:.0f} s)")
+            self.look()
+
+    def look(self) -> None:
+        """Tell of the call that has no answer for the longest time."""
+        with self._lock:
+            if not self._calls:
+                return
+            service, began = min(self._calls.values(), key=lambda call: call[1])
+        silent_s = self.clock.monotonic() - began
+        if silent_s >= SILENT_S:
+            self.tell(f"waiting for {service} to answer ({silent_s:.0f} s)")
 
 
 def tell_of_silence(session: Any, clock: Clock, tell: Callable[[str], None]) -> None:

@@ -139,6 +139,30 @@ def test_what_is_warned_of_while_watching_is_part_of_the_screen() -> None:
     assert text_of(screen.err) == ""
 
 
+def test_a_wait_while_watching_shows_in_the_screen_at_once() -> None:
+    screen = make_screen(terminal=True, height=60)
+    shown: list[str] = []
+
+    def looks() -> Iterator[Status]:
+        yield make_status(make_resource())
+        screen.waiting("waiting for DynamoDB to answer (3 s)")
+        shown.append(text_of(screen.out))
+
+    screen.watch_status(looks())
+
+    assert "waiting for DynamoDB to answer (3 s)" in shown[0]
+    assert text_of(screen.err) == ""
+
+
+def test_a_wait_outside_a_live_view_is_a_line_on_a_terminal_too() -> None:
+    screen = make_screen(terminal=True)
+
+    screen.waiting("waiting for DynamoDB to answer (2 s)")
+    screen.waiting("waiting for DynamoDB to answer (3 s)")
+
+    assert text_of(screen.err) == "waiting for DynamoDB to answer (2 s)\n"
+
+
 @pytest.mark.parametrize(
     ("height", "full", "cut"), [(60, True, False), (22, False, False), (10, False, True)]
 )
