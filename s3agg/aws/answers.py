@@ -174,5 +174,5 @@ def _described(response: Mapping[str, Any]) -> str:
     kind = headers.get("content-type", "no content type")
     text = body.decode(errors="replace") if isinstance(body, bytes) else ""
     words = " ".join(text[: 10 * SHOWN].split())
-    beginning = words if len(words) <= SHOWN else f"{words[:SHOWN]}…"
+    beginning = words if len(words) <= SHOWN else f"{words[:SHOWN]}..."
     return printable(f"status {response['status_code']}, {kind}, {beginning or 'an empty body'}")
