@@ -99,6 +99,7 @@ def test_an_answer_that_botocore_cannot_parse_is_refused(world: World) -> None:
         world.aws.dynamodb.describe_table(TableName="S3EventAggregator")
 
 
+@pytest.mark.proof  # botocore's pauses between its tries are real
 @pytest.mark.parametrize("body", [HTML, b"<!DOCTYPE html><p>", b"[]", b""])
 def test_a_page_about_an_outage_is_an_outage(world: World, body: bytes) -> None:
     world.wire.pages["dynamodb:DescribeTable"] = Page(body, status=503)

@@ -17,7 +17,7 @@ from tests.support.aws import REGION, Page, Session, Wire, empty, make_world, wa
 from tests.support.clock import Clock
 from tests.support.ran import Ran
 
-pytestmark = pytest.mark.stack
+pytestmark = pytest.mark.proof
 
 ID = {"x-amzn-RequestId": "1"}
 PAGES = (

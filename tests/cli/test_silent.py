@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = [
+    pytest.mark.proof,
     pytest.mark.enable_socket,
     pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT"),
 ]
