@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -21,6 +19,7 @@ from botocore.configprovider import ConfiguredEndpointProvider
 from s3agg.assets import runs_handlers
 from s3agg.aws.answers import check_answers
 from s3agg.aws.clock import Clock
+from s3agg.aws.endpoints import is_loopback
 from s3agg.aws.pace import keep_pace
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import cache_mfa_sessions, describing_credential_errors, load_keys
@@ -352,11 +351,3 @@ class Aws:
 def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Split the items into batches of at most `size`, in their order."""
     return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -105,10 +105,7 @@ class Policy(Resource[FoundPolicy]):
 
     def delete(self, aws: Aws, found: FoundPolicy) -> None:  # noqa: ARG002  # the name is enough
         aws.wait.retry(
-            f"policy {self.name} to be detached",
-            lambda: unless_absent(self._remove, aws),
-            on=ATTACHED,
-            patience_s=IAM_PATIENCE_S,
+            f"policy {self.name} to be detached", lambda: unless_absent(self._remove, aws), on=ATTACHED
         )
 
     def _remove(self, aws: Aws) -> None:

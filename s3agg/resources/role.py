@@ -137,7 +137,6 @@ class Role(Resource[FoundRole]):
             f"the policies of role {self.name} to be detached",
             lambda: unless_absent(self._remove, aws),
             on=ATTACHED,
-            patience_s=IAM_PATIENCE_S,
         )
 
     def _remove(self, aws: Aws) -> None:

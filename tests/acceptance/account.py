@@ -21,9 +21,10 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from s3agg.aws.endpoints import is_loopback
 from s3agg.aws.place import Place
 from s3agg.aws.profiles import cache_mfa_sessions
-from s3agg.aws.session import Aws, is_loopback
+from s3agg.aws.session import Aws
 from s3agg.settings import Names
 from tests.acceptance.findings import Command, Report, answer
 from tests.acceptance.refusals import Patience, calls_in, note_refusals, refused

@@ -20,7 +20,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from pytest_socket import enable_socket, socket_allow_hosts
 
-from s3agg.aws.session import is_loopback
+from s3agg.aws.endpoints import is_loopback
 from s3agg.errors import S3aggError
 from tests.acceptance import consent, leftovers, share
 from tests.acceptance.account import Account, connect, is_here

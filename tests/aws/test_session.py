@@ -12,8 +12,9 @@ import pytest
 from botocore import exceptions
 from botocore.credentials import CredentialResolver
 
+from s3agg.aws.endpoints import is_loopback
 from s3agg.aws.place import Place
-from s3agg.aws.session import Aws, is_loopback
+from s3agg.aws.session import Aws
 from s3agg.aws.trace import Call
 from s3agg.errors import S3aggError
 from tests.support import aws as support
