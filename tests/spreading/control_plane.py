@@ -77,10 +77,6 @@ class ControlPlane:
         self.clock.sleep(20 * 60)
         self._bury()
 
-    def spread(self) -> None:
-        """Let all writes so far show."""
-        self.written.clear()
-
     @contextmanager
     def calm(self) -> Iterator[None]:
         """Look at what AWS will hold, not at what it tells yet."""

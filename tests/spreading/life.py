@@ -190,7 +190,7 @@ class Life:
         self._go_on()
         somebody = self.somebody
         if step.command in BY_HAND:
-            self.plane.spread()  # what still spreads could hide the change by hand from every command
+            self.plane.settle()  # what still spreads could hide the change by hand from every command
         with self.plane.calm():
             if step.command == "adopt":
                 remove_tags(self.terminals[0].process(), somebody)

@@ -38,6 +38,7 @@ NATURES = st.builds(
     often=st.sampled_from([0.5, 1]),
     seed=st.integers(0, 1000),
 )
+SCHEDULES_TRIED = int(os.environ.get("S3AGG_SCHEDULES", "5"))
 BUCKETS_OF_A_STEP = st.sampled_from([("photos",), ("videos",), BUCKETS])
 OPTIONS = st.sampled_from([(), (("window", 300),), (("window", 60), ("memory", 256))])
 
@@ -68,7 +69,8 @@ def test_whatever_spreads_the_last_command_holds(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     @settings(
-        max_examples=int(os.environ.get("S3AGG_SCHEDULES", "5")),
+        max_examples=SCHEDULES_TRIED,
+        derandomize=SCHEDULES_TRIED <= 100,  # a long run looks for new ones
         deadline=None,
         phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a schedule takes long: none is made shorter
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
