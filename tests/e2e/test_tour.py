@@ -44,3 +44,14 @@ def test_the_tour_shows_every_picture_and_no_other() -> None:
     named = re.findall(r"\]\(([\w-]+\.svg)\)", readme.PAGE.read_text(encoding="utf-8"))
 
     assert sorted(named) == sorted(picture.name for picture in PICTURES)
+
+
+def test_a_slow_machine_changes_no_picture() -> None:
+    waits = (
+        "waiting for Lambda to answer (2 s)\nwaiting for role A to become\nusable (3 s, at most 297 s more)\n"
+    )
+
+    assert forms("create", f"$ s3agg create\n{waits}Plan: 1 to create\n") == [
+        "$ s3agg create",
+        "Plan: 1 to create",
+    ]

@@ -129,6 +129,7 @@ def spoil(world: LocalAws) -> None:
 
 SAME = {"help", "dry-run", "create", "list", "mend", "cost", "completion", "delete", "mistake"}
 SHUFFLED = {"policy", "template"}  # what goes to stderr comes sooner or later
+SLOW = re.compile(r"^waiting for [^(]*\(\d+ s[^)]*\)\n?", re.MULTILINE)  # where the machine has other work
 # What differs from run to run, and what stands for it.
 DIFFERS = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d(\.\d+)?", "TIME"),
@@ -152,8 +153,9 @@ def form(line: str) -> str:
 
 def forms(name: str, text: str) -> list[str]:
     """What a scene shows in every run: its lines, or their forms where time and chance have a say."""
+    lines = SLOW.sub("", text).splitlines()
     if name in SAME:
-        return text.splitlines()
+        return lines
     if name in SHUFFLED:
-        return sorted(text.splitlines())
-    return sorted({each for each in map(form, text.splitlines()) if each})
+        return sorted(lines)
+    return sorted({each for each in map(form, lines) if each})
