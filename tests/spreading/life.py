@@ -12,12 +12,13 @@ from moto.core.models import MockAWS
 
 from s3agg import engine
 from s3agg.aws.session import Aws
+from s3agg.commands import policy as operator_policy
 from s3agg.commands import preflight
 from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
-from s3agg.settings import Names
-from s3agg.stack import deployed
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared, deployed
 from s3agg.stack.deployed import Request
 from tests.spreading.control_plane import ControlPlane, Nature
 from tests.support.aws import PLACE, make_bucket
@@ -34,7 +35,8 @@ ATTRIBUTES = {
     "new retention": ("MessageRetentionPeriod", "600"),
     "new redrive": ("RedrivePolicy", json.dumps(DEAD_LETTERS)),
 }
-BY_HAND = {"adopt", "new role", *ATTRIBUTES}  # somebody changes the stack, and then `create` runs
+# Somebody changes the stack, and then `create` runs.
+BY_HAND = {"adopt", "new role", "failed update", "unreadable variables", *ATTRIBUTES}
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,12 @@ class Stage:
         self.clock = Clock()
         self.schedules = self.commands = 0
         self._undisturbed: dict[object, Mapping[str, Any]] = {}
-        self.plane = ControlPlane(self.clock, self.somebody)
+        policy = operator_policy.document(declared.make(PLACE, NAMES, Settings(), {}))
+        self.plane = ControlPlane(self.clock, self.somebody, json.dumps(policy))
         self.terminals = [Terminal(self.somebody, self.clock, sightings=10) for _ in range(2)]
         self.quotas = [Quotas(self.clock) for _ in self.terminals]
-        for terminal, quotas in zip(self.terminals, self.quotas, strict=True):
-            self.plane.listen(terminal.session)
+        for who, terminal, quotas in zip(("we", "a colleague"), self.terminals, self.quotas, strict=True):
+            self.plane.listen(terminal.session, who)
             quotas.listen(terminal.session)
 
     @property
@@ -196,6 +199,8 @@ class Life:
                 remove_tags(self.terminals[0].process(), somebody)
             if step.command == "new role":
                 remove_role(somebody, NAMES.refresh_role)
+            if step.command == "failed update":
+                self.plane.failed.add(NAMES.aggregator)
             if step.command in ATTRIBUTES:
                 change_queue(somebody, NAMES.queue, *ATTRIBUTES[step.command])
 
@@ -209,6 +214,8 @@ class Life:
     def _run(self, step: Step) -> tuple[bool, list[str]]:
         """Run it, and once more if it was disturbed; whether it ended well at once, and what it changed."""
         terminal = self.terminals[0]
+        if step.command == "unreadable variables":
+            return self._run_blindly(step)
         if step.turns:
             both = [partial(attempt, step=each) for each in (step, step.colleagues)]
             ended = Turns(*self.terminals, calls=step.turns).run(*both)
@@ -224,6 +231,15 @@ class Life:
         for each in again if disturbed else ():
             self._well(each, attempt(terminal.process(), each))
         return False, []
+
+    def _run_blindly(self, step: Step) -> tuple[bool, list[str]]:
+        """Run it while nobody may read the functions' variables: it must change nothing. Then once more."""
+        before = self.stage.inventory()
+        with self.plane.unreadable():
+            ended = attempt(self.terminals[0].process(), step)
+        if not isinstance(ended, S3aggError) or self.stage.inventory() != before:
+            self.harm.append(f"{step} changed a function whose variables nobody could read: {ended}")
+        return self._well(step, attempt(self.terminals[0].process(), step))
 
     def _go_on(self) -> None:
         """Interrupt no call from now on, and count the calls anew."""

@@ -123,6 +123,13 @@ MENDS = {
     "31: IAM takes up to 5 minutes": Mend(
         "s3agg.resources.policy", "IAM_PATIENCE_S = 300", "IAM_PATIENCE_S = 60", {"role_s": 120}
     ),
+    "32: variables that nobody could read are not written over": Mend(
+        "s3agg.resources.function",
+        "        if found.unreadable:",
+        "        if False:",
+        {},
+        [CREATE, {"command": "unreadable variables"}],
+    ),
     "33: new attributes are waited for": Mend(
         "s3agg.resources.queue",
         "return not self.differs(shown, *self.properties)",
@@ -136,6 +143,41 @@ MENDS = {
         "False and",
         {"retention_s": 900},
         [CREATE, {"command": "new retention"}, {"command": "create"}],
+    ),
+    "34: statements that another change has lost are added again": Mend(
+        "s3agg.commands.create",
+        "if each.find(snapshot) is None:",
+        "if False:",
+        {"loses": 1},
+        [{**CREATE, "turns": 2}],
+    ),
+    "36: who tags a policy may list its tags": Mend(
+        "s3agg.commands.policy",
+        '        "iam:ListPolicyTags",\n',
+        "",
+        {},
+        [CREATE, {"command": "adopt"}],
+    ),
+    "36: who tags a role may list its tags": Mend(
+        "s3agg.commands.policy",
+        '        "iam:ListRoleTags",\n',
+        "",
+        {},
+        [CREATE, {"command": "adopt"}],
+    ),
+    "39: a function that is being deleted is gone": Mend(
+        "s3agg.resources.function",
+        'function["Configuration"].get("State") == "Deleting"',
+        "False",
+        {"function_gone_s": 20},
+        [CREATE, DELETE, CREATE],
+    ),
+    "39: a failed update of an earlier run stops no bucket": Mend(
+        "s3agg.resources.function",
+        '(updated and update == "Failed")',
+        'update == "Failed"',
+        {},
+        [CREATE, {"command": "failed update", "buckets": ("videos",)}],
     ),
 }
 

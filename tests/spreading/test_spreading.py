@@ -34,6 +34,7 @@ NATURES = st.builds(
     permission_s=st.sampled_from([0, 30]),
     attributes_s=st.sampled_from([0, 60]),
     retention_s=st.sampled_from([0, 900]),
+    loses=st.sampled_from([0, 1]),
     collides=st.sampled_from([0, 0.1]),
     often=st.sampled_from([0.5, 1]),
     seed=st.integers(0, 1000),
