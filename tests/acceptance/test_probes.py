@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from s3agg import assets
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.resources.queue import DELETED_TAG
 from s3agg.settings import Settings
 from tests.acceptance.account import BECOMES_S, Account, connect, told
 from tests.acceptance.findings import Verdict, answer
@@ -110,10 +111,17 @@ def test_a_queue(account: Account) -> None:
             for each in others
         )
 
+    def has_tag() -> bool:
+        return all(each.list_queue_tags(QueueUrl=url).get("Tags") for each in others)
+
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "120"})
     seconds = account.how_long(lambda: retention() != "120", quiet_s=5, within_s=60)
     report.lasted("33", "the retention of a queue after SetQueueAttributes", seconds)
     account.becomes(answers)
+    # `create` recognises a dying queue by the tag that `delete` sets just before.
+    sqs.tag_queue(QueueUrl=url, Tags={DELETED_TAG: "now"})
+    seconds = account.how_long(lambda: not has_tag(), quiet_s=5, within_s=60)
+    report.lasted("24", "the tag of a queue after TagQueue, on three connections", seconds)
     sqs.delete_queue(QueueUrl=url)
     refused = report.refused(
         "8",

@@ -1,6 +1,6 @@
 """AWS's control plane as it is: a write shows late, and calls that depend on it are refused for a while.
 
-moto answers. Hooks of botocore between it and the commands make FACTS 1 to 4, 8, 23 to 34, 36 and 39 true.
+moto answers. Between it and the commands, hooks of botocore apply the rules of rules.py.
 Time is virtual.
 """
 
