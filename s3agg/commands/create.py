@@ -49,12 +49,21 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
 
 
 def _add_lost(aws: Aws, permissions: Sequence[Permission]) -> None:
-    """Add statements of this run again that another process's change of the policy has lost (FACTS 34)."""
-    snapshot = Snapshot(aws)
-    for each in permissions:
-        with describing_errors(f"checking permission {each.name}"):
-            if each.find(snapshot) is None:
-                each.create(aws)
+    """Add statements of this run again that another process's change of the policy has lost (FACTS 34).
+
+    Its next change can lose those too. So this reads the policy until all statements are there.
+    """
+
+    def are_there() -> bool:
+        snapshot = Snapshot(aws)
+        lost = [each for each in permissions if each.find(snapshot) is None]
+        for each in lost:
+            each.create(aws)
+        return not lost
+
+    function = permissions[0].function.name
+    with describing_errors(f"checking the policy of function {function}"):
+        aws.wait.poll(f"the policy of function {function} to keep its statements", are_there)
 
 
 def _create_again(aws: Aws, plan: Plan) -> engine.Events:

@@ -146,8 +146,8 @@ MENDS = {
     ),
     "34: statements that another change has lost are added again": Mend(
         "s3agg.commands.create",
-        "if each.find(snapshot) is None:",
-        "if False:",
+        "if each.find(snapshot) is None]",
+        "if False]",
         {"loses": 1},
         [{**CREATE, "turns": 2}],
     ),

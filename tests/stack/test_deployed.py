@@ -165,19 +165,20 @@ def test_a_queue_that_is_gone_by_the_end_of_create_is_made_again(photos: World) 
     assert actions(photos) == {"keep"}
 
 
-def test_a_permission_that_another_process_lost_is_added_again(photos: World) -> None:
-    """FACTS 34."""
-    photos.bucket("videos")
-    client = photos.somebody.lambda_
-    photos.wire.before(
-        "lambda:GetPolicy",
-        lambda: client.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_videos"),
-        after=1,  # the first one is the plan's
-    )
+def test_permissions_that_another_process_loses_are_added_until_they_stay(photos: World) -> None:
+    """FACTS 34: one gets lost after it was added, and the other while the first one is added again."""
+    for bucket in ("scans", "videos"):
+        photos.bucket(bucket)
 
-    create(photos, "videos")
+    def lose(bucket: str) -> None:
+        photos.somebody.lambda_.remove_permission(FunctionName=NAMES.aggregator, StatementId=f"SID_{bucket}")
 
-    assert sorted(statements(photos)) == ["SID_photos", "SID_videos"]
+    photos.wire.before("lambda:GetPolicy", lambda: lose("scans"), after=1)  # the first one is the plan's
+    photos.wire.before("lambda:AddPermission", lambda: lose("videos"), after=2)
+
+    create(photos, "scans", "videos")
+
+    assert sorted(statements(photos)) == ["SID_photos", "SID_scans", "SID_videos"]
 
 
 def test_an_option_can_be_taken_back(world: World) -> None:
