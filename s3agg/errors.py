@@ -12,6 +12,11 @@ NOTHING_CHANGED = "Nothing was changed. Fix these problems first"
 OF_ALL_STACKS = {"list"}  # commands without --stack
 
 
+def without_stack(option: str) -> str:
+    """The AWS options of a command line without --stack."""
+    return re.sub(r"^ --stack [\w-]+", "", option)
+
+
 @dataclass(frozen=True)
 class Advice:
     """A command to run next. The command line adds --stack, --profile, --region and --endpoint-url."""
@@ -22,8 +27,15 @@ class Advice:
     def words(self, option: str = "") -> str:
         """The command line. `option` holds the options --stack, --profile, --region and --endpoint-url."""
         if self.command in OF_ALL_STACKS:
-            option = re.sub(r"^ --stack [\w-]+", "", option)
+            option = without_stack(option)
         return f"s3agg {self.command}{f' --bucket {self.bucket}' if self.bucket else ''}{option}"
+
+
+class AwsAdvice(Advice):
+    """A command of the AWS CLI to run next, which has the same options except --stack."""
+
+    def words(self, option: str = "") -> str:
+        return f"aws {self.command}{without_stack(option)}"
 
 
 class S3aggError(Exception):

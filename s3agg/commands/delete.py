@@ -127,7 +127,12 @@ def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], pla
     with_item(items.detach)  # first, so that an interrupted run does not look like drift
     yield from engine.apply(aws, plan, keep_going=True)
     with_item(items.forget_bucket)
-    unread = [deployment.unread[bucket] for bucket in buckets if bucket in deployment.unread]
+    # A bucket with only an item was never attached: it has no rule of this stack.
+    unread = [
+        deployment.unread[bucket]
+        for bucket in buckets
+        if bucket in deployment.unread and bucket not in deployment.strays
+    ]
     if unread:
         left = [
             S3aggError(f"Notification {rule} may still exist. {each.problem}", each.hint) for each in unread

@@ -340,8 +340,24 @@ def _read_all(aws: Aws, names: Names) -> _Readings:
     )
     for bucket, error in deployment.unread.items():
         aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
+    _warn_of_strays(aws, deployment)
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
     return _Readings(deployment, depths, functions, aggregated, _timers(aws, deployment))
+
+
+def _warn_of_strays(aws: Aws, deployment: Deployment) -> None:
+    """Tell how to remove the items of buckets that are not attached, unless a refresh is still due."""
+    now = from_ms(aws.clock.time() * 1000)
+    for bucket in deployment.strays:
+        if deployment.activity_of(bucket).is_idle(now):
+            aws.warn(
+                S3aggError(
+                    f"Table {deployment.stack.table.name} has an item of bucket {bucket},"
+                    " which is not attached. A test event in the Lambda console leaves such an item",
+                    "To remove it, run",
+                    Advice("delete", bucket),
+                )
+            )
 
 
 def _read_windows_and_queues(aws: Aws, before: _Readings) -> _Readings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +13,10 @@ from typing import Any
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.refusals import is_error
 from s3agg.aws.session import Aws
+from s3agg.errors import AwsAdvice, S3aggError, UsageProblem
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.queue import Queue
-from s3agg.settings import SETTLE_S, Settings
+from s3agg.settings import SETTLE_S, Settings, check_bucket_name
 
 LONGEST_DELAY_S = 900  # the limit of SQS; the refresh function waits for the rest
 
@@ -38,6 +41,11 @@ class BucketActivity:
     not_before: datetime | None = None  # no refresh earlier; a pending one is tried again then
     keys: KeyFilter | None = None  # the declared key filter; None if not stored as attached
 
+    def is_idle(self, now: datetime) -> bool:
+        """Whether no refresh is due and the minimum interval has passed: `forget_bucket` deletes the item."""
+        waits = self.not_before is not None and self.not_before >= now
+        return not (self.window.open or self.pending or waits)
+
 
 def read_items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
     """Read the buckets' items; none if the table does not exist."""
@@ -49,20 +57,49 @@ def read_items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
 
 
 def read_all(aws: Aws, table: str) -> dict[str, BucketActivity]:
-    """Read the activity of all buckets, by name; empty if the table does not exist."""
-    return {each.name: each for each in (_activity(aws, item) for item in read_items(aws, table))}
+    """Read the activity of all buckets, by name; empty if the table does not exist.
+
+    Anyone who can write to the table can write odd items. Each gets a warning, and the others are read.
+    """
+    activity = {}
+    for item in read_items(aws, table):
+        name = item["BucketName"]["S"]
+        try:
+            check_bucket_name(name)
+        except UsageProblem:
+            aws.warn(
+                S3aggError(
+                    f"Ignored an item of table {table}: its BucketName {name!r} is not a bucket name",
+                    "To delete it, run",
+                    _delete_item(table, name),
+                )
+            )
+        else:
+            activity[name] = _activity(aws, table, item)
+    return activity
 
 
 def read_one(aws: Aws, table: str, name: str) -> BucketActivity:
     """Read the activity of a bucket; that of an idle bucket if it has no item."""
     answer = aws.dynamodb.get_item(TableName=table, Key={"BucketName": {"S": name}}, ConsistentRead=True)
-    return _activity(aws, answer["Item"]) if "Item" in answer else BucketActivity(name)
+    return _activity(aws, table, answer["Item"]) if "Item" in answer else BucketActivity(name)
 
 
-def _activity(aws: Aws, item: Mapping[str, Any]) -> BucketActivity:
+def _activity(aws: Aws, table: str, item: Mapping[str, Any]) -> BucketActivity:
     def moment(name: str) -> datetime | None:
         value = item.get(name, {}).get("N")
-        return None if value is None else from_ms(float(value))
+        try:
+            return None if value is None else from_ms(float(value))
+        except (ValueError, OverflowError, OSError):  # no year of the calendar
+            bucket = item["BucketName"]["S"]
+            aws.warn(
+                S3aggError(
+                    f"Ignored `{name}` of bucket {bucket} in table {table}: {value} is not a time in ms",
+                    "To remove it, run",
+                    _remove_attribute(table, bucket, name),
+                )
+            )
+            return None
 
     is_open = "opened_by" in item and "timestamp" in item
     return BucketActivity(
@@ -77,6 +114,25 @@ def _activity(aws: Aws, item: Mapping[str, Any]) -> BucketActivity:
         not_before=moment("not_before"),
         keys=_keys(item.get("attached", {}).get("M")),
     )
+
+
+def _delete_item(table: str, name: str) -> AwsAdvice:
+    return AwsAdvice(f"dynamodb delete-item --table-name {table} --key {_key(name)}")
+
+
+def _remove_attribute(table: str, name: str, attribute: str) -> AwsAdvice:
+    """The command that removes an attribute. A window needs both of its attributes, or none (DESIGN 2)."""
+    names = {"#0": attribute} | ({"#1": "opened_by"} if attribute == "timestamp" else {})
+    return AwsAdvice(
+        f"dynamodb update-item --table-name {table} --key {_key(name)}"
+        f" --update-expression {shlex.quote('REMOVE ' + ', '.join(names))}"
+        f" --expression-attribute-names {shlex.quote(json.dumps(names))}"
+    )
+
+
+def _key(name: str) -> str:
+    """The key of an item for a command line. JSON escapes its control characters."""
+    return shlex.quote(json.dumps({"BucketName": {"S": name}}))
 
 
 def _keys(attached: Mapping[str, Any] | None) -> KeyFilter | None:

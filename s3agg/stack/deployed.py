@@ -113,6 +113,11 @@ class Deployment:
         return self.activity.get(bucket, BucketActivity(bucket))
 
     @property
+    def strays(self) -> list[str]:
+        """The buckets with an item that are not attached."""
+        return sorted(self.activity.keys() - set(self.buckets))
+
+    @property
     def log_level(self) -> str:
         """The log level of the deployed aggregator; the declared one if it is not deployed."""
         found, asked = self.found.of(self.stack.aggregator), self.stack.settings.log_level
@@ -140,9 +145,13 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     if table.found is None and bare.aggregator.key in found:
         # Deleted by hand, or another run is creating the stack and the table appeared meanwhile.
         table = _read_table(snapshot, bare, adopt=request.adopt)
+    of_items = table.rules
+    if bare.aggregator.key not in found:
+        # The function's policy is gone with it. So items may be the only trace of the blog's rules.
+        of_items = _rules(snapshot, bare, table.activity)
 
     # Each bucket's rule and permission as found.
-    rules: dict[str, Rule] = {**asked, **dict(sorted({**permitted, **table.rules}.items()))}
+    rules: dict[str, Rule] = {**asked, **dict(sorted({**permitted, **of_items}.items()))}
     notifications = [bare.notification(bucket) for bucket in rules]
     unread = _unread(rules)
     found.add(bare.table, table.found)
@@ -168,7 +177,7 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
 
 @dataclass(frozen=True)
 class _Table:
-    """The table, the activity of the buckets in it, and their rules."""
+    """The table, the activity of the buckets in it, and the rules of those stored as attached."""
 
     found: FoundTable | None
     activity: Mapping[str, BucketActivity]
@@ -182,7 +191,9 @@ def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
         return _Table(found, {}, {})
     with describing_errors(f"reading the items of table {bare.table.name}"):
         activity = items.read_all(snapshot.aws, bare.table.name)
-    return _Table(found, activity, _rules(snapshot, bare, activity))
+    # An item alone may be of anybody's bucket: the test event of the Lambda console leaves one.
+    attached = [each.name for each in activity.values() if each.keys is not None]
+    return _Table(found, activity, _rules(snapshot, bare, attached))
 
 
 def _rules(snapshot: Snapshot, bare: Stack, buckets: Iterable[str]) -> dict[str, Rule]:

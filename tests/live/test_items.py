@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from datetime import datetime, timezone
 from typing import Any
 
@@ -62,6 +64,45 @@ def test_an_item_tells_a_buckets_activity(
 
     assert items.read_one(table.aws, "Table", "photos") == expected
     assert items.read_all(table.aws, "Table") == {"photos": expected}
+
+
+def test_an_item_without_a_bucket_name_is_left_out_and_told_how_to_delete(table: World) -> None:
+    put(table, "no bucket's\x1b", OPEN)
+    put(table, "photos", IDLE)
+
+    assert set(items.read_all(table.aws, "Table")) == {"photos"}
+    (warning,) = table.warnings
+    command = warning.partition("run: aws ")[2].rstrip(".")
+    assert shlex.split(command)[:5] == ["dynamodb", "delete-item", "--table-name", "Table", "--key"]
+    assert json.loads(shlex.split(command)[5]) == {"BucketName": {"S": "no bucket's\x1b"}}
+
+
+@pytest.mark.parametrize(
+    ("odd", "removed"),
+    [
+        ({"refreshed": {"N": "9e17"}}, {"refreshed"}),
+        ({"timestamp": {"N": "1e125"}, "opened_by": {"S": "event"}}, {"timestamp", "opened_by"}),
+        ({"not_before": {"N": "-9e17"}}, {"not_before"}),
+    ],
+    ids=["refreshed", "timestamp", "not before"],
+)
+def test_a_time_that_is_none_is_left_out_and_its_command_removes_it(
+    table: World, odd: dict[str, Any], removed: set[str]
+) -> None:
+    put(table, "photos", {**odd, "shares": {"SS": ["a"]}})
+
+    assert items.read_one(table.aws, "Table", "photos").shares == (f"{SHARE}a",)
+    (warning,) = table.warnings
+    options = shlex.split(warning.partition("run: aws ")[2].rstrip("."))
+    table.somebody.dynamodb.update_item(
+        TableName=options[3],
+        Key=json.loads(options[5]),
+        UpdateExpression=options[7],
+        ExpressionAttributeNames=json.loads(options[9]),
+    )
+    (item,) = items.read_items(table.aws, "Table")
+    assert odd.keys() == removed
+    assert set(item) == {"BucketName", "shares"}
 
 
 def test_a_bucket_without_an_item_is_quiet(table: World) -> None:

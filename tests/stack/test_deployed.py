@@ -247,7 +247,6 @@ def test_nothing_there_is_nothing_found(world: World) -> None:
 
 
 def test_a_bucket_whose_permission_is_gone_is_found_by_its_item(photos: World) -> None:
-    put_item(photos, "photos", refreshed="1")
     photos.somebody.lambda_.remove_permission(FunctionName=NAMES.aggregator, StatementId="SID_photos")
 
     found = now(photos)
@@ -265,14 +264,34 @@ def test_a_bucket_whose_rule_is_gone_is_found_by_its_permission(photos: World) -
     assert [each.resource.kind for each in found.plan().changes if each.action != "keep"] == ["notification"]
 
 
-def test_a_bucket_with_an_item_alone_is_not_attached(photos: World) -> None:
-    photos.bucket("scans")
+def test_a_bucket_with_an_item_alone_is_not_attached_and_not_looked_up(photos: World) -> None:
+    """The test event of the Lambda console leaves an item of a bucket of somebody else's."""
     put_item(photos, "scans", refreshed="1")
 
     found = now(photos)
 
-    assert found.buckets == ["photos"]
-    assert set(found.activity) == {"photos", "scans"}
+    assert (found.buckets, found.strays) == (["photos"], ["scans"])
+    looked_up = photos.wire.made("s3:GetBucketNotificationConfiguration")
+    assert {each["Bucket"] for each in looked_up} == {"photos"}
+
+
+def test_status_tells_how_to_remove_the_item_of_a_bucket_that_was_never_attached(photos: World) -> None:
+    put_item(photos, "example-bucket", refreshed="1")
+    put_item(photos, "example-two", pending="token")  # not yet: its refresh is due
+
+    status.read(photos.aws, NAMES)
+
+    (warning,) = photos.warnings
+    assert "item of bucket example-bucket" in warning
+    assert warning.endswith("To remove it, run: s3agg delete --bucket example-bucket.")
+
+
+def test_the_item_of_a_bucket_of_somebody_elses_can_be_removed(photos: World) -> None:
+    put_item(photos, "example-bucket", refreshed="1")
+    photos.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied", status=403, times=1)
+
+    assert detach(photos, "example-bucket") == []
+    assert set(items.read_all(photos.aws, NAMES.table)) == {"photos"}
 
 
 def test_permissions_that_others_gave_name_no_buckets(photos: World) -> None:
