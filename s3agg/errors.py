@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+# Control characters, and characters without width or with a direction: two texts could look the same.
+UNPRINTABLE = (
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
 NOTHING_CHANGED = "Nothing was changed. Fix these problems first"
 
 
@@ -28,7 +34,9 @@ class Advice:
         """The command line. `option` holds the options --stack, --profile, --region and --endpoint-url."""
         if self.command in OF_ALL_STACKS:
             option = without_stack(option)
-        return f"s3agg {self.command}{f' --bucket {self.bucket}' if self.bucket else ''}{option}"
+        return (
+            f"s3agg {self.command}{f' --bucket {shell_quoted(self.bucket)}' if self.bucket else ''}{option}"
+        )
 
 
 class AwsAdvice(Advice):
@@ -125,9 +133,24 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
 
 
 def printable(text: str) -> str:
-    """Text from AWS or a user as one line, with control characters escaped."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]", _escape, text)
+    """Text from AWS or a user as one line, with control characters and invisible ones escaped."""
+    return re.sub(UNPRINTABLE, _escape, text)
 
 
 def _escape(char: re.Match[str]) -> str:
     return char[0].encode("unicode_escape").decode("ascii")
+
+
+def shell_quoted(text: str) -> str:
+    """Text as one word of a command to copy. A shell reads the escapes of $'...', and a reader sees them."""
+    if not re.search(UNPRINTABLE, text):
+        return shlex.quote(text)
+    escaped = re.sub(UNPRINTABLE, _escape_for_shell, re.sub(r"[\\']", r"\\\g<0>", text))
+    return f"$'{escaped}'"
+
+
+def _escape_for_shell(char: re.Match[str]) -> str:
+    # Python stands a surrogate for each byte of an argument that is not UTF-8.
+    is_byte = "\udc80" <= char[0] <= "\udcff"
+    encoded = char[0].encode(errors="surrogateescape" if is_byte else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in encoded)

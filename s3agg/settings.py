@@ -43,6 +43,11 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "architecture": ("x86_64", "arm64"),
 }
 CAPACITIES = ("read_capacity", "write_capacity")  # of a provisioned table
+# ARNs of a policy and a topic. In a policy's condition, * and ? would be wildcards.
+ARNS = {
+    "iam": r"arn:[\w-]+:iam::\w+:policy/[\w+=,.@/-]+",
+    "sns": r"arn:[\w-]+:sns:[\w-]+:\d{12}:[\w-]{1,256}(\.fifo)?",
+}
 MOST_TAGS = 50  # AWS's limit for a resource
 NONE = "none"  # as the value of an option: remove the stored setting
 
@@ -301,9 +306,15 @@ def check_key_part(kind: str, value: str) -> str:
     S3 compares it with the URL-encoded key of an event: `dt=1/` never matches, `dt%3D1/` does.
     """
     if not re.fullmatch(r"(?:[A-Za-z0-9/!_.'()+-]|%[0-9A-F]{2})*", value):
+        try:
+            encoded = quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)
+        except UnicodeEncodeError:
+            raise UsageProblem(
+                f"The {kind} {value!r} is not UTF-8, so it matches no key", "Pass URL-encoded UTF-8"
+            ) from None
         raise UsageProblem(
             f"The {kind} {value!r} is not URL-encoded, so it matches no key",
-            f"Pass {quote_plus(unquote_plus(value), safe=SAFE_IN_KEYS)}. Wildcards are not supported",
+            f"Pass {encoded}. Wildcards are not supported",
         )
     return value
 

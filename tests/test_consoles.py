@@ -307,9 +307,11 @@ def names_cut_off(ran: Ran) -> list[str]:
     return [name for name in longest if name not in ran.stdout]
 
 
-@pytest.mark.parametrize("columns", ["0", "nonsense", ""])
+@pytest.mark.parametrize(
+    "columns", ["0", "nonsense", "", "\u00b2\u00b3", "9" * 5000], ids=lambda each: each[:9]
+)
 def test_columns_that_are_no_number_of_columns_do_not_count(place: Place, columns: str) -> None:
-    assert names_cut_off(place("status", variables={"COLUMNS": columns})) == []
+    assert names_cut_off(place("status", variables={"COLUMNS": columns, "LINES": columns})) == []
 
 
 def test_names_are_whole_in_a_pipe_that_nobody_gave_a_width(place: Place) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import shlex
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from botocore.session import Session
 from botocore.utils import JSONFileCache
 
 from s3agg.aws.refusals import describing_errors
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, shell_quoted
 
 SSO = {"sso_session", "sso_start_url"}
 # The AWS CLI caches its MFA sessions here.
@@ -38,7 +37,7 @@ def login_command(session: Session) -> str:
     name = next((name for name, profile in source_profiles(session) if SSO & profile.keys()), session.profile)
     if not name or name == "default":
         return "aws sso login"
-    return f"aws sso login --profile {shlex.quote(name)}"
+    return f"aws sso login --profile {shell_quoted(name)}"
 
 
 def requires_mfa(session: Session) -> bool:

@@ -5,6 +5,7 @@ Each command imports boto3 and rich itself, so that `--help` does not wait for t
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -37,7 +38,7 @@ from s3agg.cli.options import (
     verbose_option,
     with_options,
 )
-from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable
+from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable, shell_quoted
 from s3agg.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ EXIT_CODES: Mapping[int, str] = {  # also in README.md
     NOT_HEALTHY: "as declared, but not healthy: dead letters, or an overdue refresh",
     130: "interrupted",
 }
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # errors of a full or broken disk
 MOST_PER_DAY = 1_000_000_000
 MOST_OBJECTS = 1_000_000_000_000
 
@@ -63,34 +65,69 @@ def main(args: Sequence[str] | None = None, seams: Seams = DEFAULT_SEAMS) -> NoR
         if isinstance(stream, io.TextIOWrapper):  # escape characters that the encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
+        code = run(args, seams)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the pipe has closed it. Without this, Python prints an error at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename:
+            raise
+        code = 1
+        tell(
+            f"Could not write the output: {error.strerror}. Check the disk, or redirect the output elsewhere."
+        )
+    drop_unwritable()
+    sys.exit(code)
+
+
+def drop_unwritable() -> None:
+    """Discard what stdout and stderr cannot write. Otherwise Python exits with code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def run(args: Sequence[str] | None, seams: Seams) -> int:
+    """Run the command line, print each error as one line on stderr, and return the exit code."""
+    try:
         code = cli.main(args, prog_name="s3agg", standalone_mode=False, obj=seams)
     except NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
-        sys.exit(2)
+        return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
         message = " ".join(error.format_message().split())
-        fail(2, f"{command}: {message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help.")
+        return fail(
+            2, f"{command}: {message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help."
+        )
     except click.Abort:
-        fail(
+        return fail(
             1,
             "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed. Answer y, or pass --yes.",
         )
     except click.ClickException as error:
-        fail(error.exit_code, error.format_message())
+        return fail(error.exit_code, error.format_message())
     except S3aggError as error:
-        fail(error.exit_code, *error.lines())
-    except BrokenPipeError:
-        # The reader of the pipe has closed it. Without this, Python prints an error at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    sys.exit(code or 0)
+        return fail(error.exit_code, *error.lines())
+    return code or 0
 
 
-def fail(code: int, *lines: str) -> NoReturn:
-    for line in lines:
-        click.echo(printable(line), err=True)
-    sys.exit(code)
+def fail(code: int, *lines: str) -> int:
+    tell(*lines)
+    return code
+
+
+def tell(*lines: str) -> None:
+    """Print lines on stderr, if it can be written."""
+    with suppress(OSError):
+        for line in lines:
+            click.echo(printable(line), err=True)
 
 
 class Commands(click.Group):
@@ -631,7 +668,9 @@ def template(
     if zips is not None:
         templates.write(made.zips, zips)
         click.echo(
-            f"First upload the functions' code: aws s3 cp --recursive {zips} s3://CODE-BUCKET", err=True
+            "First upload the functions' code:"
+            f" aws s3 cp --recursive {shell_quoted(str(zips))} s3://CODE-BUCKET",
+            err=True,
         )
         click.echo("Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET", err=True)
     click.echo(made.text, nl=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from s3agg import settings
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, UsageProblem, shell_quoted
 from s3agg.settings import Names, Settings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+STACK_VARIABLE = "S3AGG_STACK"
 AWS_OPTIONS = ("profile", "region", "endpoint_url", "stack", "output", "verbose")
 
 
@@ -64,7 +65,7 @@ class Invocation:
     def option(self) -> str:
         """The AWS options of this command line, for the commands that messages advise."""
         given = [name for name in ("profile", "region", "endpoint_url") if name in self.given]
-        options = [f" --{name.replace('_', '-')} {shlex.quote(getattr(self, name))}" for name in given]
+        options = [f" --{name.replace('_', '-')} {shell_quoted(getattr(self, name))}" for name in given]
         named = self.names.option
         if not named and "stack" in self.given:  # S3AGG_STACK may be set to another stack
             named = f" --stack {self.stack}"
@@ -182,10 +183,21 @@ endpoint_option = option(
     help="Endpoint URL for all services.",
     default_text="AWS_ENDPOINT_URL, or AWS's own",
 )
+
+
+def refuse_empty_stack(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Raise UsageProblem for an empty S3AGG_STACK. Click takes it for unset: the default stack."""
+    is_default = ctx.get_parameter_source(str(param.name)) is ParameterSource.DEFAULT
+    if is_default and os.environ.get(STACK_VARIABLE) == "":
+        raise UsageProblem(f"{STACK_VARIABLE} is empty", "Unset it, or pass --stack")
+    return value
+
+
 stack_option = option(
     "--stack",
     metavar="NAME",
-    envvar="S3AGG_STACK",
+    envvar=STACK_VARIABLE,
+    callback=refuse_empty_stack,
     shell_complete=completing("stacks"),
     default=settings.BLOG_STACK,
     help="Name of the stack. An account can have several stacks.",
@@ -273,15 +285,16 @@ def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) ->
     return tags
 
 
-def arn_or_none(service: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """Check that a value is an ARN of the service, or `none` to remove the stored setting."""
+def arn_or_none(
+    service: Literal["iam", "sns"],
+) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Check that a value is an ARN of a policy or topic, or `none` to remove the stored setting."""
+    kind = {"iam": "an IAM policy", "sns": "an SNS topic"}[service]
 
     def check(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        if value in {None, settings.NONE} or re.fullmatch(
-            rf"arn:[^:]+:{service}:[^:]*:[^:]*:.+", value or ""
-        ):
+        if value in {None, settings.NONE} or re.fullmatch(settings.ARNS[service], value or "", re.ASCII):
             return value
-        raise click.BadParameter(f"expected an ARN of {service} or {settings.NONE}, found {value!r}.")
+        raise click.BadParameter(f"expected the ARN of {kind} or {settings.NONE}, found {value!r}.")
 
     return check
 

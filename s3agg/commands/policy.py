@@ -13,13 +13,12 @@ from s3agg.errors import S3aggError, UsageProblem
 from s3agg.resources.notification import TEST_OBJECT, KeyFilter
 from s3agg.resources.policy import Policy
 from s3agg.resources.role import Role
-from s3agg.settings import Names, Settings, check_bucket_name
+from s3agg.settings import ARNS, Names, Settings, check_bucket_name
 from s3agg.stack import declared, deployed
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Request
 
 LONGEST_MANAGED = 6144  # characters of a managed policy, without whitespace
-POLICY_ARN = r"arn:[\w-]+:iam::\w+:policy/[\w+=,.@/-]+"  # in a condition, * and ? would be wildcards
 
 Document = dict[str, Any]
 
@@ -73,7 +72,7 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
                 raise UsageProblem(f"No bucket is attached to stack {names.stack}", "Pass --bucket")
     stack = declared.make(aws.place, names, settings, dict.fromkeys(buckets, KeyFilter()))
     named = settings.permissions_boundary
-    if named and not re.fullmatch(POLICY_ARN, named):
+    if named and not re.fullmatch(ARNS["iam"], named, re.ASCII):
         raise UsageProblem(f"{named} is not the ARN of a policy", "Pass a full policy ARN without * or ?")
     if named in [each.arn for each in stack.resources if isinstance(each, Policy)]:
         raise UsageProblem(

@@ -91,7 +91,7 @@ def make(
     # The table stores the parameters as tags, passed or not.
     kept = replace(settings, asked=settings.asked | {"window", "log_level"})
     stack = declared.make(PLACE, names, kept, {BUCKET: KeyFilter()})
-    attach = Advice("create --adopt", BUCKET).words(f"{names.option} --region {PLACE.region}")
+    attach = Advice(f"create --adopt --bucket {BUCKET}").words(f"{names.option} --region {PLACE.region}")
     document = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "S3 event aggregator. CloudFormation cannot attach the bucket: see the output Attach."
@@ -297,9 +297,11 @@ class Dumper(yaml.SafeDumper):
         return True
 
     def choose_scalar_style(self) -> str:
-        """Write the argument of an intrinsic function without quotes, which it never needs."""
-        is_argument = getattr(self.event, "tag", "").startswith("!")
-        return "" if is_argument else super().choose_scalar_style()
+        """Write the argument of an intrinsic function without quotes, if the library finds it plain."""
+        style: str = super().choose_scalar_style()
+        if not getattr(self.event, "tag", "").startswith("!") or self.analysis is None:
+            return style
+        return "" if self.analysis.allow_block_plain and not self.analysis.multiline else style
 
 
 def _function(dumper: yaml.SafeDumper, argument: str) -> yaml.ScalarNode:

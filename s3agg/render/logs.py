@@ -15,7 +15,7 @@ LONGEST_FUNCTION = len("aggregator")
 
 def log_line(entry: Entry) -> Text:
     """UTC time, function, level, message and request id. Lines of a traceback follow, indented."""
-    first, *more = entry.message.replace("\t", "  ").splitlines() or [""]
+    first, *more = entry.message.replace("\t", "  ").rstrip("\n").split("\n")
     line = Text.assemble(
         (f"{entry.time:%H:%M:%S}.{entry.time.microsecond // 1000:03}", "dim"),
         " ",

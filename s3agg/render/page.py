@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 
@@ -14,7 +15,7 @@ from s3agg.render.document import to_json
 
 WIDE = 200  # columns without a terminal, so that names in a pipe are not split over two lines
 # Environment variables that are passed to rich. This file evaluates the others.
-LEFT_TO_RICH = ("TERM", "COLORTERM", "LINES")
+LEFT_TO_RICH = ("TERM", "COLORTERM")
 
 
 def console(*, stderr: bool = False, environment: Mapping[str, str] = os.environ) -> Console:
@@ -29,11 +30,10 @@ def console(*, stderr: bool = False, environment: Mapping[str, str] = os.environ
     colourless = bool(environment.get("NO_COLOR"))
     forced = environment.get("FORCE_COLOR", "0") not in {"", "0"}
     known = {name: environment[name] for name in LEFT_TO_RICH if name in environment}
-    columns = environment.get("COLUMNS", "")
-    if columns.isdigit() and int(columns):
-        known["COLUMNS"] = columns
-    elif not terminal:
-        known["COLUMNS"] = str(WIDE)
+    sizes = {name: environment.get(name, "") for name in ("COLUMNS", "LINES")}
+    known |= {name: size for name, size in sizes.items() if re.fullmatch("0*[1-9][0-9]{0,3}", size)}
+    if not terminal:
+        known.setdefault("COLUMNS", str(WIDE))
     return Console(
         stderr=stderr,
         force_terminal=capable and not (colourless and stderr),

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from s3agg.settings import Names
 from tests.support import blog, deploying
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
 from tests.support.clock import Clock
+from tests.support.environment import environment
 from tests.support.ran import Ran
 
 README = Path(__file__).parents[2] / "README.md"
@@ -231,7 +232,15 @@ WRONG = {
     "an unknown log level": ("create --log-level LOUD", "'LOUD' is not one of"),
     "a tag without a value": ("create --tag team", "expected KEY=VALUE, found 'team'"),
     "a reserved tag": ("create --tag s3agg:stack=x --bucket uploads", "is reserved"),
-    "a topic that is no topic": ("create --alarm-topic arn:aws:sqs:x:1:q", "expected an ARN of sns or none"),
+    "a topic that is no topic": (
+        "create --alarm-topic arn:aws:sqs:us-east-1:123456789012:q",
+        "expected the ARN of an SNS topic or none",
+    ),
+    "a topic with braces": (
+        "template --zips z --alarm-topic arn:aws:sns:us-east-1:123456789012:{t}",
+        "expected the ARN of an SNS topic or none",
+    ),
+    "a prefix that is no text": ("create --bucket uploads --prefix \udc9b", "is not UTF-8"),
     "a stack that cannot be": ("status --stack no.dots", "Invalid stack name: 'no.dots'"),
     "a region that cannot be": ("status --region no_underscores", "Check --region"),
     "a mistyped region": ("status --region us-esat-1", "The nearest name is us-east-1."),
@@ -242,7 +251,10 @@ WRONG = {
     "an unknown runtime": ("create --bucket uploads --runtime python2.7", "no runtime python2.7"),
     "no bucket at all": ("create", "Pass --bucket"),
     "a policy for no bucket": ("policy", "Pass --bucket"),
-    "a boundary that is no policy": ("policy --permissions-boundary Mine", "expected an ARN of iam or none"),
+    "a boundary that is no policy": (
+        "policy --permissions-boundary Mine",
+        "expected the ARN of an IAM policy or none",
+    ),
     "a cost of nothing": ("cost", "requires either --objects-per-day or --measured"),
     "a capacity of a cost on demand": (
         "cost --objects-per-day 1 --write-capacity 10",
@@ -836,6 +848,51 @@ def test_a_template_with_zips_tells_how_they_and_its_own_length_are_to_be_dealt_
     assert zipped.stderr.startswith(upload)
     assert len(list(zips.glob("s3agg/*.zip"))) == 2
     assert long.stderr.startswith(upload + "The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET ")
+
+
+def test_the_folder_of_the_zips_is_one_word_of_the_command_whatever_its_name(
+    shell: Shell, tmp_path: Path
+) -> None:
+    zips = tmp_path / "it's\x1b[31m; new"
+
+    ran = shell("template", "--zips", str(zips))
+
+    assert f"--recursive $'{tmp_path}/it\\'s\\x1b[31m; new' s3://CODE-BUCKET\n" in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["delete --yes", "status", "template --zips zips"])
+def test_an_empty_name_of_a_stack_is_not_the_default_stack(shell: Shell, command: str) -> None:
+    with environment({"S3AGG_STACK": ""}):
+        ran = shell(*command.split())
+
+    assert (ran.code, ran.stderr) == (2, "S3AGG_STACK is empty. Unset it, or pass --stack.\n")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    "command", ["--help", "cost --objects-per-day 5", "cost --objects-per-day 5 --output json"]
+)
+def test_output_that_cannot_be_written_is_one_line_of_an_error(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with FULL.open("w") as full, redirect_stdout(full), pytest.raises(SystemExit) as ended:
+        main(command.split())
+
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith("Could not write the output: No space left on device. ")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
+def test_an_error_that_cannot_be_written_keeps_its_exit_code() -> None:
+    with FULL.open("w") as full, redirect_stderr(full), pytest.raises(SystemExit) as ended:
+        main(["cost"])
+
+    assert ended.value.code == 2
 
 
 @pytest.mark.stack

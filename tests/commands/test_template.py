@@ -74,6 +74,15 @@ def of_type(made: template.Template, kind: str) -> list[Any]:
     return [each["Properties"] for each in resources(made).values() if each["Type"] == kind]
 
 
+def test_an_argument_with_characters_of_yaml_is_quoted() -> None:
+    odd = f"{TOPIC}: {{${{AWS::Region}} # }}"
+
+    alarms = of_type(made(alarm_topic=odd), "AWS::CloudWatch::Alarm")
+
+    assert [each["AlarmActions"] for each in alarms] == [[{"Fn::Sub": odd}]] * len(alarms)
+    assert alarms
+
+
 # The same as create's
 
 

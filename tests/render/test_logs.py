@@ -54,6 +54,16 @@ def test_a_level_has_its_colour(level: str, style: str) -> None:
     assert (style_of(line, level), style_of(line, "something")) == (style, style)
 
 
+@pytest.mark.parametrize("separator", ["\x0b", "\x1c", "\x85", "\u2028"], ids=ascii)
+def test_only_a_line_feed_ends_a_line(separator: str) -> None:
+    line = log_line(entry(f"key=a{separator}ERROR b\n  more\n"))
+
+    assert line.plain.splitlines() == [
+        f"03:04:05.067 aggregator INFO    key=a{ascii(separator)[1:-1]}ERROR b",
+        "      more",
+    ]
+
+
 def test_requests_and_what_the_platform_writes_are_dimmed() -> None:
     assert style_of(log_line(entry("something", request_id="abc-1")), "abc-1") == "dim"
     assert style_of(log_line(entry("END RequestId: abc-1", "", "abc-1")), "END") == "dim"
