@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -141,9 +141,12 @@ class EventSourceMapping(Resource[FoundTrigger]):
             on=CHANGING,
             patience_s=PATIENCE_S,
         )
-        aws.wait.poll(
-            f"{self._label} to be deleted", lambda: self._mapping(aws) is None, patience_s=PATIENCE_S
-        )
+
+        def is_deleted() -> bool:
+            # By UUID: a create that runs beside this delete may have made a new one.
+            return found.uuid not in {each["UUID"] for each in self._mappings(aws)}
+
+        aws.wait.poll(f"{self._label} to be deleted", is_deleted, patience_s=PATIENCE_S)
 
     @property
     def _label(self) -> str:
@@ -159,14 +162,16 @@ class EventSourceMapping(Resource[FoundTrigger]):
         }
 
     def _mapping(self, aws: Aws) -> Mapping[str, Any] | None:
+        return next(self._mappings(aws), None)
+
+    def _mappings(self, aws: Aws) -> Iterator[Mapping[str, Any]]:
         pages = aws.lambda_.get_paginator("list_event_source_mappings").paginate(
             EventSourceArn=self.queue.arn
         )
         for page in pages:
             for mapping in page["EventSourceMappings"]:
                 if mapping["FunctionArn"].split(":")[6] == self.function.name:
-                    return mapping
-        return None
+                    yield mapping
 
     def _wait_until_old_is_deleted(self, aws: Aws) -> None:
         def is_deleted() -> bool:

@@ -831,3 +831,13 @@ def test_deleting_a_trigger_that_is_gone_is_no_error(deployment: World) -> None:
     TRIGGER.delete(deployment.aws, found)
 
     assert TRIGGER.find(deployment.snapshot) is None
+
+
+def test_deleting_a_trigger_does_not_wait_for_one_that_a_create_makes_meanwhile(deployment: World) -> None:
+    deployment.create(TRIGGER)
+    found = deployment.found(TRIGGER)
+    deployment.wire.before("lambda:ListEventSourceMappings", lambda: TRIGGER.create(deployment.somebody))
+
+    TRIGGER.delete(deployment.aws, found)
+
+    assert deployment.found(TRIGGER).uuid != found.uuid
