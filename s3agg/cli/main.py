@@ -701,8 +701,8 @@ def local(port: int) -> int:
     from s3agg.local import machine
 
     with machine.running(port) as here:
-        for name, value in here.variables.items():
-            click.echo(f"export {name}={value}")
+        for name, value in (here.variables | here.without_proxy(os.environ)).items():
+            click.echo(f"export {name}={shell_quoted(value)}")
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
         click.echo("The emulator is running. Use the lines above, and press Ctrl-C to stop.", err=True)
         with suppress(KeyboardInterrupt):

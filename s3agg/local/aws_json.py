@@ -31,9 +31,14 @@ def operation(model: ServiceModel, target: str) -> OperationModel:
 def parameters(called: OperationModel, body: bytes) -> dict[str, Any]:
     """The validated parameters of a request; raises `Refused` if they are invalid."""
     try:
-        given = json.loads(body or b"{}")
+        return _validated(called, json.loads(body or b"{}"))
     except ValueError as error:
         raise Refused("The request body is not JSON.", code="SerializationException") from error
+    except RecursionError as error:
+        raise Refused("The request body is nested too deeply.", code="SerializationException") from error
+
+
+def _validated(called: OperationModel, given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise Refused("Start of structure or map found where not expected.", code="SerializationException")
     if called.input_shape is not None:

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
+from s3agg.local.guard import HEALTH
 from s3agg.local.loopback import ADDRESS, listen, needs_posix
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _answers(port: int) -> bool:
     # The socket is already open: the first request waits in it until the server runs.
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=1)
     try:
-        connection.request("GET", "/_ministack/health")
+        connection.request("GET", HEALTH)
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False

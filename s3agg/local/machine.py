@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ import boto3
 
 from s3agg.local import REGION
 from s3agg.local.emulator import Emulator
+from s3agg.local.loopback import ADDRESS
 from s3agg.local.session import KEY, isolated_session
 from s3agg.local.storage_gateway import StorageGateway
 
@@ -37,6 +38,16 @@ class Machine:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
         }
+
+    @staticmethod
+    def without_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables that keep requests to these servers from the proxies of this environment.
+
+        Programs prefer `no_proxy` if there is one.
+        """
+        names = ["NO_PROXY", *(["no_proxy"] if "no_proxy" in environment else [])]
+        hosts = {name: [host for host in environment.get(name, "").split(",") if host] for name in names}
+        return {name: ",".join(dict.fromkeys([*each, ADDRESS])) for name, each in hosts.items()}
 
     def wait(self) -> None:
         """Block until interrupted; raise S3aggError if the emulator exits."""

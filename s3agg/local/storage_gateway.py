@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from s3agg.local import ACCOUNT, REGION, aws_json, guard
 from s3agg.local.loopback import ADDRESS, listen
@@ -289,7 +290,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, json_type, answer)
 
     def _is_refused(self) -> bool:
-        reason = guard.refusal(self.headers.items(), self.server.server_port)
+        query = urlsplit(self.path).query
+        # curl reads the inventories without a signature. A web page cannot read the answers.
+        unsigned = self.command == "GET"
+        reason = guard.refusal(self.headers.items(), self.server.server_port, query, unsigned=unsigned)
         if reason is None:
             return False
         self.close_connection = True

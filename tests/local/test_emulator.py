@@ -224,7 +224,15 @@ def test_the_users_secrets_and_profile_stay_outside(
     assert seen["profiles"] == []
 
 
-@pytest.mark.parametrize("header", [("Origin", "null"), ("Sec-Fetch-Site", "none"), ("Host", "evil.example")])
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Origin", "null"),
+        ("Sec-Fetch-Site", "none"),
+        ("Host", "evil.example"),
+        ("Referer", "http://evil.example/"),
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_a_web_page_is_refused(
     header: tuple[str, str], method: str, emulator: Emulator, request_to: Callable[..., tuple[int, str]]
@@ -233,6 +241,13 @@ def test_a_web_page_is_refused(
 
     assert status == 403
     assert text.startswith("Refused")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/?Action=ListUsers"), ("POST", "/_ministack/reset")])
+def test_what_a_link_or_a_form_of_an_old_browser_sends_is_refused(
+    method: str, path: str, emulator: Emulator, request_to: Callable[..., tuple[int, str]]
+) -> None:
+    assert request_to(emulator.port, path, method)[0] == 403
 
 
 def test_a_web_page_gets_no_websocket(emulator: Emulator, request_to: Callable[..., tuple[int, str]]) -> None:

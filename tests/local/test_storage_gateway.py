@@ -527,7 +527,13 @@ def test_there_is_nothing_else_to_see(path: str, gateway: StorageGateway, reques
 
 
 @pytest.mark.parametrize(
-    "header", [("Origin", "null"), ("Sec-Fetch-Site", "cross-site"), ("Host", "evil.example")]
+    "header",
+    [
+        ("Origin", "null"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Host", "evil.example"),
+        ("Referer", "http://e/"),
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_a_web_page_is_refused(
@@ -537,6 +543,20 @@ def test_a_web_page_is_refused(
 
     assert status == 403
     assert text.startswith("Refused")
+
+
+def test_a_form_without_a_signature_is_refused(gateway: StorageGateway, request_to: Request) -> None:
+    target = {"X-Amz-Target": "StorageGateway_20130630.ListFileShares"}
+
+    assert request_to(gateway.port, "/", "POST", target)[0] == 403
+
+
+@pytest.mark.parametrize("body", ["[" * 200_000, '{"Limit":' * 20_000], ids=["lists", "objects"])
+def test_json_that_is_nested_too_deeply_is_a_wrong_request(gateway: StorageGateway, body: str) -> None:
+    with pytest.raises(Refused, match="nested too deeply") as caught:
+        gateway.call("StorageGateway_20130630.ListFileShares", body.encode())
+
+    assert not caught.value.code.startswith("Internal")
 
 
 def test_a_port_in_use_is_said_in_one_line(gateway: StorageGateway, s3: Any) -> None:
