@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -17,10 +18,10 @@ from s3agg import assets
 from s3agg.commands import policy as operator_policy
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.policy import Policy
-from s3agg.settings import Names, Settings
+from s3agg.settings import STACK_TAG, Names, Settings
 from s3agg.stack import declared
 from tests.support.aws import PLACE
-from tests.support.iam import listed
+from tests.support.iam import LENIENT, listed
 
 BOUNDARY = PLACE.iam("policy/Boundary")
 Document = dict[str, Any]
@@ -131,15 +132,24 @@ def known(action: str, what: str) -> set[str]:
 
 
 def unknown_conditions(document: Document) -> list[tuple[str, str]]:
-    """Actions that do not know a condition that they are under, and its key."""
-    return [
-        (action, key)
-        for statement in document["Statement"]
-        for keys in statement.get("Condition", {}).values()
-        for key in keys
-        for action in listed(statement["Action"])
-        if key.lower() not in known(action, "condition_keys")
-    ]
+    """Actions that do not know a condition that they are under, and its key.
+
+    A lenient condition holds where there is no such key: one action of its statement has to know it.
+    """
+    found = []
+    for statement in document["Statement"]:
+        for operator, keys in statement.get("Condition", {}).items():
+            for key in keys:
+                actions = listed(statement["Action"])
+                unknown = [each for each in actions if key.lower() not in known_keys(each)]
+                if operator not in LENIENT or len(unknown) == len(actions):
+                    found += [(action, key) for action in unknown]
+    return found
+
+
+def known_keys(action: str) -> set[str]:
+    """The condition keys of an action, and the tags of any resource that has some: a row of their own."""
+    return {re.sub(r"\$\{tagkey\}", STACK_TAG, each) for each in known(action, "condition_keys")}
 
 
 def too_wide(document: Document) -> list[str]:

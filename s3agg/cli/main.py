@@ -482,8 +482,15 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     default_text="the stored setting of create",
     values="an ARN or none",
 )
+@option(
+    "--part",
+    type=Range(1),
+    metavar="NUMBER",
+    help="Print this one of the managed policies into which a long policy is split.",
+    default_text="the whole policy",
+)
 @aws_options
-def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | None) -> int:
+def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | None, part: int | None) -> int:
     """Print the IAM policy that the user of s3agg needs.
 
     The policy is for this stack, region and account. The output is always JSON, for:
@@ -492,7 +499,8 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
     from s3agg.commands import policy as operator_policy
 
     screen = invocation.screen()
-    screen.document(operator_policy.make(invocation.aws(screen), invocation.names, buckets, boundary))
+    aws = invocation.aws(screen)
+    screen.document(operator_policy.make(aws, invocation.names, buckets, boundary, part))
     return 0
 
 

@@ -9,26 +9,30 @@ from typing import Any
 
 from s3agg.aws.refusals import is_denied
 from s3agg.aws.session import Aws
-from s3agg.errors import S3aggError, UsageProblem
+from s3agg.errors import S3aggError, UsageProblem, plural
 from s3agg.resources.notification import TEST_OBJECT, KeyFilter
 from s3agg.resources.policy import Policy
 from s3agg.resources.role import Role
-from s3agg.settings import ARNS, Names, Settings, check_bucket_name
+from s3agg.settings import ARNS, STACK_TAG, Names, Settings, check_bucket_name
 from s3agg.stack import declared, deployed
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Request
 
 LONGEST_MANAGED = 6144  # characters of a managed policy, without whitespace
+LONGEST_INLINE = 10_240  # of all inline policies of a role
 
 Document = dict[str, Any]
 
 
-def make(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Document:
+def make(
+    aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None, part: int | None = None
+) -> Document:
     """Return the policy for the stack `names` and these buckets, or its attached buckets if empty.
 
-    `boundary` is the permissions boundary that both roles must have, `none`, or None for the declared one. If
-    buckets and boundary are given, AWS is only asked for the account and region. Raises UsageProblem if there
-    is no bucket, S3aggError if the stack must be read and access is denied.
+    `part` selects one of the parts of `split`, from 1. `boundary` is the permissions boundary that both roles
+    must have, `none`, or None for the declared one. If buckets and boundary are given, AWS is only asked for
+    the account and region. Raises UsageProblem if there is no bucket or no such part. Raises S3aggError if
+    the stack must be read and access is denied.
     """
     stack = _stack(aws, names, [check_bucket_name(bucket) for bucket in buckets], boundary)
     if stack.settings.permissions_boundary is None:
@@ -37,10 +41,19 @@ def make(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -
             " Pass --permissions-boundary, or give this policy to administrators only."
         )
     made = document(stack)
-    if (size := length(made)) > LONGEST_MANAGED:
+    parts = split(made)
+    if part is not None:
+        if part > len(parts):
+            raise UsageProblem(
+                f"The policy has {plural(len(parts), 'part')}", f"Pass --part 1 to --part {len(parts)}"
+            )
+        return parts[part - 1]
+    if len(parts) > 1:
+        inline = ", or use it as an inline policy of a role" if length(made) <= LONGEST_INLINE else ""
         aws.warn(
-            f"This policy has {size} characters, but the limit of a managed policy is {LONGEST_MANAGED}."
-            " Pass --bucket for fewer buckets, or use it as an inline policy of a role (limit 10240)."
+            f"This policy has {length(made)} characters, but the limit of a managed policy is"
+            f" {LONGEST_MANAGED}. Print {len(parts)} policies with --part 1 to --part {len(parts)},"
+            f" and attach all of them{inline}."
         )
     return made
 
@@ -48,6 +61,27 @@ def make(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -
 def length(made: Document) -> int:
     """Return the number of characters that IAM counts."""
     return len(json.dumps(made, separators=(",", ":")))
+
+
+def split(made: Document) -> list[Document]:
+    """Return the policy as managed policies within the limit of IAM. Together they allow the same.
+
+    A statement that does not fit continues in the next policy, with the rest of its resources.
+    """
+    parts: list[Document] = [{**made, "Statement": []}]
+    for statement in made["Statement"]:
+        resources = statement["Resource"]
+        rest = [resources] if isinstance(resources, str) else list(resources)
+        while rest:
+            before = parts[-1]["Statement"]
+            for count in range(len(rest), 0, -1):
+                longer = {**made, "Statement": [*before, {**statement, "Resource": _plain(rest[:count])}]}
+                if length(longer) <= LONGEST_MANAGED:
+                    parts[-1], rest = longer, rest[count:]
+                    break
+            if rest:
+                parts.append({**made, "Statement": []})
+    return parts
 
 
 def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Stack:
@@ -129,18 +163,24 @@ def _iam(stack: Stack) -> Iterator[Document]:
         "iam:TagPolicy",
     )
     create = () if boundary else ("iam:CreateRole",)
+    managed = dict.fromkeys(arn for role in roles for arn in role.managed_policies)
+    # AttachRolePolicy and DetachRolePolicy always have the key of this condition, and the others never.
+    # UpdateAssumeRolePolicy corrects drift of a trust policy.
     yield _allow(
         "Roles",
         arns,
+        "iam:AttachRolePolicy",
         *create,
         "iam:DeleteRole",
         "iam:DeleteRolePolicy",
+        "iam:DetachRolePolicy",
         "iam:GetRole",
         "iam:ListAttachedRolePolicies",
         "iam:ListRolePolicies",
         "iam:ListRoleTags",
         "iam:TagRole",
         "iam:UpdateAssumeRolePolicy",
+        ArnEqualsIfExists={"iam:PolicyARN": [*policies, *managed]},
     )
     if boundary:  # the policy does not allow removing the boundary
         yield _allow(
@@ -150,14 +190,6 @@ def _iam(stack: Stack) -> Iterator[Document]:
             "iam:PutRolePermissionsBoundary",
             ArnEquals={"iam:PermissionsBoundary": boundary},
         )
-    managed = dict.fromkeys(arn for role in roles for arn in role.managed_policies)
-    yield _allow(
-        "RolePolicies",
-        arns,
-        "iam:AttachRolePolicy",
-        "iam:DetachRolePolicy",
-        ArnEquals={"iam:PolicyARN": [*policies, *managed]},
-    )
     yield _allow(
         "PassRoles",
         arns,
@@ -219,6 +251,7 @@ def _functions(stack: Stack) -> Iterator[Document]:
         "lambda:UpdateFunctionCode",
         "lambda:UpdateFunctionConfiguration",
     )
+    # AddPermission alone always has the key of this condition.
     yield _allow(
         "Aggregator",
         [stack.aggregator.arn],
@@ -227,19 +260,31 @@ def _functions(stack: Stack) -> Iterator[Document]:
         "lambda:InvokeFunction",
         "lambda:PutFunctionEventInvokeConfig",
         "lambda:RemovePermission",
+        StringEqualsIfExists={"lambda:Principal": "s3.amazonaws.com"},
     )
-    ours = {"lambda:FunctionArn": stack.refresher.arn}
-    # An event source mapping has no ARN before it is created.
-    yield _allow("NewTrigger", ["*"], "lambda:CreateEventSourceMapping", ArnEquals=ours)
-    triggers = stack.table.place.arn("lambda", "event-source-mapping:*")
+    # An event source mapping has no ARN before it is created. So the function decides.
     yield _allow(
         "Trigger",
-        [triggers],
+        ["*"],
+        "lambda:CreateEventSourceMapping",
         "lambda:DeleteEventSourceMapping",
         "lambda:UpdateEventSourceMapping",
-        ArnEquals=ours,
+        ArnEquals={"lambda:FunctionArn": stack.refresher.arn},
     )
-    yield _allow("TriggerTags", [triggers], "lambda:ListTags", "lambda:TagResource")
+    # TagResource has no key for the function. So the tags decide: a new or adopted mapping gets the tag of
+    # this stack, and a mapping of another stack keeps its tags.
+    yield _allow(
+        "TriggerTags",
+        [_triggers(stack)],
+        "lambda:TagResource",
+        StringEquals={f"aws:RequestTag/{STACK_TAG}": stack.names.stack},
+        StringEqualsIfExists={f"aws:ResourceTag/{STACK_TAG}": stack.names.stack},
+    )
+
+
+def _triggers(stack: Stack) -> str:
+    """The ARN pattern of all event source mappings: AWS chooses their UUIDs."""
+    return stack.table.place.arn("lambda", "event-source-mapping:*")
 
 
 def _watching(stack: Stack) -> Iterator[Document]:
@@ -257,6 +302,10 @@ def _watching(stack: Stack) -> Iterator[Document]:
         "logs:PutRetentionPolicy",
         "logs:TagResource",
     )
+    place = stack.table.place
+    # Alarms can also stop instances and invoke functions. PutMetricAlarm alone has the key of this condition.
+    # The topic must be in the alarm's region, but it may be of another account.
+    topics = f"arn:{place.partition}:sns:{place.region}:*"
     yield _allow(
         "Alarms",
         [alarm.arn for alarm in stack.alarms],
@@ -264,15 +313,17 @@ def _watching(stack: Stack) -> Iterator[Document]:
         "cloudwatch:ListTagsForResource",
         "cloudwatch:PutMetricAlarm",
         "cloudwatch:TagResource",
+        **{"ForAllValues:StringLike": {"cloudwatch:AlarmActions": topics}},
     )
+    # DescribeAlarms is authorized for all alarms, even with names.
     yield _allow(
-        "FileShares",
-        [stack.table.place.arn("storagegateway", "share/*")],
+        "Read",
+        [place.arn("cloudwatch", "alarm:*"), _triggers(stack), place.arn("storagegateway", "share/*")],
+        "cloudwatch:DescribeAlarms",
+        "lambda:ListTags",
         "storagegateway:DescribeNFSFileShares",
         "storagegateway:DescribeSMBFileShares",
     )
-    # DescribeAlarms is authorized for all alarms, even with names.
-    yield _allow("FindAlarms", [stack.table.place.arn("cloudwatch", "alarm:*")], "cloudwatch:DescribeAlarms")
 
 
 def _buckets(stack: Stack) -> Iterator[Document]:

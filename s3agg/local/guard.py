@@ -4,8 +4,8 @@ The emulator answers requests from any `Origin`, and a client of it can run code
 browser could be such a client. So requests with a browser's `Origin` or `Sec-Fetch-Site` header are refused.
 So are requests with a foreign `Host`: a page's domain can resolve to this machine (DNS rebinding).
 
-Older browsers send neither header with the GET of a link or an image. So a request also needs a header with
-a signature (Signature Version 4), which a page cannot add, and must not name its action in the URL.
+Older browsers send neither header with the GET of a link or an image. So a request also needs a signature of
+Signature Version 4 in a header. A page cannot add that header. An action in the URL is refused, too.
 """
 
 from __future__ import annotations

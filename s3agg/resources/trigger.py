@@ -20,6 +20,7 @@ from s3agg.resources.function import (
 from s3agg.resources.policy import IAM_PATIENCE_S
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, OURS, Found, Owner, Resource, tag_list
+from s3agg.settings import STACK_TAG
 
 CHANGING = (Refusal("ResourceInUseException"),)  # FACTS 12
 PATIENCE_S = 300
@@ -122,7 +123,8 @@ class EventSourceMapping(Resource[FoundTrigger]):
 
     def update(self, aws: Aws, found: FoundTrigger) -> None:
         if missing := self.missing_tags(found):
-            aws.lambda_.tag_resource(Resource=found.arn, Tags=missing)
+            # With the stack's tag, on which the operator's policy insists.
+            aws.lambda_.tag_resource(Resource=found.arn, Tags={STACK_TAG: self.tags[STACK_TAG], **missing})
         if self.differs(found, *self.properties):
             aws.wait.retry(
                 f"{self._label} to accept its new configuration",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s3agg.aws.place import Place
+from s3agg.settings import STACK_TAG
 from tests.support.aws import Call
 
 # What IAM calls otherwise than the API.
@@ -81,7 +82,7 @@ def _needs(call: Call, place: Place, trigger_of: str) -> Iterator[Need]:
         trigger = operation == "lambda:CreateEventSourceMapping"
         tagged = [place.arn("lambda", "event-source-mapping:made")] if trigger else None
         for resource in tagged or _resources(TAGGING[operation], params, place):
-            yield Need(TAGGING[operation], resource)
+            yield Need(TAGGING[operation], resource, _tags(params) if trigger else {})
     if operation == "lambda:GetFunction":  # which is how it tells of the tags
         yield Need("lambda:ListTags", _resources(action, params, place)[0])
     if operation in {"lambda:CreateFunction", "lambda:UpdateFunctionConfiguration"} and "Role" in params:
@@ -101,7 +102,19 @@ def _context(operation: str, params: Mapping[str, Any], place: Place, trigger_of
         found["lambda:FunctionArn"] = place.arn(
             "lambda", f"function:{params.get('FunctionName', trigger_of)}"
         )
+    if operation == "lambda:AddPermission":
+        found["lambda:Principal"] = params["Principal"]
+    if operation == "lambda:TagResource":
+        found |= _tags(params)
+        # Whatever is tagged has the stack's tag by then, or none.
+        found[f"aws:ResourceTag/{STACK_TAG}"] = params["Tags"].get(STACK_TAG, "")
+    if operation == "cloudwatch:PutMetricAlarm":
+        (found["cloudwatch:AlarmActions"],) = params["AlarmActions"]
     return found
+
+
+def _tags(params: Mapping[str, Any]) -> dict[str, str]:
+    return {f"aws:RequestTag/{key}": value for key, value in params["Tags"].items()}
 
 
 NAMED_BY = {
@@ -155,19 +168,39 @@ class Grant:
 
     action: str
     resource: str
-    conditions: tuple[tuple[str, tuple[str, ...]], ...]  # key, and the values that it may have
+    conditions: tuple[Condition, ...]
 
     @property
     def values(self) -> set[tuple[str, str]]:
         """Each condition key with each value that it may have."""
-        return {(key, value) for key, values in self.conditions for value in values}
+        return {(each.key, value) for each in self.conditions for value in each.values}
 
     def allows(self, need: Need) -> bool:
         return (
             need.action == self.action
             and fits(self.resource, need.resource)
-            and all(need.context.get(key) in values for key, values in self.conditions)
+            and all(each.holds(need.context) for each in self.conditions)
         )
+
+
+# Condition operators; with the second ones, a request without the key is allowed.
+STRICT = {"ArnEquals", "StringEquals"}
+LENIENT = {"ArnEqualsIfExists", "ForAllValues:StringLike", "StringEqualsIfExists"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A key of the request, and the values that it may have."""
+
+    operator: str
+    key: str
+    values: tuple[str, ...]
+
+    def holds(self, context: Mapping[str, str]) -> bool:
+        value = context.get(self.key)
+        if value is None:
+            return self.operator in LENIENT
+        return any(fits(each, value) if "Like" in self.operator else each == value for each in self.values)
 
 
 def fits(pattern: str, resource: str) -> bool:
@@ -183,14 +216,17 @@ def grants(*documents: Mapping[str, Any]) -> list[Grant]:
             assert statement["Effect"] == "Allow"
             assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}
             conditions = statement.get("Condition", {})
-            assert conditions.keys() <= {"ArnEquals", "StringEquals"}
+            assert conditions.keys() <= STRICT | LENIENT
             keys = tuple(
-                (key, tuple(listed(values))) for each in conditions.values() for key, values in each.items()
+                Condition(operator, key, tuple(listed(values)))
+                for operator, each in conditions.items()
+                for key, values in each.items()
             )
             found += [
                 Grant(action, resource, keys)
                 for action in listed(statement["Action"])
                 for resource in listed(statement["Resource"])
+                if is_about(action, resource)
             ]
     return found
 
@@ -198,6 +234,11 @@ def grants(*documents: Mapping[str, Any]) -> list[Grant]:
 def listed(value: str | Sequence[str]) -> list[str]:
     """A list of one may be written as that one."""
     return [value] if isinstance(value, str) else list(value)
+
+
+def is_about(action: str, resource: str) -> bool:
+    """Whether the resource is of the action's service: of another's, the statement allows nothing."""
+    return resource == EVERYWHERE or resource.split(":")[2] == action.partition(":")[0]
 
 
 def refused(allowed: Sequence[Grant], wanted: Sequence[Need]) -> list[Need]:
