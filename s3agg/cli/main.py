@@ -139,6 +139,30 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             raise Interrupted from None
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; tell the right form if an option of a command precedes the command."""
+        given = list(args)  # click empties the list
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            options = {flag for each in self.commands.values() for one in each.params for flag in one.opts}
+            if error.option_name not in options:
+                raise
+            at = next((index for index, each in enumerate(given) if each in self.commands), len(given))
+            command, *more = given[at:] or ["COMMAND"]
+            right = " ".join(["s3agg", command, *map(shell_quoted, [*given[:at], *more])])
+            raise click.UsageError(f"{error.option_name} belongs after the command: {right}", ctx) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; tell the right form for the words `help` and `version`."""
+        word, *more = args
+        if word in {"help", "version"}:
+            command = [each for each in more[:1] if word == "help" and each in self.commands]
+            raise click.UsageError(f"{word} is no command. Run {' '.join(['s3agg', *command])} --{word}", ctx)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, _: click.Context) -> list[str]:
         """The commands in the order of this file, not sorted."""
         return list(self.commands)

@@ -236,6 +236,15 @@ WRONG = {
         "create --alarm-topic arn:aws:sqs:us-east-1:123456789012:q",
         "expected the ARN of an SNS topic or none",
     ),
+    "a word for the help": ("help", "help is no command. Run s3agg --help."),
+    "a word for a command's help": ("help create", "Run s3agg create --help."),
+    "a word for the version": ("version", "version is no command. Run s3agg --version."),
+    "an option before the command": (
+        "--output json status --watch",
+        "--output belongs after the command: s3agg status --output json --watch.",
+    ),
+    "a flag without a command": ("-v", "-v belongs after the command: s3agg COMMAND -v."),
+    "an option that no command has": ("--frobnicate status", "No such option '--frobnicate'."),
     "a topic with braces": (
         "template --zips z --alarm-topic arn:aws:sns:us-east-1:123456789012:{t}",
         "expected the ARN of an SNS topic or none",
