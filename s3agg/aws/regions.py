@@ -18,17 +18,22 @@ def check_region(session: Session, name: str) -> None:
     botocore itself accepts every name of the right form, and the first call then fails with a network error.
     A region may be newer than the installed botocore. So the error also names the upgrade.
     """
-    known = {
-        region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions(IN_EVERY_REGION, partition)
-    }
+    known = known_regions(session)
     if name not in known:
         raise UsageProblem(
             f"There is no region {name}, as far as botocore {botocore.__version__} knows",
             f"The nearest name is {nearest(name, known)}. For a newer region, upgrade botocore first:"
             " pip install --upgrade boto3",
         )
+
+
+def known_regions(session: Session) -> set[str]:
+    """Return the regions of all partitions that botocore lists."""
+    return {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions(IN_EVERY_REGION, partition)
+    }
 
 
 def nearest(name: str, known: set[str]) -> str:

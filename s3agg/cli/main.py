@@ -29,6 +29,7 @@ from s3agg.cli.options import (
     Seams,
     account_options,
     arn_or_none,
+    attached_bucket_option,
     aws_options,
     bucket_option,
     examples,
@@ -269,7 +270,7 @@ def ask(question: str) -> None:
 
 
 @cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
-@bucket_option(
+@attached_bucket_option(
     "--bucket",
     "buckets",
     multiple=True,
@@ -375,7 +376,7 @@ def list_stacks(invocation: Invocation) -> int:
         "s3agg test-upload --bucket my-uploads", "s3agg test-upload --bucket my-uploads --count 50 --keep"
     )
 )
-@bucket_option(
+@attached_bucket_option(
     "--bucket",
     help="Bucket to upload to. Required if several are attached.",
     default_text="the attached bucket",
@@ -433,7 +434,9 @@ def test_upload(
     help="Only lines of this function.",
     default_text="both",
 )
-@bucket_option("--bucket", help="Only lines that contain this bucket's name.", default_text="all buckets")
+@attached_bucket_option(
+    "--bucket", help="Only lines that contain this bucket's name.", default_text="all buckets"
+)
 @aws_options
 def logs(invocation: Invocation, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
     """Show the logs of both functions, merged by time.
@@ -637,14 +640,20 @@ def cost(
 def completion(shell: str) -> int:
     """Print the script that enables shell completion.
 
-    It completes commands, options, bucket names and stack names.
+    It completes commands, options, and the names of buckets, stacks, profiles and regions.
 
-    For bash and zsh, put the first example into ~/.bashrc or ~/.zshrc. For fish, run the second one.
+    For bash and zsh, put the first example into ~/.bashrc or ~/.zshrc. zsh needs compinit before it. For
+    fish, run the second one.
     """
     script = get_completion_class(shell)
     if script is None:
         raise S3aggError(f"No completion script for {shell}")
-    click.echo(script(cli, {}, "s3agg", "_S3AGG_COMPLETE").source())
+    source = script(cli, {}, "s3agg", "_S3AGG_COMPLETE").source()
+    if shell == "zsh":
+        from s3agg.cli.completion import for_zsh
+
+        source = for_zsh(source)
+    click.echo(source)
     return 0
 
 

@@ -141,9 +141,9 @@ option = partial(click.option, cls=Option)
 
 
 def completing(
-    what: Literal["buckets", "stacks"],
+    what: Literal["attached", "buckets", "profiles", "regions", "stacks"],
 ) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Complete the option's value with names from AWS, or with nothing if AWS fails."""
+    """Complete the option's value with names from AWS or the configuration, or with nothing if that fails."""
 
     def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         from s3agg.cli import completion
@@ -154,6 +154,7 @@ def completing(
             profile=ctx.params.get("profile"),
             region=ctx.params.get("region"),
             endpoint_url=ctx.params.get("endpoint_url"),
+            stack=ctx.params.get("stack"),
             session=ctx.obj.session,
         )
 
@@ -161,17 +162,20 @@ def completing(
 
 
 bucket_option = partial(option, metavar="BUCKET", shell_complete=completing("buckets"))
+attached_bucket_option = partial(option, metavar="BUCKET", shell_complete=completing("attached"))
 
 
 profile_option = option(
     "--profile",
     metavar="NAME",
+    shell_complete=completing("profiles"),
     help="Profile in the AWS configuration.",
     default_text="AWS_PROFILE, or default",
 )
 region_option = option(
     "--region",
     metavar="NAME",
+    shell_complete=completing("regions"),
     envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
     show_envvar=False,
     help="AWS region.",

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 from pathlib import Path
-from typing import Literal
 
 import pytest
+from click.shell_completion import ZshComplete
 
 from s3agg.cli import completion
+from s3agg.cli.main import cli
 from tests.support import aws as support
 from tests.support.aws import REGION, Session, World
+from tests.support.deploying import make
 from tests.support.roles import make_role
 
 world = support.world
 
 
-def names(kind: Literal["buckets", "stacks"], begin: str, session: Session) -> list[str]:
+def names(kind: completion.Kind, begin: str, session: Session) -> list[str]:
     """The names, however long a busy machine takes."""
     return completion.names(
         kind, begin, profile=None, region=REGION, endpoint_url=None, session=session, timeout_s=60
     )
+
+
+def attached(begin: str, session: Session | None = None) -> list[str]:
+    return names("attached", begin, session or Session().with_credentials())
 
 
 def buckets(begin: str, session: Session | None = None) -> list[str]:
@@ -37,6 +45,55 @@ def test_buckets_are_those_that_begin_so(world: World) -> None:
         world.bucket(name)
 
     assert buckets("pho") == ["photos", "photos.2026"]
+
+
+@pytest.mark.stack
+def test_attached_buckets_come_first(world: World) -> None:
+    world.bucket("archive")
+    make(world, "zebra")
+
+    assert attached("") == ["zebra", "archive"]
+    assert attached("a") == ["archive"]
+
+
+def test_without_a_stack_all_buckets_are_offered(world: World) -> None:
+    world.bucket("archive")
+    session = Session().with_credentials()
+    support.watch(session).refuse("dynamodb:Scan", "AccessDeniedException")
+
+    assert attached("", session) == ["archive"]
+
+
+def test_profiles_are_those_of_the_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\n[profile work]\n[profile with-mfa]\nmfa_serial = me\n[profile a b]\n")
+
+    assert names("profiles", "", Session(str(config))) == ["default", "with-mfa", "work"]
+
+
+def test_regions_are_those_of_every_partition() -> None:
+    assert names("regions", "eu-west-", Session()) == ["eu-west-1", "eu-west-2", "eu-west-3"]
+    assert "cn-north-1" in names("regions", "", Session())
+
+
+ZSH = shutil.which("zsh")
+
+
+@pytest.mark.skipif(ZSH is None, reason="there is no zsh")
+@pytest.mark.parametrize("before", ["", "autoload -Uz compinit && compinit -D; "], ids=["without", "with"])
+def test_zsh_tells_that_completion_needs_compinit(before: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(completion.for_zsh(ZshComplete(cli, {}, "s3agg", "_S3AGG_COMPLETE").source()))
+    shown = f"{before}source {script}; print -r -- ${{_comps[s3agg]-none}}"
+
+    ran = subprocess.run([str(ZSH), "-fc", shown], capture_output=True, text=True, check=True)  # noqa: S603  # ours
+
+    if before:
+        assert (ran.stdout, ran.stderr) == ("_s3agg_completion\n", "")
+    else:
+        assert ran.stdout == "none\n"
+        assert ran.stderr.count("\n") == 1
+        assert "needs compinit" in ran.stderr
 
 
 def test_stacks_are_those_of_the_region_that_begin_so(world: World) -> None:
