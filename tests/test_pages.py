@@ -182,3 +182,12 @@ def test_the_page_of_the_policies_lists_every_policy() -> None:
     listed = {link for _, link in LINK.findall(text_of(page)) if link.endswith(".json")}
 
     assert listed == {policy.name for policy in page.parent.glob("*.json")}
+
+
+def test_no_page_and_no_message_installs_s3agg_by_a_name_that_is_not_published() -> None:
+    """A stranger could take the name."""
+    texts = [*GUIDES, *(source for source in SOURCES if source.is_relative_to(ROOT / "s3agg"))]
+
+    assert [
+        name(each) for each in texts if re.search(r"pip\S* install[^\n`]* '?s3agg\b", text_of(each))
+    ] == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "s3agg"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "s3agg"
 # The emulator's own process, which is started on Linux and macOS alone.
 ON_POSIX = {"s3agg.local.serve"}
 MODULES = {
@@ -32,6 +34,18 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # ours
         [sys.executable, "-W", "error", "-c", code, *arguments], capture_output=True, text=True, check=False
     )
+
+
+def test_the_oldest_dependencies_that_are_declared_are_those_that_the_gate_tests() -> None:
+    declared = re.search(r"^dependencies = \[(.*)\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    tested = (ROOT / ".ci" / "oldest.txt").read_text()
+
+    assert declared
+    lowest = re.findall(r'"([\w-]+)>=([\d.]+)"', declared[1])
+    constraints = dict(re.findall(r"^([\w-]+)==([\d.]+)$", tested, re.MULTILINE))
+    assert len(lowest) == declared[1].count(">=")
+    assert dict(lowest) == {name: version for name, version in constraints.items() if name != "botocore"}
+    assert constraints["botocore"] == constraints["boto3"]
 
 
 def test_no_module_needs_what_windows_does_not_have() -> None:

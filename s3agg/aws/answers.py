@@ -125,23 +125,25 @@ def is_from_aws(operation: OperationModel, response: Mapping[str, Any]) -> bool:
 
 def _is_document(operation: OperationModel, response: Mapping[str, Any]) -> bool:
     service, body = operation.service_model, response["body"]
+    # A service has only one protocol in older versions of botocore.
+    protocol = getattr(service, "resolved_protocol", service.protocol)
     is_error = response["status_code"] >= HTTPStatus.MULTIPLE_CHOICES
     needed = set() if is_error else NEEDED.get(f"{service.service_name}:{operation.name}", set())
     if not body.strip():
         return operation.http["method"] == "HEAD" if is_error else not _members(operation)
-    if service.resolved_protocol in {"json", "rest-json"}:
+    if protocol in {"json", "rest-json"}:
         document = _json(body)
         return isinstance(document, dict) and needed <= document.keys()
     root = _xml(body)
     name = "" if root is None else _name(root)
-    if service.resolved_protocol == "rest-xml":
+    if protocol == "rest-xml":
         if name == "Error":  # S3 sends it with status 200 too, and botocore knows that
             return True
         return not is_error and name not in NO_XML and name == S3_ROOTS.get(operation.name, name)
-    if service.resolved_protocol == "query" and root is not None:
+    if protocol == "query" and root is not None:
         members = {_name(member) for result in root for member in result}
         return name == ("ErrorResponse" if is_error else f"{operation.name}Response") and needed <= members
-    return service.resolved_protocol != "query"  # botocore parses the rest, or fails
+    return protocol != "query"  # botocore parses the rest, or fails
 
 
 def _members(operation: OperationModel) -> list[str]:

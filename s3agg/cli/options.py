@@ -191,8 +191,8 @@ endpoint_option = option(
 
 def refuse_empty_stack(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Raise UsageProblem for an empty S3AGG_STACK. Click takes it for unset: the default stack."""
-    is_default = ctx.get_parameter_source(str(param.name)) is ParameterSource.DEFAULT
-    if is_default and os.environ.get(STACK_VARIABLE) == "":
+    given = ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+    if not given and os.environ.get(STACK_VARIABLE) == "":
         raise UsageProblem(f"{STACK_VARIABLE} is empty", "Unset it, or pass --stack")
     return value
 
