@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from html import escape
+from html import escape, unescape
 from itertools import groupby
 from pathlib import Path
 
 import pyte
 from pyte.screens import Char
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -37,16 +38,54 @@ FORMAT = """<svg role="img" viewBox="0 0 {width} {height}" xmlns="http://www.w3.
 </g>
 </svg>
 """
+PAGE = 100  # columns of the widest picture
+INDENT = 4  # columns, of the rest of a line that is longer
+TEXT = re.compile(
+    r'<text class="(?P<style>[^"]*)" x="(?P<x>[^"]*)" y="(?P<y>[^"]*)" textLength="(?P<length>[^"]*)"'
+    r' clip-path="(?P<clip>[^"]*)">(?P<text>[^<]*)</text>'
+)
 COLOURS = {"brown": "yellow", "brightblack": "bright_black"}  # as pyte calls them: as rich does
 
 
 def draw(line: str, screen: pyte.Screen) -> str:
     """The picture of a screen after this command line, as SVG."""
     shown = text(line, screen)
-    console = Console(record=True, file=io.StringIO(), width=screen.columns, force_terminal=True)
-    console.print(shown)
+    console = Console(record=True, file=io.StringIO(), width=min(screen.columns, PAGE), force_terminal=True)
+    console.print(folded(shown, console))
     drawn = console.export_svg(title="s3agg", code_format=FORMAT, unique_id="tour")
+    drawn = TEXT.sub(without_blanks, drawn)
     return drawn.replace("<style>", f"<desc>{escape(shown.plain, quote=False)}</desc>\n<style>", 1)
+
+
+def folded(shown: Text, console: Console) -> Text:
+    """The text with its longer lines folded at words to the console's width."""
+    lines: list[Text] = []
+    for line in shown.split("\n", allow_blank=True):
+        if line.cell_len <= console.width:
+            lines.append(line)
+            continue
+        first, *rest = line.wrap(console, console.width - INDENT)
+        lines += [first, *(Text.assemble(" " * INDENT, each) for each in rest)]
+    return Text("\n").join(lines)
+
+
+def without_blanks(element: re.Match[str]) -> str:
+    """A text element as one for each of its parts, without blanks at their ends and side by side.
+
+    Some renderers drop no-break spaces, and others drop several blanks. Then the columns would move.
+    """
+    words = unescape(element["text"])
+    width = float(element["length"]) / max(cell_len(words), 1)  # of a column
+    parts = []
+    for part in re.finditer(r"[^\xa0]+(?:\xa0[^\xa0]+)*", words):
+        x = float(element["x"]) + cell_len(words[: part.start()]) * width
+        length = cell_len(part[0]) * width
+        shown = escape(part[0].replace("\xa0", " "))
+        parts.append(
+            f'<text class="{element["style"]}" x="{x:g}" y="{element["y"]}" textLength="{length:g}"'
+            f' clip-path="{element["clip"]}">{shown}</text>'
+        )
+    return "".join(parts)
 
 
 def text(line: str, screen: pyte.Screen) -> Text:
