@@ -52,7 +52,7 @@ EXIT_CODES: Mapping[int, str] = {  # also in README.md
     1: "failure",
     2: "wrong usage",
     NOT_AS_DECLARED: "not as declared (missing, drifted, foreign), or a dry run has changes",
-    NOT_HEALTHY: "as declared, but not healthy: dead letters, or an overdue refresh",
+    NOT_HEALTHY: "as declared, but not healthy: dead letters, lost events, an overdue refresh",
     130: "interrupted",
 }
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # errors of a full or broken disk
@@ -328,8 +328,8 @@ def status(invocation: Invocation, watch: bool) -> int:
     """Show whether the stack works, on one screen.
 
     Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing,
-    drifted or foreign. Exit code 4 if there are only dead letters or overdue refreshes. --watch ends with
-    the exit code of the last screen.
+    drifted or foreign. Exit code 4 if there are only dead letters, lost events or overdue refreshes. --watch
+    ends with the exit code of the last screen.
     """
     from s3agg.commands import status as statuses
 

@@ -197,6 +197,18 @@ class Status:
                     brief=f"{plural(len(self.late), 'refresh', 'es')} overdue",
                 )
             )
+        if lost := self._delivery_failures(hours=1):
+            problems.append(
+                Problem(
+                    f"Lambda could not send {plural(lost, 'failed event')} of the last hour to the"
+                    " dead-letter queue, so files may be missing",
+                    [
+                        Step("To correct drift, run", Advice("create")),
+                        Step("then upload any object to each bucket, which starts a refresh"),
+                    ],
+                    brief=plural(lost, "lost event"),
+                )
+            )
         if self.dead_letters:
             problems.append(
                 Problem(
@@ -209,6 +221,10 @@ class Status:
                 )
             )
         return problems
+
+    def _delivery_failures(self, *, hours: int) -> int:
+        """The failed events of the last hours that Lambda could not send to the dead-letter queue."""
+        return sum(each.delivery_failures.total for each in self.functions or () if each.hours == hours)
 
     @property
     def _not_as_declared(self) -> Problem:

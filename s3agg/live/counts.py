@@ -33,13 +33,17 @@ class Counted:
 
 @dataclass(frozen=True)
 class Invocations:
-    """A function's invocations, errors and throttles in the last `hours`."""
+    """A function's invocations, errors and throttles in the last `hours`.
+
+    `delivery_failures` counts the failed events that Lambda could not send to the dead-letter queue.
+    """
 
     function: str
     hours: int
     invocations: Counted
     errors: Counted
     throttles: Counted
+    delivery_failures: Counted = Counted(0, ())
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Aggregated:
 
 def count_invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
     """Return the functions' CloudWatch counts of the last hour and the last day."""
-    names = ("Invocations", "Errors", "Throttles")
+    names = ("Invocations", "Errors", "Throttles", "DestinationDeliveryFailures")
     wanted = {
         f"q{number}_{name.lower()}": Metric("AWS/Lambda", name, {"FunctionName": function})
         for number, function in enumerate(functions)

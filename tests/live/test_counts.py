@@ -55,6 +55,7 @@ def test_invocations_are_counted_of_the_last_hour_and_day_by_one_call(world: Wor
         "MetricDataResults": [
             {"Id": "q0_invocations", "Timestamps": times, "Values": [5.0, 7.0, 1.0]},
             {"Id": "q1_throttles", "Timestamps": times[:1], "Values": [2.0]},
+            {"Id": "q0_destinationdeliveryfailures", "Timestamps": times[1:2], "Values": [3.0]},
         ]
     }
     world.wire.answer("cloudwatch:GetMetricData", answer)
@@ -66,6 +67,7 @@ def test_invocations_are_counted_of_the_last_hour_and_day_by_one_call(world: Wor
     assert found["One", 1].invocations == Counted(5, (0,) * 9 + (0, 5, 0))
     assert found["One", 24].invocations == Counted(13, (0, 1) + (0,) * 20 + (7, 5))
     assert found["Two", 1].throttles.total == 2
+    assert [found["One", hours].delivery_failures.total for hours in (1, 24)] == [0, 3]
     assert found["Two", 24].errors == Counted(0, ())  # of which CloudWatch knows nothing
     assert len(world.wire.made("cloudwatch:GetMetricData")) == 1
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from s3agg.commands.status import Status
-from s3agg.live.counts import Aggregated, Counted
+from s3agg.live.counts import Aggregated, Counted, Invocations
 from s3agg.live.items import BucketActivity, Window
 from s3agg.live.queues import QueueDepth
 from s3agg.render.status import status_view
@@ -89,6 +89,20 @@ def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> No
     assert first.startswith("Not healthy: 1 refresh overdue; ")
     assert second.startswith("The refresh of bucket b is overdue. ")
     assert second.endswith("to start it, run s3agg create.")
+
+
+def test_an_event_that_never_became_a_dead_letter_is_not_healthy_for_an_hour() -> None:
+    status = make_status(make_resource(), buckets=(BucketActivity("b"),))
+    none, some = Counted(0, ()), Counted(2, ())
+    hour, day = (Invocations("S3EventAggregator", hours, none, none, none, some) for hours in (1, 24))
+
+    first, second, *_ = shown(replace(status, functions=(hour, day)), width=200).splitlines()
+
+    assert first.startswith("Not healthy: 2 lost events; ")
+    assert second.startswith(
+        "Lambda could not send 2 failed events of the last hour to the dead-letter queue"
+    )
+    assert replace(status, functions=(day,)).healthy
 
 
 def test_what_is_as_declared_needs_no_advice() -> None:
