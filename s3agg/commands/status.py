@@ -14,7 +14,7 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Change
-from s3agg.errors import Advice, S3aggError, plural
+from s3agg.errors import Advice, S3aggError, plural, shell_quoted
 from s3agg.live import counts, file_shares, items, queues
 from s3agg.live.counts import Aggregated, Invocations
 from s3agg.live.items import BucketActivity
@@ -185,7 +185,7 @@ class Status:
         if self.elsewhere:
             there = f"there is one in {self.elsewhere}"
             missing = f"There is no stack {self.stack} in {self.region}; {there}"
-            return [Problem(missing, [Step(f"Pass --region {self.elsewhere}")])]
+            return [Problem(missing, [Step(f"Pass --region {shell_quoted(self.elsewhere)}")])]
         if not self.exists:
             return [Problem("The stack is not deployed", [Step("Create it:", Advice("create", "BUCKET"))])]
         problems = [] if self.as_declared else [self._not_as_declared]

@@ -16,7 +16,7 @@ from s3agg.aws.refusals import describing_errors, is_denied, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Findings
-from s3agg.errors import Advice, S3aggError, UsageProblem, plural
+from s3agg.errors import Advice, S3aggError, UsageProblem, plural, shell_quoted
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import Policy
 from s3agg.resources.resource import Owner, Resource, tag_dict
@@ -39,7 +39,9 @@ class NoStack(S3aggError):
         self.elsewhere = elsewhere
         problem = f"There is no stack {stack} in {region}"
         if elsewhere:
-            super().__init__(f"{problem}; there is one in {elsewhere}: pass --region {elsewhere}")
+            super().__init__(
+                f"{problem}; there is one in {elsewhere}: pass --region {shell_quoted(elsewhere)}"
+            )
         else:
             super().__init__(problem, "To list the stacks of this account, run", Advice("list"))
 
