@@ -318,6 +318,10 @@ def delete(
     else:
         screen.watch(engine.apply(aws, plan, keep_going=True))
     screen.plan(deployment, plan, done=True)
+    for bucket in buckets:
+        if bucket in deployment.strays:
+            table = deployment.stack.table.name
+            screen.say(f"The item of bucket {bucket} is deleted from table {table}, unless a refresh is due.")
     return 0
 
 

@@ -94,7 +94,8 @@ def _activity(aws: Aws, table: str, item: Mapping[str, Any]) -> BucketActivity:
             bucket = item["BucketName"]["S"]
             aws.warn(
                 S3aggError(
-                    f"Ignored `{name}` of bucket {bucket} in table {table}: {value} is not a time in ms",
+                    f"Ignored `{name}` of bucket {bucket} in table {table}:"
+                    f" {float(value):g} is not a time in ms",
                     "To remove it, run",
                     _remove_attribute(table, bucket, name),
                 )

@@ -583,6 +583,19 @@ def send_dead_letter() -> None:
     )
 
 
+@pytest.mark.stack
+def test_the_item_of_a_bucket_that_was_never_attached_is_told_deleted(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    make_world().somebody.dynamodb.put_item(
+        TableName=Names().table, Item={"BucketName": {"S": "example-bucket"}, "refreshed": {"N": "1"}}
+    )
+
+    ran = aws_shell("delete", "--bucket", "example-bucket")
+
+    assert ran.code == 0
+    assert "The item of bucket example-bucket is deleted from table S3EventAggregator" in ran.stderr
+
+
 def open_window(clock: Clock, closed_s_ago: int) -> None:
     """Put a window into the table whose refresh never came."""
     make_world().somebody.dynamodb.put_item(
