@@ -882,7 +882,7 @@ def test_the_folder_of_the_zips_is_one_word_of_the_command_whatever_its_name(
     assert f"--recursive $'{tmp_path}/it\\'s\\x1b[31m; new' s3://CODE-BUCKET\n" in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["delete --yes", "status", "template --zips zips"])
+@pytest.mark.parametrize("command", ["delete --yes", "status", "cost --objects-per-day 1"])
 def test_an_empty_name_of_a_stack_is_not_the_default_stack(shell: Shell, command: str) -> None:
     with environment({"S3AGG_STACK": ""}):
         ran = shell(*command.split())
