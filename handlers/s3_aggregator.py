@@ -217,22 +217,22 @@ class Aggregator:
     def write_window(self, bucket: str, me: str, due: int, instead_of: Item | None) -> Item:
         """Write a window if none is open, or replace the given one; return the item afterwards."""
         values = {":due": {"N": str(due)}, ":me": {"S": me}}
+        sets = "#timestamp = :due, opened_by = :me"
         if instead_of is None:
             # A missing attribute has no type. An attribute of another type is not ours and no window.
-            condition = (
-                "NOT attribute_type(opened_by, :string)"
-                " OR NOT attribute_type(#timestamp, :number) OR #timestamp < :expired"
-            )
+            condition = "NOT attribute_type(opened_by, :string) OR NOT attribute_type(#timestamp, :number)"
             values |= {":string": {"S": "S"}, ":number": {"S": "N"}}
-            values[":expired"] = {"N": str(self.clock.now() - EXPIRED_MS)}
         else:
             condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
             values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
+            if instead_of.opened_by != me:  # that window was not refreshed
+                sets += ", unrefreshed_since = :since"
+                values[":since"] = {"N": str(instead_of.owed_since)}
         write = partial(
             self.dynamodb.update_item,
             TableName=self.table,
             Key={"BucketName": {"S": bucket}},
-            UpdateExpression="SET #timestamp = :due, opened_by = :me",
+            UpdateExpression=f"SET {sets}",
             ConditionExpression=condition,
             ExpressionAttributeNames={"#timestamp": "timestamp"},
             ExpressionAttributeValues=values,

@@ -13,6 +13,7 @@ that sends to its own queue.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -51,10 +52,14 @@ LOST_RACE_S = 5  # until the next try after another instance wrote the item
 LONGEST_PAUSE_MS = 15 * 60 * 1000
 MOST_TRIES = 10  # the pause does not grow after this number
 SHARES_FRESH_MS = 60 * 60 * 1000
+MANY_RECEIVES = 10  # the pause after an exception does not grow after this number
+LONGEST_ERROR_PAUSE_S = 180  # after an exception; the queue's visibility timeout
+LONGEST_ANSWER = 300  # characters of a gateway's answer in the item, which costs by size
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
 TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
+NAMESPACE, METRIC = "s3agg", "UnrefreshedFor"  # of the metric that the alarm watches
 DELETING = {"DELETING", "FORCE_DELETING"}  # the statuses of a share that is being deleted
 GONE = re.compile("(file share|gateway) (was )?not found", re.IGNORECASE)
 
@@ -156,6 +161,7 @@ class Refresher:
                 keep = self.handle_record(message, time_left_ms)
             except Exception:  # the message is received again after the queue's visibility timeout
                 logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
+                self.put_off_after_error(message)
                 keep = True
             if keep:
                 kept.append({"itemIdentifier": id_of(message)})
@@ -188,7 +194,8 @@ class Refresher:
         if step.act is Act.RESTART_PAUSE:
             return self.restart_pause(bucket, item, now)
         latest = now + min(time_left_ms(), REFRESH_TIMEOUT_MS)
-        token = self.begin(bucket, item, latest, closing=step.closing)
+        since = (item.due if step.closing else item.number("closed")) or now
+        token = self.begin(bucket, item, latest, since, closing=step.closing)
         if token is None:
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
@@ -198,7 +205,8 @@ class Refresher:
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.progress else min(tries + 1, MOST_TRIES)
         accepted = self.clock.now()
-        if not self.finish(bucket, token, outcome, accepted, tries):
+        owed = owed_since(item, since, outcome)
+        if not self.finish(bucket, token, outcome, accepted, tries, owed):
             return self.clock.now() + LOST_RACE_S * 1000
         return after(step, outcome.complete, accepted, tries, self.lengths)
 
@@ -238,15 +246,17 @@ class Refresher:
         is_written = self.write_if_as_read(bucket, item, f"SET {sets}", values)
         return now + self.lengths.pause if is_written else self.clock.now() + LOST_RACE_S * 1000
 
-    def begin(self, bucket: str, item: Item, accepted: int, *, closing: bool) -> str | None:
+    def begin(self, bucket: str, item: Item, accepted: int, since: int, *, closing: bool) -> str | None:
         """Mark the refresh as pending and close a due window; return its token, None after another write.
 
-        `accepted` is the latest time at which the shares accept, ms since 1970.
+        `accepted` is the latest time at which the shares accept, and `since` when the refresh was due, both
+        in ms since 1970. The due time of an older refresh that is still owed is kept.
         """
         token = uuid.uuid4().hex
         sets, values = self.pause_from(accepted)
-        update = f"SET pending = :token, {sets}"
+        update = f"SET pending = :token, unrefreshed_since = :since, {sets}"
         values[":token"] = {"S": token}
+        values[":since"] = {"N": str(min(item.number("unrefreshed_since") or since, since))}
         if closing:
             values[":due"] = {"N": str(item.due)}
             update += ", closed = :due REMOVE #timestamp, opened_by, done"
@@ -274,8 +284,13 @@ class Refresher:
             )
         return self.write(bucket, update, " AND ".join(conditions), values)
 
-    def finish(self, bucket: str, token: str, outcome: Outcome, accepted: int, tries: int) -> bool:
-        """Write the outcome of the refresh; return False if another instance has taken it over."""
+    def finish(
+        self, bucket: str, token: str, outcome: Outcome, accepted: int, tries: int, owed: dict[str, int]
+    ) -> bool:
+        """Write the outcome of the refresh; return False if another instance has taken it over.
+
+        `owed` as of `owed_since`.
+        """
         keeps, values = self.pause_from(accepted)
         values[":token"] = {"S": token}
         sets = [keeps]
@@ -283,13 +298,11 @@ class Refresher:
         if outcome.complete:
             sets.append("refreshed = :started")
             values[":started"] = {"N": str(outcome.started)}
-            removes += ["pending", "done", "tries"]
+            removes += ["pending", "done", "tries", "unrefreshed_since", "owed", "answer"]
         else:
-            sets.append("tries = :tries")
-            values[":tries"] = {"N": str(tries)}
-            if outcome.done:
-                sets.append("done = :done")
-                values[":done"] = {"SS": ids(outcome.done)}
+            unfinished, more = self.unfinished(outcome, tries, owed)
+            sets += unfinished
+            values |= more
         if outcome.looked_up is not None:
             sets.append("shares_found = :found")
             values[":found"] = {"N": str(outcome.looked_up)}
@@ -310,7 +323,42 @@ class Refresher:
                 ",".join(sorted(outcome.shares - outcome.lost))
                 or ("none accepted" if outcome.shares else f"no file share in {self.region}"),
             )
+        elif owed:
+            self.measure(accepted - min(owed.values()))
         return True
+
+    def unfinished(
+        self, outcome: Outcome, tries: int, owed: dict[str, int]
+    ) -> tuple[list[str], dict[str, Any]]:
+        """Return the SET clauses and values of a refresh that some shares have not accepted."""
+        sets = ["tries = :tries"]
+        values: dict[str, Any] = {":tries": {"N": str(tries)}}
+        if outcome.done:
+            sets.append("done = :done")
+            values[":done"] = {"SS": ids(outcome.done)}
+        if not owed:
+            return sets, values
+        sets.append("owed = :owed")
+        values[":owed"] = {"M": {share: {"N": str(due)} for share, due in owed.items()}}
+        longest = min(owed, key=lambda share: owed[share])
+        if outcome.known:  # otherwise there may be a share that has been waiting longer
+            sets.append("unrefreshed_since = :since")
+            values[":since"] = {"N": str(owed[longest])}
+        if answer := outcome.refusals.get(self.share_prefix + longest):
+            sets.append("answer = :answer")
+            values[":answer"] = {"S": answer[:LONGEST_ANSWER]}
+        return sets, values
+
+    def measure(self, unrefreshed_ms: int) -> None:
+        """Report how long a share has been waiting, as a metric in CloudWatch's embedded metric format."""
+        metric = {"Name": METRIC, "Unit": "Seconds"}
+        directive = {"Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": [metric]}
+        line = {
+            "_aws": {"Timestamp": self.clock.now(), "CloudWatchMetrics": [directive]},
+            "FunctionName": self.function_arn.split(":")[6],
+            METRIC: max(unrefreshed_ms, 0) / 1000,
+        }
+        print(json.dumps(line), flush=True)  # noqa: T201  # CloudWatch reads no metric after a prefix
 
     def write(self, bucket: str, update: str, condition: str, values: dict[str, Any]) -> bool:
         """Update the item if the condition holds; return False if not."""
@@ -342,13 +390,14 @@ class Refresher:
             looked_up, shares = self.look_up(bucket, shares)
             known = looked_up is not None
         tried = shares - done
-        accepted, gone = self.shares.refresh(tried, time_left_ms)
+        accepted, gone, refusals = self.shares.refresh(tried, time_left_ms)
         lost = frozenset[str]()
         if gone:
             looked_up, shares = self.look_up(bucket, shares - gone)
             known = looked_up is not None
-            more, lost = self.shares.refresh(shares - (tried - gone) - done, time_left_ms)
+            more, lost, other = self.shares.refresh(shares - (tried - gone) - done, time_left_ms)
             accepted |= more
+            refusals |= other
         for share in sorted(lost):
             logger.warning("Listed file share cannot be found, leaving it out: %s", share)
         if known and not shares:
@@ -356,7 +405,14 @@ class Refresher:
                 "No file share in %s is mapped to bucket: %s, nothing to refresh", self.region, bucket
             )
         return Outcome(
-            started, shares, done | accepted, looked_up, lost, known=known, progress=bool(accepted)
+            started,
+            shares,
+            done | accepted,
+            looked_up,
+            lost,
+            refusals,
+            known=known,
+            progress=bool(accepted),
         )
 
     def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
@@ -370,6 +426,12 @@ class Refresher:
 
     def arns(self, share_ids: Collection[str]) -> frozenset[str]:
         return frozenset(self.share_prefix + share for share in share_ids)
+
+    def put_off_after_error(self, message: dict[str, Any]) -> None:
+        """Try a message again soon after an exception, and later after each other one."""
+        seconds = min(2 ** min(receives_of(message), MANY_RECEIVES), LONGEST_ERROR_PAUSE_S)
+        if "receiptHandle" in message:
+            self.put_off(message, bucket_of(message), self.clock.now() + seconds * 1000)
 
     def put_off(self, message: dict[str, Any], bucket: str, till: int) -> None:
         """Hide the message until then; if that fails, the queue's visibility timeout applies."""
@@ -394,12 +456,23 @@ class Outcome:
     done: frozenset[str]  # the shares that accepted since the window was closed
     looked_up: int | None  # time of the lookup, ms since 1970; None without a lookup
     lost: frozenset[str]  # listed by the lookup, but refused as not found even after it
+    refusals: dict[str, str]  # the gateway's answer, by the share that did not accept
     known: bool  # False if a lookup failed, so that shares may be missing
     progress: bool  # whether any share accepted in this round
 
     @property
     def complete(self) -> bool:
         return self.known and self.shares <= self.done | self.lost
+
+
+def owed_since(item: Item, since: int, outcome: Outcome) -> dict[str, int]:
+    """Return when the oldest refresh was due that each remaining share has not accepted, by its id.
+
+    `since` is when this round's refresh was due. Times in ms since 1970.
+    """
+    before = item.numbers("owed")
+    remaining = ids(outcome.shares - outcome.done - outcome.lost)
+    return {share: min(before.get(share, since), since) for share in remaining}
 
 
 class Shares:
@@ -419,8 +492,12 @@ class Shares:
 
     def refresh(
         self, shares: Collection[str], time_left_ms: Callable[[], int]
-    ) -> tuple[frozenset[str], frozenset[str]]:
-        """Refresh each share; return the shares that accepted, and those that no longer exist."""
+    ) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
+        """Refresh each share; return the shares that accepted, those that no longer exist, and refusals.
+
+        The refusals hold the gateway's answer by the share's ARN.
+        """
+        refusals = {}
 
         def one(share: str) -> str:
             if time_left_ms() < TIME_TO_FINISH_MS:
@@ -434,6 +511,7 @@ class Shares:
                     return "gone"
                 # Usually the gateway is busy: it accepts two refreshes at a time.
                 logger.warning("File share did not accept, it stays for later: %s: %s", share, error)
+                refusals[share] = str(error)
                 return "later"
             logger.info("Refreshing file share: %s", share)
             return "accepted"
@@ -445,6 +523,7 @@ class Shares:
         return (
             frozenset(share for share, answer in answers if answer == "accepted"),
             frozenset(share for share, answer in answers if answer == "gone"),
+            refusals,
         )
 
     def of(self, bucket: str, function_arn: str) -> frozenset[str]:
@@ -573,6 +652,14 @@ def due_of(message: Any) -> int:
         return int(float(attribute(message, "due")))
     except (ValueError, OverflowError):
         return 0
+
+
+def receives_of(message: Any) -> int:
+    """Return how often SQS has delivered the message; many times if the message does not tell."""
+    try:
+        return int(message["attributes"]["ApproximateReceiveCount"])
+    except (KeyError, TypeError, ValueError):
+        return MANY_RECEIVES
 
 
 def attribute(message: Any, name: str) -> str:

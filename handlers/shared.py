@@ -43,6 +43,12 @@ class Item:
         return self.number("timestamp") if self.opened_by is not None else None
 
     @property
+    def owed_since(self) -> int | None:
+        """When the oldest refresh was due that is still owed to a share, that of the open window included."""
+        due = [each for each in (self.number("unrefreshed_since"), self.due) if each is not None]
+        return min(due, default=None)
+
+    @property
     def opened_by(self) -> str | None:
         """The identity of the event that opened the window."""
         return self.text("opened_by")
@@ -54,6 +60,11 @@ class Item:
     def text(self, name: str) -> str | None:
         value = self.raw.get(name, {}).get("S")
         return None if value is None else str(value)
+
+    def numbers(self, name: str) -> dict[str, int]:
+        """Return the numbers of a map, by their keys."""
+        values = self.raw.get(name, {}).get("M", {})
+        return {key: int(float(value["N"])) for key, value in values.items() if "N" in value}
 
     def texts(self, name: str) -> frozenset[str]:
         return frozenset(self.raw.get(name, {}).get("SS", ()))

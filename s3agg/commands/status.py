@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -18,6 +17,7 @@ from s3agg.errors import Advice, S3aggError, plural, shell_quoted
 from s3agg.live import counts, file_shares, items, queues
 from s3agg.live.counts import Aggregated, Invocations
 from s3agg.live.items import BucketActivity
+from s3agg.live.lateness import is_late
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
@@ -38,11 +38,6 @@ STATES: dict[str, State] = {
 }
 LOOK_S = 2.0  # between two reads of windows and queues when watching
 FULL_LOOK_S = 30.0  # between two reads of everything, about 40 calls; CloudWatch charges for its own
-# If a refresh is later than this, its message is lost or the refresh function does not run (DESIGN 2). After
-# 5 min the next event opens a new window. A message for the remaining shares is put off by 15 min at most.
-LATE_S = 300
-LATEST_S = 20 * 60
-
 T = TypeVar("T")
 
 
@@ -189,14 +184,7 @@ class Status:
         if not self.exists:
             return [Problem("The stack is not deployed", [Step("Create it:", Advice("create", "BUCKET"))])]
         problems = [] if self.as_declared else [self._not_as_declared]
-        if self.late:
-            problems.append(
-                Problem(
-                    f"The refresh of {_buckets(self.late)} is overdue",
-                    [SEE_THE_LOGS, Step("to start it, run", Advice("create"))],
-                    brief=f"{plural(len(self.late), 'refresh', 'es')} overdue",
-                )
-            )
+        problems += self._overdue
         if lost := self._delivery_failures(hours=1):
             problems.append(
                 Problem(
@@ -225,6 +213,32 @@ class Status:
     def _delivery_failures(self, *, hours: int) -> int:
         """The failed events of the last hours that Lambda could not send to the dead-letter queue."""
         return sum(each.delivery_failures.total for each in self.functions or () if each.hours == hours)
+
+    @property
+    def _overdue(self) -> list[Problem]:
+        """The overdue refreshes: one problem for each bucket with refusing shares, one for all others."""
+        refused = [each for each in self.buckets if each.name in self.late and each.owed]
+        others = [name for name in self.late if name not in {each.name for each in refused}]
+        problems = [
+            Problem(
+                f"{_waiting(each)} not refreshed since {each.unrefreshed_since:%Y-%m-%d %H:%M} UTC",
+                [
+                    *([Step(f"The gateway's last answer was: {each.answer.rstrip(chr(46))}")] if each.answer else []),
+                    Step("Look at the gateway. To see each try, run", Advice("logs --since 1h")),
+                ],
+            )
+            for each in refused
+            if each.unrefreshed_since is not None
+        ]
+        if others:
+            problems.append(
+                Problem(
+                    f"The refresh of {_buckets(others)} is overdue",
+                    [SEE_THE_LOGS, Step("to start it, run", Advice("create"))],
+                )
+            )
+        brief = f"{plural(len(self.late), 'refresh', 'es')} overdue"
+        return [replace(each, brief=brief if each is problems[0] else "") for each in problems]
 
     @property
     def _not_as_declared(self) -> Problem:
@@ -284,6 +298,12 @@ def _buckets(names: Sequence[str]) -> str:
     return f"{'bucket' if len(names) == 1 else 'buckets'} {', '.join(names)}"
 
 
+def _waiting(bucket: BucketActivity) -> str:
+    named = [share.rpartition("/")[2] for share in bucket.owed]
+    words = f"share {named[0]}" if len(named) == 1 else f"shares {', '.join(named)}"
+    return f"File {words} of bucket {bucket.name} {'is' if len(named) == 1 else 'are'}"
+
+
 def read(aws: Aws, names: Names) -> Status:
     """Read the status from AWS."""
     _ = aws.place  # check the credentials first
@@ -329,7 +349,8 @@ class _Readings:
         plan = deployment.plan()
         resources = [_resource(change) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
-        late = [each.name for each in buckets if _is_late(each, from_ms(aws.clock.time() * 1000))]
+        now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
+        late = [each.name for each in buckets if is_late(each, now, settings)]
         return Status(
             stack=names.stack,
             region=deployment.place.region,
@@ -406,14 +427,6 @@ def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
 def _depth(name: str, url: str, aws: Aws) -> QueueDepth | None:
     with describing_errors(f"counting the messages in queue {name}"):
         return queues.depth(aws, name, url)
-
-
-def _is_late(bucket: BucketActivity, now: datetime) -> bool:
-    """Whether the refresh of an open window, or a pending refresh, is overdue."""
-    due = [moment for moment in (bucket.window.closes_at, bucket.not_before) if moment is not None]
-    if not due or not (bucket.window.open or bucket.pending):
-        return False
-    return (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S)
 
 
 def _invocations(aws: Aws, names: Names) -> list[Invocations] | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from s3agg.aws.clock import from_ms, to_ms
+from s3agg.aws.place import Place
 from s3agg.aws.refusals import is_error
 from s3agg.aws.session import Aws
 from s3agg.errors import AwsAdvice, S3aggError, UsageProblem
@@ -40,6 +41,9 @@ class BucketActivity:
     pending: bool = False  # the window is closed, its refresh is not finished
     not_before: datetime | None = None  # no refresh earlier; a pending one is tried again then
     keys: KeyFilter | None = None  # the declared key filter; None if not stored as attached
+    unrefreshed_since: datetime | None = None  # when the oldest refresh was due that is still owed to a share
+    owed: tuple[str, ...] = ()  # the shares that did not accept it, or a later one
+    answer: str | None = None  # the gateway's last answer for the share that waits longest
 
     def is_idle(self, now: datetime) -> bool:
         """Whether no refresh is due and the minimum interval has passed: `forget_bucket` deletes the item."""
@@ -61,7 +65,7 @@ def read_all(aws: Aws, table: str) -> dict[str, BucketActivity]:
 
     Anyone who can write to the table can write odd items. Each gets a warning, and the others are read.
     """
-    activity = {}
+    found = {}
     for item in read_items(aws, table):
         name = item["BucketName"]["S"]
         try:
@@ -75,8 +79,8 @@ def read_all(aws: Aws, table: str) -> dict[str, BucketActivity]:
                 )
             )
         else:
-            activity[name] = _activity(aws, table, item)
-    return activity
+            found[name] = _activity(aws, table, item)
+    return found
 
 
 def read_one(aws: Aws, table: str, name: str) -> BucketActivity:
@@ -86,20 +90,36 @@ def read_one(aws: Aws, table: str, name: str) -> BucketActivity:
 
 
 def _activity(aws: Aws, table: str, item: Mapping[str, Any]) -> BucketActivity:
+    def warn(attribute: str, value: float) -> None:
+        bucket = item["BucketName"]["S"]
+        aws.warn(
+            S3aggError(
+                f"Ignored `{attribute}` of bucket {bucket} in table {table}: {value:g} is not a time in ms",
+                "To remove it, run",
+                _remove_attribute(table, bucket, attribute),
+            )
+        )
+
+    return activity(aws.place, item, warn)
+
+
+def activity(
+    place: Place, item: Mapping[str, Any], warn: Callable[[str, float], None] = lambda *_: None
+) -> BucketActivity:
+    """Return the activity of a bucket from its item, as DynamoDB returns it.
+
+    `warn` is called for an attribute whose value is not a time, which then counts as missing.
+    """
+
+    def arns(share_ids: Iterable[str]) -> tuple[str, ...]:
+        return tuple(place.arn("storagegateway", f"share/{share}") for share in sorted(share_ids))
+
     def moment(name: str) -> datetime | None:
         value = item.get(name, {}).get("N")
         try:
             return None if value is None else from_ms(float(value))
         except (ValueError, OverflowError, OSError):  # no year of the calendar
-            bucket = item["BucketName"]["S"]
-            aws.warn(
-                S3aggError(
-                    f"Ignored `{name}` of bucket {bucket} in table {table}:"
-                    f" {float(value):g} is not a time in ms",
-                    "To remove it, run",
-                    _remove_attribute(table, bucket, name),
-                )
-            )
+            warn(name, float(value))
             return None
 
     is_open = "opened_by" in item and "timestamp" in item
@@ -107,13 +127,13 @@ def _activity(aws: Aws, table: str, item: Mapping[str, Any]) -> BucketActivity:
         name=item["BucketName"]["S"],
         window=Window(is_open, moment("timestamp") if is_open else None),
         last_refresh=moment("refreshed"),
-        shares=tuple(
-            aws.place.arn("storagegateway", f"share/{share}")
-            for share in sorted(item.get("shares", {}).get("SS", ()))
-        ),
+        shares=arns(item.get("shares", {}).get("SS", ())),
         pending="pending" in item,
         not_before=moment("not_before"),
         keys=_keys(item.get("attached", {}).get("M")),
+        unrefreshed_since=moment("unrefreshed_since"),
+        owed=arns(item.get("owed", {}).get("M", ())),
+        answer=item.get("answer", {}).get("S"),
     )
 
 

@@ -101,7 +101,7 @@ def _verdict(status: Status, option: str) -> Text:
         return Text.assemble(("Not deployed", "bold red"), plain(f": {missing}{create}"))
     if status.healthy:
         return Text.assemble(("Healthy", "bold green"), f": {where}")
-    reasons = ", ".join(problem.brief for problem in status.problems)
+    reasons = ", ".join(problem.brief for problem in status.problems if problem.brief)
     return Text.assemble(("Not healthy", "bold red"), plain(f": {reasons}; {where}"))
 
 

@@ -279,6 +279,24 @@ def test_a_refresh_that_was_not_finished_may_take_longer(world: World, since_s: 
     assert bool(status.read(world.aws, NAMES).late) is late
 
 
+@pytest.mark.parametrize(("since_s", "late"), [(980, False), (1000, True)])
+def test_a_refresh_that_is_put_off_again_and_again_is_late_all_the_same(
+    world: World, since_s: float, late: bool
+) -> None:
+    """Later than window, interval and 15 minutes after it was due: here 990 s."""
+    make_stack(world)
+    now = world.clock.time()
+    item: Any = {
+        "BucketName": {"S": "uploads"},
+        "pending": {"S": "token"},
+        "not_before": {"N": str(int((now + 60) * 1000))},
+        "unrefreshed_since": {"N": str(int((now - since_s) * 1000))},
+    }
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+
+    assert bool(status.read(world.aws, NAMES).late) is late
+
+
 @pytest.mark.parametrize("operation", ["cloudwatch:GetMetricData", "logs:FilterLogEvents"])
 def test_what_cannot_be_counted_hides_nothing_else(world: World, operation: str) -> None:
     make_stack(world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from itertools import pairwise
 from typing import Any
@@ -35,6 +36,11 @@ Log = pytest.LogCaptureFixture
 
 def warnings(log: Log) -> list[str]:
     return [line.getMessage() for line in log.records if line.levelname == "WARNING"]
+
+
+def since(moments: dict[str, int]) -> dict[str, Any]:
+    """The attribute `owed` as DynamoDB holds it."""
+    return {"M": {share.rpartition("/")[2]: {"N": str(moment)} for share, moment in moments.items()}}
 
 
 # Step 1: the bucket
@@ -229,6 +235,7 @@ def test_closing_a_window_writes_that_its_refresh_is_pending(world: Instances) -
         "closed": DUE,
         "pause": PAUSE_MS,
         "not_before": START_MS + 30_000 + PAUSE_MS,
+        "unrefreshed_since": DUE,
     }
 
 
@@ -243,6 +250,7 @@ def test_going_on_with_what_is_pending_leaves_window_and_done_alone(world: Insta
         "closed": 1,
         "pause": PAUSE_MS,
         "not_before": START_MS + 30_000 + PAUSE_MS,
+        "unrefreshed_since": 1,
     }
 
 
@@ -597,6 +605,62 @@ def test_without_progress_the_pause_doubles_up_to_15_minutes(world: Instances) -
     assert world.put_off == [62, 124, 248, 496, 900, 900, 900]
 
 
+def test_each_share_that_has_not_accepted_is_owed_since_its_first_refusal(world: Instances) -> None:
+    """Also over the close of a later window; the gateway's answer is kept for the one that waits longest."""
+    first, second = world.gateway.add(), world.gateway.add()
+    world.gateway.busy = {first}
+    world.put(timestamp=DUE, opened_by="event")
+    world.run(world.message(DUE))
+    world.clock.sleep(62)
+    later = world.clock.ms
+    world.gateway.busy = {first, second}
+    world.change(timestamp=later, opened_by="another event")
+    world.run(world.message(later))
+
+    item = world.item()
+    assert item["owed"] == since({first: DUE, second: later})
+    assert item["unrefreshed_since"] == DUE
+    assert "InvalidGatewayRequestException" in item["answer"]
+
+
+def test_a_share_that_accepts_is_owed_nothing_any_more(world: Instances) -> None:
+    first, second = world.gateway.add(), world.gateway.add()
+    owed = since({first: 1000, second: 2000})
+    world.put(pending="token", closed=3000, unrefreshed_since=1000, owed=owed, answer="busy")
+    world.gateway.busy = {second}
+    world.run(world.message(DUE))
+
+    assert world.item()["owed"] == since({second: 2000})
+    assert world.item()["unrefreshed_since"] == 2000
+
+
+def test_a_complete_refresh_owes_nothing(world: Instances) -> None:
+    owed = since({world.gateway.add(): 1000})
+    world.put(pending="token", closed=3000, unrefreshed_since=1000, owed=owed, answer="busy")
+
+    assert not world.run(world.message(DUE))
+    assert not world.item().keys() & {"unrefreshed_since", "owed", "answer"}
+
+
+def test_how_long_a_share_waits_is_a_metric_in_cloudwatchs_embedded_format(
+    world: Instances, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.gateway.busy = {world.gateway.add()}
+    world.put(timestamp=DUE, opened_by="event")
+    world.run(world.message(DUE))
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive == {
+        "Namespace": "s3agg",
+        "Dimensions": [["FunctionName"]],
+        "Metrics": [{"Name": "UnrefreshedFor", "Unit": "Seconds"}],
+    }
+    assert line["UnrefreshedFor"] == (world.clock.ms - DUE) / 1000
+    assert line["FunctionName"] == world.refresher().function_arn.rpartition(":")[2]
+    assert abs(line["_aws"]["Timestamp"] - world.clock.ms) < 1000
+
+
 def test_each_round_in_which_a_share_accepted_halves_the_doubling(world: Instances) -> None:
     shares = [world.gateway.add(), world.gateway.add()]
     world.gateway.busy = {shares[1]}
@@ -876,6 +940,20 @@ def test_a_crash_keeps_its_message_says_why_and_blocks_no_other(world: Instances
     assert "Could not handle the message of bucket: one" in log.messages
     assert "Read timeout" in log.text
     assert "Nothing to refresh for bucket: two" in log.messages
+
+
+@pytest.mark.parametrize(
+    ("receives", "pause_s"), [("1", 2), ("2", 4), ("7", 128), ("8", 180), ("99", 180), (None, 180)]
+)
+def test_after_a_crash_the_message_comes_again_soon_at_first(
+    world: Instances, receives: str | None, pause_s: int
+) -> None:
+    world.before(GET, raising(NO_ANSWER))
+    attributes = {} if receives is None else {"attributes": {"ApproximateReceiveCount": receives}}
+
+    invoke(world, {**world.message(DUE), **attributes})
+
+    assert world.put_off == [pause_s]
 
 
 def test_nonsense_among_the_messages_blocks_no_other(world: Instances, log: Log) -> None:

@@ -34,6 +34,13 @@ BLOGS = {"timestamp": {"N": str(MOMENT_MS)}}
 PENDING = {"pending": {"S": "token"}, "closed": {"N": "1"}}
 IDLE = {"refreshed": {"N": str(MOMENT_MS)}, "shares": {"SS": ["b", "a"]}}
 
+OWED = {
+    **PENDING,
+    "unrefreshed_since": {"N": str(MOMENT_MS)},
+    "owed": {"M": {"b": {"N": str(MOMENT_MS)}, "a": {"N": "1"}}},
+    "answer": {"S": "busy"},
+}
+
 
 @pytest.fixture
 def table(world: World) -> World:
@@ -53,9 +60,19 @@ def put(world: World, bucket: str, item: dict[str, Any]) -> None:
         (BLOGS, BucketActivity("photos")),
         (PENDING, BucketActivity("photos", pending=True)),
         (IDLE, BucketActivity("photos", last_refresh=MOMENT, shares=(f"{SHARE}a", f"{SHARE}b"))),
+        (
+            OWED,
+            BucketActivity(
+                "photos",
+                pending=True,
+                unrefreshed_since=MOMENT,
+                owed=(f"{SHARE}a", f"{SHARE}b"),
+                answer="busy",
+            ),
+        ),
         ({}, BucketActivity("photos")),
     ],
-    ids=["open", "the blog's", "pending", "idle", "bare"],
+    ids=["open", "the blog's", "pending", "idle", "owed", "bare"],
 )
 def test_an_item_tells_a_buckets_activity(
     table: World, item: dict[str, Any], expected: BucketActivity

@@ -280,6 +280,7 @@ class Cloud:
         body = {
             "messageId": "id",
             "receiptHandle": message.receipt,
+            "attributes": {"ApproximateReceiveCount": str(message.receives)},
             "messageAttributes": message.attributes,
         }
         try:

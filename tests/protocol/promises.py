@@ -9,10 +9,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+from s3agg.aws.clock import from_ms
+from s3agg.live.items import activity
+from s3agg.live.lateness import is_late, longest_owed_s
+from s3agg.settings import Settings
 from tests.protocol.cloud import REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
 from tests.protocol.schedule import FOREVER, HOUR_MS, Change, Share
 from tests.protocol.table import Write
 from tests.protocol.virtual_time import START_MS
+from tests.support.aws import PLACE
 
 APART_MS = 60_000  # a gateway may ignore a refresh sooner after the one before
 SPARE_MS = 2000  # by so much the handlers wait longer than the interval
@@ -85,6 +90,40 @@ def late(cloud: Cloud) -> list[str]:
         if _was_known(share, event.at)
         and not any(event.at < at <= event.at + longest for at in _accepted(cloud, share))
     ]
+
+
+def silent(cloud: Cloud) -> list[str]:
+    """Nothing waits in silence: `status` is not healthy while a share is owed a refresh for long.
+
+    That is longer than window + interval + 15 minutes after the refresh was due.
+    """
+    settings = Settings(window=cloud.schedule.window_s, min_interval=cloud.schedule.interval_s)
+    longest = (
+        max(cloud.schedule.window_s * 1000, _pause(cloud)) + longest_owed_s(settings) * 1000 + 2 * SKEW_MS
+    )
+    owed: dict[tuple[Share, int], int] = {}  # the first event that a refresh of a share is owed for
+    for event in cloud.handled:
+        for share in cloud.shares_of(cloud.events[event.number].bucket):
+            if _was_known(share, event.at):
+                till = min((at for at in _accepted(cloud, share) if at > event.at), default=cloud.time.now)
+                owed[share, till] = min(event.at, owed.get((share, till), event.at))
+    return [
+        f"{share.name} waits in silence at {at}, owed since an event at {event_at}"
+        for (share, till), event_at in owed.items()
+        for at in _looks(cloud, share.bucket, event_at + longest, till)
+        if not _is_late(cloud, share.bucket, at, settings)
+    ]
+
+
+def _looks(cloud: Cloud, bucket: str, first: int, till: int) -> set[int]:
+    """Moments to look at the item: the first, each change, and the last one before `till`."""
+    writes = (write.at for write in cloud.table.writes if write.bucket == bucket)
+    return {at for at in (first, *writes, till - 1) if first <= at < till}
+
+
+def _is_late(cloud: Cloud, bucket: str, at: int, settings: Settings) -> bool:
+    item = {"BucketName": {"S": bucket}, **cloud.table.item(bucket, at=at)}
+    return is_late(activity(PLACE, item), from_ms(START_MS + at), settings)
 
 
 def stuck(cloud: Cloud) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -100,8 +101,8 @@ class Table:
     def item(self, bucket: str, *, at: int | None = None) -> Item:
         """Return the item now, or at a given time."""
         versions = self._versions.get(bucket, [])
-        found = [item for since, item in versions if at is None or since <= at]
-        return dict(found[-1]) if found else {}
+        count = len(versions) if at is None else bisect_right(versions, at, key=lambda version: version[0])
+        return dict(versions[count - 1][1]) if count else {}
 
     def update(self, environment: Environment, sent: int, asked: Asked) -> dict[str, Any]:
         """Change an item as UpdateItem does; raise ConditionalCheckFailedException."""

@@ -9,6 +9,7 @@ import pytest
 from tests.protocol import promises
 from tests.protocol.cloud import Cloud
 from tests.protocol.schedule import FAULTS, FOREVER, HOUR_MS, SHARES, Event, Outage, Schedule, Share
+from tests.protocol.virtual_time import START_MS
 
 
 def broken(cloud: Cloud) -> list[str]:
@@ -87,6 +88,28 @@ def test_an_outage_of_days_ends_in_dead_letters_that_bring_the_refresh_when_they
     assert promises.lost(cloud) == []
     assert promises.lost_after_all(cloud.redrive()) == []
     assert len(cloud.gateways.accepted["share-1"]) == 1
+
+
+def test_a_gateway_that_is_off_for_a_day_is_told_however_many_events_come() -> None:
+    """Each window closes and the next one opens: nothing fails for good, and no dead letter comes."""
+    day = 24 * HOUR_MS
+    events = tuple(Event(at) for at in range(0, day, 240_000))
+    cloud = Cloud(Schedule(30, events, outages=(Outage("A", 0, day),))).run()
+
+    assert cloud.queue.dead == []
+    assert promises.silent(cloud) == []
+    off = cloud.table.item("one", at=day - 1)
+    assert off["owed"]["M"].keys() == {"share-1", "share-2"}
+    assert "unrefreshed_since" not in cloud.table.item("one")
+
+
+def test_an_expired_window_that_an_event_replaces_is_still_owed() -> None:
+    """The queue loses the message of each window, and an event comes every minute."""
+    hour = tuple(Event(at) for at in range(0, HOUR_MS, 60_000))
+    cloud = Cloud(Schedule(30, hour, purged_ms=tuple(range(20_000, HOUR_MS, 20_000)))).run()
+
+    assert promises.silent(cloud) == []
+    assert cloud.table.item("one", at=HOUR_MS - 1)["unrefreshed_since"] == {"N": str(START_MS + 30_000)}
 
 
 def test_a_gateway_that_takes_two_at_a_time_gets_its_twelve_shares_none_twice_within_60_s() -> None:

@@ -28,6 +28,8 @@ from tests.support.handlers import load
 AGGREGATOR, REFRESHER, SHARED = "s3_aggregator", "s3_sgw_refresh", "shared"
 MODULES = {AGGREGATOR: "aggregators", REFRESHER: "refreshers"}
 
+MINUTES = tuple(Event(at) for at in range(0, HOUR_MS, 60_000))
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -74,7 +76,7 @@ GIVEN_BACK = """try:
                     )
                     raise
 """
-CLOSES = """        token = self.begin(bucket, item, latest, closing=step.closing)
+CLOSES = """        token = self.begin(bucket, item, latest, since, closing=step.closing)
         if token is None:
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
@@ -123,8 +125,8 @@ MUTANTS = {
     "pending is not written": Mutant(
         REFRESHER,
         {
-            'f"SET pending = :token, {sets}"': 'f"SET {sets}"',
-            '    values[":token"] = {"S": token}\n        if': "    if",
+            'f"SET pending = :token, unre': 'f"SET unre',
+            '    values[":token"] = {"S": token}\n        values[":since"]': '    values[":since"]',
         },
         Schedule(30, (Event(0),), at_once=1, takes_ms=1000),
     ),
@@ -299,6 +301,21 @@ MUTANTS = {
             shares=(Share("share-1", "one", removed_ms=60_000), Share("share-2", "one", made_ms=60_000)),
         ),
         lambda cloud: [] if cloud.gateways.accepted["share-2"] else ["never refreshed"],
+    ),
+    "each window begins the wait of a share anew": Mutant(
+        REFRESHER,
+        {
+            'min(item.number("unrefreshed_since") or since, since)': "since",
+            "min(before.get(share, since), since)": "since",
+        },
+        Schedule(30, MINUTES, outages=(Outage("gateway", 0, HOUR_MS),)),
+        promises.silent,
+    ),
+    "a replaced window is forgotten": Mutant(
+        AGGREGATOR,
+        {"if instead_of.opened_by != me:": "if False:"},
+        Schedule(30, MINUTES, purged_ms=tuple(range(20_000, HOUR_MS, 20_000))),
+        promises.silent,
     ),
     "a window never expires": Mutant(
         SHARED,

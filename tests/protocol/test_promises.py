@@ -56,6 +56,7 @@ def test_whatever_fails_no_refresh_is_lost(schedule: Schedule) -> None:
     assert promises.lost(cloud) == []
     assert promises.asked_too_often(cloud) == []
     assert promises.too_soon(cloud) == []
+    assert promises.silent(cloud) == []
     assert promises.lost_after_all(cloud.redrive()) == []
 
 
@@ -80,6 +81,7 @@ def test_a_purge_of_the_queue_heals(schedule: Schedule) -> None:
     cloud = happened(schedule)
 
     assert promises.not_healed(cloud) == []
+    assert promises.silent(cloud) == []
     assert promises.too_soon(cloud) == []
     assert promises.lost_after_all(cloud.redrive()) == []
 

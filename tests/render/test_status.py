@@ -105,6 +105,21 @@ def test_an_event_that_never_became_a_dead_letter_is_not_healthy_for_an_hour() -
     assert replace(status, functions=(day,)).healthy
 
 
+def test_a_share_that_refuses_for_long_is_named_with_the_gateways_answer() -> None:
+    refusing = BucketActivity(
+        "b", unrefreshed_since=NOW, owed=(f"{SHARE}1", f"{SHARE}2"), answer="The gateway is not connected."
+    )
+    status = make_status(make_resource(), buckets=(refusing, BucketActivity("c")), late=("b", "c"))
+    text = words(status)
+
+    assert text.startswith("Not healthy: 2 refreshes overdue; ")
+    assert (
+        f"File shares share-1, share-2 of bucket b are not refreshed since {NOW:%Y-%m-%d %H:%M} UTC." in text
+    )
+    assert "The gateway's last answer was: The gateway is not connected; Look at the gateway." in text
+    assert "The refresh of bucket c is overdue." in text
+
+
 def test_what_is_as_declared_needs_no_advice() -> None:
     assert "s3agg " not in shown(quiet(buckets=(BucketActivity("b"),)))
 

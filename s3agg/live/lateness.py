@@ -1,0 +1,34 @@
+"""Whether a bucket's refresh is overdue (DESIGN 2b)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from s3agg.live.items import BucketActivity
+from s3agg.settings import Settings
+
+# If a refresh is later than this, its message is lost or the refresh function does not run (DESIGN 2). After
+# 5 min the next event opens a new window. A message for the remaining shares is put off by 15 min at most.
+LATE_S = 300
+LATEST_S = 20 * 60
+OWED_S = 15 * 60  # on top of window and interval
+
+
+def longest_owed_s(settings: Settings) -> int:
+    """Return for how many s a refresh may be owed to a share before it is overdue."""
+    return settings.window + settings.min_interval + OWED_S
+
+
+def is_late(bucket: BucketActivity, now: datetime, settings: Settings) -> bool:
+    """Whether the refresh of an open window, or a pending refresh, is overdue.
+
+    A busy gateway puts `not_before` off again and again, and an event replaces a window whose message is
+    lost. `unrefreshed_since` stays, so a refresh that is owed for long counts whatever happens since.
+    """
+    if not (bucket.window.open or bucket.pending):
+        return False
+    due = [moment for moment in (bucket.window.closes_at, bucket.not_before) if moment is not None]
+    if due and (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S):
+        return True
+    since = bucket.unrefreshed_since
+    return since is not None and (now - since).total_seconds() > longest_owed_s(settings)
