@@ -52,6 +52,9 @@ MOST_TAGS = 50  # AWS's limit for a resource
 NONE = "none"  # as the value of an option: remove the stored setting
 
 
+OWED_S = 15 * 60  # a gateway may be busy for so long, on top of window and interval
+
+
 @dataclass(frozen=True)
 class Settings:
     """A stack's settings with their defaults; `create --help` describes each."""
@@ -74,6 +77,11 @@ class Settings:
     tags: Mapping[str, str] = field(default_factory=dict)  # the user's tags
     asked: frozenset[str] = frozenset()  # options that were passed to create, now or before: stored as tags
     unusable: Mapping[str, str] = field(default_factory=dict)  # stored settings that are invalid
+
+    @property
+    def longest_owed(self) -> int:
+        """For how many s a refresh may be owed to a file share before it is overdue (DESIGN 2b)."""
+        return self.window + self.min_interval + OWED_S
 
     @classmethod
     def declared(

@@ -223,7 +223,11 @@ class Status:
             Problem(
                 f"{_waiting(each)} not refreshed since {each.unrefreshed_since:%Y-%m-%d %H:%M} UTC",
                 [
-                    *([Step(f"The gateway's last answer was: {each.answer.rstrip(chr(46))}")] if each.answer else []),
+                    *(
+                        [Step(f"The gateway's last answer was: {each.answer.rstrip('.')}")]
+                        if each.answer
+                        else []
+                    ),
                     Step("Look at the gateway. To see each try, run", Advice("logs --since 1h")),
                 ],
             )
@@ -302,6 +306,11 @@ def _waiting(bucket: BucketActivity) -> str:
     named = [share.rpartition("/")[2] for share in bucket.owed]
     words = f"share {named[0]}" if len(named) == 1 else f"shares {', '.join(named)}"
     return f"File {words} of bucket {bucket.name} {'is' if len(named) == 1 else 'are'}"
+
+
+def _last_answer(bucket: BucketActivity) -> list[Step]:
+    answer = (bucket.answer or "").rstrip(".")
+    return [Step(f"The gateway's last answer was: {answer}")] if answer else []
 
 
 def read(aws: Aws, names: Names) -> Status:

@@ -23,6 +23,7 @@ from s3agg.aws.refusals import Refusal, describing_errors, is_error
 from s3agg.aws.session import Aws
 from s3agg.engine import Key
 from s3agg.errors import Advice, S3aggError, UsageProblem
+from s3agg.resources.alarm import OLDEST, UNREFRESHED
 from s3agg.resources.bucket import region_of
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.policy import Policy
@@ -39,7 +40,8 @@ VARIABLES = {
     "LOG_LEVEL": "LogLevel",
 }  # environment variables of the functions
 TAGS = {"s3agg:window": "Window", "s3agg:log-level": "LogLevel"}  # tags of the table that store options
-THRESHOLDS = {"ApproximateAgeOfOldestMessage": "OldestMessageThreshold"}  # of alarms, by metric
+# Of alarms, by metric.
+THRESHOLDS = {OLDEST.name: "OldestMessageThreshold", UNREFRESHED.name: "UnrefreshedThreshold"}
 UPLOADING = (Refusal("ConditionalRequestConflict"),)  # another upload of the same key is running
 DIRECT_BYTES = 51_200  # CloudFormation accepts a longer template only from a bucket
 
@@ -193,13 +195,13 @@ def _parameters(stack: Stack, bucket: str | None, code_bucket: str | None) -> di
             **({"Default": code_bucket} if code_bucket else {}),
         },
         **{
-            THRESHOLDS[alarm.metric]: {
+            THRESHOLDS[alarm.metric.name]: {
                 "Type": "Number",
                 "Description": f"Alarm threshold in seconds: Window + {alarm.threshold - settings.window}",
                 "Default": alarm.threshold,
             }
             for alarm in stack.alarms
-            if alarm.wanted and alarm.metric in THRESHOLDS
+            if alarm.wanted and alarm.metric.name in THRESHOLDS
         },
     }
 

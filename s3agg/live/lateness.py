@@ -11,12 +11,6 @@ from s3agg.settings import Settings
 # 5 min the next event opens a new window. A message for the remaining shares is put off by 15 min at most.
 LATE_S = 300
 LATEST_S = 20 * 60
-OWED_S = 15 * 60  # on top of window and interval
-
-
-def longest_owed_s(settings: Settings) -> int:
-    """Return for how many s a refresh may be owed to a share before it is overdue."""
-    return settings.window + settings.min_interval + OWED_S
 
 
 def is_late(bucket: BucketActivity, now: datetime, settings: Settings) -> bool:
@@ -31,4 +25,4 @@ def is_late(bucket: BucketActivity, now: datetime, settings: Settings) -> bool:
     if due and (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S):
         return True
     since = bucket.unrefreshed_since
-    return since is not None and (now - since).total_seconds() > longest_owed_s(settings)
+    return since is not None and (now - since).total_seconds() > settings.longest_owed

@@ -30,7 +30,7 @@ ASKING = 10
 EXECUTION_BYTES = 600  # in the log: START, END, REPORT and a line of the function, plus 26 for each
 STORED = 0.15  # the part of a log's bytes that CloudWatch stores after compression
 FOREVER_DAYS = 365  # of logs that are never deleted, at the age of a year
-ALARMS = 2  # created by --alarm-topic
+ALARMS = 3  # created by --alarm-topic
 LISTED = 1000  # objects in the answer of a LIST request
 
 

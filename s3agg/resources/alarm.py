@@ -8,14 +8,29 @@ from typing import Any, ClassVar
 
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.queue import Queue
 from s3agg.resources.resource import ABSENT, Found, Resource, tag_dict, tag_list
 
-NAMESPACE = "AWS/SQS"
 STATISTIC = "Maximum"
 OPERATOR = "GreaterThanThreshold"
 PERIOD_S = 300
-MISSING_DATA = "notBreaching"  # an idle queue has no data
+MISSING_DATA = "notBreaching"  # an idle queue has no data, nor has a gateway that accepts
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A CloudWatch metric. The value of its dimension is the name of the resource that it measures."""
+
+    namespace: str
+    name: str
+    dimension: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace} {self.name}"
+
+
+FAILED = Metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName")
+OLDEST = Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName")
+UNREFRESHED = Metric("s3agg", "UnrefreshedFor", "FunctionName")  # of the refresh function, in s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +38,7 @@ class FoundAlarm(Found):
     """An alarm; period in s, `topics` the ARNs of its alarm actions."""
 
     metric: str  # with its namespace
-    queue: str
+    dimensions: str
     statistic: str
     period: int
     evaluation_periods: int
@@ -38,7 +53,7 @@ class FoundAlarm(Found):
     def properties(self) -> Mapping[str, str]:
         return {
             "metric": self.metric,
-            "queue": self.queue,
+            "dimensions": self.dimensions,
             "statistic": self.statistic,
             "period": f"{self.period} s",
             "evaluation periods": str(self.evaluation_periods),
@@ -52,16 +67,17 @@ class FoundAlarm(Found):
 
 
 @dataclass(frozen=True, eq=False)
-class QueueAlarm(Resource[FoundAlarm]):
-    """An alarm that notifies an SNS topic when a metric of a queue exceeds a threshold."""
+class Alarm(Resource[FoundAlarm]):
+    """An alarm that notifies an SNS topic when a metric exceeds a threshold; period in s."""
 
     kind: ClassVar[str] = "alarm"
 
-    queue: Queue
-    metric: str
+    measured: Resource[Any]
+    metric: Metric
     threshold: int
     topic: str | None
     description: str
+    period: int = PERIOD_S
 
     @property
     def wanted(self) -> bool:
@@ -74,10 +90,10 @@ class QueueAlarm(Resource[FoundAlarm]):
     @property
     def properties(self) -> Mapping[str, str]:
         return {
-            "metric": f"{NAMESPACE} {self.metric}",
-            "queue": self.queue.name,
+            "metric": str(self.metric),
+            "dimensions": f"{self.metric.dimension} {self.measured.name}",
             "statistic": STATISTIC,
-            "period": f"{PERIOD_S} s",
+            "period": f"{self.period} s",
             "evaluation periods": "1",
             "comparison operator": OPERATOR,
             "threshold": str(self.threshold),
@@ -96,11 +112,11 @@ class QueueAlarm(Resource[FoundAlarm]):
         return {
             "AlarmName": self.name,
             "AlarmDescription": self.description,
-            "Namespace": NAMESPACE,
-            "MetricName": self.metric,
-            "Dimensions": [{"Name": "QueueName", "Value": self.queue.name}],
+            "Namespace": self.metric.namespace,
+            "MetricName": self.metric.name,
+            "Dimensions": [{"Name": self.metric.dimension, "Value": self.measured.name}],
             "Statistic": STATISTIC,
-            "Period": PERIOD_S,
+            "Period": self.period,
             "EvaluationPeriods": 1,
             "Threshold": self.threshold,
             "ComparisonOperator": OPERATOR,
@@ -118,7 +134,7 @@ class QueueAlarm(Resource[FoundAlarm]):
         alarm = alarms[0]
         return FoundAlarm(
             metric=f"{alarm.get('Namespace')} {alarm.get('MetricName')}",
-            queue=",".join(each["Value"] for each in alarm.get("Dimensions", [])),
+            dimensions=", ".join(f"{each['Name']} {each['Value']}" for each in alarm.get("Dimensions", [])),
             statistic=alarm.get("Statistic", ABSENT),
             period=alarm.get("Period", 0),
             evaluation_periods=alarm.get("EvaluationPeriods", 0),

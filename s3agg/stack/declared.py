@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from s3agg import assets
 from s3agg.aws.place import Place
-from s3agg.resources.alarm import QueueAlarm
+from s3agg.resources.alarm import FAILED, OLDEST, UNREFRESHED, Alarm
 from s3agg.resources.function import Function
 from s3agg.resources.log_group import LogGroup, log_group_of
 from s3agg.resources.notification import ALL_KEYS, KeyFilter, Notification
@@ -33,6 +34,8 @@ LONGEST_WAIT_S = FOURTEEN_DAYS_S // 2
 REFRESH_CONCURRENCY = 2  # the lowest maximum concurrency of an event source mapping (FACTS 9)
 WRITES_OF_AN_INSTANCE = 3  # at most, by a warm aggregator for a bucket and window
 WRITES_OF_A_REFRESH = 3  # at most, by the refresh function for a bucket and window
+# After 15 min or --min-interval at most, a share is tried again, and the function reports how long it waits.
+SLOWEST_TRY_S = 2 * 15 * 60
 SLOWEST_MESSAGE_S = 3600  # on top of window and interval, before the alarm for the oldest message
 
 
@@ -48,7 +51,7 @@ class Stack:
     aggregator: Function
     refresher: Function
     trigger: EventSourceMapping
-    alarms: tuple[QueueAlarm, ...]
+    alarms: tuple[Alarm, ...]
     notifications: tuple[Notification, ...]
 
     def notification(self, bucket: str, keys: KeyFilter = ALL_KEYS) -> Notification:
@@ -198,25 +201,36 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             maximum_concurrency=REFRESH_CONCURRENCY,
         ),
         (
-            QueueAlarm(
+            Alarm(
                 place,
                 f"{dead_letters.name}Waiting",
                 tags,
-                queue=dead_letters,
-                metric="ApproximateNumberOfMessagesVisible",
+                measured=dead_letters,
+                metric=FAILED,
                 threshold=0,
                 topic=settings.alarm_topic,
                 description=f"Events or refreshes of the stack {names.stack} that failed after all retries",
             ),
-            QueueAlarm(
+            Alarm(
                 place,
                 f"{queue.name}Oldest",
                 tags,
-                queue=queue,
-                metric="ApproximateAgeOfOldestMessage",
+                measured=queue,
+                metric=OLDEST,
                 threshold=settings.window + settings.min_interval + SLOWEST_MESSAGE_S,
                 topic=settings.alarm_topic,
-                description=f"A refresh of the stack {names.stack} waits much longer than its window",
+                description=f"Nothing receives the messages of the stack {names.stack}",
+            ),
+            Alarm(
+                place,
+                f"{refresher.name}Waiting",
+                tags,
+                measured=refresher,
+                metric=UNREFRESHED,
+                threshold=settings.longest_owed,
+                period=max(SLOWEST_TRY_S, math.ceil(settings.min_interval / 30) * 60),
+                topic=settings.alarm_topic,
+                description=f"A file share of the stack {names.stack} does not accept a refresh",
             ),
         ),
         (),

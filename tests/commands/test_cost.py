@@ -145,7 +145,7 @@ def test_a_stack_is_paid_for_as_it_was_asked_for_or_as_is_asked_now(world: World
 
     assert quantities(as_it_is)["Lambda GB-seconds"] == 1200
     assert quantities(as_it_is)["CloudWatch Logs GB-months stored"] == 0.006
-    assert quantities(as_it_is)["CloudWatch alarms"] == 2
+    assert quantities(as_it_is)["CloudWatch alarms"] == 3
     assert quantities(as_it_is)["DynamoDB write unit-hours"] == 3600
     assert quantities(if_on_demand)["DynamoDB writes"] == 6000
     assert quantities(if_on_demand)["DynamoDB reads"] == 1600

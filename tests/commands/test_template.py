@@ -313,16 +313,18 @@ def test_nothing_but_their_defaults_depends_on_what_the_parameters_are_at_first(
 def test_a_threshold_that_follows_from_the_window_is_a_parameter_that_tells_how() -> None:
     alarming = made(window=45, alarm_topic=TOPIC)
     stack = declared.make(PLACE, NAMES, Settings(window=45), {})
-    (oldest,) = [each.threshold for each in stack.alarms if each.threshold]
+    thresholds = [each.threshold for each in stack.alarms if each.threshold]
+    names = ["OldestMessageThreshold", "UnrefreshedThreshold"]
 
-    assert read(alarming.text)["Parameters"]["OldestMessageThreshold"] == {
-        "Type": "Number",
-        "Description": f"Alarm threshold in seconds: Window + {oldest - 45}",
-        "Default": oldest,
-    }
+    for name, threshold in zip(names, thresholds, strict=True):
+        assert read(alarming.text)["Parameters"][name] == {
+            "Type": "Number",
+            "Description": f"Alarm threshold in seconds: Window + {threshold - 45}",
+            "Default": threshold,
+        }
     assert [each["Threshold"] for each in of_type(alarming, "AWS::CloudWatch::Alarm")] == [
         0,
-        {"Ref": "OldestMessageThreshold"},
+        *({"Ref": name} for name in names),
     ]
 
 

@@ -147,7 +147,7 @@ def test_what_was_chosen_is_what_is_paid_for() -> None:
     assert grew("GB-seconds") == grew("write unit-hours") == grew("GB-months stored") == 2
     assert grew("read unit-hours") == 3
     assert line_of(chosen, "Lambda", "GB-seconds").usd == round(1593.75 * 0.0000166667, 6)
-    assert line_of(chosen, "CloudWatch", "alarms").usd == 0.2
+    assert line_of(chosen, "CloudWatch", "alarms").usd == 0.3
 
 
 def refreshing(objects_in_bucket: int, prices: Prices = TODAYS) -> Bill:

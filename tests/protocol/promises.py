@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from s3agg.aws.clock import from_ms
 from s3agg.live.items import activity
-from s3agg.live.lateness import is_late, longest_owed_s
+from s3agg.live.lateness import is_late
 from s3agg.settings import Settings
 from tests.protocol.cloud import REFRESH_TIMEOUT_MS, SKEW_MS, Cloud, Handled
 from tests.protocol.schedule import FOREVER, HOUR_MS, Change, Share
@@ -98,9 +98,7 @@ def silent(cloud: Cloud) -> list[str]:
     That is longer than window + interval + 15 minutes after the refresh was due.
     """
     settings = Settings(window=cloud.schedule.window_s, min_interval=cloud.schedule.interval_s)
-    longest = (
-        max(cloud.schedule.window_s * 1000, _pause(cloud)) + longest_owed_s(settings) * 1000 + 2 * SKEW_MS
-    )
+    longest = max(cloud.schedule.window_s * 1000, _pause(cloud)) + settings.longest_owed * 1000 + 2 * SKEW_MS
     owed: dict[tuple[Share, int], int] = {}  # the first event that a refresh of a share is owed for
     for event in cloud.handled:
         for share in cloud.shares_of(cloud.events[event.number].bucket):

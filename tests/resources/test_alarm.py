@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from s3agg.resources.alarm import QueueAlarm
+from s3agg.resources.alarm import OLDEST, Alarm
 from s3agg.resources.queue import Queue
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, World
 
 TAGS = {STACK_TAG: "Test", "team": "a"}
 TOPIC = PLACE.arn("sns", "ops")
-ALARM = QueueAlarm(
+ALARM = Alarm(
     PLACE,
     "Alarm",
     TAGS,
-    queue=Queue(PLACE, "Queue", TAGS, visibility=180, retention=60),
-    metric="ApproximateAgeOfOldestMessage",
+    measured=Queue(PLACE, "Queue", TAGS, visibility=180, retention=60),
+    metric=OLDEST,
     threshold=46_200,
     topic=TOPIC,
     description="Something waits",
@@ -59,7 +59,7 @@ def test_an_alarm_is_wanted_only_with_a_topic() -> None:
         ({"Period": 60}, "period"),
         ({"Statistic": "Average"}, "statistic"),
         ({"MetricName": "NumberOfMessagesSent"}, "metric"),
-        ({"Dimensions": [{"Name": "QueueName", "Value": "Other"}]}, "queue"),
+        ({"Dimensions": [{"Name": "QueueName", "Value": "Other"}]}, "dimensions"),
     ],
 )
 def test_a_property_changed_by_hand_is_named_and_mended(

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from s3agg.aws.place import Place
+from s3agg.resources.alarm import OLDEST, UNREFRESHED
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.resource import Resource
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, Settings
 from s3agg.stack import declared
 from s3agg.stack.declared import Stack, most_write_units
 from tests.support.aws import ACCOUNT, PLACE
+from tests.support.handlers import load
 
 BUCKETS = {"my.photos": KeyFilter(), "scans": KeyFilter("in/", ".pdf")}
 
@@ -48,6 +50,7 @@ def test_a_stack_is_made_of_what_the_design_lists() -> None:
     assert kinds_and_names(make()) == [
         ("alarm", "S3EventAggregatorActionQueueOldest"),
         ("alarm", "S3EventAggregatorDeadLettersWaiting"),
+        ("alarm", "S3StorageGatewayRefreshWaiting"),
         ("function", "S3EventAggregator"),
         ("function", "S3StorageGatewayRefresh"),
         ("log group", "/aws/lambda/S3EventAggregator"),
@@ -183,6 +186,22 @@ def test_a_message_is_a_dead_letter_long_before_the_queue_forgets_it(interval_s:
 
 def test_the_alarm_for_the_oldest_message_does_not_ring_for_one_that_may_wait() -> None:
     stack = make(window=300, min_interval=7200, alarm_topic=PLACE.arn("sns", "ops"))
-    (oldest,) = [each for each in stack.alarms if each.metric == "ApproximateAgeOfOldestMessage"]
+    (oldest,) = [each for each in stack.alarms if each.metric is OLDEST]
 
     assert oldest.threshold == 300 + 7200 + 3600
+
+
+@pytest.mark.parametrize(("interval_s", "period_s"), [(60, 1800), (1000, 2040), (42_600, 85_200)])
+def test_the_alarm_for_a_share_that_refuses_sees_each_try(interval_s: int, period_s: int) -> None:
+    """The function reports after each try, up to 15 minutes or the interval later than after the last one."""
+    stack = make(min_interval=interval_s, alarm_topic=PLACE.arn("sns", "ops"))
+    (waiting,) = [each for each in stack.alarms if each.metric is UNREFRESHED]
+
+    assert waiting.period == period_s
+    assert waiting.threshold == stack.settings.longest_owed
+
+
+def test_the_alarm_watches_the_metric_that_the_refresh_function_reports() -> None:
+    function = load("s3_sgw_refresh")
+
+    assert (UNREFRESHED.namespace, UNREFRESHED.name) == (function.NAMESPACE, function.METRIC)

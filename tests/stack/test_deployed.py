@@ -190,6 +190,7 @@ def test_an_option_can_be_taken_back(world: World) -> None:
     assert [each for each in made if "alarm" in each] == [
         "delete alarm S3EventAggregatorDeadLettersWaiting",
         "delete alarm S3EventAggregatorActionQueueOldest",
+        "delete alarm S3StorageGatewayRefreshWaiting",
     ]
     assert actions(world) == {"keep"}
 
@@ -409,7 +410,7 @@ def test_delete_leaves_nothing(world: World) -> None:
 
     delete(world)
 
-    assert len(before) == 16
+    assert len(before) == 17
     assert what_there_is(world) == []
     assert rules(world, "photos") == []
 
