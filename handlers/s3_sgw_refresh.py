@@ -249,8 +249,8 @@ class Refresher:
     def begin(self, bucket: str, item: Item, accepted: int, since: int, *, closing: bool) -> str | None:
         """Mark the refresh as pending and close a due window; return its token, None after another write.
 
-        `accepted` is the latest time at which the shares accept, and `since` when the refresh was due, both
-        in ms since 1970. The due time of an older refresh that is still owed is kept.
+        `accepted` is the latest time at which the shares accept. `since` is when the refresh was due; the due
+        time of an older refresh that is still owed is kept. Times in ms since 1970.
         """
         token = uuid.uuid4().hex
         sets, values = self.pause_from(accepted)

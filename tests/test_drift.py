@@ -291,7 +291,7 @@ def on_alarm(alarm: Resource[Any]) -> Rows:
     return {
         "metric": anew(MetricName="Other"),
         "metric, namespace": anew(Namespace="Other"),
-        "queue": anew(Dimensions=[{"Name": "QueueName", "Value": "Other"}]),
+        "dimensions": anew(Dimensions=[{"Name": "QueueName", "Value": "Other"}]),
         "statistic": anew(Statistic="Average"),
         "period": anew(Period=60),
         "evaluation periods": anew(EvaluationPeriods=3),

@@ -116,8 +116,10 @@ def activity(
 
     def moment(name: str) -> datetime | None:
         value = item.get(name, {}).get("N")
+        if value is None:
+            return None
         try:
-            return None if value is None else from_ms(float(value))
+            return from_ms(float(value))
         except (ValueError, OverflowError, OSError):  # no year of the calendar
             warn(name, float(value))
             return None

@@ -223,7 +223,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             ),
             Alarm(
                 place,
-                f"{refresher.name}Waiting",
+                f"{refresher.name}Late",
                 tags,
                 measured=refresher,
                 metric=UNREFRESHED,

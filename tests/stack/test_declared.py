@@ -50,7 +50,7 @@ def test_a_stack_is_made_of_what_the_design_lists() -> None:
     assert kinds_and_names(make()) == [
         ("alarm", "S3EventAggregatorActionQueueOldest"),
         ("alarm", "S3EventAggregatorDeadLettersWaiting"),
-        ("alarm", "S3StorageGatewayRefreshWaiting"),
+        ("alarm", "S3StorageGatewayRefreshLate"),
         ("function", "S3EventAggregator"),
         ("function", "S3StorageGatewayRefresh"),
         ("log group", "/aws/lambda/S3EventAggregator"),

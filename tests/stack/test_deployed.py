@@ -190,7 +190,7 @@ def test_an_option_can_be_taken_back(world: World) -> None:
     assert [each for each in made if "alarm" in each] == [
         "delete alarm S3EventAggregatorDeadLettersWaiting",
         "delete alarm S3EventAggregatorActionQueueOldest",
-        "delete alarm S3StorageGatewayRefreshWaiting",
+        "delete alarm S3StorageGatewayRefreshLate",
     ]
     assert actions(world) == {"keep"}
 
