@@ -28,6 +28,7 @@ MOST_SKEW_MS = 5 * 60 * 1000
 # clock can be shortened to this length: every instance reads it again in time.
 LONGEST_TRUST_MS = 5 * 60 * 1000
 SLACK_MS = 10_000  # tolerance for the latest due time of a window
+LEVELS = {name: vars(logging)[name] for name in ("DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL")}
 RIGHT_MS = 1000  # a smaller error of the clock is not corrected
 
 
@@ -170,5 +171,4 @@ def log_as_lambda_does(logger: logging.Logger, request_id: str) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(LambdaFormatter())
         root.addHandler(handler)
-    level = logging.getLevelName(os.environ.get("LOG_LEVEL", "INFO").upper())
-    logger.setLevel(level if isinstance(level, int) else logging.INFO)
+    logger.setLevel(LEVELS.get(os.environ.get("LOG_LEVEL", "INFO").upper(), logging.INFO))

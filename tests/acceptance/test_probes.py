@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3agg import assets
+from s3agg.aws.clock import to_ms
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.resources.alarm import UNREFRESHED
 from s3agg.resources.queue import DELETED_TAG
 from s3agg.settings import Settings
 from tests.acceptance.account import BECOMES_S, Account, connect, told
@@ -346,6 +349,51 @@ def test_a_log_group(account: Account) -> None:
         Refusal("OperationAbortedException"),
     )
     note_failures(account, "26", looked_at, at_once(changes), collides)
+
+
+def test_a_metric_in_a_log_line(account: Account) -> None:
+    """FACTS 22: CloudWatch makes a metric of a line in its embedded metric format."""
+    logs, name = account.aws.logs, account.probe("Metric")
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_stream(logGroupName=name, logStreamName=name)
+    now = datetime.now(timezone.utc)
+    directive = {
+        "Namespace": UNREFRESHED.namespace,
+        "Dimensions": [[UNREFRESHED.dimension]],
+        "Metrics": [{"Name": UNREFRESHED.name, "Unit": "Seconds"}],
+    }
+    line = {
+        "_aws": {"Timestamp": to_ms(now), "CloudWatchMetrics": [directive]},
+        UNREFRESHED.dimension: name,
+        UNREFRESHED.name: 1,
+    }
+    logs.put_log_events(
+        logGroupName=name,
+        logStreamName=name,
+        logEvents=[{"timestamp": to_ms(now), "message": json.dumps(line)}],
+    )
+
+    def shows() -> bool:
+        found = account.aws.cloudwatch.get_metric_statistics(
+            Namespace=UNREFRESHED.namespace,
+            MetricName=UNREFRESHED.name,
+            Dimensions=[{"Name": UNREFRESHED.dimension, "Value": name}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=3600,
+            Statistics=["Maximum"],
+        )
+        return bool(found["Datapoints"])
+
+    within_s = account.scaled(BECOMES_S)
+    started = time.monotonic()
+    try:
+        account.becomes(shows, within_s)
+    except AssertionError as error:
+        account.report.note("22", "a metric in a log line", "not so", error)
+    else:
+        seconds = time.monotonic() - started
+        account.report.note("22", "a metric in a log line", "held", "GetMetricStatistics shows it", seconds)
 
 
 def test_a_bucket_of_another_region(account: Account) -> None:
