@@ -511,7 +511,7 @@ class Shares:
                     return "gone"
                 # Usually the gateway is busy: it accepts two refreshes at a time.
                 logger.warning("File share did not accept, it stays for later: %s: %s", share, error)
-                refusals[share] = str(error)
+                refusals[share] = words_of(error)
                 return "later"
             logger.info("Refreshing file share: %s", share)
             return "accepted"
@@ -615,6 +615,13 @@ def place(location: str) -> str:
 def region_and_account(arn: str) -> tuple[str, str]:
     _, _, _, region, account, *_ = arn.split(":")
     return region, account
+
+
+def words_of(error: BotoCoreError | ClientError) -> str:
+    """Return the service's own words in an error, if it answered."""
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Message") or str(error)
+    return str(error)
 
 
 def is_gone(error: Exception) -> bool:

@@ -620,7 +620,7 @@ def test_each_share_that_has_not_accepted_is_owed_since_its_first_refusal(world:
     item = world.item()
     assert item["owed"] == since({first: DUE, second: later})
     assert item["unrefreshed_since"] == DUE
-    assert "InvalidGatewayRequestException" in item["answer"]
+    assert item["answer"] == "The gateway is already processing two cache refreshes."
 
 
 def test_a_share_that_accepts_is_owed_nothing_any_more(world: Instances) -> None:
