@@ -233,19 +233,21 @@ def create(
     from s3agg.commands import preflight
     from s3agg.commands.create import apply_create
     from s3agg.stack import deployed
+    from s3agg.stack.chosen import StackSettings
 
     screen = invocation.screen()
     aws = invocation.aws(screen)
     request = deployed.Request(buckets, prefix, suffix, options, adopt)
     checked = preflight.check(aws, invocation.names, request)
     plan = checked.plan
+    chosen = StackSettings.of(checked.deployment.stack)
     if dry_run:
-        screen.plan(checked.deployment, plan, done=False, problems=checked.problems)
+        screen.plan(checked.deployment, plan, done=False, problems=checked.problems, settings=chosen)
     deployment = checked.passed()
     if dry_run:
         return code_of_dry_run(plan.to_do)
     screen.watch(apply_create(aws, deployment, plan))
-    screen.plan(deployment, plan, done=True)
+    screen.plan(deployment, plan, done=True, settings=chosen)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0

@@ -21,11 +21,12 @@ from s3agg.live.lateness import is_late
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.log_group import LogGroup
-from s3agg.resources.notification import KeyFilter, Notification
+from s3agg.resources.notification import Notification
 from s3agg.resources.queue import STATE, FoundQueue, Queue
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 from s3agg.stack import deployed
+from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 
 State = Literal["ok", "missing", "drifted", "foreign"]
@@ -51,55 +52,6 @@ class ResourceStatus:
     state: State
     differences: Sequence[Difference]
     owner: str = ""  # why it is foreign
-
-
-@dataclass(frozen=True)
-class StackSettings:
-    """The settings that the stack declares, in the units of `create`.
-
-    The capacity units are None on demand. `buckets` holds the key filter of each attached bucket.
-    """
-
-    window: int
-    min_interval: int
-    concurrency: int
-    memory: int
-    architecture: str
-    runtime: str
-    log_level: str
-    log_retention: int
-    capacity_mode: Literal["on-demand", "provisioned"]
-    read_capacity: int | None
-    write_capacity: int | None
-    include_gateway_writes: bool
-    permissions_boundary: str | None
-    alarm_topic: str | None
-    tags: Mapping[str, str]
-    buckets: Mapping[str, KeyFilter]
-
-    @classmethod
-    def of(cls, deployment: Deployment) -> StackSettings:
-        stack, settings = deployment.stack, deployment.stack.settings
-        return cls(
-            window=settings.window,
-            min_interval=settings.min_interval,
-            concurrency=settings.concurrency,
-            memory=settings.memory,
-            architecture=settings.architecture,
-            runtime=settings.runtime,
-            log_level=settings.log_level,
-            log_retention=settings.log_retention,
-            capacity_mode="on-demand" if settings.on_demand else "provisioned",
-            read_capacity=None if settings.on_demand else settings.read_capacity,
-            write_capacity=None if settings.on_demand else settings.write_capacity,
-            include_gateway_writes=settings.include_gateway_writes,
-            permissions_boundary=settings.permissions_boundary,
-            alarm_topic=settings.alarm_topic,
-            tags=settings.tags,
-            buckets={
-                each.bucket: each.keys for each in stack.notifications if each.bucket in deployment.buckets
-            },
-        )
 
 
 @dataclass(frozen=True)
@@ -374,7 +326,7 @@ class _Readings:
             functions=self.functions,
             aggregated=None if hides_lines(deployment.log_level) else self.aggregated,
             timers=self.timers,
-            settings=StackSettings.of(deployment) if _exists(resources) else None,
+            settings=StackSettings.of(deployment.stack) if _exists(resources) else None,
         )
 
 

@@ -10,23 +10,31 @@ from rich.text import Text
 
 from s3agg.engine import VERBS, Change, Plan
 from s3agg.errors import S3aggError
-from s3agg.render.words import STYLES, counted, difference_lines, new_table, place_of, plain
+from s3agg.render.settings import settings_table
+from s3agg.render.words import STYLES, counted, difference_lines, heading, new_table, place_of, plain
 from s3agg.resources.resource import ABSENT, Difference
+from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 
 
 def plan_document(
-    deployment: Deployment, plan: Plan, problems: Sequence[S3aggError], option: str = ""
+    deployment: Deployment,
+    plan: Plan,
+    problems: Sequence[S3aggError],
+    option: str = "",
+    settings: StackSettings | None = None,
 ) -> dict[str, object]:
-    """The JSON of a plan, as schemas/create.json describes it.
+    """The JSON of a plan, as schemas/create.json and schemas/delete.json describe it.
 
-    `problems` prevent the changes. `option` holds the AWS options that each advised command repeats.
+    `problems` prevent the changes. `settings` are those that `create` declares. `option` holds the AWS
+    options that each advised command repeats.
     """
     place = deployment.place
     return {
         "stack": deployment.stack.names.stack,
         "region": place.region,
         "account": place.account,
+        **({"settings": settings} if settings else {}),
         "problems": [{"what": f"{each.problem}.", "advice": each.step(option)} for each in problems],
         "changes": [
             {
@@ -53,8 +61,18 @@ def difference_documents(differences: Sequence[Difference]) -> list[dict[str, st
     ]
 
 
-def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = False) -> RenderableType:
-    """The planned or completed changes, a row each. If `brief`, or without changes, only one line."""
+def plan_table(
+    deployment: Deployment,
+    plan: Plan,
+    *,
+    done: bool,
+    brief: bool = False,
+    settings: StackSettings | None = None,
+) -> RenderableType:
+    """The planned or completed changes, a row each, and the settings of a plan of `create`.
+
+    If `brief`, or without changes, only one line.
+    """
     place = deployment.place
     where = place_of(deployment.stack.names.stack, place.region, place.account)
     shown = [*plan.foreign, *plan.to_do]
@@ -73,8 +91,13 @@ def plan_table(deployment: Deployment, plan: Plan, *, done: bool, brief: bool = 
     kept = len(plan.changes) - len(shown)
     title = "Done" if done else "Plan"
     counts = counted(Counter(_counted_as(change, done=done) for change in shown))
-    heading = plain(f"{title}: {counts}{f', {kept} unchanged' if kept else ''}; {where}", "bold")
-    return heading if brief else Group(heading, table)
+    title_line = plain(f"{title}: {counts}{f', {kept} unchanged' if kept else ''}; {where}", "bold")
+    if brief:
+        return title_line
+    parts: list[RenderableType] = [title_line, table]
+    if settings and not done:
+        parts += [heading("Settings"), settings_table(settings)]
+    return Group(*parts)
 
 
 def _word(change: Change, *, done: bool) -> str:

@@ -31,6 +31,7 @@ from s3agg.render.redrive import redrive_view
 from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
+from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 
 T = TypeVar("T")
@@ -135,16 +136,23 @@ class Screen(Page):
         self._plan_shown = True
 
     def plan(
-        self, deployment: Deployment, plan: Plan, *, done: bool, problems: Sequence[S3aggError] = ()
+        self,
+        deployment: Deployment,
+        plan: Plan,
+        *,
+        done: bool,
+        problems: Sequence[S3aggError] = (),
+        settings: StackSettings | None = None,
     ) -> None:
         """Show a planned or completed plan. After a confirmation on the terminal, only its first line.
 
         `problems` prevent the changes. They are part of the JSON; a table leaves them to the error message.
+        `settings` are those that `create` declares.
         """
         brief = self._plan_shown and self.out.is_terminal
         self.show(
-            plan_document(deployment, plan, problems, self.option),
-            lambda: plan_table(deployment, plan, done=done, brief=brief),
+            plan_document(deployment, plan, problems, self.option, settings),
+            lambda: plan_table(deployment, plan, done=done, brief=brief, settings=settings),
         )
 
     def status(self, status: Status) -> None:

@@ -15,6 +15,7 @@ from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.render.chart import Chart
 from s3agg.render.plan import difference_documents
+from s3agg.render.settings import settings_block
 from s3agg.render.words import (
     STYLES,
     ago,
@@ -35,8 +36,9 @@ PRESENT = "yes"  # a property that is either present or absent
 
 
 def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
-    """The status on one screen, the verdict first. If `brief`, all healthy resources share a line.
+    """The status on one screen, the verdict first.
 
+    If `brief`, all healthy resources share a line, and the settings are left out.
     `option` holds the AWS options that each advised command repeats.
     """
     if not status.exists:
@@ -51,6 +53,8 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
         parts += [heading("Activity"), _activity(status, brief=brief)]
     if hides_lines(status.log_level):
         parts.append(plain(f"The log level {status.log_level} hides events and refreshes.", "dim"))
+    if status.settings and not brief:
+        parts += [heading("Settings"), settings_block(status.settings)]
     return Group(*parts)
 
 

@@ -447,6 +447,21 @@ def test_a_dry_run_shows_what_would_be_made_exits_3_and_makes_nothing(aws_shell:
 
 
 @pytest.mark.stack
+def test_the_settings_of_a_new_stack_and_of_a_deployed_one_are_shown(aws_shell: Shell) -> None:
+    create = ("create", "--bucket", "uploads", "--window", "300", "--prefix", "in/")
+
+    shown, plan = aws_shell(*create, "--dry-run"), aws_shell(*create, "--dry-run", "--output", "json").json
+    done = aws_shell(*create, "--output", "json").json
+    deployed, status = aws_shell("status").stdout, aws_shell("status", "--output", "json").json
+
+    assert re.search(r"^window +300 s +asked for$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^memory +128 MB +default$", shown.stdout, re.MULTILINE)
+    assert plan["settings"] == done["settings"] == status["settings"]
+    assert plan["settings"]["asked_for"] == ["window", "buckets"]
+    assert "\nasked for  window: 300 s; keys of uploads: prefix in/\n" in deployed
+
+
+@pytest.mark.stack
 def test_create_status_and_delete_go_all_the_way(aws_shell: Shell) -> None:
     created = aws_shell("create", "--bucket", "uploads", "--output", "json")
     again = aws_shell("create", "--output", "json")
@@ -741,6 +756,7 @@ def test_the_json_of_status_has_the_settings_of_the_stack(aws_shell: Shell) -> N
         "alarm_topic": None,
         "tags": {"team": "a"},
         "buckets": {"uploads": {"prefix": "in/", "suffix": ""}},
+        "asked_for": ["window", "tags", "buckets"],
     }
 
 

@@ -1,0 +1,74 @@
+"""The view of a stack's settings, in `status` and in the plan of `create`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from s3agg.errors import plural
+from s3agg.render.words import new_table, plain
+from s3agg.resources.notification import ALL_KEYS
+from s3agg.stack.chosen import StackSettings
+
+NAMES = {"capacity_mode": "capacity", "include_gateway_writes": "gateway writes"}
+ASKED_FOR = "asked for"
+DEFAULT = "default"
+
+
+def settings_table(settings: StackSettings) -> Table:
+    """A row for each setting: its name, its value, and whether it was asked for or is the default."""
+    table = new_table("setting", "value", "")
+    for name, value, origin in _rows(settings):
+        table.add_row(plain(name), plain(value), plain(origin, "dim" if origin == DEFAULT else ""))
+    return table
+
+
+def settings_block(settings: StackSettings) -> Table:
+    """The same in a few lines: first what was asked for, then the defaults."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    rows = list(_rows(settings))
+    for origin in (ASKED_FOR, DEFAULT):
+        words = [f"{name}: {value}" for name, value, each in rows if each == origin]
+        if words:
+            table.add_row(plain(origin), plain("; ".join(words)))
+    table.columns[-1].overflow = "fold"
+    return table
+
+
+def _rows(settings: StackSettings) -> Iterator[tuple[str, str, str]]:
+    """The name, value and origin of each setting, named as its option of `create`."""
+    values = {
+        "window": f"{settings.window} s",
+        "min_interval": f"{settings.min_interval} s",
+        "log_level": settings.log_level,
+        "log_retention": f"{settings.log_retention} days",
+        "capacity_mode": settings.capacity_mode.replace("-", " "),
+        "read_capacity": _units(settings.read_capacity),
+        "write_capacity": _units(settings.write_capacity),
+        "concurrency": str(settings.concurrency),
+        "memory": f"{settings.memory} MB",
+        "architecture": settings.architecture,
+        "runtime": settings.runtime,
+        "include_gateway_writes": "included" if settings.include_gateway_writes else "ignored",
+        "permissions_boundary": settings.permissions_boundary or "none",
+        "alarm_topic": settings.alarm_topic or "none",
+        "tags": ", ".join(f"{key}={value}" for key, value in settings.tags.items()) or "none",
+    }
+    for name, value in values.items():
+        if value:
+            yield NAMES.get(name, name.replace("_", " ")), value, _origin(settings, name)
+    by_filter: dict[str, list[str]] = {}
+    for bucket, keys in settings.buckets.items():
+        by_filter.setdefault(str(keys), []).append(bucket)
+    for words, buckets in by_filter.items():
+        yield f"keys of {', '.join(buckets)}", words, DEFAULT if words == str(ALL_KEYS) else ASKED_FOR
+
+
+def _origin(settings: StackSettings, name: str) -> str:
+    return ASKED_FOR if name in settings.asked_for else DEFAULT
+
+
+def _units(capacity: int | None) -> str:
+    """Empty without provisioned capacity."""
+    return "" if capacity is None else plural(capacity, "unit")

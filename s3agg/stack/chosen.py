@@ -1,0 +1,80 @@
+"""The settings of a stack as `status` and `create` show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from s3agg.resources.notification import ALL_KEYS, KeyFilter
+from s3agg.settings import CAPACITIES, Settings
+from s3agg.stack.declared import Stack
+
+# Stored for every stack (`Settings.keeping_billing`). So a default counts as not asked for.
+ALWAYS_STORED = ("on_demand", *CAPACITIES)
+SHOWN_AS = {"on_demand": "capacity_mode"}
+
+
+@dataclass(frozen=True)
+class StackSettings:
+    """The settings that the stack declares, in the units of `create`.
+
+    The capacity units are None on demand. `buckets` holds the key filter of each attached bucket. `asked_for`
+    names the fields whose values were passed to `create`, now or earlier. The others have their defaults.
+    """
+
+    window: int
+    min_interval: int
+    concurrency: int
+    memory: int
+    architecture: str
+    runtime: str
+    log_level: str
+    log_retention: int
+    capacity_mode: Literal["on-demand", "provisioned"]
+    read_capacity: int | None
+    write_capacity: int | None
+    include_gateway_writes: bool
+    permissions_boundary: str | None
+    alarm_topic: str | None
+    tags: Mapping[str, str]
+    buckets: Mapping[str, KeyFilter]
+    asked_for: Sequence[str]
+
+    @classmethod
+    def of(cls, stack: Stack) -> StackSettings:
+        settings = stack.settings
+        buckets = {each.bucket: each.keys for each in stack.notifications}
+        return cls(
+            window=settings.window,
+            min_interval=settings.min_interval,
+            concurrency=settings.concurrency,
+            memory=settings.memory,
+            architecture=settings.architecture,
+            runtime=settings.runtime,
+            log_level=settings.log_level,
+            log_retention=settings.log_retention,
+            capacity_mode="on-demand" if settings.on_demand else "provisioned",
+            read_capacity=None if settings.on_demand else settings.read_capacity,
+            write_capacity=None if settings.on_demand else settings.write_capacity,
+            include_gateway_writes=settings.include_gateway_writes,
+            permissions_boundary=settings.permissions_boundary,
+            alarm_topic=settings.alarm_topic,
+            tags=settings.tags,
+            buckets=buckets,
+            asked_for=_asked_for(settings, buckets),
+        )
+
+
+def _asked_for(settings: Settings, buckets: Mapping[str, KeyFilter]) -> list[str]:
+    """Return the fields of StackSettings whose values are not merely defaults, in the order of its fields."""
+    default = Settings()
+    asked = {
+        SHOWN_AS.get(name, name)
+        for name in settings.asked
+        if name not in ALWAYS_STORED or getattr(settings, name) != getattr(default, name)
+    }
+    asked -= set(CAPACITIES) if settings.on_demand else set()
+    asked |= {"tags"} if settings.tags else set()
+    asked |= {"buckets"} if any(keys != ALL_KEYS for keys in buckets.values()) else set()
+    return [name for name in StackSettings.__dataclass_fields__ if name in asked]

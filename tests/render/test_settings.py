@@ -1,0 +1,66 @@
+"""The view of a stack's settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import RenderableType
+
+from s3agg.render.settings import settings_block, settings_table
+from s3agg.render.status import status_view
+from s3agg.resources.notification import KeyFilter
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared
+from s3agg.stack.chosen import StackSettings
+from tests.support.aws import PLACE
+from tests.support.screens import NOW, make_screen, text_of
+from tests.support.statuses import make_resource, make_status
+
+GIVEN = {"window": 300, "tags": {"team": "a", "cost": "7"}}
+BUCKETS = {"one": KeyFilter(), "two": KeyFilter("in/", ".csv"), "three": KeyFilter()}
+CHOSEN = StackSettings.of(declared.make(PLACE, Names(), Settings.declared(GIVEN, {}), BUCKETS))
+
+
+def shown(view: RenderableType) -> list[str]:
+    screen = make_screen(width=80)
+    screen.out.print(view)
+    return [" ".join(line.split()) for line in text_of(screen.out).splitlines()]
+
+
+def test_each_setting_is_a_row_with_its_value_and_whether_it_was_asked_for() -> None:
+    lines = shown(settings_table(CHOSEN))
+
+    assert lines[0].split() == ["setting", "value"]
+    assert {
+        "window 300 s asked for",
+        "min interval 60 s default",
+        "capacity on demand default",
+        "log retention 30 days default",
+        "gateway writes ignored default",
+        "permissions boundary none default",
+        "tags team=a, cost=7 asked for",
+        "keys of one, three all keys default",
+        "keys of two prefix in/, suffix .csv asked for",
+    } <= set(lines)
+
+
+def test_a_provisioned_table_has_rows_for_its_capacity() -> None:
+    lines = shown(
+        settings_table(replace(CHOSEN, capacity_mode="provisioned", read_capacity=1, write_capacity=5))
+    )
+
+    assert {"read capacity 1 unit default", "write capacity 5 units default"} <= set(lines)
+
+
+def test_a_block_has_first_what_was_asked_for_and_then_the_defaults() -> None:
+    text = " ".join(shown(settings_block(CHOSEN)))
+
+    assert text.startswith("asked for window: 300 s; tags: team=a, cost=7; keys of two: prefix in/, suffix")
+    assert " default min interval: 60 s; log level: INFO; " in text
+
+
+def test_status_ends_with_the_settings_unless_it_is_brief() -> None:
+    status = replace(make_status(make_resource()), settings=CHOSEN)
+
+    assert "asked for window: 300 s; " in " ".join(shown(status_view(status, NOW)))
+    assert "asked for" not in " ".join(shown(status_view(status, NOW, brief=True)))
