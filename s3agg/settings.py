@@ -18,6 +18,7 @@ BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
 STACK_TAG = "s3agg:stack"
 REGION_TAG = "s3agg:region"  # on IAM resources: their names are global to the account
+VERSION_TAG = "s3agg:version"  # on the table: the version that made or last updated the stack
 BILLING_TAG = "s3agg:on-demand"
 ROLE_ENDING = "LambdaRole"  # a stack's aggregator role is named by the stack and this
 USER_TAGS_TAG = "s3agg:tags"  # keys of the user's tags, joined by "=", which no key can contain
@@ -166,7 +167,8 @@ class Settings:
             raise UsageProblem(
                 "Two tag keys differ only in case", "IAM ignores the case of tag keys. Choose another key"
             )
-        too_many = len(self.tags) + len(self.option_tags) + 2 > MOST_TAGS  # STACK_TAG and REGION_TAG
+        # And STACK_TAG, and VERSION_TAG on the table or REGION_TAG in IAM.
+        too_many = len(self.tags) + len(self.option_tags) + 2 > MOST_TAGS
         if too_many or not TAG_VALUE.fullmatch("=".join(self.tags)):
             raise UsageProblem(
                 "Too many tags",

@@ -502,7 +502,7 @@ def test_a_log_group_is_read_among_others_that_begin_so() -> None:
         Answer("logs:ListTagsForResource", {"tags": tags}),
     )
 
-    assert GROUP.find(Snapshot(aws)) == FoundLogGroup(retention=None, tags=tags)
+    assert GROUP.find(Snapshot(aws)) == FoundLogGroup(retention=None, created=1770152255000, tags=tags)
 
 
 def test_no_log_group_is_found_where_none_matches() -> None:

@@ -215,6 +215,7 @@ def cli() -> None:
     help="Adopt untagged resources that have this stack's names, such as those of the blog's scripts.",
 )
 @option("--dry-run", is_flag=True, help="Show the changes without making them. Exit code 3 if there are any.")
+@option("--yes", is_flag=True, help="Make changes without confirmation.")
 @aws_options
 def create(
     invocation: Invocation,
@@ -223,14 +224,19 @@ def create(
     suffix: str | None,
     adopt: bool,
     dry_run: bool,
+    yes: bool,
     **options: Any,
 ) -> int:
     """Create or update the stack.
 
     Options that are not passed keep the settings of the stack. With --adopt, they keep the settings of the
     adopted resources.
+
+    Asks before a change that excludes keys, deletes log events, adopts resources, or returns to an older
+    version of s3agg.
     """
     from s3agg.commands import preflight
+    from s3agg.commands.consent import to_confirm
     from s3agg.commands.create import apply_create
     from s3agg.stack import deployed
     from s3agg.stack.chosen import StackSettings
@@ -240,14 +246,25 @@ def create(
     request = deployed.Request(buckets, prefix, suffix, options, adopt)
     checked = preflight.check(aws, invocation.names, request)
     plan = checked.plan
-    chosen = StackSettings.of(checked.deployment.stack)
+    chosen = StackSettings.of(checked.deployment.stack, __version__)
+    confirm = to_confirm(checked.deployment, plan)
     if dry_run:
-        screen.plan(checked.deployment, plan, done=False, problems=checked.problems, settings=chosen)
+        screen.plan(
+            checked.deployment,
+            plan,
+            done=False,
+            problems=checked.problems,
+            settings=chosen,
+            to_confirm=confirm,
+        )
     deployment = checked.passed()
     if dry_run:
         return code_of_dry_run(plan.to_do)
+    if confirm and not yes:
+        screen.ask_about(deployment, plan, chosen, confirm)
+        ask("Make these changes?")
     screen.watch(apply_create(aws, deployment, plan))
-    screen.plan(deployment, plan, done=True, settings=chosen)
+    screen.plan(deployment, plan, done=True, settings=chosen, to_confirm=confirm)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0

@@ -26,6 +26,7 @@ from s3agg.aws.refusals import describing_errors, is_error
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
 from s3agg.live import items
+from s3agg.resources.function import CODE
 from s3agg.stack.deployed import Deployment
 
 
@@ -47,8 +48,8 @@ def wait_for_old_aggregator(aws: Aws, deployment: Deployment) -> None:
     """
     stack, found = deployment.stack, deployment.found
     old, refresher = found.of(stack.aggregator), found.of(stack.refresher)
-    changes = (old and stack.aggregator.differs(old, "code SHA-256")) or (
-        refresher and stack.refresher.differs(refresher, "code SHA-256")
+    changes = (old and stack.aggregator.differs(old, CODE)) or (
+        refresher and stack.refresher.differs(refresher, CODE)
     )
     if old is not None and changes:
         aws.waiting(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
 
-from s3agg import engine
+from s3agg import __version__, engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
@@ -28,6 +28,7 @@ from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
+from s3agg.stack.version import MadeBy
 
 State = Literal["ok", "missing", "drifted", "foreign"]
 STATES: dict[str, State] = {
@@ -106,6 +107,7 @@ class Status:
     aggregated: Sequence[Aggregated] | None
     timers: Mapping[str, int] | None
     settings: StackSettings | None
+    made_by: MadeBy | None = None  # None if unknown
 
     @property
     def as_declared(self) -> bool:
@@ -135,7 +137,12 @@ class Status:
             return [Problem(missing, [Step(f"Pass --region {shell_quoted(self.elsewhere)}")])]
         if not self.exists:
             return [Problem("The stack is not deployed", [Step("Create it:", Advice("create", "BUCKET"))])]
-        problems = [] if self.as_declared else [self._not_as_declared]
+        problems = []
+        is_of_other_version = self.made_by is not None and self.made_by.differs
+        if is_of_other_version:
+            problems.append(self._of_other_version)
+        if self._states["foreign"] or (not self.as_declared and not is_of_other_version):
+            problems.append(self._not_as_declared)
         problems += self._overdue
         if lost := self._delivery_failures(hours=1):
             problems.append(
@@ -197,8 +204,29 @@ class Status:
         return [replace(each, brief=brief if each is problems[0] else "") for each in problems]
 
     @property
+    def _states(self) -> Counter[State]:
+        """The number of resources in each state but `ok`."""
+        return Counter(resource.state for resource in self.resources if resource.state != "ok")
+
+    @property
+    def _of_other_version(self) -> Problem:
+        """The resources differ because another version of s3agg declares them otherwise."""
+        if self.made_by is not None and self.made_by.is_newer:
+            steps = [
+                Step(f"Use {self.made_by} or newer"),
+                Step(f"to go back to {__version__}, run", Advice("create")),
+            ]
+        else:
+            steps = [Step("To update it, run", Advice("create"))]
+        return Problem(
+            f"The stack was made by {self.made_by}; this is {__version__}",
+            steps,
+            brief=f"made by {self.made_by} (this is {__version__})",
+        )
+
+    @property
     def _not_as_declared(self) -> Problem:
-        states = Counter(resource.state for resource in self.resources if resource.state != "ok")
+        states = self._states
         counted = ", ".join(f"{count} {state}" for state, count in states.items())
         if "foreign" in states:
             steps = [Step(f"Foreign resources have this stack's names but not its tags. {self.remedy}")]
@@ -307,7 +335,7 @@ class _Readings:
 
     def status(self, aws: Aws) -> Status:
         deployment, names = self.deployment, self.deployment.stack.names
-        plan = deployment.plan()
+        plan, made_by = deployment.plan(), deployment.made_by
         resources = [_resource(change) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
@@ -326,7 +354,10 @@ class _Readings:
             functions=self.functions,
             aggregated=None if hides_lines(deployment.log_level) else self.aggregated,
             timers=self.timers,
-            settings=StackSettings.of(deployment.stack) if _exists(resources) else None,
+            settings=StackSettings.of(deployment.stack, made_by.version if made_by else None)
+            if _exists(resources)
+            else None,
+            made_by=made_by,
         )
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from s3agg.engine import VERBS, Change, Plan
 from s3agg.errors import S3aggError
+from s3agg.render.differences import changes, split
 from s3agg.render.settings import settings_table
-from s3agg.render.words import STYLES, counted, difference_lines, heading, new_table, place_of, plain
+from s3agg.render.words import STYLES, counted, heading, new_table, place_of, plain
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
@@ -23,18 +23,19 @@ def plan_document(
     problems: Sequence[S3aggError],
     option: str = "",
     settings: StackSettings | None = None,
+    to_confirm: Sequence[str] = (),
 ) -> dict[str, object]:
     """The JSON of a plan, as schemas/create.json and schemas/delete.json describe it.
 
-    `problems` prevent the changes. `settings` are those that `create` declares. `option` holds the AWS
-    options that each advised command repeats.
+    `problems` prevent the changes. `settings` are those that `create` declares, and `to_confirm` are the
+    effects that it asks about. `option` holds the AWS options that each advised command repeats.
     """
     place = deployment.place
     return {
         "stack": deployment.stack.names.stack,
         "region": place.region,
         "account": place.account,
-        **({"settings": settings} if settings else {}),
+        **({"settings": settings, "to_confirm": to_confirm} if settings else {}),
         "problems": [{"what": f"{each.problem}.", "advice": each.step(option)} for each in problems],
         "changes": [
             {
@@ -68,8 +69,11 @@ def plan_table(
     done: bool,
     brief: bool = False,
     settings: StackSettings | None = None,
+    to_confirm: Sequence[str] = (),
 ) -> RenderableType:
-    """The planned or completed changes, a row each, and the settings of a plan of `create`.
+    """The planned or completed changes, a row each; of a plan of `create` also the settings.
+
+    `to_confirm` are the effects that `create` asks about.
 
     If `brief`, or without changes, only one line.
     """
@@ -82,12 +86,16 @@ def plan_table(
     if not shown:
         return plain(f"No changes: {where} matches its settings ({len(plan.changes)} resources).")
     words = [_word(change, done=done) for change in shown]
+    own, shared = split([(word, each.differences) for word, each in zip(words, shown, strict=True)])
     table = new_table("", "resource", "name")
-    for change, word in zip(shown, words, strict=True):
-        resource = change.resource
-        # Differences stand below the name: a column of their own would be too narrow.
-        lines = Text("\n").join([plain(resource.name), *difference_lines(change.differences)])
-        table.add_row(plain(word, STYLES.get(word, "")), plain(resource.kind), lines)
+    for change, word, differences in zip(shown, words, own, strict=True):
+        if differences or not change.differences:
+            # Differences stand below the name: a column of their own would be too narrow.
+            lines = Group(plain(change.resource.name), *changes(differences))
+            table.add_row(plain(word, STYLES.get(word, "")), plain(change.resource.kind), lines)
+    for tags in shared:
+        lines = Group(*changes(tags.differences))
+        table.add_row(plain(tags.state, STYLES.get(tags.state, "")), plain(tags.what), lines)
     kept = len(plan.changes) - len(shown)
     title = "Done" if done else "Plan"
     counts = counted(Counter(_counted_as(change, done=done) for change in shown))
@@ -97,6 +105,8 @@ def plan_table(
     parts: list[RenderableType] = [title_line, table]
     if settings and not done:
         parts += [heading("Settings"), settings_table(settings)]
+    if to_confirm and not done:
+        parts += [heading("To be confirmed"), *map(plain, to_confirm)]
     return Group(*parts)
 
 

@@ -130,9 +130,15 @@ class Screen(Page):
 
     # Results, to stdout.
 
-    def ask_about(self, deployment: Deployment, plan: Plan) -> None:
-        """Show the plan on stderr, before the confirmation."""
-        self.err.print(plan_table(deployment, plan, done=False))
+    def ask_about(
+        self,
+        deployment: Deployment,
+        plan: Plan,
+        settings: StackSettings | None = None,
+        to_confirm: Sequence[str] = (),
+    ) -> None:
+        """Show the plan on stderr, before the confirmation. `settings` and `to_confirm` as for `plan`."""
+        self.err.print(plan_table(deployment, plan, done=False, settings=settings, to_confirm=to_confirm))
         self._plan_shown = True
 
     def plan(
@@ -143,16 +149,19 @@ class Screen(Page):
         done: bool,
         problems: Sequence[S3aggError] = (),
         settings: StackSettings | None = None,
+        to_confirm: Sequence[str] = (),
     ) -> None:
         """Show a planned or completed plan. After a confirmation on the terminal, only its first line.
 
         `problems` prevent the changes. They are part of the JSON; a table leaves them to the error message.
-        `settings` are those that `create` declares.
+        `settings` are those that `create` declares, and `to_confirm` are the effects that it asks about.
         """
         brief = self._plan_shown and self.out.is_terminal
         self.show(
-            plan_document(deployment, plan, problems, self.option, settings),
-            lambda: plan_table(deployment, plan, done=done, brief=brief, settings=settings),
+            plan_document(deployment, plan, problems, self.option, settings, to_confirm),
+            lambda: plan_table(
+                deployment, plan, done=done, brief=brief, settings=settings, to_confirm=to_confirm
+            ),
         )
 
     def status(self, status: Status) -> None:

@@ -55,6 +55,8 @@ def _rows(settings: StackSettings) -> Iterator[tuple[str, str, str]]:
         "alarm_topic": settings.alarm_topic or "none",
         "tags": ", ".join(f"{key}={value}" for key, value in settings.tags.items()) or "none",
     }
+    if settings.version:
+        values["version"] = f"s3agg {settings.version}"
     for name, value in values.items():
         if value:
             yield NAMES.get(name, name.replace("_", " ")), value, _origin(settings, name)

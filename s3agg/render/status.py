@@ -14,6 +14,7 @@ from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.render.chart import Chart
+from s3agg.render.differences import drifts, split
 from s3agg.render.plan import difference_documents
 from s3agg.render.settings import settings_block
 from s3agg.render.words import (
@@ -26,13 +27,9 @@ from s3agg.render.words import (
     place_of,
     plain,
     share_names,
-    short,
 )
-from s3agg.resources.resource import ABSENT, Difference
 from s3agg.settings import Names
 from s3agg.stack.elsewhere import NoStack
-
-PRESENT = "yes"  # a property that is either present or absent
 
 
 def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
@@ -117,13 +114,21 @@ def _advice(status: Status, option: str) -> list[Text]:
 
 
 def _resources(status: Status, *, brief: bool) -> Table:
-    """A row for each resource with a problem, and its differences. A row for each kind of healthy ones."""
+    """A row for each resource with a problem, and its differences. A row for each kind of healthy ones.
+
+    Tags that differ in the same way for several resources share a row.
+    """
     table = Table.grid(padding=(0, 2, 0, 0))
-    for each in status.resources:
-        if each.state != "ok":
+    odd = [each for each in status.resources if each.state != "ok"]
+    own, shared = split([(each.state, each.differences) for each in odd])
+    for each, differences in zip(odd, own, strict=True):
+        if differences or not each.differences:
             owner = [plain(each.owner)] if each.owner else []
-            words = Text("\n").join([plain(each.name), *owner, *map(_drift, each.differences)])
+            words = Group(plain(each.name), *owner, *drifts(differences))
             table.add_row(plain(each.state, STYLES[each.state]), plain(each.kind), words)
+    for tags in shared:
+        words = Group(*drifts(tags.differences))
+        table.add_row(plain(tags.state, STYLES[tags.state]), plain(tags.what), words)
     healthy: dict[str, list[str]] = {}
     for each in status.resources:
         if each.state == "ok":
@@ -136,18 +141,6 @@ def _resources(status: Status, *, brief: bool) -> Table:
         table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))
     table.columns[-1].overflow = "fold"
     return table
-
-
-def _drift(each: Difference) -> Text:
-    """A difference as `NAME: FOUND (expected DECLARED)`."""
-    name = plain(each.what)
-    if each.found == ABSENT:
-        if each.declared == PRESENT:
-            return Text.assemble(name, ": missing")
-        return Text.assemble(name, ": missing (expected ", short(each.declared), ")")
-    found = "present" if each.found == PRESENT else each.found
-    declared = "none" if each.declared == ABSENT else each.declared
-    return Text.assemble(name, ": ", short(found), " (expected ", short(declared), ")")
 
 
 def _buckets(status: Status, now: datetime) -> Table:

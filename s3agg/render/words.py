@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from s3agg.errors import plural, printable
 
-if TYPE_CHECKING:
-    from s3agg.resources.resource import Difference  # resource imports boto3
-
-LONGEST_VALUE = 60
 MOST_SHARES = 3  # file shares of a bucket that are named
 STYLES = {
     "ok": "green",
@@ -51,18 +47,6 @@ def new_table(*columns: str) -> Table:
 
 def heading(title: str) -> Text:
     return Text(f"\n{title}", style="bold")
-
-
-def difference_lines(differences: Sequence[Difference]) -> list[Text]:
-    """A line for each difference: `NAME: FOUND -> DECLARED`."""
-    return [
-        Text.assemble(plain(each.what), ": ", short(each.found), " -> ", short(each.declared))
-        for each in differences
-    ]
-
-
-def short(value: str) -> Text:
-    return plain(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
 
 
 def place_of(stack: str, region: str, account: str) -> str:

@@ -55,6 +55,7 @@ LEAST_RESERVED = 2
 UNRESERVED_MINIMUM = 100  # AWS keeps at least this much concurrency unreserved
 ROLE_TAG = "s3agg:role"  # the id of the role that Lambda granted the use of the function's variables
 GRANT = "grant for the execution role"
+CODE = "code SHA-256"
 CURRENT = "current"
 UNREAD: Mapping[str, Any] = {}  # a role that could not be read
 VARIABLES = "environment variables"
@@ -97,7 +98,7 @@ class FoundFunction(Found):
             "architecture": self.architecture,
             "timeout": f"{self.timeout} s",
             "memory": f"{self.memory} MB",
-            "code SHA-256": self.code,
+            CODE: self.code,
             **{f"{VARIABLE}{name}": value for name, value in self.variables.items()},
             **({f"{VARIABLE}QUEUE_URL": self.queue} if self.queue else {}),
             "reserved concurrency": ABSENT if self.reserved is None else str(self.reserved),
@@ -162,7 +163,7 @@ class Function(Resource[FoundFunction]):
             "architecture": self.architecture,
             "timeout": f"{self.timeout} s",
             "memory": f"{self.memory} MB",
-            "code SHA-256": base64.b64encode(self._digest).decode(),
+            CODE: base64.b64encode(self._digest).decode(),
             **{f"{VARIABLE}{name}": value or ABSENT for name, value in self.environment.items()},
             f"{VARIABLE}TABLE_NAME": self.table.name,
             f"{VARIABLE}QUEUE_URL": self.queue.name,
@@ -297,7 +298,7 @@ class Function(Resource[FoundFunction]):
             self._configure(aws, self._configuration(self._queue_url(aws), found.variables))
         if self.differs(found, "execution role", GRANT):
             self._tag(aws, {ROLE_TAG: self._new_role(aws)["RoleId"]})  # last: an interrupted run starts over
-        if self.differs(found, "code SHA-256", "architecture"):
+        if self.differs(found, CODE, "architecture"):
             aws.wait.retry(
                 f"function {self.name} to accept its new code",
                 lambda: aws.lambda_.update_function_code(

@@ -11,6 +11,8 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.resources.resource import OURS, Found, Owner, Resource, tag_list
 
+DAY_MS = 24 * 3600 * 1000
+
 
 def log_group_of(function: str) -> str:
     """Return the name of the log group that Lambda writes to for a function."""
@@ -19,9 +21,10 @@ def log_group_of(function: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundLogGroup(Found):
-    """A log group; retention in days, None if log events never expire."""
+    """A log group; retention in days, None if log events never expire; `created` in ms since 1970."""
 
     retention: int | None
+    created: float
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -60,10 +63,22 @@ class LogGroup(Resource[FoundLogGroup]):
         if group is None:
             return None
         tags = aws.logs.list_tags_for_resource(resourceArn=self.arn)["tags"]
-        return FoundLogGroup(retention=group.get("retentionInDays"), tags=tags)
+        return FoundLogGroup(
+            retention=group.get("retentionInDays"), created=group.get("creationTime", 0), tags=tags
+        )
 
     def owner(self, found: FoundLogGroup) -> Owner:  # noqa: ARG002  # any log group of this name
         return OURS
+
+    def deletes_logs(self, found: FoundLogGroup, now_ms: float) -> bool:
+        """Whether the declared retention is shorter than the found one, so that AWS deletes log events.
+
+        A group without a retention counts only if it is older than the declared one. Lambda recreates a
+        deleted group for a late log line, and that group has nothing to lose.
+        """
+        if found.retention is not None:
+            return self.retention < found.retention
+        return now_ms - found.created > self.retention * DAY_MS
 
     def create(self, aws: Aws) -> None:
         try:

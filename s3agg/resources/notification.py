@@ -76,6 +76,10 @@ class KeyFilter:
         values = {each["Name"].lower(): each["Value"] for each in rules}
         return cls(values.get("prefix", ""), values.get("suffix", ""))
 
+    def includes(self, other: KeyFilter) -> bool:
+        """Whether every key that passes the other filter passes this one."""
+        return other.prefix.startswith(self.prefix) and other.suffix.endswith(self.suffix)
+
     def overlaps(self, other: KeyFilter) -> bool:
         """Whether S3 considers the filters overlapping: one prefix starts, and one suffix ends, the other."""
         prefixes = self.prefix.startswith(other.prefix) or other.prefix.startswith(self.prefix)

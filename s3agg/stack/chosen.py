@@ -21,6 +21,7 @@ class StackSettings:
 
     The capacity units are None on demand. `buckets` holds the key filter of each attached bucket. `asked_for`
     names the fields whose values were passed to `create`, now or earlier. The others have their defaults.
+    `version` is the version of s3agg that made or last updated the stack, None if unknown.
     """
 
     window: int
@@ -40,9 +41,10 @@ class StackSettings:
     tags: Mapping[str, str]
     buckets: Mapping[str, KeyFilter]
     asked_for: Sequence[str]
+    version: str | None
 
     @classmethod
-    def of(cls, stack: Stack) -> StackSettings:
+    def of(cls, stack: Stack, version: str | None) -> StackSettings:
         settings = stack.settings
         buckets = {each.bucket: each.keys for each in stack.notifications}
         return cls(
@@ -63,6 +65,7 @@ class StackSettings:
             tags=settings.tags,
             buckets=buckets,
             asked_for=_asked_for(settings, buckets),
+            version=version,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from s3agg import assets
+from s3agg import __version__, assets
 from s3agg.aws.place import Place
 from s3agg.resources.alarm import FAILED, OLDEST, UNREFRESHED, Alarm
 from s3agg.resources.function import Function
@@ -20,7 +20,15 @@ from s3agg.resources.resource import Resource
 from s3agg.resources.role import Role
 from s3agg.resources.table import Table
 from s3agg.resources.trigger import EventSourceMapping
-from s3agg.settings import REGION_TAG, SETTLE_S, STACK_TAG, Names, Settings, statement_id
+from s3agg.settings import (
+    REGION_TAG,
+    SETTLE_S,
+    STACK_TAG,
+    VERSION_TAG,
+    Names,
+    Settings,
+    statement_id,
+)
 
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 AGGREGATOR_TIMEOUT_S = 10
@@ -110,7 +118,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
     table = Table(
         place,
         names.table,
-        {**tags, **settings.option_tags},
+        {**tags, VERSION_TAG: __version__, **settings.option_tags},
         read_capacity=settings.read_capacity,
         write_capacity=settings.write_capacity,
         on_demand=settings.on_demand,

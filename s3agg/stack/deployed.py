@@ -24,6 +24,7 @@ from s3agg.stack import declared, elsewhere
 from s3agg.stack.asked_for import stored_options, untagged_billing
 from s3agg.stack.declared import Stack
 from s3agg.stack.elsewhere import NoStack
+from s3agg.stack.version import MadeBy
 
 # The stack's rule in a bucket's notifications, None without a rule, or why the notifications are unreadable.
 Rule = FoundNotification | S3aggError | None
@@ -122,6 +123,11 @@ class Deployment:
         """The log level of the deployed aggregator; the declared one if it is not deployed."""
         found, asked = self.found.of(self.stack.aggregator), self.stack.settings.log_level
         return found.variables.get("LOG_LEVEL", asked) if found else asked
+
+    @property
+    def made_by(self) -> MadeBy | None:
+        """The version of s3agg that made the stack; None if its table is missing or foreign."""
+        return MadeBy.of(self.stack.table, self.found)
 
     def plan(self) -> Plan:
         """Plan the changes from deployed to declared."""

@@ -33,7 +33,7 @@ def test_a_stack_of_the_blogs_scripts_is_adopted(account: Account) -> None:
     aws.s3.put_object(Bucket=bucket, Key="before", Body=b"")
 
     refused = stack.run("create")
-    adopted = stack.must("create", "--adopt", *stack.interval)
+    adopted = stack.must("create", "--adopt", "--yes", *stack.interval)
     stack.becomes_declared("create --adopt")
     stack.upload(bucket)
     again = stack.must("create")

@@ -105,7 +105,7 @@ def test_uploads_lead_to_a_refresh_without_a_share(life: Life) -> None:
 def test_options_can_change_at_once(life: Life) -> None:
     life.stack.must(
         *("create", "--window", str(NEW_WINDOW_S), "--memory", "256", "--log-level", "DEBUG"),
-        *("--log-retention", "7", "--tag", f"acceptance={life.account.token}"),
+        *("--log-retention", "7", "--yes", "--tag", f"acceptance={life.account.token}"),
     )
     life.stack.becomes_declared("an update")
 

@@ -33,7 +33,7 @@ def test_a_stack_of_cloudformations_works(account: Account) -> None:
     made: Any = account.becomes(lambda: ended(client, name), 900)
     assert made["StackStatus"] == "CREATE_COMPLETE", problems(client, name)
     (attach,) = [each["OutputValue"] for each in made["Outputs"] if each["OutputKey"] == "Attach"]
-    stack.must(*options(attach), *stack.interval)
+    stack.must(*options(attach), "--yes", *stack.interval)
     stack.becomes_declared("create --adopt on CloudFormation's stack")
     stack.upload(bucket)
     stack.must("delete", "--bucket", bucket, "--yes")

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from moto.core.models import MockAWS
 
+from s3agg import __version__
 from s3agg.cli.main import cli, main
 from s3agg.cli.options import Seams
 from s3agg.settings import Names
@@ -499,6 +500,41 @@ def test_delete_asks_first_and_anything_but_yes_means_no(aws_shell: Shell, wire:
 
 
 @pytest.mark.stack
+@pytest.mark.parametrize("answer", ["", "n\n"])
+def test_create_asks_before_it_excludes_keys_and_anything_but_yes_means_no(
+    aws_shell: Shell, wire: Wire, answer: str
+) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    wire.calls.clear()
+
+    ran = aws_shell("create", "--bucket", "uploads", "--prefix", "in/", answer=answer)
+
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "Bucket uploads: the rule changes from all keys to prefix in/." in ran.stderr
+    assert "Make these changes? [y/N]" in ran.stderr
+    assert ran.stderr.endswith("Nothing was changed. Answer y, or pass --yes.\n")
+    assert wire.changes == []
+
+
+@pytest.mark.stack
+def test_create_excludes_keys_after_a_yes_or_with_the_option(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    narrower = ("create", "--bucket", "uploads", "--output", "json", "--prefix")
+
+    planned = aws_shell(*narrower, "in/", "--dry-run")
+    answered = aws_shell(*narrower, "in/", answer="y\n")
+    unasked = aws_shell(*narrower, "in/deep/", "--yes")
+    wider = aws_shell(*narrower, "in/")
+
+    assert planned.code == 3
+    assert planned.json["to_confirm"] == answered.json["to_confirm"]
+    assert len(answered.json["to_confirm"]) == len(unasked.json["to_confirm"]) == 1
+    assert wider.json["to_confirm"] == []
+    assert [ran.code for ran in (answered, unasked, wider)] == [0, 0, 0]
+    assert "[y/N]" not in unasked.stderr + wider.stderr
+
+
+@pytest.mark.stack
 def test_delete_can_keep_the_logs(aws_shell: Shell) -> None:
     aws_shell("create", "--bucket", "uploads")
 
@@ -573,6 +609,22 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
     assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
     assert stays.stderr == "not understood: stays\n"
+
+
+@pytest.mark.stack
+def test_a_stack_of_an_older_version_is_exit_code_3_and_named_so_until_create_updates_it(
+    aws_shell: Shell,
+) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    deploying.say_made_by(make_world().somebody, "0.0.9")
+
+    before, dry = aws_shell("status"), aws_shell("create", "--dry-run")
+    aws_shell("create")
+    after = aws_shell("status")
+
+    assert (before.code, dry.code, after.code) == (3, 3, 0)
+    assert before.words.startswith(f"Not healthy: made by s3agg 0.0.9 (this is {__version__}); stack")
+    assert f"this is {__version__}. To update it, run s3agg create." in before.words
 
 
 @pytest.mark.stack
@@ -757,6 +809,7 @@ def test_the_json_of_status_has_the_settings_of_the_stack(aws_shell: Shell) -> N
         "tags": {"team": "a"},
         "buckets": {"uploads": {"prefix": "in/", "suffix": ""}},
         "asked_for": ["window", "tags", "buckets"],
+        "version": __version__,
     }
 
 
@@ -784,7 +837,7 @@ def test_the_blogs_stack_is_taken_over_only_if_that_is_said(aws_shell: Shell) ->
 
     refused = [aws_shell("create"), aws_shell("delete", "--yes"), aws_shell("delete", "--bucket", "uploads")]
     shown = aws_shell("create", "--bucket", "uploads", "--adopt", "--dry-run", "--output", "json")
-    adopted = aws_shell("create", "--adopt")
+    adopted = aws_shell("create", "--adopt", "--yes")
     after = aws_shell("status")
 
     assert [ran.code for ran in refused] == [1, 1, 1]

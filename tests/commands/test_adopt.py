@@ -17,7 +17,7 @@ from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.live import items
 from s3agg.resources.permission import statements
-from s3agg.settings import STACK_TAG, Names
+from s3agg.settings import STACK_TAG, VERSION_TAG, Names
 from s3agg.stack import deployed
 from s3agg.stack.deployed import Deployment, Request
 from tests.support import aws as support
@@ -118,7 +118,8 @@ def test_an_adopted_stack_is_as_declared_and_a_second_create_changes_nothing(pho
 def test_what_was_deployed_is_kept_as_asked_for_and_what_the_scripts_fixed_is_not(photos: World) -> None:
     adopt(photos)
 
-    kept = {name: value for name, value in now(photos).stack.table.tags.items() if name != STACK_TAG}
+    tags = now(photos).stack.table.tags
+    kept = {name: value for name, value in tags.items() if name not in {STACK_TAG, VERSION_TAG}}
     functions = [photos.found(each).properties for each in (now(photos).stack.aggregator, refresher(photos))]
     assert kept == {
         "s3agg:window": "30",

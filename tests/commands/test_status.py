@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from s3agg import __version__
 from s3agg.commands import status
 from s3agg.commands.status import Status
 from s3agg.errors import S3aggError
@@ -64,6 +65,41 @@ def test_what_is_missing_drifted_or_foreign_is_named(world: World) -> None:
         "S3EventAggregatorDeadLetters": ("missing", []),
     }
     assert (read.healthy, read.as_declared, read.exists) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        ("0.0.9", "To update it, run s3agg create."),
+        ("99.0", f"Use s3agg 99.0 or newer; to go back to {__version__}, run s3agg create."),
+    ],
+)
+def test_a_stack_of_another_version_is_named_so_and_not_called_drift(
+    world: World, version: str, advice: str
+) -> None:
+    make_stack(world)
+    deploying.say_made_by(world.somebody, version)
+    world.somebody.lambda_.update_function_configuration(FunctionName=NAMES.aggregator, Timeout=77)
+
+    read = status.read(world.aws, NAMES)
+
+    (problem,) = read.problems
+    assert problem.what == f"The stack was made by s3agg {version}; this is {__version__}"
+    assert problem.advice() == advice
+    assert (read.healthy, read.as_declared) == (False, False)
+    assert read.settings is not None
+    assert read.settings.version == version
+
+
+def test_a_stack_of_another_version_is_told_beside_what_is_foreign(world: World) -> None:
+    make_stack(world)
+    deploying.say_made_by(world.somebody, "0.0.9")
+    world.somebody.iam.untag_role(RoleName="S3EventAggregatorLambdaRole", TagKeys=["s3agg:stack"])
+
+    first, second = status.read(world.aws, NAMES).problems
+
+    assert first.what.startswith("The stack was made by s3agg 0.0.9")
+    assert second.what.startswith("Resources are not as declared: ")
 
 
 def test_a_dead_letter_is_not_healthy_although_all_is_as_declared(world: World) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from s3agg import __version__
 from s3agg.aws.session import Aws
 from s3agg.commands import template
 from s3agg.errors import S3aggError, UsageProblem
@@ -295,6 +296,7 @@ def test_the_parameters_are_kept_as_what_was_asked_for() -> None:
 
     assert {each["Key"]: each["Value"] for each in table["Tags"]} == {
         "s3agg:stack": "S3EventAggregator",
+        "s3agg:version": __version__,
         "s3agg:log-level": {"Ref": "LogLevel"},
         "s3agg:memory": "256",
         "s3agg:on-demand": "true",

@@ -79,7 +79,7 @@ def test_adopting_the_blogs_stack_loses_neither_its_windows_nor_an_event(
 
     with uploading(world, busy, *quiet) as uploaded:
         eventually(lambda: len(stack.items) > 3)
-        adopted = stack.run("create", "--adopt", "--min-interval", "1")
+        adopted = stack.run("create", "--adopt", "--yes", "--min-interval", "1")
         ended = len(uploaded[busy])
         eventually(lambda: len(uploaded[busy]) > ended + 6)
     uploaded[busy].append("first")

@@ -86,7 +86,7 @@ def test_attaching_makes_the_rule_and_what_cloudformation_cannot(world: LocalAws
     attach = deploy(world, stack, printed.stdout)
 
     changes = stack.run(*attach, "--dry-run").json["changes"]
-    stack.run.must(*attach)
+    stack.run.must(*attach, "--yes")
     again = stack.run.must(*attach)
     undeploy(world, stack)
 
@@ -104,7 +104,7 @@ def test_code_of_a_templates_stack_is_compared_like_any_other(
     printed = stack.run.must("template", "--bucket", bucket, "--zips", str(tmp_path))
     for path in tmp_path.glob("s3agg/*.zip"):
         world.client("s3").upload_file(str(path), code, str(path.relative_to(tmp_path)))
-    stack.run.must(*deploy(world, stack, printed.stdout, CodeBucket=code))
+    stack.run.must(*deploy(world, stack, printed.stdout, CodeBucket=code), "--yes")
     other = assets.zipped({"s3_aggregator": "def lambda_handler(event, context):\n    pass\n"})
     world.client("lambda").update_function_code(FunctionName=stack.names.aggregator, ZipFile=other)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from s3agg import __version__
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Action, Change, Findings, Plan
@@ -42,6 +43,22 @@ def test_what_would_change_is_told_below_the_name_from_found_to_declared() -> No
         "        resource   name",
         "update  log group  /aws/lambda/S3EventAggregator",
         "                   retention: forever -> 30 days",
+    ]
+
+
+def test_tags_of_several_resources_share_a_row_and_the_code_has_no_hash() -> None:
+    tags = [Difference("tag a", "1", "(none)"), Difference("tag b", "2", "(none)")]
+    code = Difference("code SHA-256", "TQU94", "q0yeg")
+    changes = [Change(GROUP, "update", each) for each in (tags, [*tags, DRIFT], [*tags, code])]
+
+    assert shown(Plan(changes), width=100)[1:] == [
+        "        resource     name",
+        "update  log group    /aws/lambda/S3EventAggregator",
+        "                     retention: forever -> 30 days",
+        "update  log group    /aws/lambda/S3EventAggregator",
+        f"                     code: changes to that of s3agg {__version__}",
+        "update  3 resources  tag a: (none) -> 1",
+        "                     tag b: (none) -> 2",
     ]
 
 

@@ -18,7 +18,7 @@ from tests.support.statuses import make_resource, make_status
 
 GIVEN = {"window": 300, "tags": {"team": "a", "cost": "7"}}
 BUCKETS = {"one": KeyFilter(), "two": KeyFilter("in/", ".csv"), "three": KeyFilter()}
-CHOSEN = StackSettings.of(declared.make(PLACE, Names(), Settings.declared(GIVEN, {}), BUCKETS))
+CHOSEN = StackSettings.of(declared.make(PLACE, Names(), Settings.declared(GIVEN, {}), BUCKETS), "0.1.0")
 
 
 def shown(view: RenderableType) -> list[str]:
@@ -39,6 +39,7 @@ def test_each_setting_is_a_row_with_its_value_and_whether_it_was_asked_for() -> 
         "gateway writes ignored default",
         "permissions boundary none default",
         "tags team=a, cost=7 asked for",
+        "version s3agg 0.1.0 default",
         "keys of one, three all keys default",
         "keys of two prefix in/, suffix .csv asked for",
     } <= set(lines)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from s3agg import __version__
 from s3agg.commands.status import Status
 from s3agg.live.counts import Aggregated, Counted, Invocations
 from s3agg.live.items import BucketActivity, Window
@@ -211,6 +212,45 @@ def test_drift_is_a_name_with_what_is_found_and_what_is_expected(
     ).splitlines()
 
     assert told in [line.strip() for line in lines]
+
+
+def test_long_values_are_shown_whole_on_lines_of_their_own() -> None:
+    values = [f"https://sqs.eu-west-1.amazonaws.com/123456789012/{name}" for name in ("Queue", "Queu")]
+    status = make_status(make_resource("drifted", "x", Difference("variable URL", *values)))
+
+    lines = [line.strip() for line in shown(status, width=120).splitlines()]
+
+    begin = lines.index("variable URL:")
+    assert lines[begin + 1 : begin + 3] == [f"found:    {values[1]}", f"expected: {values[0]}"]
+
+
+def test_long_values_are_folded_and_not_cut_on_a_narrow_terminal() -> None:
+    value = "z" * 200
+    text = shown(make_status(make_resource("drifted", "x", Difference("what", value, "y"))), width=60)
+
+    assert text.count("z") == len(value)
+
+
+def test_other_code_is_told_without_its_hash() -> None:
+    hashes = ("q0yegAAA=", "TQU94BBB=")
+    text = words(make_status(make_resource("drifted", "x", Difference("code SHA-256", *hashes))))
+
+    assert f"code: differs from that of s3agg {__version__}" in text
+    assert not [each for each in hashes if each in text]
+
+
+def test_tags_that_several_resources_lack_share_a_row_with_their_number() -> None:
+    tag = Difference("tag team", "storage", "(none)")
+    own = Difference("tag s3agg:tags", "team", "(none)")
+    drifted = [make_resource("drifted", name, tag, kind="queue") for name in ("one", "two")]
+    lines = shown(make_status(*drifted, make_resource("drifted", "x", own, tag))).splitlines()
+
+    begin = lines.index("Resources") + 1
+    assert [line.split() for line in lines[begin : begin + 3]] == [
+        ["drifted", "table", "x"],
+        ["tag", "s3agg:tags:", "missing", "(expected", "team)"],
+        ["drifted", "3", "resources", "tag", "team:", "missing", "(expected", "storage)"],
+    ]
 
 
 def test_whose_a_foreign_resource_is_stands_below_its_name() -> None:

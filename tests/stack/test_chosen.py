@@ -13,7 +13,7 @@ from tests.support.aws import PLACE
 
 def chosen(given: dict[str, Any], kept: dict[str, str], **buckets: KeyFilter) -> StackSettings:
     settings = Settings.declared(given, kept).keeping_billing()
-    return StackSettings.of(declared.make(PLACE, Names(), settings, buckets))
+    return StackSettings.of(declared.make(PLACE, Names(), settings, buckets), None)
 
 
 def test_what_was_passed_now_or_before_was_asked_for() -> None:

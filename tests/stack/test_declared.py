@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from s3agg import __version__
 from s3agg.aws.place import Place
 from s3agg.resources.alarm import OLDEST, UNREFRESHED
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.resource import Resource
-from s3agg.settings import REGION_TAG, STACK_TAG, Names, Settings
+from s3agg.settings import REGION_TAG, STACK_TAG, VERSION_TAG, Names, Settings
 from s3agg.stack import declared
 from s3agg.stack.declared import Stack, most_write_units
 from tests.support.aws import ACCOUNT, PLACE
@@ -103,6 +104,7 @@ def test_what_iam_keeps_carries_the_region_too() -> None:
 def test_the_table_keeps_what_was_asked_for() -> None:
     assert dict(make(window=45, on_demand=True, tags={"team": "a"}).table.tags) == {
         STACK_TAG: "S3EventAggregator",
+        VERSION_TAG: __version__,
         "team": "a",
         "s3agg:window": "45",
         "s3agg:on-demand": "true",

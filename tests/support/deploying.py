@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from s3agg import engine
+from s3agg.aws.session import Aws
 from s3agg.commands import preflight
 from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
-from s3agg.settings import Names
+from s3agg.settings import VERSION_TAG, Names
 from s3agg.stack.deployed import Request
 from tests.support.aws import World
 from tests.support.snapshots import Snapshot
@@ -45,6 +46,12 @@ def create(
     request = Request(buckets, prefix, suffix, options)
     deployment = preflight.check(world.aws, names, request).passed()
     return carry_out(apply_create(world.aws, deployment, deployment.plan()))
+
+
+def say_made_by(aws: Aws, version: str) -> None:
+    """Tag the table as that of a stack of another version of s3agg."""
+    arn = aws.dynamodb.describe_table(TableName=NAMES.table)["Table"]["TableArn"]
+    aws.dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": VERSION_TAG, "Value": version}])
 
 
 def carry_out(events: Iterable[engine.Event]) -> list[str]:
