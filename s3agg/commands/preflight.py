@@ -173,6 +173,8 @@ def _check_attached(deployment: Deployment, notification: Notification) -> None:
         with describing_errors(f"checking bucket {notification.bucket}"):
             check_bucket(deployment.snapshot.aws, notification.place, notification.bucket)
     except S3aggError as error:
+        if notification.bucket not in deployment.gone:
+            raise
         raise S3aggError(error.problem, "Detach the bucket", Advice("delete", notification.bucket)) from error
     _check_rule(deployment, notification)
 

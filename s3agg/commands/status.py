@@ -87,10 +87,10 @@ SEE_THE_LOGS = Step("To see why, run", Advice("logs --since 1h"))
 class Status:
     """A stack as `status` shows it.
 
-    `late` lists the buckets whose refresh is overdue. `functions` is None if CloudWatch metrics could not be
-    read. `aggregated` is None if the logs could not be read, or if the log level hides the lines. `timers`
-    holds the seconds of each file share's automated cache refresh, by ARN. It is None if these could not be
-    read. `settings` is None without a stack.
+    `gone` lists the attached buckets that no longer exist, and `late` those whose refresh is overdue.
+    `functions` is None if CloudWatch metrics could not be read. `aggregated` is None if the logs could not be
+    read, or if the log level hides the lines. `timers` holds the seconds of each file share's automated cache
+    refresh, by ARN. It is None if these could not be read. `settings` is None without a stack.
     """
 
     stack: str
@@ -100,6 +100,7 @@ class Status:
     resources: Sequence[ResourceStatus]
     remedy: str  # what to do about foreign resources
     buckets: Sequence[BucketActivity]
+    gone: Sequence[str]
     late: Sequence[str]
     queues: Sequence[QueueDepth]
     log_level: str
@@ -141,8 +142,16 @@ class Status:
         is_of_other_version = self.made_by is not None and self.made_by.differs
         if is_of_other_version:
             problems.append(self._of_other_version)
-        if self._states["foreign"] or (not self.as_declared and not is_of_other_version):
+        if self._states["foreign"] or (self._states and not is_of_other_version):
             problems.append(self._not_as_declared)
+        problems += [
+            Problem(
+                f"Bucket {bucket} no longer exists",
+                [Step("Detach it:", Advice("delete", bucket))],
+                brief=f"bucket {bucket} no longer exists",
+            )
+            for bucket in self.gone
+        ]
         problems += self._overdue
         if lost := self._delivery_failures(hours=1):
             problems.append(
@@ -205,8 +214,11 @@ class Status:
 
     @property
     def _states(self) -> Counter[State]:
-        """The number of resources in each state but `ok`."""
-        return Counter(resource.state for resource in self.resources if resource.state != "ok")
+        """The number of resources in each state but `ok`, without the rules of buckets that are gone."""
+        gone = {(Notification.kind, bucket) for bucket in self.gone}
+        return Counter(
+            each.state for each in self.resources if each.state != "ok" and (each.kind, each.name) not in gone
+        )
 
     @property
     def _of_other_version(self) -> Problem:
@@ -232,11 +244,6 @@ class Status:
             steps = [Step(f"Foreign resources have this stack's names but not its tags. {self.remedy}")]
         else:
             steps = [Step("To create missing resources and correct drift, run", Advice("create"))]
-            steps += [
-                Step(f"if bucket {each.name} no longer exists, run", Advice("delete", each.name))
-                for each in self.resources
-                if (each.state, each.kind) == ("missing", Notification.kind)
-            ][:1]
         return Problem(f"Resources are not as declared: {counted}", steps, brief=counted)
 
     @property
@@ -252,7 +259,8 @@ class Status:
                     [Step("Attach a bucket:", Advice("create", "BUCKET"))],
                 )
             )
-        if without := [each.name for each in self.buckets if each.last_refresh and not each.shares]:
+        there = [each for each in self.buckets if each.name not in self.gone]
+        if without := [each.name for each in there if each.last_refresh and not each.shares]:
             them, each = ("it", "it") if len(without) == 1 else ("them", "each")
             warnings.append(
                 Problem(
@@ -348,6 +356,7 @@ class _Readings:
             resources=resources,
             remedy=engine.remedy(plan) if plan.foreign else "",
             buckets=buckets,
+            gone=deployment.gone,
             late=late,
             queues=self.queues,
             log_level=deployment.log_level,

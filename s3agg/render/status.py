@@ -159,7 +159,11 @@ def _window(now: datetime, bucket: BucketActivity) -> Text:
         left = (bucket.window.closes_at - now).total_seconds()
         words = f"open, closes in {left:.0f} s" if left > 0 else f"closed {-left:.0f} s ago"
         if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
-            words += f", refresh in {(bucket.not_before - now).total_seconds():.0f} s"
+            if left <= 0:
+                words = "refresh in progress, next" if bucket.pending else "waits for --min-interval, refresh"
+            else:
+                words += ", refresh"
+            words += f" in {(bucket.not_before - now).total_seconds():.0f} s"
         return Text(words)
     return Text("closed, refresh in progress" if bucket.pending else "closed")
 

@@ -132,7 +132,7 @@ class Notification(Resource[FoundNotification]):
         return {}
 
     def find(self, snapshot: Snapshot) -> FoundNotification | None:
-        configuration = unless_absent(self.configuration, snapshot)
+        configuration = self.configuration(snapshot)
         rule = our_rule(configuration, self.rule) if configuration else None
         if rule is None:
             return None
@@ -157,9 +157,13 @@ class Notification(Resource[FoundNotification]):
         # The bucket may no longer exist (FACTS 18).
         unless_absent(self._change, aws, None)
 
-    def configuration(self, snapshot: Snapshot) -> Configuration:
-        """Return the bucket's notification configuration, read once for a snapshot."""
-        return snapshot.once(("notifications", self.bucket), lambda: self.read(snapshot.aws))
+    def configuration(self, snapshot: Snapshot) -> Configuration | None:
+        """Return the bucket's notifications, read once for a snapshot; None if the bucket does not exist."""
+        return snapshot.once(("notifications", self.bucket), lambda: unless_absent(self.read, snapshot.aws))
+
+    def lacks_bucket(self, snapshot: Snapshot) -> bool:
+        """Whether the bucket no longer exists."""
+        return self.configuration(snapshot) is None
 
     def read(self, aws: Aws) -> Configuration:
         """Read the bucket's notification configuration."""
@@ -173,7 +177,7 @@ class Notification(Resource[FoundNotification]):
 
     def check_room(self, snapshot: Snapshot) -> None:
         """Raise S3aggError if another rule of the bucket overlaps the stack's rule (FACTS 5)."""
-        if problem := self._overlap(self.configuration(snapshot)):
+        if problem := self._overlap(self.configuration(snapshot) or {}):
             raise problem
 
     def _overlap(self, configuration: Configuration) -> S3aggError | None:

@@ -105,6 +105,17 @@ class Deployment:
             or self.stored_keys(each.bucket) is not None
         ]
 
+    @property
+    def gone(self) -> list[str]:
+        """The attached buckets that no longer exist."""
+        return [
+            each.bucket
+            for each in self.stack.notifications
+            if each.bucket in self.buckets
+            and each.bucket not in self.unread
+            and each.lacks_bucket(self.snapshot)
+        ]
+
     def stored_keys(self, bucket: str) -> KeyFilter | None:
         """Return the key filter that the table stores for a bucket; None if it is not stored as attached."""
         return self.activity_of(bucket).keys

@@ -10,7 +10,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight
-from s3agg.errors import S3aggError, UsageProblem
+from s3agg.errors import Advice, S3aggError, UsageProblem
 from s3agg.resources.notification import EVENTS
 from s3agg.settings import Names
 from s3agg.stack.deployed import Request
@@ -79,7 +79,20 @@ def test_a_bucket_that_was_attached_and_is_gone_is_named_before_any_change(photo
     photos.bucket("scans")
     photos.somebody.s3.delete_bucket(Bucket="photos")
 
-    assert refused(photos, "scans").problem == "Bucket photos does not exist"
+    refusal = refused(photos, "scans")
+
+    assert refusal.problem == "Bucket photos does not exist"
+    assert refusal.advice == Advice("delete", "photos")
+
+
+def test_an_attached_bucket_that_is_only_denied_is_not_said_to_be_detached(photos: World) -> None:
+    photos.wire.refuse("s3:GetBucketNotificationConfiguration", "AccessDenied")
+    photos.wire.refuse("s3:HeadBucket", "403", "Forbidden", status=403)
+
+    refusal = refused(photos)
+
+    assert "access to it is denied" in refusal.problem
+    assert refusal.advice is None
 
 
 def test_a_rule_of_somebody_else_for_the_same_keys_is_named_before_any_change(world: World) -> None:

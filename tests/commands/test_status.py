@@ -102,6 +102,21 @@ def test_a_stack_of_another_version_is_told_beside_what_is_foreign(world: World)
     assert second.what.startswith("Resources are not as declared: ")
 
 
+def test_only_a_bucket_that_is_gone_is_told_to_be_detached(world: World) -> None:
+    make_stack(world)
+    world.somebody.s3.put_bucket_notification_configuration(Bucket="uploads", NotificationConfiguration={})
+    before = status.read(world.aws, NAMES)
+    world.somebody.s3.delete_bucket(Bucket="uploads")
+
+    after = status.read(world.aws, NAMES)
+
+    assert [each.what for each in before.problems] == ["Resources are not as declared: 1 missing"]
+    assert "delete" not in before.problems[0].advice()
+    (problem,) = after.problems
+    assert problem.what == "Bucket uploads no longer exists"
+    assert problem.advice() == "Detach it: s3agg delete --bucket uploads."
+
+
 def test_a_dead_letter_is_not_healthy_although_all_is_as_declared(world: World) -> None:
     make_stack(world)
     sqs = world.somebody.sqs

@@ -261,10 +261,21 @@ def test_whose_a_foreign_resource_is_stands_below_its_name() -> None:
     assert not [line for line in lines if "run s3agg create" in line]
 
 
-def test_a_missing_rule_is_followed_by_how_to_detach_a_bucket_that_is_gone() -> None:
-    status = make_status(make_resource(), make_resource("missing", "gone", kind="notification"))
+def test_a_bucket_that_is_gone_is_followed_by_how_to_detach_it() -> None:
+    rule = make_resource("missing", "gone", kind="notification")
+    status = make_status(make_resource(), rule, buckets=(BucketActivity("gone"),), gone=("gone",))
 
-    assert "s3agg delete --bucket gone" in words(status)
+    first, second, third, *_ = shown(replace(status, functions=()), width=200).splitlines()
+
+    assert first.startswith("Not healthy: bucket gone no longer exists; ")
+    assert second == "Bucket gone no longer exists. Detach it: s3agg delete --bucket gone."
+    assert third == ""
+
+
+def test_a_missing_rule_of_a_bucket_that_exists_is_no_reason_to_detach_it() -> None:
+    status = make_status(make_resource(), make_resource("missing", "there", kind="notification"))
+
+    assert "s3agg delete" not in words(status)
 
 
 def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -> None:
@@ -298,6 +309,31 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
             "open, closes in 90 s",
         ),
         (BucketActivity("b", Window(open=True, closes_at=NOW - timedelta(seconds=90))), "closed 90 s ago"),
+        (
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW - timedelta(seconds=28)),
+                not_before=NOW + timedelta(seconds=4),
+            ),
+            " waits for --min-interval, refresh in 4 s ",
+        ),
+        (
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW - timedelta(seconds=28)),
+                pending=True,
+                not_before=NOW + timedelta(seconds=4),
+            ),
+            " refresh in progress, next in 4 s ",
+        ),
+        (
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW + timedelta(seconds=9)),
+                not_before=NOW + timedelta(seconds=14),
+            ),
+            "open, closes in 9 s, refresh in 14 s",
+        ),
         (BucketActivity("b", pending=True), "closed, refresh in progress"),
         (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
         (BucketActivity("b", last_refresh=NOW - timedelta(hours=5)), "5 h ago"),

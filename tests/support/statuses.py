@@ -27,6 +27,7 @@ def make_status(
     buckets: tuple[BucketActivity, ...] = (),
     aggregated: tuple[Aggregated, ...] = (),
     late: tuple[str, ...] = (),
+    gone: tuple[str, ...] = (),
     timers: Mapping[str, int] | None = None,
     elsewhere: str | None = None,
 ) -> Status:
@@ -39,6 +40,7 @@ def make_status(
         remedy="Choose another name with --stack",
         buckets=buckets,
         late=late,
+        gone=gone,
         queues=(QueueDepth("S3EventAggregatorDeadLetters", dead, 0, 0),),
         log_level="INFO" if aggregated else "WARN",
         functions=tuple(
