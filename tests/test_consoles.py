@@ -318,6 +318,25 @@ def test_names_are_whole_in_a_pipe_that_nobody_gave_a_width(place: Place) -> Non
     assert names_cut_off(place("status", variables={"FORCE_COLOR": "1"})) == []
 
 
+TOPIC = f"arn:aws:sns:{REGION}:123456789012:{'x' * 256}"
+
+
+def test_an_arn_of_the_greatest_length_is_whole_in_a_pipe(place: Place) -> None:
+    assert TOPIC in place("create", "--dry-run", "--alarm-topic", TOPIC).stdout
+
+
+def test_an_error_is_wrapped_at_words_on_a_terminal_and_one_line_elsewhere(place: Place) -> None:
+    command = ("create", "--dry-run", "--bucket", "no-such-bucket", "--bucket", "no-such-bucket-either")
+    narrow = {"COLUMNS": "40", "NO_COLOR": "1"}
+
+    piped, shown = place(*command), place(*command, terminal=True, variables=narrow)
+
+    assert len(piped.stderr.splitlines()) == 3
+    assert len(shown.stderr.splitlines()) > 3
+    assert max(map(len, shown.stderr.splitlines())) <= 40
+    assert shown.stderr.split() == piped.stderr.split()
+
+
 # Encodings
 
 

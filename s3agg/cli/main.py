@@ -125,10 +125,18 @@ def fail(code: int, *lines: str) -> int:
 
 
 def tell(*lines: str) -> None:
-    """Print lines on stderr, if it can be written."""
+    """Print lines to stderr if it can be written, on a terminal wrapped at words."""
     with suppress(OSError):
+        if sys.stderr is None or not sys.stderr.isatty():
+            for line in lines:
+                click.echo(printable(line), err=True)
+            return
+        from s3agg.render.page import console
+        from s3agg.render.wrapping import print_line
+
+        terminal = console(stderr=True)
         for line in lines:
-            click.echo(printable(line), err=True)
+            print_line(terminal, line)
 
 
 class Commands(click.Group):

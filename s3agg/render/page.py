@@ -13,7 +13,7 @@ from s3agg.prices.bill import Bill
 from s3agg.render.cost import cost_view
 from s3agg.render.document import to_json
 
-WIDE = 200  # columns without a terminal, so that names in a pipe are not split over two lines
+WIDE = 100_000  # columns without a terminal, so that no name or ARN in a pipe is split over two lines
 # Environment variables that are passed to rich. This file evaluates the others.
 LEFT_TO_RICH = ("TERM", "COLORTERM")
 

@@ -31,6 +31,7 @@ from s3agg.render.redrive import redrive_view
 from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
+from s3agg.render.wrapping import print_line
 from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 
@@ -56,8 +57,8 @@ class Screen(Page):
     # Progress and warnings, to stderr.
 
     def say(self, text: str, style: str = "") -> None:
-        """Print one line to stderr. The terminal wraps it, so that a command in it can be copied."""
-        self.err.print(plain(text, style), soft_wrap=True)
+        """Print a text to stderr, on a terminal wrapped at words."""
+        print_line(self.err, text, style)
 
     def warn(self, what: str | S3aggError) -> None:
         """Print a warning to stderr, each text only once."""
@@ -66,7 +67,7 @@ class Screen(Page):
             return
         self._printed.add(text)
         if self._held_warnings is None:
-            self.err.print(Text.assemble(("Warning: ", "yellow"), plain(text)))
+            print_line(self.err, text, label="Warning: ", label_style="yellow")
         else:
             self._held_warnings.append(f"Warning: {text}")
 
@@ -84,7 +85,7 @@ class Screen(Page):
     def trace(self, call: Call) -> None:
         """Print one AWS call, for -v."""
         words = f"{call.milliseconds:6.0f} ms  {call.service} {call.operation} {call.resource}"
-        self.err.print(plain(f"{words}  {call.request_id}  {call.error}".rstrip(), "dim"))
+        print_line(self.err, f"{words}  {call.request_id}  {call.error}".rstrip(), "dim")
 
     def watch(self, events: Generator[object, None, T]) -> T:
         """Show events as they occur, live on a terminal and as lines elsewhere. Return the result."""
