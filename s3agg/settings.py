@@ -38,6 +38,7 @@ RANGES = {
     "concurrency": (1, 1000),
     "memory": (128, 10_240),
 }
+DURATIONS = ("window", "min_interval")  # in seconds
 CHOICES: dict[str, tuple[object, ...]] = {
     "log_level": LOG_LEVELS,
     "log_retention": RETENTIONS,
@@ -151,6 +152,11 @@ class Settings:
 
     def _check_capacity(self, given: Mapping[str, Any]) -> None:
         units = [flag(name) for name in CAPACITIES if given.get(name) is not None]
+        if units and given.get("on_demand"):
+            raise UsageProblem(
+                f"--on-demand and {' and '.join(units)} exclude each other",
+                f"Pass --provisioned, or omit {' and '.join(units)}",
+            )
         if units and self.on_demand:
             raise UsageProblem(
                 f"The table is on demand, so {' and '.join(units)} cannot apply", "Pass --provisioned as well"

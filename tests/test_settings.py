@@ -114,11 +114,19 @@ def test_a_billing_that_is_kept_counts_among_the_tags_that_aws_takes() -> None:
         settings.keeping_billing()
 
 
+def test_a_capacity_and_a_table_on_demand_exclude_each_other() -> None:
+    given = {"on_demand": True, "read_capacity": 2, "write_capacity": 10}
+
+    with pytest.raises(UsageProblem, match="--on-demand and --read-capacity and --write-capacity") as caught:
+        Settings.declared(given, {"s3agg:on-demand": "false"})
+
+    assert caught.value.hint == "Pass --provisioned, or omit --read-capacity and --write-capacity"
+
+
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
         ({}, {}),
-        ({"on_demand": True}, {"s3agg:on-demand": "false"}),
         ({}, {"s3agg:on-demand": "true", "s3agg:write-capacity": "7"}),
     ],
 )

@@ -21,12 +21,14 @@ from click.shell_completion import get_completion_class
 
 from s3agg import __version__, settings
 from s3agg.cli.options import (
+    AS_DURATION,
     COST_OPTIONS,
     DEFAULT_SEAMS,
     SETTINGS_OPTIONS,
     Invocation,
     Range,
     Seams,
+    Seconds,
     account_options,
     arn_or_none,
     attached_bucket_option,
@@ -324,6 +326,8 @@ def delete(
     from s3agg import engine
     from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 
+    if buckets and keep_logs:
+        raise UsageProblem("--keep-logs has no effect with --bucket: detaching deletes no logs", "Omit it")
     screen = invocation.screen()
     aws = invocation.aws(screen)
     if buckets:
@@ -421,9 +425,9 @@ def list_stacks(invocation: Invocation) -> int:
 )
 @option(
     "--timeout",
-    type=Range(1),
-    metavar="SECONDS",
-    help="Seconds to wait for the refresh.",
+    type=Seconds(1),
+    metavar="DURATION",
+    help=f"Time to wait for the refresh, {AS_DURATION}.",
     default_text="--window + --min-interval + 210",
 )
 @option("--keep", is_flag=True, help="Keep the uploaded objects in the bucket.")
@@ -726,6 +730,8 @@ def template(
     """
     from s3agg.commands import template as templates
 
+    if invocation.output == "json" and "output" in invocation.given:
+        raise UsageProblem("The output of template is always YAML", "Omit --output")
     if (code_bucket is None) == (zips is None):
         raise UsageProblem(
             "template requires either --code-bucket or --zips",
@@ -786,10 +792,10 @@ def local(port: int) -> int:
 @option("--count", type=Range(1, 1000), metavar="NUMBER", default=20, help="Number of objects to upload.")
 @option(
     "--window",
-    type=Range(1, 600),
-    metavar="SECONDS",
+    type=Seconds(1, 600),
+    metavar="DURATION",
     default=5,
-    help="Length of the window, in seconds.",
+    help=f"Length of the window, {AS_DURATION}.",
 )
 @output_option
 @verbose_option

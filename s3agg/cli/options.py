@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 STACK_VARIABLE = "S3AGG_STACK"
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION = re.compile("([0-9]{1,9})([smhd])")
+AS_DURATION = "in seconds or as 5m or 2h"  # in the help of an option of type Seconds
 AWS_OPTIONS = ("profile", "region", "endpoint_url", "stack", "output", "verbose")
 
 
@@ -109,6 +112,18 @@ class Range(click.IntRange):
             return super().convert(value, param, ctx)
         except click.BadParameter:
             return self.fail(f"{value} ({self.words})", param, ctx)
+
+
+class Seconds(Range):
+    """A range of seconds, which may be written in another unit: `90`, `90s`, `5m`, `2h` or `1d`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        with_unit = DURATION.fullmatch(str(value))
+        seconds = int(with_unit[1]) * UNITS_S[with_unit[2]] if with_unit else value
+        try:
+            return super().convert(seconds, param, ctx)
+        except click.BadParameter:
+            return self.fail(f"{value} ({self.words} seconds, or as 5m or 2h)", param, ctx)
 
 
 class Option(click.Option):
@@ -270,7 +285,8 @@ def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
     if name in settings.RANGES:
-        attributes["type"] = Range(*settings.RANGES[name])
+        kind = Seconds if name in settings.DURATIONS else Range
+        attributes["type"] = kind(*settings.RANGES[name])
     elif name in settings.CHOICES:
         attributes["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
         if "metavar" in attributes:  # click then does not list the choices
@@ -280,11 +296,13 @@ def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
 
 def key_value(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """Parse the values of --tag."""
-    tags = {}
+    tags: dict[str, str] = {}
     for value in values:
         key, equals, rest = value.partition("=")
         if not key or not equals:
             raise click.BadParameter(f"expected KEY=VALUE, found {value!r}.")
+        if tags.get(key, rest) != rest:
+            raise click.BadParameter(f"two values for the key {key!r}.")
         tags[key] = rest
     return tags
 
@@ -346,13 +364,14 @@ COST_OPTIONS = (
 SETTINGS_OPTIONS = (
     setting(
         "--window",
-        "Seconds from a bucket's first event to its refresh",
-        metavar="SECONDS",
+        f"Time from a bucket's first event to its refresh, {AS_DURATION}",
+        metavar="DURATION",
     ),
     setting(
         "--min-interval",
-        "Minimum seconds between two refreshes of a file share. Less than 60 only with s3agg local",
-        metavar="SECONDS",
+        f"Minimum time between two refreshes of a file share, {AS_DURATION}."
+        " Less than 60 only with s3agg local",
+        metavar="DURATION",
     ),
     setting("--log-level", "Log level of the functions"),
     *COST_OPTIONS,

@@ -220,7 +220,22 @@ def test_the_script_of_each_shell_completes_s3agg(shell: Shell, name: str) -> No
 
 
 WRONG = {
-    "a window of 0": ("create --bucket bbb --window 0", "Invalid value for --window: 0 (1 to 42600)."),
+    "a window of 0": (
+        "create --bucket bbb --window 0",
+        "Invalid value for --window: 0 (1 to 42600 seconds,",
+    ),
+    "a window of 13 hours": (
+        "create --bucket bbb --window 13h",
+        "--window: 13h (1 to 42600 seconds, ",
+    ),
+    "a window of 5 weeks": ("create --bucket bbb --window 5w", "--window: 5w (1 to"),
+    "a timeout of no time": ("test-upload --timeout 0m", "--timeout: 0m (1 or more seconds, or as"),
+    "two values of a tag": ("create --tag team=a --tag team=b", "two values for the key 'team'"),
+    "logs to keep where none is deleted": (
+        "delete --bucket uploads --keep-logs",
+        "--keep-logs has no effect with --bucket",
+    ),
+    "a template as JSON": ("template --zips zips --output json", "always YAML. Omit --output."),
     "a window of -1": ("create --bucket bbb --window -1", "--window: -1 ("),
     "a window of 50 000": ("create --bucket bbb --window 50000", "--window: 50000 ("),
     "a window of abc": ("create --bucket bbb --window abc", "--window: abc ("),
@@ -266,6 +281,10 @@ WRONG = {
         "expected the ARN of an IAM policy or none",
     ),
     "a cost of nothing": ("cost", "requires either --objects-per-day or --measured"),
+    "a capacity and no capacity": (
+        "create --bucket uploads --on-demand --write-capacity 10",
+        "--on-demand and --write-capacity exclude each other. Pass --provisioned, or omit --write-capacity.",
+    ),
     "a capacity of a cost on demand": (
         "cost --objects-per-day 1 --write-capacity 10",
         "The table is on demand, so --write-capacity cannot apply. Pass --provisioned as well.",
@@ -460,6 +479,24 @@ def test_the_settings_of_a_new_stack_and_of_a_deployed_one_are_shown(aws_shell: 
     assert plan["settings"] == done["settings"] == status["settings"]
     assert plan["settings"]["asked_for"] == ["window", "buckets"]
     assert "\nasked for  window: 300 s; keys of uploads: prefix in/\n" in deployed
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds"),
+    [
+        ("create --window 90", {"window": 90}),
+        ("create --window 90s --min-interval 2h", {"window": 90, "min_interval": 7200}),
+        ("template --window 5m --min-interval 60", {"window": 300, "min_interval": 60}),
+        ("test-upload --timeout 1d", {"timeout": 86400}),
+        ("demo --window 1m", {"window": 60}),
+    ],
+)
+def test_an_option_in_seconds_takes_other_units_too(command: str, seconds: dict[str, int]) -> None:
+    name, *arguments = command.split()
+
+    taken = cli.commands[name].make_context(name, arguments, obj=Seams()).params
+
+    assert {each: taken[each] for each in seconds} == seconds
 
 
 @pytest.mark.stack
