@@ -154,7 +154,7 @@ class Settings:
         units = [flag(name) for name in CAPACITIES if given.get(name) is not None]
         if units and given.get("on_demand"):
             raise UsageProblem(
-                f"--on-demand and {' and '.join(units)} exclude each other",
+                f"--on-demand excludes {' and '.join(units)}",
                 f"Pass --provisioned, or omit {' and '.join(units)}",
             )
         if units and self.on_demand:

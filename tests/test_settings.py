@@ -117,7 +117,7 @@ def test_a_billing_that_is_kept_counts_among_the_tags_that_aws_takes() -> None:
 def test_a_capacity_and_a_table_on_demand_exclude_each_other() -> None:
     given = {"on_demand": True, "read_capacity": 2, "write_capacity": 10}
 
-    with pytest.raises(UsageProblem, match="--on-demand and --read-capacity and --write-capacity") as caught:
+    with pytest.raises(UsageProblem, match="excludes --read-capacity and --write-capacity") as caught:
         Settings.declared(given, {"s3agg:on-demand": "false"})
 
     assert caught.value.hint == "Pass --provisioned, or omit --read-capacity and --write-capacity"

@@ -17,7 +17,7 @@ def to_confirm(deployment: Deployment, plan: Plan) -> list[str]:
         return []
     return [
         *_older(deployment),
-        *_taken_over(plan),
+        *_adopted(plan),
         *_fewer_keys(deployment, plan),
         *_shorter_retention(deployment, plan),
     ]
@@ -29,10 +29,10 @@ def _older(deployment: Deployment) -> Iterator[str]:
         yield f"The stack was made by {made_by}. This s3agg is older and takes it back to {__version__}."
 
 
-def _taken_over(plan: Plan) -> Iterator[str]:
+def _adopted(plan: Plan) -> Iterator[str]:
     names = [f"{each.resource.kind} {each.resource.name}" for each in plan.to_do if not each.owner.ours]
     if names:
-        yield f"s3agg takes over resources that it did not create: {', '.join(names)}."
+        yield f"s3agg adopts resources that it did not create: {', '.join(names)}."
 
 
 def _fewer_keys(deployment: Deployment, plan: Plan) -> Iterator[str]:

@@ -106,7 +106,7 @@ def plan_table(
     if settings and not done:
         parts += [heading("Settings"), settings_table(settings)]
     if to_confirm and not done:
-        parts += [heading("To be confirmed"), *map(plain, to_confirm)]
+        parts += [heading("To be confirmed"), *(plain(f"- {each}") for each in to_confirm)]
     return Group(*parts)
 
 

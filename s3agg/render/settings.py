@@ -12,12 +12,12 @@ from s3agg.resources.notification import ALL_KEYS
 from s3agg.stack.chosen import StackSettings
 
 NAMES = {"capacity_mode": "capacity", "include_gateway_writes": "gateway writes"}
-ASKED_FOR = "asked for"
+CHOSEN = "chosen"
 DEFAULT = "default"
 
 
 def settings_table(settings: StackSettings) -> Table:
-    """A row for each setting: its name, its value, and whether it was asked for or is the default."""
+    """A row for each setting: its name, its value, and whether it was chosen or is the default."""
     table = new_table("setting", "value", "")
     for name, value, origin in _rows(settings):
         table.add_row(plain(name), plain(value), plain(origin, "dim" if origin == DEFAULT else ""))
@@ -25,10 +25,10 @@ def settings_table(settings: StackSettings) -> Table:
 
 
 def settings_block(settings: StackSettings) -> Table:
-    """The same in a few lines: first what was asked for, then the defaults."""
+    """The same in a few lines: first what was chosen, then the defaults."""
     table = Table.grid(padding=(0, 2, 0, 0))
     rows = list(_rows(settings))
-    for origin in (ASKED_FOR, DEFAULT):
+    for origin in (CHOSEN, DEFAULT):
         words = [f"{name}: {value}" for name, value, each in rows if each == origin]
         if words:
             table.add_row(plain(origin), plain("; ".join(words)))
@@ -64,11 +64,11 @@ def _rows(settings: StackSettings) -> Iterator[tuple[str, str, str]]:
     for bucket, keys in settings.buckets.items():
         by_filter.setdefault(str(keys), []).append(bucket)
     for words, buckets in by_filter.items():
-        yield f"keys of {', '.join(buckets)}", words, DEFAULT if words == str(ALL_KEYS) else ASKED_FOR
+        yield f"keys of {', '.join(buckets)}", words, DEFAULT if words == str(ALL_KEYS) else CHOSEN
 
 
 def _origin(settings: StackSettings, name: str) -> str:
-    return ASKED_FOR if name in settings.asked_for else DEFAULT
+    return CHOSEN if name in settings.chosen else DEFAULT
 
 
 def _units(capacity: int | None) -> str:

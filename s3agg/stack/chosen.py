@@ -10,7 +10,7 @@ from s3agg.resources.notification import ALL_KEYS, KeyFilter
 from s3agg.settings import CAPACITIES, Settings
 from s3agg.stack.declared import Stack
 
-# Stored for every stack (`Settings.keeping_billing`). So a default counts as not asked for.
+# Stored for every stack (`Settings.keeping_billing`). So a default counts as not chosen.
 ALWAYS_STORED = ("on_demand", *CAPACITIES)
 SHOWN_AS = {"on_demand": "capacity_mode"}
 
@@ -19,9 +19,9 @@ SHOWN_AS = {"on_demand": "capacity_mode"}
 class StackSettings:
     """The settings that the stack declares, in the units of `create`.
 
-    The capacity units are None on demand. `buckets` holds the key filter of each attached bucket. `asked_for`
-    names the fields whose values were passed to `create`, now or earlier. The others have their defaults.
-    `version` is the version of s3agg that made or last updated the stack, None if unknown.
+    The capacity units are None on demand. `buckets` holds the key filter of each attached bucket. `chosen`
+    names the fields whose values were passed to `create`, now or earlier, or adopted. The others have
+    defaults. `version` is the version of s3agg that made or last updated the stack, None if unknown.
     """
 
     window: int
@@ -40,7 +40,7 @@ class StackSettings:
     alarm_topic: str | None
     tags: Mapping[str, str]
     buckets: Mapping[str, KeyFilter]
-    asked_for: Sequence[str]
+    chosen: Sequence[str]
     version: str | None
 
     @classmethod
@@ -64,12 +64,12 @@ class StackSettings:
             alarm_topic=settings.alarm_topic,
             tags=settings.tags,
             buckets=buckets,
-            asked_for=_asked_for(settings, buckets),
+            chosen=_chosen(settings, buckets),
             version=version,
         )
 
 
-def _asked_for(settings: Settings, buckets: Mapping[str, KeyFilter]) -> list[str]:
+def _chosen(settings: Settings, buckets: Mapping[str, KeyFilter]) -> list[str]:
     """Return the fields of StackSettings whose values are not merely defaults, in the order of its fields."""
     default = Settings()
     asked = {

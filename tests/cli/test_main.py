@@ -283,7 +283,7 @@ WRONG = {
     "a cost of nothing": ("cost", "requires either --objects-per-day or --measured"),
     "a capacity and no capacity": (
         "create --bucket uploads --on-demand --write-capacity 10",
-        "--on-demand and --write-capacity exclude each other. Pass --provisioned, or omit --write-capacity.",
+        "--on-demand excludes --write-capacity. Pass --provisioned, or omit --write-capacity.",
     ),
     "a capacity of a cost on demand": (
         "cost --objects-per-day 1 --write-capacity 10",
@@ -474,11 +474,11 @@ def test_the_settings_of_a_new_stack_and_of_a_deployed_one_are_shown(aws_shell: 
     done = aws_shell(*create, "--output", "json").json
     deployed, status = aws_shell("status").stdout, aws_shell("status", "--output", "json").json
 
-    assert re.search(r"^window +300 s +asked for$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^window +300 s +chosen$", shown.stdout, re.MULTILINE)
     assert re.search(r"^memory +128 MB +default$", shown.stdout, re.MULTILINE)
     assert plan["settings"] == done["settings"] == status["settings"]
-    assert plan["settings"]["asked_for"] == ["window", "buckets"]
-    assert "\nasked for  window: 300 s; keys of uploads: prefix in/\n" in deployed
+    assert plan["settings"]["chosen"] == ["window", "buckets"]
+    assert "\nchosen   window: 300 s; keys of uploads: prefix in/\n" in deployed
 
 
 @pytest.mark.parametrize(
@@ -845,7 +845,7 @@ def test_the_json_of_status_has_the_settings_of_the_stack(aws_shell: Shell) -> N
         "alarm_topic": None,
         "tags": {"team": "a"},
         "buckets": {"uploads": {"prefix": "in/", "suffix": ""}},
-        "asked_for": ["window", "tags", "buckets"],
+        "chosen": ["window", "tags", "buckets"],
         "version": __version__,
     }
 

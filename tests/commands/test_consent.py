@@ -101,7 +101,7 @@ def test_what_is_adopted_is_confirmed_by_name(world: World) -> None:
 
     (sentence,) = asked(world, adopt=True)
 
-    assert sentence.startswith("s3agg takes over resources that it did not create: ")
+    assert sentence.startswith("s3agg adopts resources that it did not create: ")
     assert "table S3EventAggregator, " in sentence
     assert "queue S3EventAggregatorDeadLetters" not in sentence  # the scripts make none
 

@@ -13,6 +13,7 @@ from s3agg.resources.log_group import LogGroup
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared
+from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 from tests.support.aws import PLACE, REGION, Session
 from tests.support.screens import make_screen, text_of
@@ -60,6 +61,20 @@ def test_tags_of_several_resources_share_a_row_and_the_code_has_no_hash() -> Non
         "update  3 resources  tag a: (none) -> 1",
         "                     tag b: (none) -> 2",
     ]
+
+
+def test_a_plan_of_create_ends_with_the_settings_and_with_the_effects_to_be_confirmed() -> None:
+    settings = StackSettings.of(STACK, "0.1.0")
+    screen, done = make_screen(), make_screen()
+
+    screen.ask_about(make_deployment(), make_plan("update"), settings, ["Log events are deleted."])
+    done.plan(make_deployment(), make_plan("update"), done=True, settings=settings, to_confirm=["Deleted."])
+
+    asked = [line.rstrip() for line in text_of(screen.err).splitlines()]
+    assert asked[asked.index("Settings") + 2].split() == ["window", "30", "s", "default"]
+    assert asked[-2:] == ["To be confirmed", "- Log events are deleted."]
+    assert "Settings" not in text_of(done.out)
+    assert "Deleted." not in text_of(done.out)
 
 
 def test_what_was_done_is_counted_first() -> None:

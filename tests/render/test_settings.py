@@ -27,21 +27,21 @@ def shown(view: RenderableType) -> list[str]:
     return [" ".join(line.split()) for line in text_of(screen.out).splitlines()]
 
 
-def test_each_setting_is_a_row_with_its_value_and_whether_it_was_asked_for() -> None:
+def test_each_setting_is_a_row_with_its_value_and_whether_it_was_chosen() -> None:
     lines = shown(settings_table(CHOSEN))
 
     assert lines[0].split() == ["setting", "value"]
     assert {
-        "window 300 s asked for",
+        "window 300 s chosen",
         "min interval 60 s default",
         "capacity on demand default",
         "log retention 30 days default",
         "gateway writes ignored default",
         "permissions boundary none default",
-        "tags team=a, cost=7 asked for",
+        "tags team=a, cost=7 chosen",
         "version s3agg 0.1.0 default",
         "keys of one, three all keys default",
-        "keys of two prefix in/, suffix .csv asked for",
+        "keys of two prefix in/, suffix .csv chosen",
     } <= set(lines)
 
 
@@ -53,15 +53,15 @@ def test_a_provisioned_table_has_rows_for_its_capacity() -> None:
     assert {"read capacity 1 unit default", "write capacity 5 units default"} <= set(lines)
 
 
-def test_a_block_has_first_what_was_asked_for_and_then_the_defaults() -> None:
+def test_a_block_has_first_what_was_chosen_and_then_the_defaults() -> None:
     text = " ".join(shown(settings_block(CHOSEN)))
 
-    assert text.startswith("asked for window: 300 s; tags: team=a, cost=7; keys of two: prefix in/, suffix")
+    assert text.startswith("chosen window: 300 s; tags: team=a, cost=7; keys of two: prefix in/, suffix")
     assert " default min interval: 60 s; log level: INFO; " in text
 
 
 def test_status_ends_with_the_settings_unless_it_is_brief() -> None:
     status = replace(make_status(make_resource()), settings=CHOSEN)
 
-    assert "asked for window: 300 s; " in " ".join(shown(status_view(status, NOW)))
-    assert "asked for" not in " ".join(shown(status_view(status, NOW, brief=True)))
+    assert "chosen window: 300 s; " in " ".join(shown(status_view(status, NOW)))
+    assert "chosen" not in " ".join(shown(status_view(status, NOW, brief=True)))
