@@ -41,7 +41,8 @@ from s3agg.cli.options import (
     verbose_option,
     with_options,
 )
-from s3agg.errors import Interrupted, S3aggError, UsageProblem, printable, shell_quoted
+from s3agg.cli.stderr import tell
+from s3agg.errors import Interrupted, S3aggError, UsageProblem, shell_quoted
 from s3agg.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,21 +125,6 @@ def run(args: Sequence[str] | None, seams: Seams) -> int:
 def fail(code: int, *lines: str) -> int:
     tell(*lines)
     return code
-
-
-def tell(*lines: str) -> None:
-    """Print lines to stderr if it can be written, on a terminal wrapped at words."""
-    with suppress(OSError):
-        if sys.stderr is None or not sys.stderr.isatty():
-            for line in lines:
-                click.echo(printable(line), err=True)
-            return
-        from s3agg.render.page import console
-        from s3agg.render.wrapping import print_line
-
-        terminal = console(stderr=True)
-        for line in lines:
-            print_line(terminal, line)
 
 
 class Commands(click.Group):
@@ -742,23 +728,21 @@ def template(
     if code_bucket is not None:
         is_new = templates.upload(invocation.aws(invocation.screen()), made.zips, code_bucket)
         verb = "Uploaded the functions' code to" if is_new else "The functions' code is already in"
-        click.echo(f"{verb} bucket {code_bucket}.", err=True)
+        tell(f"{verb} bucket {code_bucket}.")
     if zips is not None:
         templates.write(made.zips, zips)
-        click.echo(
+        tell(
             "First upload the functions' code:"
             f" aws s3 cp --recursive {shell_quoted(str(zips))} s3://CODE-BUCKET",
-            err=True,
+            "Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET",
         )
-        click.echo("Then deploy the template with --parameter-overrides CodeBucket=CODE-BUCKET", err=True)
     click.echo(made.text, nl=False)
     if made.is_long:
-        click.echo(
-            "The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET to aws cloudformation deploy.",
-            err=True,
-        )
-    click.echo("CloudFormation cannot change the notifications of an existing bucket.", err=True)
-    click.echo(f"After the deployment, attach the bucket: {made.attach.words(invocation.option)}", err=True)
+        tell("The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET to aws cloudformation deploy.")
+    tell(
+        "CloudFormation cannot change the notifications of an existing bucket.",
+        f"After the deployment, attach the bucket: {made.attach.words(invocation.option)}",
+    )
 
 
 @cli.command(epilog=examples("s3agg local", "s3agg local --port 4600"))
@@ -782,7 +766,7 @@ def local(port: int) -> int:
         for name, value in (here.variables | here.without_proxy(os.environ)).items():
             click.echo(f"export {name}={shell_quoted(value)}")
         click.echo("unset AWS_PROFILE AWS_SESSION_TOKEN")
-        click.echo("The emulator is running. Use the lines above, and press Ctrl-C to stop.", err=True)
+        tell("The emulator is running. Use the lines above, and press Ctrl-C to stop.")
         with suppress(KeyboardInterrupt):
             here.wait()
     return 0
