@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 
 from s3agg.errors import plural
 from s3agg.render.words import new_table, plain
+from s3agg.render.wrapping import filled
 from s3agg.resources.notification import ALL_KEYS
 from s3agg.stack.chosen import StackSettings
 
@@ -29,11 +33,26 @@ def settings_block(settings: StackSettings) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     rows = list(_rows(settings))
     for origin in (CHOSEN, DEFAULT):
-        words = [f"{name}: {value}" for name, value, each in rows if each == origin]
-        if words:
-            table.add_row(plain(origin), plain("; ".join(words)))
+        chosen = [f"{name}: {value}" for name, value, each in rows if each == origin]
+        if chosen:
+            table.add_row(plain(origin), Entries(chosen))
     table.columns[-1].overflow = "fold"
     return table
+
+
+class Entries:
+    """A list of entries. Lines are broken only between two entries, or in one that is longer than a line."""
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        self.words = [f"{each};" for each in entries[:-1]] + [entries[-1]]
+
+    def __rich_measure__(self, _: Console, options: ConsoleOptions) -> Measurement:
+        whole = cell_len(" ".join(self.words))
+        return Measurement(max(map(cell_len, self.words)), whole).with_maximum(options.max_width)
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        for line in filled(self.words, options.max_width):
+            yield plain(line)
 
 
 def _rows(settings: StackSettings) -> Iterator[tuple[str, str, str]]:

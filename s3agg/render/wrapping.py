@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -23,12 +24,16 @@ def wrapped(text: str, width: int) -> list[str]:
     """
     if cell_len(text) <= width:
         return [text]
-    indent = " " * len(BULLET) if text.startswith(BULLET) else ""
+    return filled(_words(text), width, " " * len(BULLET) if text.startswith(BULLET) else "")
+
+
+def filled(words: Sequence[str], width: int, indent: str = "") -> list[str]:
+    """Put as many words on each line as fit, and never break one; `indent` begins all lines but the first."""
     lines: list[str] = []
     line = ""
-    for word in _words(text):
-        longer = f"{line} {word}" if line.strip() else f"{line}{word}"
-        if line.strip() and cell_len(longer) > width:
+    for word in words:
+        longer = f"{line} {word}" if line else word
+        if line and cell_len(longer) > width:
             lines.append(line)
             line = f"{indent}{word}"
         else:

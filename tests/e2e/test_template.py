@@ -59,7 +59,7 @@ def test_it_works_like_one_of_creates_and_nothing_is_left(world: LocalAws, stack
     before = world.inventory()
 
     printed = stack.run.must("template", "--concurrency", "5", "--code-bucket", code)
-    stack.run.must(*deploy(world, stack, printed.stdout, Bucket=bucket, Window="1"))
+    stack.run.must(*deploy(world, stack, printed.stdout, Bucket=bucket, Window="1"), "--yes")
     status = stack.run.must("status").json
     world.upload(bucket, "file")
     eventually(lambda: world.files(share) == ["file"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from rich.console import RenderableType
 
 from s3agg.render.settings import settings_block, settings_table
@@ -21,8 +22,8 @@ BUCKETS = {"one": KeyFilter(), "two": KeyFilter("in/", ".csv"), "three": KeyFilt
 CHOSEN = StackSettings.of(declared.make(PLACE, Names(), Settings.declared(GIVEN, {}), BUCKETS), "0.1.0")
 
 
-def shown(view: RenderableType) -> list[str]:
-    screen = make_screen(width=80)
+def shown(view: RenderableType, width: int = 80) -> list[str]:
+    screen = make_screen(width=width)
     screen.out.print(view)
     return [" ".join(line.split()) for line in text_of(screen.out).splitlines()]
 
@@ -58,6 +59,16 @@ def test_a_block_has_first_what_was_chosen_and_then_the_defaults() -> None:
 
     assert text.startswith("chosen window: 300 s; tags: team=a, cost=7; keys of two: prefix in/, suffix")
     assert " default min interval: 60 s; log level: INFO; " in text
+
+
+@pytest.mark.parametrize("width", range(40, 100, 7))
+def test_the_lines_of_a_block_are_broken_between_settings_and_a_long_value_is_whole(width: int) -> None:
+    lines = shown(settings_block(replace(CHOSEN, alarm_topic="z" * 200)), width)
+
+    for setting in ("log retention: 30 days", "architecture: arm64", "permissions boundary: none"):
+        assert [line for line in lines if setting in line]
+    assert sum(line.count("z") for line in lines) == 200
+    assert max(map(len, lines)) <= width
 
 
 def test_status_ends_with_the_settings_unless_it_is_brief() -> None:
