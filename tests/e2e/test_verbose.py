@@ -28,6 +28,7 @@ def test_verbose_shows_each_call_and_no_secret(world: LocalAws, stack: OwnStack)
     assert any(f"PutBucketNotificationConfiguration {bucket}" in line for line in calls)
     shown = made.stdout + made.stderr + changed.stdout + changed.stderr
     assert [secret for secret in SECRETS.values() if secret in shown] == []
-    # Of parameters only the results tell, where they name what differs.
-    assert "sentinel" not in made.stdout + made.stderr + changed.stderr
+    # Of parameters only the results tell, where they name the settings and what differs.
+    assert "sentinel" not in made.stderr + changed.stderr
+    assert made.json["settings"]["tags"] == {"note": "sentinel-tag"}
     assert "sentinel-other" in changed.stdout
