@@ -456,13 +456,28 @@ def test_upload(
     default_text="both",
 )
 @attached_bucket_option(
-    "--bucket", help="Only lines that contain this bucket's name.", default_text="all buckets"
+    "--bucket", help="Only lines of invocations that name this bucket.", default_text="all buckets"
 )
+@option(
+    "--level",
+    type=click.Choice(settings.LOG_LEVELS, case_sensitive=False),
+    help="Only lines of this level or a higher one, and failures that Lambda reports without a level.",
+    default_text="all levels",
+)
+@option("--all", "everything", is_flag=True, help="Also show START, END and REPORT of every invocation.")
 @aws_options
-def logs(invocation: Invocation, follow: bool, moment: str, function: str | None, bucket: str | None) -> int:
+def logs(
+    invocation: Invocation,
+    follow: bool,
+    moment: str,
+    function: str | None,
+    bucket: str | None,
+    level: str | None,
+    everything: bool,
+) -> int:
     """Show the logs of both functions, merged by time.
 
-    With --output json, each line is one JSON document.
+    With --output json, each line is one JSON document. The times in its messages are in ms since 1970.
     """
     from s3agg.aws.clock import from_ms
     from s3agg.commands import logs as log_pages
@@ -472,7 +487,14 @@ def logs(invocation: Invocation, follow: bool, moment: str, function: str | None
     functions = log_pages.BOTH if function is None else [each for each in log_pages.BOTH if each == function]
     begin = log_pages.since(moment, from_ms(aws.clock.time() * 1000))
     entries = log_pages.read(
-        aws, invocation.names, since=begin, functions=functions, bucket=bucket, follow=follow
+        aws,
+        invocation.names,
+        since=begin,
+        functions=functions,
+        bucket=bucket,
+        level=level or "",
+        everything=everything,
+        follow=follow,
     )
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         screen.logs(entries)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Literal
 
-from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.live import log_lines
-from s3agg.live.log_lines import LogLine
+from s3agg.live.log_entries import Entry, Function, OfBucket, entry_of
 from s3agg.resources import log_group
 from s3agg.settings import Names, check_bucket_name
 from s3agg.stack.elsewhere import missing_by_role
 
-Function = Literal["aggregator", "refresh"]
 BOTH: tuple[Function, ...] = ("aggregator", "refresh")
 
 LOOK_S = 2.0  # between two reads when following
@@ -28,20 +25,6 @@ LATE_MS = 30_000
 
 AGE = re.compile(r"(\d+)([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# The format of the functions and of Lambda's Python runtime: [LEVEL], time, request id, message.
-LEVELLED = re.compile(r"\[(?P<level>[A-Z]+)\]\t\S+\t(?P<request>\S+)\t(?P<message>.*)", re.DOTALL)
-PLATFORM = re.compile(r"(?:START|END|REPORT) RequestId: (?P<request>\S+)")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One log event of a function; `level` is empty for lines of Lambda or of Python itself."""
-
-    time: datetime
-    function: Function
-    level: str
-    request_id: str
-    message: str
 
 
 def read(
@@ -51,15 +34,18 @@ def read(
     since: datetime,
     functions: Sequence[Function] = BOTH,
     bucket: str | None = None,
+    level: str = "",
+    everything: bool = False,
     follow: bool = False,
 ) -> Iterator[Entry]:
-    """Yield the functions' log events in the order of time; with `bucket`, only those that name it.
+    """Yield the functions' log events in the order of time.
 
+    With `bucket`, only lines of invocations that name it; with `level`, only lines of at least that level.
+    `everything` includes the lines that Lambda writes for every invocation.
     Events are read page by page to save memory. With `follow` the iteration does not end by itself.
     Raises NoStack or S3aggError if there is no log group, UsageProblem for an invalid bucket name.
     """
-    if bucket is not None:
-        check_bucket_name(bucket)
+    selected = None if bucket is None else OfBucket(check_bucket_name(bucket))
     begin = max(round(since.timestamp() * 1000), 0)  # the earliest time of CloudWatch Logs
     logs = [_Log(aws, function, _group(names, function), begin) for function in functions]
     if not any(aws.side_by_side(lambda log: log.exists(), logs)):
@@ -67,9 +53,12 @@ def read(
             f"No log groups found for stack {names.stack}", "Check --stack, --region and --profile"
         )
     while True:
-        entries = heapq.merge(*(log.new_entries() for log in logs), key=lambda each: each.time)
+        merged = heapq.merge(*(log.new_entries() for log in logs), key=lambda each: each.time)
+        entries = (each for each in merged if everything or not each.is_platform)
         try:
-            yield from (entry for entry in entries if bucket is None or _names(entry, bucket))
+            for entry in _of_bucket(entries, selected):
+                if not level or entry.reaches(level):
+                    yield entry
         except S3aggError as error:
             if not follow:
                 raise
@@ -77,6 +66,15 @@ def read(
         if not follow:
             return
         aws.clock.sleep(LOOK_S)
+
+
+def _of_bucket(entries: Iterable[Entry], selected: OfBucket | None) -> Iterator[Entry]:
+    if selected is None:
+        yield from entries
+        return
+    for entry in entries:
+        yield from selected.add(entry)
+    yield from selected.decided()
 
 
 def since(text: str, now: datetime) -> datetime:
@@ -118,7 +116,7 @@ class _Log:
         with describing_errors(f"reading log group {self.group}"):
             for line in log_lines.read(self.aws, self.group, self.since):
                 if line.id not in self.printed:
-                    yield self._entry(line)
+                    yield entry_of(line, self.function)
                     self.printed[line.id] = (
                         line.time
                     )  # only after the yield, as the other log may fail meanwhile
@@ -131,17 +129,6 @@ class _Log:
         self.since = max(self.since, youngest - LATE_MS)
         self.printed = {known: time for known, time in self.printed.items() if time >= self.since}
 
-    def _entry(self, line: LogLine) -> Entry:
-        time = from_ms(line.time)
-        if found := LEVELLED.fullmatch(line.message):
-            return Entry(time, self.function, found["level"], found["request"], found["message"])
-        platform = PLATFORM.match(line.message)
-        return Entry(time, self.function, "", platform["request"] if platform else "", line.message)
-
 
 def _group(names: Names, function: Function) -> str:
     return log_group.log_group_of(names.aggregator if function == "aggregator" else names.refresher)
-
-
-def _names(entry: Entry, bucket: str) -> bool:
-    return re.search(rf"[Bb]ucket: {re.escape(bucket)}(?![\w.-])", entry.message) is not None

@@ -14,12 +14,13 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from s3agg.aws.trace import Call
-from s3agg.commands import demo, logs, redrive
+from s3agg.commands import demo, redrive
 from s3agg.commands import test_upload as probe
 from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
+from s3agg.live.log_entries import Entry
 from s3agg.render.demo import demo_view
 from s3agg.render.document import to_json
 from s3agg.render.list_stacks import stacks_view
@@ -185,7 +186,7 @@ class Screen(Page):
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))
 
-    def logs(self, entries: Iterable[logs.Entry]) -> None:
+    def logs(self, entries: Iterable[Entry]) -> None:
         """Print each entry when it arrives, as a line or as a JSON document on a line."""
         day = None
         for entry in entries:

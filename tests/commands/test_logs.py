@@ -11,8 +11,9 @@ import pytest
 
 from s3agg.aws.clock import from_ms
 from s3agg.commands import logs
-from s3agg.commands.logs import LOOK_S, Entry
+from s3agg.commands.logs import LOOK_S
 from s3agg.errors import S3aggError, UsageProblem
+from s3agg.live.log_entries import Entry
 from s3agg.settings import Names
 from s3agg.stack.elsewhere import NoStack
 from tests.support import aws as support
@@ -23,6 +24,7 @@ world = support.world
 
 NAMES = Names()
 GROUPS = {"aggregator": "/aws/lambda/S3EventAggregator", "refresh": "/aws/lambda/S3StorageGatewayRefresh"}
+REQUEST = "5fdc5ab0-3a6f-4a0b-8d0e-6f5d0f1f2a3b"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
@@ -111,22 +113,98 @@ def test_one_bucket_can_be_asked_for_and_none_whose_name_begins_like_it(
     assert messages(account, bucket="photos") == ["for bucket: photos, timestamp", "Bucket: photos key=x"]
 
 
+def line(request: str, message: str, level: str = "INFO") -> str:
+    return f"[{level}]\t2026-01-02T03:04:05.678Z\t{request}\t{message}"
+
+
+def test_the_lines_of_an_invocation_that_names_the_bucket_are_the_buckets(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    cloudwatch.write("refresh", line("r-1", "File share did not accept: share-1: busy", "WARNING"), 40)
+    cloudwatch.write("refresh", line("r-2", "File share did not accept: share-2: busy", "WARNING"), 39)
+    cloudwatch.write("aggregator", line("r-3", "Refresh for bucket: photos within"), 38)
+    cloudwatch.write("refresh", line("r-2", "Putting off the message of bucket: music by 62 s"), 37)
+    cloudwatch.write("refresh", line("r-1", "Putting off the message of bucket: photos by 62 s"), 36)
+    cloudwatch.write("refresh", line("r-1", "after its name"), 35)
+
+    assert messages(account, bucket="photos") == [
+        "File share did not accept: share-1: busy",
+        "Refresh for bucket: photos within",
+        "Putting off the message of bucket: photos by 62 s",
+        "after its name",
+    ]
+
+
+def test_following_a_bucket_does_not_wait_for_invocations_that_may_still_name_it(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    cloudwatch.write("refresh", line("r-1", "File share did not accept: share-1: busy"), 3)
+    cloudwatch.write("refresh", line("r-2", "Refresh complete for bucket: photos, started"), 2)
+    following = read(account, bucket="photos", follow=True)
+    told = [next(following).message]
+    cloudwatch.write("refresh", line("r-1", "Putting off the message of bucket: photos by 62 s"), 1)
+    told += [next(following).message for _ in range(2)]
+
+    assert told == [
+        "Refresh complete for bucket: photos, started",
+        "File share did not accept: share-1: busy",
+        "Putting off the message of bucket: photos by 62 s",
+    ]
+
+
+def test_what_lambda_writes_for_every_invocation_is_left_out_unless_asked_for(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    written = [
+        "INIT_START Runtime Version: python:3.13",
+        "START RequestId: r-1 Version: $LATEST",
+        line("r-1", "Refresh complete for bucket: photos, started"),
+        "END RequestId: r-1",
+        "REPORT RequestId: r-1\tDuration: 3 ms",
+        f"2026-01-02T03:04:05.678Z {REQUEST} Task timed out after 30.00 seconds",
+    ]
+    for each in written:
+        cloudwatch.write("refresh", each)
+
+    own = ["Refresh complete for bucket: photos, started", "Task timed out after 30.00 seconds"]
+    assert messages(account) == own
+    assert len(messages(account, everything=True)) == len(written)
+    assert len(messages(account, everything=True, bucket="photos")) == 4  # those of r-1
+
+
+def test_a_level_leaves_out_what_is_below_it_and_no_failure_without_a_level(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        cloudwatch.write("refresh", line("r-1", level.lower(), level))
+    cloudwatch.write("refresh", f"2026-01-02T03:04:05.678Z {REQUEST} Task timed out after 30.00 seconds")
+
+    assert messages(account, level="WARN")[:-1] == ["warning", "error", "critical"]
+    assert messages(account, level="ERROR") == ["error", "critical", "Task timed out after 30.00 seconds"]
+
+
 @pytest.mark.parametrize(
-    ("line", "level", "request_id", "message"),
+    ("written", "level", "request_id", "message"),
     [
         ("[INFO]\t2026-01-02T03:04:05.678Z\tabc-1\tSending\tit", "INFO", "abc-1", "Sending\tit"),
         ("[ERROR]\t2026-01-02T03:04:05.678Z\tabc-1\tNo\nTrace:\n  x", "ERROR", "abc-1", "No\nTrace:\n  x"),
+        ("[ERROR] KeyError: 'x'\nTrace:\n  x", "ERROR", "", "KeyError: 'x'\nTrace:\n  x"),
+        (
+            f"2026-01-02T03:04:05.678Z {REQUEST} Task timed out after 30.00 seconds",
+            *("", REQUEST, "Task timed out after 30.00 seconds"),
+        ),
+        ("RequestId: abc-1 Error: Runtime exited", "", "abc-1", "RequestId: abc-1 Error: Runtime exited"),
         ("START RequestId: abc-1 Version: $LATEST", "", "abc-1", "START RequestId: abc-1 Version: $LATEST"),
         ("REPORT RequestId: abc-1\tDuration: 3 ms", "", "abc-1", "REPORT RequestId: abc-1\tDuration: 3 ms"),
         ("Something of Python's own", "", "", "Something of Python's own"),
     ],
 )
 def test_a_line_is_taken_apart_as_the_runtime_put_it_together(
-    account: World, cloudwatch: CloudWatch, line: str, level: str, request_id: str, message: str
+    account: World, cloudwatch: CloudWatch, written: str, level: str, request_id: str, message: str
 ) -> None:
-    cloudwatch.write("aggregator", line)
+    cloudwatch.write("aggregator", written)
 
-    (entry,) = read(account)
+    (entry,) = read(account, everything=True)
 
     assert (entry.level, entry.request_id, entry.message) == (level, request_id, message)
 

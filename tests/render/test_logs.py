@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from s3agg.commands.logs import Entry, Function
+from s3agg.live.log_entries import Entry, Function
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.screen import Screen
 from tests.support import documents
@@ -43,6 +43,20 @@ def test_a_line_tells_time_function_level_message_and_request() -> None:
 
 def test_a_request_that_the_message_names_is_not_told_twice() -> None:
     assert log_line(entry("START RequestId: abc-1", "", "abc-1")).plain.count("abc-1") == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("bucket: b, started: 1767323044567, shares: x", "bucket: b, started: 03:04:04.567, shares: x"),
+        (
+            "bucket: b, timestamp: 1767222245678 key=1767222245678",
+            "timestamp: 2025-12-31 23:04:05.678 key=176",
+        ),
+    ],
+)
+def test_times_in_a_message_are_shown_as_times(message: str, shown: str) -> None:
+    assert shown in log_line(entry(message)).plain
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""Log lines taken apart: their level, their invocation, and the bucket that they are about."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from s3agg.aws.clock import from_ms
+from s3agg.live.log_lines import LogLine
+
+Function = Literal["aggregator", "refresh"]
+
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+# The format of the functions and of Lambda's Python runtime: [LEVEL], time, request id, message.
+LEVELLED = re.compile(r"\[(?P<level>[A-Z]+)\]\t\S+\t(?P<request>\S+)\t(?P<message>.*)", re.DOTALL)
+# An exception that the function did not catch.
+UNCAUGHT = re.compile(r"\[(?P<level>[A-Z]+)\]\s(?P<message>.*)", re.DOTALL)
+TIMED_OUT = re.compile(r"\S+Z (?P<request>[0-9a-f-]{36}) (?P<message>Task timed out .*)", re.DOTALL)
+CRASHED = re.compile(r"RequestId: (?P<request>\S+)")
+PLATFORM = re.compile(r"(?:START|END|REPORT) RequestId: (?P<request>\S+)|INIT_START ")
+BUCKET = re.compile(r"[Bb]ucket: ([a-z0-9.-]*[a-z0-9])(?![\w.-])")
+# Longer than any invocation of the functions.
+LONGEST = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One log event of a function; `level` is empty for lines of Lambda or of Python itself."""
+
+    time: datetime
+    function: Function
+    level: str
+    request_id: str
+    message: str
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether Lambda writes this line for every invocation."""
+        return not self.level and PLATFORM.match(self.message) is not None
+
+    def reaches(self, level: str) -> bool:
+        """Whether the line has this level or a higher one. A line without a level reports a failure."""
+        return self.level not in LEVELS or LEVELS[self.level] >= LEVELS[level]
+
+
+def entry_of(line: LogLine, function: Function) -> Entry:
+    time = from_ms(line.time)
+    if found := LEVELLED.fullmatch(line.message):
+        return Entry(time, function, found["level"], found["request"], found["message"])
+    if found := UNCAUGHT.fullmatch(line.message):
+        return Entry(time, function, found["level"], "", found["message"])
+    if found := TIMED_OUT.fullmatch(line.message):
+        return Entry(time, function, "", found["request"], found["message"])
+    found = PLATFORM.match(line.message) or CRASHED.match(line.message)
+    return Entry(time, function, "", (found and found["request"]) or "", line.message)
+
+
+class OfBucket:
+    """Selects the entries of one bucket: those that name it, and the other lines of their invocations.
+
+    A line about a file share names no bucket, and comes before the line of its invocation that does. So such
+    entries are held until their invocation has named the bucket, or must have ended.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self.bucket = bucket
+        self._named: dict[str, datetime] = {}  # the last times of the invocations that name the bucket, by id
+        self._held: deque[Entry] = deque()  # oldest first
+
+    def add(self, entry: Entry) -> Iterator[Entry]:
+        """Take the next entry, in the order of time; yield the selected ones, in the same order."""
+        named = set(BUCKET.findall(entry.message))
+        if self.bucket in named and entry.request_id:
+            self._named.pop(entry.request_id, None)
+            self._named[entry.request_id] = entry.time
+        if self.bucket in named or (entry.request_id and not named):
+            self._held.append(entry)
+        while self._held and (self._is_selected(self._held[0]) or self._is_over(self._held[0], entry.time)):
+            first = self._held.popleft()
+            if self._is_selected(first):
+                yield first
+        while self._named and self._is_over_at(next(iter(self._named.values())), entry.time):
+            del self._named[next(iter(self._named))]
+
+    def decided(self) -> Iterator[Entry]:
+        """Yield the selected entries that older, undecided ones hold back."""
+        held, self._held = self._held, deque()
+        for entry in held:
+            if self._is_selected(entry):
+                yield entry
+            else:
+                self._held.append(entry)
+
+    def _is_selected(self, entry: Entry) -> bool:
+        return entry.request_id in self._named or self.bucket in BUCKET.findall(entry.message)
+
+    def _is_over(self, entry: Entry, now: datetime) -> bool:
+        return self._is_over_at(entry.time, now)
+
+    @staticmethod
+    def _is_over_at(time: datetime, now: datetime) -> bool:
+        return now - time > LONGEST
