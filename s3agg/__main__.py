@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -16,11 +17,14 @@ from s3agg.errors import Interrupted
 # Most objects of a command, such as botocore's service models, live until its end. Garbage collection would
 # scan them many times, find nothing, and take as long as dozens of AWS calls.
 OBJECTS_BETWEEN_LOOKS = 100_000
+# They end a command as Ctrl-C does: it deletes its test objects, and says what AWS may still be doing.
+ENDING = ("SIGTERM", "SIGHUP")
 
 
 def run(seams: Seams = DEFAULT_SEAMS) -> NoReturn:
     """Run the command line. At the end, skip garbage collection: the process exits."""
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
+    _end_as_at_ctrl_c()
     try:
         main(seams=seams)
     except SystemExit as end:
@@ -31,6 +35,13 @@ def run(seams: Seams = DEFAULT_SEAMS) -> NoReturn:
         _leave_at_once(Interrupted.exit_code)
     finally:
         gc.freeze()
+
+
+def _end_as_at_ctrl_c() -> None:
+    for name in ENDING:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
 
 
 def _has_calls() -> bool:

@@ -42,7 +42,7 @@ from s3agg.cli.options import (
     with_options,
 )
 from s3agg.cli.stderr import tell
-from s3agg.errors import Interrupted, S3aggError, UsageProblem, shell_quoted
+from s3agg.errors import Interrupted, S3aggError, UsageProblem, plural, shell_quoted
 from s3agg.settings import Settings
 
 if TYPE_CHECKING:
@@ -284,6 +284,16 @@ def ask(question: str) -> None:
         raise
 
 
+def agrees(question: str) -> bool:
+    """Whether the user agrees; False without a terminal."""
+    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
+        return False
+    with suppress(click.Abort):
+        ask(question)
+        return True
+    return False
+
+
 @cli.command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
 @attached_bucket_option(
     "--bucket",
@@ -413,19 +423,22 @@ def list_stacks(invocation: Invocation) -> int:
     "--timeout",
     type=Seconds(1),
     metavar="DURATION",
-    help=f"Time to wait for the refresh, {AS_DURATION}.",
+    help=f"Time to wait for the refresh, {AS_DURATION}. At least the window and the minimum interval.",
     default_text="--window + --min-interval + 210",
 )
 @option("--keep", is_flag=True, help="Keep the uploaded objects in the bucket.")
+@option("--yes", is_flag=True, help="Delete the objects of interrupted runs without confirmation.")
 @aws_options
 def test_upload(
-    invocation: Invocation, bucket: str | None, count: int, timeout: int | None, keep: bool
+    invocation: Invocation, bucket: str | None, count: int, timeout: int | None, keep: bool, yes: bool
 ) -> int:
     """Upload objects and wait for the refresh.
 
     Follows the objects' events through both functions. Fails if there is no refresh before the timeout.
-    Deletes the objects at the end.
+    Fails at once if the stack cannot work. Deletes the objects at the end. Finds objects that an interrupted
+    run has left, and asks whether to delete them.
     """
+    from s3agg.commands import before_upload, test_objects
     from s3agg.commands import test_upload as probe
     from s3agg.stack import deployed
 
@@ -434,6 +447,15 @@ def test_upload(
     deployment = deployed.read(aws, invocation.names)
     deployment.check_exists()
     rule = deployed.the_bucket(deployment, bucket)
+    before_upload.check_timeout(deployment.stack, timeout)
+    before_upload.check(deployment, rule)
+    if left := test_objects.left_over(aws, rule):
+        found = f"{plural(len(left), 'object')} of interrupted runs in bucket {rule.bucket}"
+        if yes or agrees(f"Delete {found}?"):
+            test_objects.delete(aws, rule, left)
+            screen.say(f"Deleted {found}.")
+        else:
+            screen.warn(f"Left {found}. To delete them, pass --yes.")
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
     screen.probe(report)

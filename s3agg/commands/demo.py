@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from s3agg import engine
 from s3agg.aws.session import Aws
-from s3agg.commands import preflight, status
+from s3agg.commands import follow, preflight, status
 from s3agg.commands import test_upload as probe
 from s3agg.commands.create import apply_create
 from s3agg.commands.delete import for_delete
@@ -44,7 +44,7 @@ class Report:
     seconds: float
 
 
-Event = Step | engine.Event | probe.Event | Status
+Event = Step | engine.Event | follow.Event | Status
 
 
 def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Generator[Event, None, Report]:

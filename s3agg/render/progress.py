@@ -10,8 +10,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from s3agg import engine
-from s3agg.commands import demo, redrive
-from s3agg.commands import test_upload as probe
+from s3agg.commands import demo, follow, redrive
+from s3agg.commands.test_objects import Seen
 from s3agg.render.test_upload import objects_table, refreshed
 from s3agg.render.words import counted, plain
 
@@ -25,7 +25,7 @@ class Progress:
         self.waiting = ""
         self.running: dict[tuple[str, str], str] = {}
         self.finished = 0
-        self.objects: dict[str, probe.Seen] = {}
+        self.objects: dict[str, Seen] = {}
         self.passed: float | None = None  # of the awaited window: 0 to 1
         self.letters: list[redrive.Outcome] = []
         self.spinner = Spinner("line")
@@ -35,12 +35,12 @@ class Progress:
         line = ""
         if isinstance(event, engine.Started | engine.Finished | engine.Failed):
             line = self._fold_change(event)
-        elif isinstance(event, probe.Seen):
+        elif isinstance(event, Seen):
             self.objects[event.key] = event
             line = "" if event.became == "uploaded" else f"{event.key}: {event.became}"
-        elif isinstance(event, probe.Waiting):
+        elif isinstance(event, follow.Waiting):
             self.passed = event.passed
-        elif isinstance(event, probe.Refresh):
+        elif isinstance(event, follow.Refresh):
             self.waiting, self.passed = "", None
             line = refreshed(event)
         elif isinstance(event, redrive.DeadLetter):

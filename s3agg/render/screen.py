@@ -14,10 +14,11 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from s3agg.aws.trace import Call
-from s3agg.commands import demo, redrive
+from s3agg.commands import demo, follow, redrive
 from s3agg.commands import test_upload as probe
 from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
+from s3agg.commands.test_objects import Seen
 from s3agg.engine import Plan
 from s3agg.errors import S3aggError
 from s3agg.live.log_entries import Entry
@@ -118,7 +119,7 @@ class Screen(Page):
     def _show_event(self, event: object) -> str:
         """Show an event. Return its line if only the live view shows it."""
         line = self.progress.fold(event)
-        if isinstance(event, probe.Waiting):
+        if isinstance(event, follow.Waiting):
             self.waiting(f"Waiting for {event.what}")
         elif isinstance(event, demo.Step):
             self.err.print(Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
@@ -126,7 +127,7 @@ class Screen(Page):
             self.err.print(status_view(event, utc_now(), option=self.option))
         elif line and not self.err.is_terminal:
             self.say(line)
-        elif not isinstance(event, probe.Seen):  # the result lists these
+        elif not isinstance(event, Seen):  # the result lists these
             return line
         return ""
 

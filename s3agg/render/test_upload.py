@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from s3agg.commands import follow
 from s3agg.commands import test_upload as probe
+from s3agg.commands.test_objects import Seen
 from s3agg.errors import plural
 from s3agg.render.words import counted, new_table, plain, share_names
 
@@ -49,7 +51,7 @@ def _summary(report: probe.Report) -> str:
     return f"{plural(report.uploaded, 'upload')} to {report.bucket}, {refreshes}"
 
 
-def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:
+def objects_table(objects: Sequence[Seen]) -> RenderableType:
     """The first objects, a row each. If there are more, also the number of objects for each result."""
     table = new_table("object", "result", "after")
     table.columns[-1].justify = "right"
@@ -61,6 +63,6 @@ def objects_table(objects: Sequence[probe.Seen]) -> RenderableType:
     return table
 
 
-def refreshed(refresh: probe.Refresh) -> str:
+def refreshed(refresh: follow.Refresh) -> str:
     """The line about a refresh, with its file shares."""
     return f"Refreshed: {share_names(refresh.shares) or f'no file share in {refresh.region}'}"

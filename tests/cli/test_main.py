@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -47,10 +48,17 @@ COMMANDS = [
 ]
 
 
+class Terminal(io.StringIO):
+    """A terminal on which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @contextmanager
-def answering(answer: str) -> Iterator[None]:
+def answering(answer: str, *, terminal: bool) -> Iterator[None]:
     """Replace standard input by this text."""
-    before, sys.stdin = sys.stdin, io.StringIO(answer)
+    before, sys.stdin = sys.stdin, (Terminal if terminal else io.StringIO)(answer)
     try:
         yield
     finally:
@@ -65,8 +73,8 @@ class Shell:
     session: Session | None = None
     clock: Clock = field(default_factory=Clock)  # no test waits in real time
 
-    def __call__(self, *args: str, answer: str = "") -> Ran:
-        with pytest.raises(SystemExit) as exit_, answering(answer):
+    def __call__(self, *args: str, answer: str = "", terminal: bool = False) -> Ran:
+        with pytest.raises(SystemExit) as exit_, answering(answer, terminal=terminal):
             main(args, Seams(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
         return Ran(int(str(exit_.value.code)), out, err, args[0])
@@ -595,6 +603,31 @@ def test_detaching_a_bucket_leaves_the_others(aws_shell: Shell) -> None:
     assert {change["name"] for change in ran.json["changes"]} == {"second", "SID_second"}
     status = aws_shell("status", "--output", "json").json
     assert [each["name"] for each in status["buckets"]] == ["uploads"]
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("options", "terminal", "answer", "deleted"),
+    [("", True, "y", 1), ("", True, "n", 0), ("", False, "y", 0), ("--yes", False, "", 1)],
+)
+def test_the_objects_of_an_interrupted_test_upload_are_deleted_if_the_user_agrees(
+    aws_shell: Shell, wire: Wire, options: str, terminal: bool, answer: str, deleted: int
+) -> None:
+    s3 = make_world().somebody.s3
+    s3.put_object(Bucket="uploads", Key="s3agg-test-0123456789ab-1")
+    aws_shell("create", "--bucket", "uploads")
+    wire.refuse("s3:PutObject", "AccessDenied", times=1)
+    wire.answer("s3:DeleteObject", {}, times=deleted)  # moto would look for Docker to tell the function
+    wire.calls.clear()
+    later = replace(aws_shell, clock=Clock(time.time() + 7200))
+
+    ran = later("test-upload", *options.split(), answer=answer, terminal=terminal)
+
+    assert "While uploading to bucket uploads" in ran.stderr
+    told = " ".join(ran.stderr.split())
+    assert ("Deleted 1 object of interrupted runs in bucket uploads." in told) == bool(deleted)
+    assert ("Left 1 object of interrupted runs in bucket uploads. To delete" in told) == (not deleted)
+    assert [each["Key"] for each in wire.made("s3:DeleteObject")] == ["s3agg-test-0123456789ab-1"] * deleted
 
 
 @pytest.mark.stack

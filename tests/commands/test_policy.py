@@ -15,7 +15,7 @@ from moto.core.models import MockAWS
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.place import Place
-from s3agg.commands import cost, list_stacks, logs, preflight, redrive, status
+from s3agg.commands import cost, list_stacks, logs, preflight, redrive, status, test_objects
 from s3agg.commands import policy as operator_policy
 from s3agg.commands import test_upload as probe
 from s3agg.commands.create import apply_create
@@ -177,6 +177,7 @@ class Life:
 
         wire.answer("logs:FilterLogEvents", lines)
         rule = deployed.the_bucket(deployment, bucket)
+        test_objects.left_over(self.world.aws, rule)
         finish(probe.run(self.world.aws, deployment, rule, count=2, timeout_s=2, keep=False))
 
     def measure(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -13,12 +13,13 @@ from moto.core.models import MockAWS
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.session import Aws
-from s3agg.commands import preflight
+from s3agg.commands import before_upload, follow, preflight, test_objects
 from s3agg.commands import test_upload as probe
-from s3agg.commands.test_upload import Report, Seen
-from s3agg.errors import S3aggError
-from s3agg.settings import Names
-from s3agg.stack import deployed
+from s3agg.commands.test_objects import Seen
+from s3agg.commands.test_upload import Report
+from s3agg.errors import S3aggError, UsageProblem
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared, deployed
 from s3agg.stack.deployed import Request
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket
 from tests.support.clock import Clock
@@ -47,18 +48,18 @@ class Play(Functions):
 
     def run(
         self, on_waiting: Callable[[list[str]], object], **how: object
-    ) -> tuple[list[probe.Event], Report]:
+    ) -> tuple[list[follow.Event], Report]:
         """Run the probe; each time that it waits, this is called with the keys uploaded."""
         deployment = deployed.read(self.aws, Names())
         options: Mapping[str, object] = {"count": 3, "timeout_s": 8, "keep": False, **how}
-        events: list[probe.Event] = []
+        events: list[follow.Event] = []
         running = probe.run(self.aws, deployment, deployed.the_bucket(deployment, None), **options)  # type: ignore[arg-type]  # by name
         while True:
             try:
                 events.append(next(running))
             except StopIteration as end:
                 return events, end.value
-            if isinstance(events[-1], probe.Waiting):
+            if isinstance(events[-1], follow.Waiting):
                 on_waiting(sorted({each.key for each in events if isinstance(each, Seen)}))
 
     def stored(self) -> list[str]:
@@ -204,7 +205,7 @@ def test_events_that_do_not_arrive_are_counted_and_explained(play: Play) -> None
 
     assert not report.ok
     assert str(report.notes[0]) == (
-        "Timed out after 8 s: 2 of 3 events did not reach function S3EventAggregator."
+        "Timed out after 8 s: function S3EventAggregator has not handled 2 of 3 events."
         " A new event notification can take minutes to take effect. Run the same command again."
     )
 
@@ -238,7 +239,7 @@ def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
 
     events, _ = play.run(once(open_window, lambda _: play.refresh()))
 
-    waiting = [event.what for event in events if isinstance(event, probe.Waiting)]
+    waiting = [event.what for event in events if isinstance(event, follow.Waiting)]
     assert waiting[0] == "3 events to reach function S3EventAggregator"
     assert waiting[1:3] == ["the window to close in 10 s", "the window to close in 9 s"]
 
@@ -255,7 +256,7 @@ def test_a_refresh_that_may_not_come_yet_is_counted_down_to(play: Play) -> None:
         once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60
     )
 
-    waiting = [event for event in events if isinstance(event, probe.Waiting)]
+    waiting = [event for event in events if isinstance(event, follow.Waiting)]
     assert report.ok
     assert [event.what for event in waiting[1:6]] == [
         "the window to close in 2 s",
@@ -280,16 +281,19 @@ def test_the_end_of_a_refresh_under_way_is_not_counted_down_to(play: Play) -> No
 
     events, _ = play.run(once(open_window, lambda _: None, lambda _: play.refresh()), timeout_s=60)
 
-    assert not [event for event in events if isinstance(event, probe.Waiting) and "long enough" in event.what]
+    assert not [
+        event for event in events if isinstance(event, follow.Waiting) and "long enough" in event.what
+    ]
 
 
 def test_each_hop_is_told_with_its_time(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     play.clock.sleep(1)  # else the pace of calls delays the first ones
     began = play.clock.time()
+    opened: list[float] = []
 
     def open_window(keys: list[str]) -> None:
-        play.clock.sleep(1)
+        opened.append(round(play.clock.time() - began, 1))
         play.handle(keys)
         put_item(play, timestamp=began + 3, opened_by="x")
 
@@ -300,12 +304,12 @@ def test_each_hop_is_told_with_its_time(play: Play) -> None:
         *("upload started", "last object uploaded", "first event handled", "window opened"),
         *("last event handled", "window closed", "refresh started", "refresh completed"),
     ]
-    assert (hops["upload started"], hops["window opened"], hops["window closed"]) == (0, 1, 3)
+    assert [hops["upload started"], hops["window opened"], hops["window closed"]] == [0, *opened, 3]
     assert hops["refresh started"] >= 3
     assert report.hops[0].time == from_ms(int(began * 1000))
     assert {(seen.became, seen.seconds) for seen in report.objects} == {
-        ("opened the window", 1),
-        ("in the window", 1),
+        ("opened the window", opened[0]),
+        ("in the window", opened[0]),
     }
 
 
@@ -330,16 +334,17 @@ def test_while_a_window_is_open_aws_is_left_alone(play: Play) -> None:
 
 def test_a_window_is_waited_for_no_longer_than_it_lasts_by_whatever_clock(play: Play) -> None:
     play.make_stack(Request((BUCKET,), options={"window": 5}))
+    opened: list[float] = []
 
     def open_window(keys: list[str]) -> None:
+        opened.append(play.clock.monotonic())
         play.handle(keys)
         put_item(play, timestamp=play.clock.time() + 200, opened_by="x")
 
-    started = play.clock.monotonic()
     _, report = play.run(once(open_window, lambda _: play.refresh()), timeout_s=300)
 
     assert report.ok
-    assert play.clock.monotonic() - started < 10
+    assert play.clock.monotonic() - opened[0] < 10
 
 
 def test_the_logs_are_read_no_more_than_five_times_a_second(play: Play) -> None:
@@ -453,3 +458,185 @@ def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) ->
         play.run(once())
 
     assert play.stored() == []
+
+
+def fail(play: Play, function: str, *messages: str, level: str = "ERROR") -> None:
+    """Be a failing function."""
+    at = "2026-01-02T03:04:05.678Z"
+    play.aws.logs.put_log_events(
+        logGroupName=f"/aws/lambda/{function}",
+        logStreamName="one",
+        logEvents=[
+            {"timestamp": int(play.clock.time() * 1000), "message": f"[{level}]\t{at}\tr-1\t{message}"}
+            for message in messages
+        ],
+    )
+
+
+AGGREGATOR, REFRESHER = "S3EventAggregator", "S3StorageGatewayRefresh"
+DENIED = f"Could not handle a record of bucket: {BUCKET}\nTraceback:\n  x\nClientError: AccessDenied"
+BUSY = "File share did not accept, it stays for later: share-1: busy"
+
+
+@pytest.mark.parametrize("kind", ["rule", "queue", "table", "disabled trigger"])
+def test_nothing_is_uploaded_where_no_refresh_can_come(play: Play, kind: str) -> None:
+    play.make_stack(Request((BUCKET,)))
+    match kind:
+        case "rule":
+            play.wire.answer("s3:GetBucketNotificationConfiguration", {})
+            told = f"notification {BUCKET} is missing"
+        case "queue":
+            url = play.aws.sqs.get_queue_url(QueueName="S3EventAggregatorActionQueue")["QueueUrl"]
+            play.aws.sqs.delete_queue(QueueUrl=url)
+            told = "queue S3EventAggregatorActionQueue is missing"
+        case "table":
+            play.aws.dynamodb.delete_table(TableName="S3EventAggregator")
+            told = "table S3EventAggregator is missing"
+        case _:
+            (trigger,) = play.aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
+            play.aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], Enabled=False)
+            told = f"the trigger of function {REFRESHER} is disabled"
+
+    with pytest.raises(S3aggError) as refused:
+        play.run(once())
+
+    assert refused.value.problem == f"No upload to bucket {BUCKET} can cause a refresh: {told}"
+    assert str(refused.value).endswith("To correct this, run: s3agg create.")
+    assert play.wire.made("s3:PutObject") == []
+
+
+def test_a_function_that_never_runs_is_a_reason_not_to_upload(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    deployment = deployed.read(play.aws, Names())
+    function = deployment.found.of(deployment.stack.aggregator)
+    assert function is not None
+    deployment.found.add(deployment.stack.aggregator, replace(function, reserved=0))  # moto shows no 0
+
+    with pytest.raises(S3aggError, match=f"the reserved concurrency of function {AGGREGATOR} is 0"):
+        before_upload.check(deployment, deployed.the_bucket(deployment, None))
+
+
+def test_what_the_refresh_does_not_need_keeps_nobody_from_uploading(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    url = play.aws.sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    play.aws.sqs.delete_queue(QueueUrl=url)
+
+    _, report = play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert report.ok
+
+
+def test_an_aggregator_that_has_only_failed_of_late_is_told_before_the_upload(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    fail(play, AGGREGATOR, DENIED, DENIED.replace(BUCKET, "other"))
+    told: list[str] = []
+
+    play.run(once(lambda _: told.extend(play.warnings)))
+
+    (warning,) = told
+    assert warning.startswith(f"Function {AGGREGATOR} has handled no event since it failed at ")
+    assert warning.endswith(
+        f" UTC: Could not handle a record of bucket: {BUCKET}: ClientError: AccessDenied."
+        f" To see why, run: s3agg logs --bucket {BUCKET}."
+    )
+
+
+def test_an_aggregator_that_has_handled_an_event_since_it_failed_is_no_warning(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    fail(play, AGGREGATOR, DENIED)
+    play.clock.sleep(1)
+    play.handle(["a"])
+
+    play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert play.warnings == []
+
+
+def test_a_gateway_that_did_not_accept_the_last_refresh_is_told_before_the_upload(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    put_item(play, pending="token", not_before=play.clock.time() + 100)
+    fail(play, REFRESHER, BUSY, f"Putting off the message of bucket: {BUCKET} by 62 s", level="WARNING")
+    told: list[str] = []
+
+    play.run(once(lambda _: told.extend(play.warnings)))
+
+    assert told[0].startswith(f"The last refresh of bucket {BUCKET} is not complete. At ")
+    assert "by 62 s" in told[0]
+
+
+def test_failures_are_told_while_the_refresh_is_awaited_and_the_last_ones_at_the_timeout(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def refuse(keys: list[str]) -> None:
+        play.handle(keys)
+        fail(play, REFRESHER, *["first", "second", BUSY, BUSY, "third"], level="WARNING")
+        fail(play, REFRESHER, f"Putting off the message of bucket: {BUCKET} by 62 s", level="INFO")
+
+    _, report = play.run(once(refuse), timeout_s=20)
+
+    notes = [str(note) for note in report.notes]
+    assert play.warnings.count(f"Function {REFRESHER}: {BUSY}.") == 1
+    assert notes[0].startswith("Timed out after 20 s waiting for the refresh")
+    assert [note.partition("UTC: ")[2] for note in notes[1:4]] == ["second.", f"{BUSY}.", "third."]
+
+
+def test_failures_of_other_buckets_are_not_told(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def other(_: list[str]) -> None:
+        fail(play, AGGREGATOR, "Could not handle a record of bucket: other")
+        fail(play, REFRESHER, BUSY, "Putting off the message of bucket: other by 62 s", level="WARNING")
+
+    _, report = play.run(once(other), timeout_s=20)
+
+    assert play.warnings == []
+    assert "other" not in str(report.notes)
+
+
+def test_a_timeout_before_which_no_refresh_may_come_is_refused_with_the_least_value(play: Play) -> None:
+    stack = declared.make(play.aws.place, Names(), Settings(window=100, min_interval=70), {})
+
+    with pytest.raises(UsageProblem, match="Pass --timeout 170 or more"):
+        before_upload.check_timeout(stack, 169)
+    before_upload.check_timeout(stack, 170)
+    before_upload.check_timeout(stack, None)
+
+
+def put(play: Play, *keys: str) -> None:
+    for key in keys:
+        play.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
+
+
+def test_objects_of_runs_that_died_are_found_after_an_hour_and_those_kept_are_not(play: Play) -> None:
+    play.make_stack(Request((BUCKET,), prefix="in/", suffix=".t+x"))
+    rule = deployed.the_bucket(deployed.read(play.aws, Names()), None)
+    ours = [f"in/s3agg-test-0123456789ab-{number}.t x" for number in (1, 12)]
+    put(
+        play, *ours, "s3agg-test-0123456789ab-1.t x", "in/s3agg-test-mine.t x", "in/s3agg-test-0123456789ab-1"
+    )
+    play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+
+    young = test_objects.left_over(play.aws, rule)
+    play.clock.sleep(3700)
+
+    assert young == {}
+    assert sorted(test_objects.left_over(play.aws, rule)) == ours
+
+
+def test_without_permission_to_list_objects_none_are_found(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    rule = deployed.the_bucket(deployed.read(play.aws, Names()), None)
+    play.wire.refuse("s3:ListObjectsV2", "AccessDenied")
+
+    assert test_objects.left_over(play.aws, rule) == {}
+
+
+def test_who_deletes_objects_of_a_versioned_bucket_is_told_that_versions_stay(play: Play) -> None:
+    play.aws.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    play.make_stack(Request((BUCKET,)))
+    put(play, "s3agg-test-0123456789ab-1")
+    rule = deployed.the_bucket(deployed.read(play.aws, Names()), None)
+
+    test_objects.delete(play.aws, rule, {"s3agg-test-0123456789ab-1": None})
+
+    assert play.warnings == [f"Bucket {BUCKET} is versioned and keeps versions of deleted objects."]

@@ -10,9 +10,9 @@ import pytest
 
 from s3agg import engine
 from s3agg.aws.trace import Call
-from s3agg.commands import redrive
-from s3agg.commands import test_upload as probe
+from s3agg.commands import follow, redrive
 from s3agg.commands.status import Status
+from s3agg.commands.test_objects import Seen
 from s3agg.errors import S3aggError
 from s3agg.live.items import BucketActivity, Window
 from s3agg.render.document import to_json
@@ -188,7 +188,8 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
 
     screen.watch(
         happening(
-            probe.Waiting("the window to close in 10 s", 60), probe.Waiting("the window to close in 9 s", 59)
+            follow.Waiting("the window to close in 10 s", 60),
+            follow.Waiting("the window to close in 9 s", 59),
         )
     )
 
@@ -196,8 +197,8 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
 
 
 def test_what_a_command_returns_is_the_result() -> None:
-    def running() -> Generator[probe.Seen, None, str]:
-        yield probe.Seen("a", "uploaded", 0)
+    def running() -> Generator[Seen, None, str]:
+        yield Seen("a", "uploaded", 0)
         return "the result"
 
     assert make_screen().watch(running()) == "the result"

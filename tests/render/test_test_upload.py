@@ -8,8 +8,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from rich.console import Group
 
-from s3agg.commands import test_upload as probe
-from s3agg.commands.test_upload import Hop, Refresh, Report, Seen, Waiting
+from s3agg.commands import follow
+from s3agg.commands.follow import Refresh, Waiting
+from s3agg.commands.test_objects import Seen
+from s3agg.commands.test_upload import Hop, Report
 from s3agg.errors import S3aggError
 from tests.support import documents
 from tests.support.screens import happening, make_screen, text_of
@@ -99,7 +101,7 @@ def test_a_key_is_data_and_fits_the_terminal(width: int) -> None:
     assert "".join(line.split()[0] for line in lines if "k" * 9 in line).startswith("[red]\\x1b[31mkkk")
 
 
-def live(events: Iterable[probe.Event], encoding: str = "utf-8") -> str:
+def live(events: Iterable[follow.Event], encoding: str = "utf-8") -> str:
     """The live view after these events."""
     screen = make_screen(terminal=False, encoding=encoding)
     for event in events:

@@ -19,6 +19,7 @@ ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
     "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
     "s3:PutBucketNotificationConfiguration": "s3:PutBucketNotification",
     "s3control:ListAccessPoints": "s3:ListAccessPoints",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",

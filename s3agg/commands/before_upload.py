@@ -1,0 +1,114 @@
+"""What test-upload looks at before it uploads: causes that would otherwise show only at the timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from s3agg import engine
+from s3agg.aws.clock import from_ms, to_ms
+from s3agg.aws.session import Aws
+from s3agg.commands.function_failures import Failures
+from s3agg.engine import Change, Plan
+from s3agg.errors import Advice, S3aggError, UsageProblem
+from s3agg.live import log_lines
+from s3agg.live.log_lines import EVENT, hides_lines
+from s3agg.resources.alarm import QueueAlarm
+from s3agg.resources.log_group import LogGroup
+from s3agg.resources.notification import Notification
+from s3agg.stack.declared import Stack
+from s3agg.stack.deployed import Deployment
+
+RECENT = timedelta(minutes=20)  # a refresh is tried again after 15 min at most
+UPDATE = Advice("create")
+SEE_THE_LOGS = "To see why, run"
+
+
+def check_timeout(stack: Stack, timeout_s: float | None) -> None:
+    """Raise UsageProblem for a timeout before which no refresh may come."""
+    window, interval = stack.settings.window, stack.settings.min_interval
+    if timeout_s is not None and timeout_s < window + interval:
+        raise UsageProblem(
+            f"--timeout {timeout_s:g} is too short: a refresh can take the window ({window} s)"
+            f" and the minimum interval ({interval} s)",
+            f"Pass --timeout {window + interval} or more",
+        )
+
+
+def check(deployment: Deployment, notification: Notification) -> None:
+    """Raise S3aggError if no event of the bucket can cause a refresh."""
+    stack, found = deployment.stack, deployment.found
+    plan = Plan(_on_the_way(deployment, notification))
+    if plan.foreign:
+        raise engine.foreign(plan)
+    missing = [each.resource for each in plan.changes if each.action == "create"]
+    problems = [f"{each.kind} {each.name} is missing" for each in missing]
+    trigger = found.of(stack.trigger)
+    if trigger is not None and not trigger.enabled:
+        problems.append(f"the trigger of function {stack.refresher.name} is disabled")
+    for function in (stack.aggregator, stack.refresher):
+        configured = found.of(function)
+        if configured is not None and configured.reserved == 0:
+            problems.append(f"the reserved concurrency of function {function.name} is 0")
+    if problems:
+        words = ", ".join(problems)
+        raise S3aggError(
+            f"No upload to bucket {notification.bucket} can cause a refresh: {words}",
+            "To correct this, run",
+            UPDATE,
+        )
+
+
+def warnings(aws: Aws, deployment: Deployment, notification: Notification) -> Iterator[S3aggError]:
+    """Yield what may keep the refresh from coming. Raises S3aggError if the logs cannot be read."""
+    stack, bucket = deployment.stack, notification.bucket
+    changes = _on_the_way(deployment, notification)
+    if drifted := [each.resource for each in changes if each.action == "update"]:
+        names = ", ".join(f"{each.kind} {each.name}" for each in drifted)
+        yield S3aggError(
+            f"Drifted, which may prevent the refresh: {names}", "To see it, run", Advice("status")
+        )
+    now = from_ms(aws.clock.time() * 1000)
+    failures = Failures(aws, stack, bucket, to_ms(now - RECENT))
+    if not hides_lines(deployment.log_level):
+        yield from _of_aggregator(failures)
+    if deployment.activity_of(bucket).pending:
+        yield from _of_gateway(failures)
+
+
+def _on_the_way(deployment: Deployment, notification: Notification) -> list[Change]:
+    """Return the changes of the resources on the way from the bucket to the refresh."""
+    others = {each.key for each in deployment.stack.notifications if each.key != notification.key}
+    others |= {each.permission.key for each in deployment.stack.notifications if each.key in others}
+    others.add(deployment.stack.dead_letters.key)
+    return [
+        each
+        for each in deployment.plan().changes
+        if each.resource.key not in others and not isinstance(each.resource, LogGroup | QueueAlarm)
+    ]
+
+
+def _of_aggregator(failures: Failures) -> Iterator[S3aggError]:
+    """Yield the aggregator's last failure, unless it has handled an event since."""
+    function = failures.stack.aggregator
+    failed = failures.of_aggregator()
+    if failed and not any(
+        log_lines.read(failures.aws, function.log_group.name, to_ms(failed[-1].time), EVENT)
+    ):
+        yield S3aggError(
+            f"Function {function.name} has handled no event since it failed at"
+            f" {failed[-1].time:%H:%M:%S} UTC: {failed[-1].words}",
+            SEE_THE_LOGS,
+            Advice("logs", failures.bucket),
+        )
+
+
+def _of_gateway(failures: Failures) -> Iterator[S3aggError]:
+    """Yield why the last refresh of the bucket is not complete."""
+    if failed := failures.of_refresher():
+        yield S3aggError(
+            f"The last refresh of bucket {failures.bucket} is not complete. At"
+            f" {failed[-1].time:%H:%M:%S} UTC: {failed[-1].words}",
+            SEE_THE_LOGS,
+            Advice("logs", failures.bucket),
+        )

@@ -1,0 +1,273 @@
+"""Follow the events of uploaded objects to a refresh: by the functions' log lines, or by the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from urllib.parse import unquote_plus
+
+from s3agg.aws.clock import from_ms
+from s3agg.aws.refusals import describing_errors
+from s3agg.aws.session import Aws
+from s3agg.aws.waiting import pauses
+from s3agg.commands.function_failures import Failures
+from s3agg.commands.test_objects import Became, Seen, Upload
+from s3agg.errors import Advice, S3aggError, plural
+from s3agg.live import items, log_lines
+from s3agg.live.items import BucketActivity
+from s3agg.live.log_lines import COMPLETE, SENT, SKIPPED, LogLine
+from s3agg.resources.function import Function
+from s3agg.resources.notification import TEST_OBJECT
+from s3agg.stack.declared import Stack
+
+SETTLING_S = 2.0  # added to --min-interval
+REFRESH_TAKES_S = 2.15  # at least, after a window closes: the function first waits 2 s (DESIGN 2)
+SOONEST_S = 0.3  # between the first reads: an account has five FilterLogEvents calls a second
+TICK_S = 1.0  # of the countdown to the end of a window
+FAILURES_S = 10.0  # between two reads of the functions' failures
+
+COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (.+)")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The current wait: its subject, the s left, and for a window the part that has passed."""
+
+    what: str
+    seconds: float
+    passed: float | None = None  # 0 to 1
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """One complete refresh; `shares` is empty if no file share in `region` is mapped to the bucket.
+
+    `complete` is None if the log level hides the functions' lines.
+    """
+
+    start: datetime
+    shares: tuple[str, ...]
+    region: str
+    complete: datetime | None = None
+
+
+Event = Seen | Waiting | Refresh
+
+
+@dataclass
+class Trail:
+    """What is known of the objects and their effects; times in ms since 1970."""
+
+    objects: dict[str, Seen]
+    handled_at: list[int] = field(default_factory=list)  # times of the handled events
+    opened_at: int | None = None  # when the first event opened a window
+    due: datetime | None = None  # when the refresh of that window was due
+    held_back: datetime | None = None  # end of the minimum interval that delayed the refresh
+    refreshes: list[Refresh] = field(default_factory=list)
+
+    def count(self, became: Became) -> int:
+        return sum(each.became == became for each in self.objects.values())
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A wait until `end` on the monotonic clock, of `longest` s at most."""
+
+    what: str
+    end: float
+    longest: float
+
+    def waiting(self, now: float, left: float) -> Waiting:
+        still = self.end - now
+        return Waiting(f"{self.what} in {still:.0f} s", left, max(1 - still / self.longest, 0))
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """The result of one read: new events, what is awaited, and waits without anything to read."""
+
+    to_come: str
+    news: Sequence[Event] = ()
+    spans: Sequence[_Span] = ()
+    done: bool = False
+
+
+class Observer(Protocol):
+    """Observes the effects of the upload; `observe` reads once, `timed_out` returns the error."""
+
+    trail: Trail
+
+    def observe(self) -> _Progress: ...
+
+    def timed_out(self, timeout: float) -> S3aggError: ...
+
+
+def follow(aws: Aws, observer: Observer, failures: Failures, deadline: float) -> Generator[Event, None, bool]:
+    """Read until the observer is done, with growing pauses; return False at the deadline.
+
+    Warns of each failure of the functions that shows meanwhile. `deadline` by the monotonic clock.
+    """
+    clock, growing, to_come = aws.clock, pauses(SOONEST_S), ""
+    next_failures = clock.monotonic() + FAILURES_S
+    while True:
+        progress = observer.observe()
+        if progress.to_come != to_come:
+            growing, to_come = pauses(SOONEST_S), progress.to_come
+        yield from progress.news
+        if progress.done:
+            return True
+        # While a window is open there is nothing to read.
+        till = max((span.end + REFRESH_TAKES_S for span in progress.spans), default=0)
+        if till <= clock.monotonic():
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return False
+            yield Waiting(progress.to_come, left)
+            if clock.monotonic() >= next_failures:
+                next_failures = clock.monotonic() + FAILURES_S
+                failures.warn()
+            clock.sleep(min(next(growing), left))
+        while (now := clock.monotonic()) < till and (left := deadline - now) > 0:
+            ahead = [span.waiting(now, left) for span in progress.spans if span.end > now]
+            yield ahead[0] if ahead else Waiting(progress.to_come, left)
+            clock.sleep(min(till - now, TICK_S, left))
+
+
+@dataclass
+class _Table:
+    """The reads from the table for both observers."""
+
+    aws: Aws
+    stack: Stack
+    bucket: str
+
+    def item(self) -> BucketActivity:
+        with describing_errors(f"reading the items of table {self.stack.table.name}"):
+            return items.read_one(self.aws, self.stack.table.name, self.bucket)
+
+    def spans(self, item: BucketActivity, trail: Trail) -> list[_Span]:
+        """Return the waits before the refresh of an open window."""
+        if item.window.closes_at is None:
+            return []
+        trail.due = item.window.closes_at
+        settings = self.stack.settings
+        spans = [self._span("the window to close", item.window.closes_at, settings.window)]
+        if item.not_before is not None and not item.pending:
+            trail.held_back = max(item.not_before, item.window.closes_at)
+            longest = settings.min_interval + SETTLING_S
+            spans.append(self._span("the minimum interval to end", item.not_before, longest))
+        return spans
+
+    def _span(self, what: str, end: datetime, longest: float) -> _Span:
+        # Limited, as the functions' clock may differ from this machine's.
+        clock = self.aws.clock
+        return _Span(what, clock.monotonic() + min(end.timestamp() - clock.time(), longest), longest)
+
+
+class TableObserver:
+    """Reads the bucket's item until a refresh started after the upload and no window is open."""
+
+    def __init__(self, aws: Aws, stack: Stack, upload: Upload) -> None:
+        self.table = _Table(aws, stack, upload.bucket)
+        self.region = upload.notification.place.region
+        self.trail = Trail(dict(upload.seen))
+        self.since = from_ms(int(aws.clock.time() * 1000))
+
+    def observe(self) -> _Progress:
+        item = self.table.item()
+        idle = not item.window.open and not item.pending
+        if idle and item.last_refresh is not None and item.last_refresh > self.since:
+            self.trail.refreshes.append(Refresh(item.last_refresh, item.shares, self.region))
+            return _Progress("", done=True)
+        return _Progress("the refresh", spans=self.table.spans(item, self.trail))
+
+    def timed_out(self, timeout: float) -> S3aggError:
+        return S3aggError(
+            f"Timed out after {timeout:.0f} s: DynamoDB shows no refresh", "To see why, run", Advice("status")
+        )
+
+
+class LogObserver:
+    """Reads the functions' log lines until a refresh started after the last event."""
+
+    def __init__(self, aws: Aws, stack: Stack, upload: Upload) -> None:
+        self.aws = aws
+        self.stack = stack
+        self.upload = upload
+        self.table = _Table(aws, stack, upload.bucket)
+        self.trail = Trail(dict(upload.seen))
+        self.all_known = False
+
+    def observe(self) -> _Progress:
+        if not self.all_known:
+            news = self.new_events()
+            if self.missing:
+                to_come = f"{plural(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
+                return _Progress(to_come, news)
+            self.all_known = True
+            return _Progress("the refresh", news, self.table.spans(self.table.item(), self.trail))
+        news = []
+        done = self.is_refreshed()
+        if done:
+            # An event that was delivered twice may be handled after all others.
+            news = self.new_events()
+            done = self.is_refreshed()
+        return _Progress("the refresh", [*news, *self.trail.refreshes[-1:]] if done else news, done=done)
+
+    def timed_out(self, timeout: float) -> S3aggError:
+        if self.missing:
+            events = plural(len(self.trail.objects), "event")
+            return S3aggError(
+                f"Timed out after {timeout:.0f} s: function {self.stack.aggregator.name} has not handled"
+                f" {self.missing} of {events}",
+                "A new event notification can take minutes to take effect. Run the same command again",
+            )
+        return S3aggError(
+            f"Timed out after {timeout:.0f} s waiting for the refresh", "To see why, run", Advice("status")
+        )
+
+    @property
+    def missing(self) -> int:
+        return self.trail.count("uploaded")
+
+    def new_events(self) -> list[Event]:
+        """Read the aggregator's log and update the objects; return the changed ones."""
+        trail, news = self.trail, list[Event]()
+        for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.upload.run_id}-"):
+            message, _, encoded = line.message.rpartition(" key=")
+            key = unquote_plus(encoded)
+            if key not in trail.objects or trail.objects[key].became == "opened the window":
+                continue
+            became: Became = "in the window"
+            if SENT in message:
+                became = "opened the window"
+                trail.opened_at = min(trail.opened_at or line.time, line.time)
+            elif SKIPPED not in message or trail.objects[key].became != "uploaded":
+                continue
+            trail.handled_at.append(line.time)
+            trail.objects[key] = Seen(key, became, self.upload.seconds_at(line.time))
+            news.append(trail.objects[key])
+        return news
+
+    def is_refreshed(self) -> bool:
+        """Read the refresh function's log; return whether a refresh started after the last event."""
+        first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
+        lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.upload.bucket},")
+        found = [self.refresh_of(line) for line in lines]
+        self.trail.refreshes = [each for each in found if each and each.start >= first]
+        return any(refresh.start >= last for refresh in self.trail.refreshes)
+
+    def refresh_of(self, line: LogLine) -> Refresh | None:
+        match = COMPLETED.search(line.message)
+        if match is None or match[1] != self.upload.bucket:
+            return None
+        shares = tuple(match[3].split(",")) if match[3].startswith("arn:") else ()
+        region = self.upload.notification.place.region
+        return Refresh(from_ms(int(match[2])), shares, region, from_ms(line.time))
+
+    def lines(self, function: Function, containing: str) -> list[LogLine]:
+        with describing_errors(f"reading the log of function {function.name}"):
+            return list(log_lines.read(self.aws, function.log_group.name, self.upload.since, containing))

@@ -1,0 +1,153 @@
+"""The objects that test-upload puts into a bucket: upload, delete, and those that ended runs have left."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+from urllib.parse import unquote_plus
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3agg.aws.clock import from_ms
+from s3agg.aws.refusals import describing_errors, is_denied
+from s3agg.aws.session import Aws, batches
+from s3agg.errors import S3aggError
+from s3agg.resources.notification import TEST_OBJECT, Notification
+
+CLOCKS_DIFFER_MS = 5 * 60 * 1000  # the limit of AWS; the run id separates our lines from others
+OLD = timedelta(hours=1)  # longer than a run takes
+KEPT = "kept-"  # starts the run id with --keep: later runs leave these objects alone
+ID_DIGITS = 12
+
+Became = Literal["uploaded", "opened the window", "in the window"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of an uploaded object, with the s since the start of the upload."""
+
+    key: str
+    became: Became
+    seconds: float
+
+
+@dataclass
+class Upload:
+    """The objects that one run uploads."""
+
+    aws: Aws
+    notification: Notification
+    keep: bool = False
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:ID_DIGITS])
+    started: float = 0
+    versions: dict[str, str | None] = field(default_factory=dict)  # version ids by key
+    uploaded_at: list[int] = field(default_factory=list)  # ms since 1970
+    seen: dict[str, Seen] = field(default_factory=dict)  # by key
+
+    @property
+    def bucket(self) -> str:
+        return self.notification.bucket
+
+    @property
+    def run_id(self) -> str:
+        """What the keys of this run contain, and no others."""
+        return f"{KEPT if self.keep else ''}{self.run}"
+
+    @property
+    def since(self) -> int:
+        """The earliest time of a log line about these objects, ms since 1970."""
+        return int(self.started * 1000) - CLOCKS_DIFFER_MS
+
+    def seconds_at(self, time: int) -> float:
+        """Return the s from the start of the upload to a time, given in ms since 1970."""
+        return round(time / 1000 - self.started, 1) + 0.0  # no -0.0
+
+    def put(self, count: int) -> Iterator[Seen]:
+        self.started = self.aws.clock.time()
+        prefix, suffix = _ends(self.notification)
+        names = [f"{prefix}{self.run_id}-{number}{suffix}" for number in range(1, count + 1)]
+        for some in batches(names, self.aws.workers):
+            with describing_errors(f"uploading to bucket {self.bucket}"):
+                uploaded = self.aws.side_by_side(self._put, some)
+            self.seen.update({each.key: each for each in uploaded})
+            yield from uploaded
+
+    def _put(self, key: str) -> Seen:
+        try:
+            answer = self.aws.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=b"Uploaded by s3agg test-upload; can be deleted.\n",
+                ExpectedBucketOwner=self.notification.place.account,
+            )
+        except BotoCoreError:  # no answer: the object may exist
+            self.versions[key] = None
+            raise
+        self.versions[key] = answer.get("VersionId")
+        now = int(self.aws.clock.time() * 1000)
+        self.uploaded_at.append(now)
+        return Seen(key, "uploaded", self.seconds_at(now))
+
+    def clean_up(self) -> int:
+        """Delete the objects; return how many may be left after Ctrl-C."""
+        return delete(self.aws, self.notification, self.versions)
+
+
+def _ends(notification: Notification) -> tuple[str, str]:
+    """Return the start and the end of the keys of all runs."""
+    # A rule's prefix and suffix are URL-encoded, keys are not.
+    keys = notification.keys
+    return f"{unquote_plus(keys.prefix)}{TEST_OBJECT}", unquote_plus(keys.suffix)
+
+
+def delete(aws: Aws, notification: Notification, versions: Mapping[str, str | None]) -> int:
+    """Delete these objects, given with their version ids if known.
+
+    Return how many may be left after Ctrl-C.
+    """
+
+    def remove(key: str) -> None:
+        version: Any = {"VersionId": versions[key]} if versions[key] else {}
+        try:
+            answer = aws.s3.delete_object(
+                Bucket=notification.bucket,
+                Key=key,
+                ExpectedBucketOwner=notification.place.account,
+                **version,
+            )
+        except (BotoCoreError, ClientError) as error:
+            aws.warn(f"Could not delete {key} from bucket {notification.bucket}: {error}")
+        else:
+            if answer.get("DeleteMarker"):
+                aws.warn(f"Bucket {notification.bucket} is versioned and keeps versions of deleted objects.")
+
+    return aws.finish(remove, list(versions))
+
+
+def left_over(aws: Aws, notification: Notification) -> dict[str, str | None]:
+    """Return the objects of runs that ended without deleting them, as `delete` takes them.
+
+    They are older than an hour. Empty without permission to list objects: the test does not need the list.
+    """
+    start, end = _ends(notification)
+    ours = re.compile(rf"{re.escape(start)}[0-9a-f]{{{ID_DIGITS}}}-\d+{re.escape(end)}")
+    now = from_ms(aws.clock.time() * 1000)
+    try:
+        with describing_errors(f"listing the objects of bucket {notification.bucket}"):
+            pages = aws.s3.get_paginator("list_objects_v2").paginate(
+                Bucket=notification.bucket, Prefix=start, ExpectedBucketOwner=notification.place.account
+            )
+            return {
+                each["Key"]: None
+                for page in pages
+                for each in page.get("Contents", [])
+                if ours.fullmatch(each["Key"]) and now - each["LastModified"] > OLD
+            }
+    except S3aggError as error:
+        if not is_denied(error):
+            raise
+        return {}
