@@ -523,18 +523,29 @@ def logs(
     return 0
 
 
-@cli.command(epilog=examples("s3agg redrive --dry-run", "s3agg redrive"))
+@cli.command(
+    epilog=examples("s3agg redrive --dry-run", "s3agg redrive --discard 7f2b3c58-0d0d-4a52-9b0a-2f7d1f1f6a11")
+)
 @option(
     "--dry-run",
     is_flag=True,
     help="Show what failed and why, without redriving it. Exit code 3 if a message would go back.",
 )
+@option(
+    "--discard",
+    multiple=True,
+    metavar="ID",
+    help="Only delete the message with this ID, after a confirmation. Repeatable.",
+    default_text="redrive all messages",
+)
+@option("--yes", is_flag=True, help="Delete without confirmation, with --discard.")
 @aws_options
-def redrive(invocation: Invocation, dry_run: bool) -> int:
+def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes: bool) -> int:
     """Redrive the messages in the dead-letter queue.
 
     An object event is sent to the aggregator function again. A refresh message goes back to its queue. A
-    message is deleted from the dead-letter queue when that succeeds. Unrecognized messages stay in the queue.
+    message is deleted from the dead-letter queue when that succeeds. Messages that are not understood stay
+    in the queue: look at them with --dry-run, and delete them with --discard.
     """
     from s3agg.commands import redrive as redrives
     from s3agg.stack import deployed
@@ -543,10 +554,15 @@ def redrive(invocation: Invocation, dry_run: bool) -> int:
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
     deployment.check_exists()
-    report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run))
+    if discard and not dry_run:
+        found = screen.watch(redrives.run(aws, deployment, dry_run=True, discard=discard))
+        if not yes:
+            screen.ask_about_letters(found)
+            ask(f"Delete {plural(len(found.dead_letters), 'message')}? A deleted message cannot be redriven.")
+    report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run, discard=discard))
     screen.redrive(report)
     if dry_run:
-        if report.to_do:
+        if report.to_do and not discard:
             screen.say(f"Next: s3agg redrive{invocation.option}")
         return code_of_dry_run(report.to_do)
     return 0 if report.ok else 1

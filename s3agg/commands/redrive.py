@@ -9,37 +9,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import Refusal, describing_errors
-from s3agg.aws.session import Aws, batches
+from s3agg.aws.session import Aws
+from s3agg.commands.dead_letters import HIDDEN_S, DeadLetterQueue
 from s3agg.engine import Plan
-from s3agg.errors import Advice, S3aggError
+from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import queues
 from s3agg.resources.queue import FoundQueue
-from s3agg.stack.declared import AGGREGATOR_TIMEOUT_S, Stack
+from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Deployment
-
-BATCH = 10  # the limit of SQS for messages in one call
-WAIT_S = 1  # long polling, so that SQS asks all of its servers
-# The messages of a batch are processed concurrently: time for one invocation and its retries.
-HIDDEN_S = 6 * AGGREGATOR_TIMEOUT_S
 
 PATIENCE_S = HIDDEN_S / 2
 THROTTLED = (Refusal("TooManyRequestsException"),)
 
 Kind = Literal["S3 event", "refresh message", "not understood"]
-Outcome = Literal["would go back", "would stay", "done", "stays"]
+Outcome = Literal["would go back", "would stay", "would be discarded", "done", "stays", "discarded"]
+NOT_UNDERSTOOD: Kind = "not understood"
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,7 @@ class DeadLetter:
     reason: str  # why it failed, or why it is not understood
     outcome: Outcome
     error: str | None  # why processing it failed now
+    body: str | None = None  # of a message that is not understood or to be discarded
 
 
 @dataclass(frozen=True)
@@ -75,56 +69,73 @@ class Report:
     @property
     def to_do(self) -> int:
         """The number of messages that a dry run would process."""
-        return self.counts.get("would go back", 0)
+        return self.counts.get("would go back", 0) + self.counts.get("would be discarded", 0)
 
 
-def run(aws: Aws, deployment: Deployment, *, dry_run: bool) -> Generator[DeadLetter, None, Report]:
+def run(
+    aws: Aws, deployment: Deployment, *, dry_run: bool, discard: Collection[str] = ()
+) -> Generator[DeadLetter, None, Report]:
     """Process each message of the dead-letter queue again, or only list them; yield each, return the report.
 
-    Messages that stay become visible again at the end. Raises S3aggError, before any message is received, if
-    a queue or the aggregator is missing or foreign.
+    With `discard`, only delete the messages with these ids. Messages that stay become visible again at the
+    end. Raises S3aggError, before any message is received, if a queue or the aggregator is missing or
+    foreign. Raises it at the end if a message to discard was not found.
     """
     stack, place = deployment.stack, deployment.place
-    dead_letters, queue = _checked(deployment)
-    redrive = _Redrive(aws, stack, dead_letters_url=dead_letters.url, queue_url=queue.url, dry_run=dry_run)
-    with describing_errors(f"counting the messages in queue {stack.dead_letters.name}"):
-        depth = queues.depth(aws, stack.dead_letters.name, dead_letters.url)
+    found, queue_url = _checked(deployment, only_discards=bool(discard))
+    dead_letters = DeadLetterQueue(aws, stack.dead_letters.name, found.url)
+    redrive = _Redrive(aws, stack, dead_letters, queue_url, frozenset(discard), dry_run=dry_run)
+    with describing_errors(f"counting the messages in queue {dead_letters.name}"):
+        depth = queues.depth(aws, dead_letters.name, dead_letters.url)
     try:
         yield from redrive.process_all()
     except (KeyboardInterrupt, GeneratorExit):
         aws.wait.stopping.set()
         raise
     finally:
-        redrive.release()
+        dead_letters.release()
     letters = list(redrive.seen.values())
+    if missing := redrive.discard - redrive.seen.keys():
+        raise S3aggError(
+            f"Not found in queue {dead_letters.name}: {plural(len(missing), 'message')} {', '.join(missing)}",
+            f"A message in flight becomes visible within {HIDDEN_S} s. To list the messages, run",
+            Advice("redrive --dry-run"),
+        )
     outcomes: tuple[Outcome, ...] = ("would go back", "would stay") if dry_run else ("done", "stays")
+    if discard:
+        outcomes = ("would be discarded",) if dry_run else ("discarded", "stays")
     counted = Counter(letter.outcome for letter in letters)
     return Report(
         stack=stack.names.stack,
         region=place.region,
         account=place.account,
         counts={outcome: counted[outcome] for outcome in outcomes},
-        in_flight=max(depth.messages - len(letters), 0) if depth else 0,
+        in_flight=max(depth.messages - len(letters), 0) if depth and not discard else 0,
         dead_letters=letters,
     )
 
 
-def _checked(deployment: Deployment) -> tuple[FoundQueue, FoundQueue]:
-    """Return the dead-letter queue and the action queue; raise S3aggError as `run` does."""
+def _checked(deployment: Deployment, *, only_discards: bool) -> tuple[FoundQueue, str]:
+    """Return the dead-letter queue and the URL of the action queue; raise S3aggError as `run` does.
+
+    The dead-letter queue is all that a discard needs. The URL is empty then.
+    """
     stack = deployment.stack
-    needed = {each.key for each in (stack.dead_letters, stack.queue, stack.aggregator)}
+    needed = {stack.dead_letters.key}
+    if not only_discards:
+        needed |= {stack.queue.key, stack.aggregator.key}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
     if plan.foreign:
         raise engine.foreign(plan)
     missing = [change.resource for change in plan.changes if change.action == "create"]
     dead_letters, queue = deployment.found.of(stack.dead_letters), deployment.found.of(stack.queue)
-    if missing or dead_letters is None or queue is None:
+    if missing or dead_letters is None:
         raise S3aggError(
             f"Missing resources: {', '.join(f'{each.kind} {each.name}' for each in missing)}",
             "Create them first",
             Advice("create"),
         )
-    return dead_letters, queue
+    return dead_letters, "" if queue is None else queue.url
 
 
 @dataclass(frozen=True)
@@ -144,60 +155,21 @@ class _Redrive:
 
     aws: Aws
     stack: Stack
-    dead_letters_url: str
+    dead_letters: DeadLetterQueue
     queue_url: str
+    discard: frozenset[str]  # ids of the messages to delete; empty to process all
     dry_run: bool
-    held: dict[str, str] = field(default_factory=dict)  # receipt handles by message id, until deleted
     seen: dict[str, DeadLetter] = field(default_factory=dict)  # by message id
-    sent: set[str] = field(default_factory=set)  # ids of the messages sent to the action queue
 
     def process_all(self) -> Iterator[DeadLetter]:
-        """Process each message once, until the queue returns no new message."""
-        nothing_new = 0  # times in a row
-        # In a long run, messages that stay are received again, maybe before new ones. So go on until all of
-        # them can have been received again.
-        while nothing_new * BATCH <= len(self.held):
-            messages = self.receive_to_the_end()
-            if not messages:
-                return
-            new = [each for each in messages if self.is_new(each["MessageId"])]
-            nothing_new = 0 if new else nothing_new + 1
-            for letter in self.aws.side_by_side(self.process, new):
+        """Process each message once, until the queue returns no new one, or all to discard were found."""
+        for messages in self.dead_letters.new_messages():
+            chosen = [each for each in messages if not self.discard or each["MessageId"] in self.discard]
+            for letter in self.aws.side_by_side(self.process, chosen):
                 self.seen[letter.id] = letter
                 yield letter
-
-    def is_new(self, message: str) -> bool:
-        # A sent message keeps its id. If it has already failed again, the next run processes it.
-        return message not in self.seen and message not in self.sent
-
-    def receive_to_the_end(self) -> list[Any]:
-        """Receive in a thread, so that Ctrl-C waits for the answer, but not longer than SQS polls.
-
-        Otherwise SQS would go on polling for this call, and hide messages that release() has made visible.
-        """
-        thread = ThreadPoolExecutor(1)
-        received = thread.submit(self.receive)
-        try:
-            return received.result()
-        except KeyboardInterrupt:
-            wait([received], timeout=2 * WAIT_S)
-            raise
-        finally:
-            thread.shutdown(wait=False)
-
-    def receive(self) -> list[Any]:
-        with describing_errors(f"receiving messages from queue {self.stack.dead_letters.name}"):
-            answer = self.aws.sqs.receive_message(
-                QueueUrl=self.dead_letters_url,
-                MaxNumberOfMessages=BATCH,
-                WaitTimeSeconds=WAIT_S,
-                VisibilityTimeout=HIDDEN_S,
-                MessageAttributeNames=["All"],
-                MessageSystemAttributeNames=["All"],
-            )
-        messages: list[Any] = answer.get("Messages", [])
-        self.held.update({each["MessageId"]: each["ReceiptHandle"] for each in messages})
-        return messages
+            if self.discard and self.discard <= self.seen.keys():
+                return
 
     def process(self, message: Mapping[str, Any]) -> DeadLetter:
         letter = self.parse(message)
@@ -212,24 +184,23 @@ class _Redrive:
             reason=letter.reason,
             outcome=outcome,
             error=error,
+            body=message["Body"] if self.discard or letter.retry is None else None,
         )
 
     def retry_and_delete(self, letter: _Letter, message: Mapping[str, Any]) -> tuple[Outcome, str | None]:
         """Retry and delete the message; return the outcome and the error, which stops no other message."""
+        retry = None if self.discard else letter.retry
         if self.dry_run:
-            return "would go back" if letter.retry else "would stay", None
-        if letter.retry is None:
+            return "would be discarded" if self.discard else "would go back" if retry else "would stay", None
+        if retry is None and not self.discard:
             return "stays", None
         try:
-            letter.retry()
-            with describing_errors(f"deleting a message from queue {self.stack.dead_letters.name}"):
-                self.aws.sqs.delete_message(
-                    QueueUrl=self.dead_letters_url, ReceiptHandle=message["ReceiptHandle"]
-                )
+            if retry is not None:
+                retry()
+            self.dead_letters.delete(message)
         except S3aggError as error:
             return "stays", str(error)
-        del self.held[message["MessageId"]]
-        return "done", None
+        return "discarded" if self.discard else "done", None
 
     def parse(self, message: Mapping[str, Any]) -> _Letter:
         bucket = _value_at(message, "MessageAttributes", "bucket-name", "StringValue")
@@ -249,13 +220,13 @@ class _Redrive:
             _value_at(record, "requestPayload"),
         )
         if not isinstance(function, str) or event is None:
-            return _Letter("not understood", "not a failed S3 event or a refresh message")
+            return _Letter(NOT_UNDERSTOOD, "not a failed S3 event or a refresh message")
         ours = self.stack.aggregator
         if function != ours.arn and not function.startswith(f"{ours.arn}:"):  # a version: $LATEST
-            return _Letter("not understood", f"failed in {function}, not in function {ours.name}")
+            return _Letter(NOT_UNDERSTOOD, f"failed in {function}, not in function {ours.name}")
         buckets = _buckets(event)
         if buckets is None:
-            return _Letter("not understood", f"failed in function {ours.name}, but is not an S3 event")
+            return _Letter(NOT_UNDERSTOOD, f"failed in function {ours.name}, but is not an S3 event")
         return _Letter(
             "S3 event",
             _reason(record),
@@ -290,31 +261,8 @@ class _Redrive:
                 MessageBody=message["Body"],
                 MessageAttributes=message["MessageAttributes"],
             )
-        self.sent.add(answer["MessageId"])
-
-    def release(self) -> None:
-        """Make the received messages that stay visible now; SQS does so later by itself."""
-        handles = list(self.held.values())
-
-        def make_visible(number: int) -> None:
-            with suppress(BotoCoreError, ClientError):
-                answer = self.aws.sqs.change_message_visibility_batch(
-                    QueueUrl=self.dead_letters_url,
-                    Entries=[
-                        {"Id": str(entry), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-                        for entry, handle in enumerate(some[number])
-                    ],
-                )
-                hidden_in[number] = len(answer.get("Failed", []))
-
-        some = batches(handles, BATCH)
-        hidden_in = [len(batch) for batch in some]  # until AWS answers
-        self.aws.finish(make_visible, range(len(some)))
-        if hidden := sum(hidden_in):
-            self.aws.warn(
-                f"Messages still in flight in queue {self.stack.dead_letters.name}: {hidden}."
-                f" They become visible within {HIDDEN_S} s."
-            )
+        # A sent message keeps its id. If it has already failed again, the next run processes it.
+        self.dead_letters.known.add(answer["MessageId"])
 
 
 def _value_at(value: Any, *path: str) -> Any:

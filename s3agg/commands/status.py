@@ -20,6 +20,7 @@ from s3agg.live.items import BucketActivity
 from s3agg.live.lateness import is_late
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
+from s3agg.resources.function import Function
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.resources.queue import STATE, FoundQueue, Queue
@@ -169,10 +170,7 @@ class Status:
             problems.append(
                 Problem(
                     f"{plural(self.dead_letters, 'message')} failed after all retries",
-                    [
-                        Step("To see why, run", Advice("redrive --dry-run")),
-                        Step("to redrive, run", Advice("redrive")),
-                    ],
+                    self._redrive_steps,
                     brief=plural(self.dead_letters, "dead letter"),
                 )
             )
@@ -235,6 +233,20 @@ class Status:
             steps,
             brief=f"made by {self.made_by} (this is {__version__})",
         )
+
+    @property
+    def _redrive_steps(self) -> Sequence[Step]:
+        """What to do about dead letters. `redrive` needs both queues and the aggregator."""
+        see, redrive = Advice("redrive --dry-run"), Advice("redrive")
+        names = Names(self.stack)
+        needed = {(Queue.kind, names.queue), (Function.kind, names.aggregator)}
+        states = {each.state for each in self.resources if (each.kind, each.name) in needed}
+        if "foreign" in states:
+            return [Step("Redrive needs the foreign resources: first do what is said of them")]
+        if "missing" in states:
+            first = Step("Redrive needs the missing resources. First run", Advice("create"))
+            return [first, Step("then, to see why, run", see), Step("and to redrive, run", redrive)]
+        return [Step("To see why, run", see), Step("to redrive, run", redrive)]
 
     @property
     def _not_as_declared(self) -> Problem:

@@ -45,7 +45,7 @@ class Progress:
             line = refreshed(event)
         elif isinstance(event, redrive.DeadLetter):
             self.letters.append(event.outcome)
-            if event.outcome in {"done", "stays"}:
+            if event.outcome in {"done", "stays", "discarded"}:
                 bucket = f" of bucket {event.bucket}" if event.bucket else ""
                 line = f"{event.kind}{bucket}: {event.outcome}"
         elif isinstance(event, demo.Step):

@@ -9,35 +9,67 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands import redrive
-from s3agg.errors import plural
+from s3agg.commands.dead_letters import HIDDEN_S
+from s3agg.errors import Advice, plural
 from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain
 
+MOST_BODIES = 10  # messages that are shown with their bodies
+LONGEST_BODY = 1000  # characters of a body
 
-def redrive_view(report: redrive.Report, now: datetime) -> RenderableType:
-    """The results for the dead letters. Letters with the same result, bucket and reason share a row."""
+
+def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> RenderableType:
+    """The results for the dead letters. Letters with the same result, bucket and reason share a row.
+
+    A letter with a body has a row of its own. `option` holds the AWS options that each advised command
+    repeats.
+    """
     where = place_of(report.stack, report.region, report.account)
     notes = []
     if report.in_flight:
         notes.append(
             plain(
                 f"In flight in another run: about {plural(report.in_flight, 'more message')}."
-                f" They become visible within {redrive.HIDDEN_S} s. Then run the same command again."
+                f" They become visible within {HIDDEN_S} s. Then run the same command again."
             )
         )
+    strange = [each for each in report.dead_letters if each.kind == redrive.NOT_UNDERSTOOD]
+    if any(each.outcome in {"would stay", "stays"} for each in strange):
+        notes.append(
+            plain(
+                f"Not understood, so left in the queue: {plural(len(strange), 'message')}."
+                f" To delete one, run: {Advice('redrive --discard ID').words(option)}"
+            )
+        )
+    hidden = [each for each in report.dead_letters if each.body is not None][MOST_BODIES:]
+    if hidden:
+        notes.append(plain(f"Not shown: {plural(len(hidden), 'more message')}. --output json shows them."))
     if not report.dead_letters:
         return Group(plain(f"No dead letters: {where}."), *notes)
     alike: dict[tuple[object, ...], list[redrive.DeadLetter]] = {}
     for each in report.dead_letters:
-        alike.setdefault((each.outcome, each.kind, each.bucket, each.reason, each.error), []).append(each)
+        own = "" if each.body is None else each.id
+        alike.setdefault((each.outcome, each.kind, each.bucket, each.reason, each.error, own), []).append(
+            each
+        )
     table = new_table("result", "message and reason")
     for letters in alike.values():
         letter = letters[0]
+        if letter in hidden:
+            continue
         lines = [plain(_about_all(letters, now)), plain(letter.reason, "dim")]
+        if letter.body is not None:
+            lines += [plain(f"ID: {letter.id}"), _body(letter.body)]
         if letter.error:
             lines.append(plain(letter.error, "red"))
         table.add_row(plain(letter.outcome, STYLES[letter.outcome]), Text("\n").join(lines))
     heading = f"{dead_letters(len(report.dead_letters))}: {counted(report.counts)}; {where}"
     return Group(plain(heading, "bold"), table, *notes)
+
+
+def _body(body: str) -> Text:
+    more = len(body) - LONGEST_BODY
+    text = plain(body[:LONGEST_BODY])
+    return text if more <= 0 else text.append(f" ... {plural(more, 'more character')}", style="dim")
 
 
 def _about_all(letters: Sequence[redrive.DeadLetter], now: datetime) -> str:

@@ -144,6 +144,10 @@ class Screen(Page):
         self.err.print(plan_table(deployment, plan, done=False, settings=settings, to_confirm=to_confirm))
         self._plan_shown = True
 
+    def ask_about_letters(self, report: redrive.Report) -> None:
+        """Show the messages on stderr, before the confirmation."""
+        self.err.print(redrive_view(report, utc_now(), self.option))
+
     def plan(
         self,
         deployment: Deployment,
@@ -182,7 +186,7 @@ class Screen(Page):
         self.show(report, lambda: probe_view(report))
 
     def redrive(self, report: redrive.Report) -> None:
-        self.show(report, lambda: redrive_view(report, utc_now()))
+        self.show(report, lambda: redrive_view(report, utc_now(), self.option))
 
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))

@@ -25,8 +25,10 @@ STYLES = {
     "deleted": "red",
     "would go back": "green",
     "would stay": "yellow",
+    "would be discarded": "red",
     "done": "green",
     "stays": "red",
+    "discarded": "red",
 }
 
 

@@ -631,6 +631,27 @@ def test_the_objects_of_an_interrupted_test_upload_are_deleted_if_the_user_agree
 
 
 @pytest.mark.stack
+def test_a_message_is_discarded_only_if_the_user_agrees(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    sqs = make_world().somebody.sqs
+    url = sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    message = sqs.send_message(QueueUrl=url, MessageBody="strange")["MessageId"]
+
+    looked = aws_shell("redrive", "--discard", message, "--dry-run", "--output", "json")
+    refused = aws_shell("redrive", "--discard", message, answer="n\n")
+    agreed = aws_shell("redrive", "--discard", message, "--output", "json", answer="y\n")
+    again = aws_shell("redrive", "--discard", message, "--yes")
+
+    assert (looked.code, looked.json["counts"]) == (3, {"would be discarded": 1})
+    assert (refused.code, refused.stdout) == (1, "")
+    assert "strange" in refused.stderr
+    assert (agreed.code, agreed.json["counts"]) == (0, {"discarded": 1, "stays": 0})
+    assert (again.code, again.stderr.partition(":")[0]) == (
+        1, "Not found in queue S3EventAggregatorDeadLetters",
+    )  # fmt: skip
+
+
+@pytest.mark.stack
 def test_a_test_upload_must_say_which_of_two_buckets(aws_shell: Shell) -> None:
     make_bucket(make_world().somebody, "second")
     aws_shell("create", "--bucket", "uploads", "--bucket", "second")

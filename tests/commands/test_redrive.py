@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -116,8 +116,9 @@ class Post:
         for message in self.messages(NAMES.dead_letters):
             message.change_visibility(0)
 
-    def redrive(self, *, dry_run: bool = False) -> Report:
-        self.events, report = ended(redrive.run(self.world.aws, self.deployment, dry_run=dry_run))
+    def redrive(self, *, dry_run: bool = False, discard: Collection[str] = ()) -> Report:
+        running = redrive.run(self.world.aws, self.deployment, dry_run=dry_run, discard=discard)
+        self.events, report = ended(running)
         return report
 
     @contextmanager
@@ -533,3 +534,61 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(post: Post, nam
         f"Missing resources: {resource.kind} {resource.name}. Create them first: s3agg create."
     )
     assert post.world.wire.calls == []
+
+
+def ids_of(post: Post) -> dict[str, str]:
+    """The ids of the dead letters by their bodies."""
+    return {message.body: message.id for message in post.messages(NAMES.dead_letters)}
+
+
+def test_only_what_is_not_understood_is_told_with_its_body(post: Post) -> None:
+    post.put("strange")
+    post.put("{}", REFRESH)
+
+    bodies = {letter.kind: letter.body for letter in post.redrive(dry_run=True).dead_letters}
+
+    assert bodies == {"not understood": "strange", "refresh message": None}
+
+
+def test_a_discard_deletes_the_messages_named_and_no_others(post: Post) -> None:
+    for number in range(12):
+        post.put(f"strange {number}")
+    ids = ids_of(post)
+    chosen = [ids["strange 3"], ids["strange 11"]]
+
+    seen = post.redrive(dry_run=True, discard=chosen)
+    before = len(post.dead)
+    report = post.redrive(discard=chosen)
+
+    assert (seen.counts, seen.to_do, before) == ({"would be discarded": 2}, 2, 12)
+    assert (report.counts, report.ok) == ({"discarded": 2, "stays": 0}, True)
+    assert sorted(letter.body or "" for letter in report.dead_letters) == ["strange 11", "strange 3"]
+    assert (len(post.dead), post.hidden) == (10, 0)
+
+
+def test_a_discarded_event_does_not_go_back(post: Post) -> None:
+    body = post.put(record(event("a")))
+
+    report = post.redrive(discard=[ids_of(post)[body]])
+
+    assert (only(report).outcome, post.dead, post.invoked) == ("discarded", [], [])
+
+
+def test_a_message_to_discard_that_is_not_there_is_an_error_and_nothing_is_hidden(post: Post) -> None:
+    post.put("strange")
+
+    with pytest.raises(S3aggError, match=r"1 message no-such-id\. A message in flight becomes"):
+        post.redrive(dry_run=True, discard=["no-such-id"])
+
+    assert (post.dead, post.hidden) == (["strange"], 0)
+
+
+def test_a_discard_needs_only_the_dead_letters(post: Post) -> None:
+    post.put("strange")
+    found = Findings(post.deployment.found)
+    del found[post.deployment.stack.queue.key]
+    bare = replace(post, deployment=replace(post.deployment, found=found))
+
+    report = bare.redrive(discard=[ids_of(post)["strange"]])
+
+    assert report.counts["discarded"] == 1

@@ -302,6 +302,30 @@ def test_on_a_terminal_dead_letters_are_counted_in_place() -> None:
     assert "2 done, 1 stays" in text_of(screen.err)
 
 
+def test_what_is_not_understood_is_shown_with_its_id_and_the_command_that_deletes_it() -> None:
+    letter = make_letter(
+        kind="not understood", bucket=None, outcome="stays", id="id-1", body="a\nb" + "c" * 1200
+    )
+
+    shown = " ".join(redriven(make_redrive(letter), width=200))
+
+    assert "ID: id-1" in shown
+    assert "a\\nbccc" in shown
+    assert "203 more characters" in shown
+    assert shown.endswith(
+        "so left in the queue: 1 message. To delete one, run: s3agg redrive --discard ID"
+    )
+
+
+def test_no_more_than_ten_messages_are_shown_with_their_bodies() -> None:
+    letters = [make_letter(kind="not understood", id=str(number), body="x") for number in range(12)]
+
+    shown = redriven(make_redrive(*letters), width=200)
+
+    assert sum("ID: " in line for line in shown) == 10
+    assert "Not shown: 2 more messages. --output json shows them." in shown
+
+
 def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
     screen = make_screen(as_json=True)
     screen.redrive(make_redrive(make_letter(outcome="stays", error="no"), in_flight=1))
@@ -322,6 +346,7 @@ def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
                 "reason": "failed 3 times",
                 "outcome": "stays",
                 "error": "no",
+                "body": None,
             }
         ],
     }

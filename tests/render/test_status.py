@@ -49,6 +49,26 @@ def test_what_is_not_healthy_is_told_in_the_first_line() -> None:
     assert first.startswith("Not healthy: 2 missing, 1 drifted, 3 dead letters; ")
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("queue", "S3EventAggregatorActionQueue"), ("function", "S3EventAggregator")]
+)
+def test_dead_letters_that_cannot_be_redriven_yet_are_followed_by_create_first(kind: str, name: str) -> None:
+    status = make_status(make_resource(), make_resource("missing", name, kind=kind), dead=1)
+
+    assert (
+        "Redrive needs the missing resources. First run s3agg create;"
+        " then, to see why, run s3agg redrive --dry-run; and to redrive, run s3agg redrive."
+    ) in words(status)
+
+
+def test_dead_letters_beside_something_foreign_are_followed_by_that_first() -> None:
+    foreign = make_resource("foreign", "S3EventAggregatorActionQueue", kind="queue")
+
+    (_, letters) = make_status(foreign, dead=1).problems
+
+    assert "redrive" not in letters.advice().replace("Redrive", "")
+
+
 def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
     status = make_status(make_resource(), dead=2)
 
