@@ -655,6 +655,9 @@ def policy(invocation: Invocation, buckets: tuple[str, ...], boundary: str | Non
     default=settings.PRICE_TABLES[-1],
     help=f"Price table: {' or '.join(settings.PRICE_TABLES)}, or a JSON file like `prices` in --output json.",
 )
+@option(
+    "--compare", is_flag=True, help="Show the cost of the blog's scripts beside it. JSON always has both."
+)
 @with_options(COST_OPTIONS)
 @aws_options
 def cost(
@@ -665,14 +668,13 @@ def cost(
     measured: bool,
     buckets: tuple[str, ...],
     named: str,
+    compare: bool,
     **options: Any,
 ) -> int:
     """Show the cost of a month, item by item.
 
-    Compares it with the cost of the blog's scripts for the same load.
-
     An estimate from --objects-per-day makes no AWS calls. With --measured, options that are not passed
-    default to the stack's settings.
+    default to the stack's settings. The metrics must cover a day.
     """
     from s3agg.prices import bill, tables
 
@@ -696,8 +698,9 @@ def cost(
             Settings.declared(options, {}),
             prices,
             objects_in_bucket=objects_in_bucket,
+            region=invocation.region,
         )
-        invocation.page().cost(made)
+        invocation.page().cost(made, compare=compare)
         return 0
 
     from s3agg.commands import cost as costs
@@ -708,7 +711,7 @@ def cost(
         measured_bill = costs.of_buckets(aws, buckets, refreshes_per_day, options, prices, objects_in_bucket)
     else:
         measured_bill = costs.of_stack(aws, invocation.names, options, prices, objects_in_bucket)
-    screen.cost(measured_bill)
+    screen.cost(measured_bill, compare=compare)
     return 0
 
 

@@ -19,6 +19,7 @@ from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Request
 
 UPLOADS = ("PutRequests", "DeleteRequests")  # as in the blog; each part of an object is a put
+LEAST_HOURS = 24  # a shorter time of a day says little about a month
 EVERYTHING = "EntireBucket"  # the metrics filter that the console creates
 
 
@@ -28,7 +29,7 @@ def of_stack(
     """Return the bill of a stack from its usage in the last 30 days, or since its first metric.
 
     `options` replace the stack's own, `objects_in_bucket` is as for Load. Raises S3aggError if there is no
-    stack or no metric yet.
+    stack, or no metric that is a day old.
     """
     deployment = deployed.read(
         aws, names, Request(options=options, adopt=True)
@@ -50,6 +51,7 @@ def of_stack(
             f"CloudWatch has no metrics for stack {names.stack} yet",
             "Wait for the first events, or pass --objects-per-day",
         )
+    _check_long_enough(f"stack {names.stack}", summed.hours)
     month = {each: value * _to_a_month(summed.hours) for each, value in summed.sums.items()}
     usage = Usage(
         requests=month["events"] + month["refreshes"],
@@ -67,7 +69,17 @@ def of_stack(
         stack.settings,
         prices,
         "s3agg: measured. The Duration metric excludes the billed init phase of cold starts.",
+        deployment.place.region,
     )
+
+
+def _check_long_enough(measured: str, hours: float) -> None:
+    """Raise S3aggError for metrics of less than a day."""
+    if hours < LEAST_HOURS:
+        raise S3aggError(
+            f"CloudWatch has metrics of {measured} for the last {hours:.1f} hours only",
+            f"Wait until they cover {LEAST_HOURS} hours, or pass --objects-per-day",
+        )
 
 
 def _metrics(stack: Stack) -> dict[str, Metric]:
@@ -99,7 +111,7 @@ def of_buckets(
     """Return the bill of a stack for these buckets from their requests of the last 30 days, or fewer.
 
     `objects_in_bucket` as for Load. Raises UsageProblem for an invalid bucket name, S3aggError for a bucket
-    without request metrics.
+    without request metrics that are a day old.
     """
     settings = Settings.declared(options, {})
     measured = aws.side_by_side(lambda bucket: _uploads(aws, check_bucket_name(bucket)), buckets)
@@ -112,6 +124,7 @@ def of_buckets(
         prices,
         f"{', '.join(buckets)}, measured {_span(min(hours for _, hours in measured))}: ",
         objects_in_bucket,
+        aws.region,
     )
 
 
@@ -129,6 +142,7 @@ def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
             f" put-bucket-metrics-configuration --bucket {bucket} --id {EVERYTHING}"
             f" --metrics-configuration Id={EVERYTHING}. Or pass --objects-per-day",
         )
+    _check_long_enough(f"bucket {bucket}", summed.hours)
     by_filter = dict.fromkeys((each.of["FilterId"] for each in wanted.values()), 0.0)
     for each, metric in wanted.items():
         by_filter[metric.of["FilterId"]] += summed.sums[each]
@@ -138,7 +152,7 @@ def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
 
 def _to_a_month(hours: float) -> float:
     """Return the factor from a count of these hours to a month."""
-    return bill.HOURS / min(max(hours, 1), bill.HOURS)
+    return bill.HOURS / min(hours, bill.HOURS)
 
 
 def _span(hours: float) -> str:

@@ -6,7 +6,7 @@ Imports no boto3, as an estimate makes no AWS calls.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from s3agg.errors import UsageProblem
@@ -32,6 +32,12 @@ STORED = 0.15  # the part of a log's bytes that CloudWatch stores after compress
 FOREVER_DAYS = 365  # of logs that are never deleted, at the age of a year
 ALARMS = 3  # created by --alarm-topic
 LISTED = 1000  # objects in the answer of a LIST request
+BLOG_NOTE = (
+    f"The blog's scripts: each event accesses the table ({ASK_S} s, the first of a window {OPEN_S} s). A"
+    f" refresh takes {REFRESH_S} s. The functions run on x86_64. The table has {Settings.read_capacity}"
+    f" read and {Settings.write_capacity} write units. Logs are never deleted: a year of them is stored."
+)
+LEAST_SAVING_USD = 0.10  # in a month, for which another capacity mode is worth a line
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,10 @@ class Bill:
     blog_usd: float
     lines: Sequence[Line]
     unpriced: Sequence[str]  # prices that the table lacks
+    caveats: Sequence[str]  # what the total lacks, and whose prices it has
+    advice: Sequence[str]  # what would cost less
     notes: Sequence[str]
+    blog_note: str
     prices: Prices
 
 
@@ -111,10 +120,11 @@ def estimate(
     prices: Prices,
     subject: str = "",
     objects_in_bucket: int = 0,
+    region: str | None = None,
 ) -> Bill:
     """The bill for a number of object events and windows per day. Default: the most windows of one bucket.
 
-    `objects_in_bucket` as for Load. Raises UsageProblem for more windows than events.
+    `objects_in_bucket` as for Load, `region` as for `make`. Raises UsageProblem for more windows than events.
     """
     if refreshes_per_day is None:
         refreshes_per_day = most_refreshes(objects_per_day)
@@ -129,7 +139,7 @@ def estimate(
         f" All other events take {SKIP_S} s. A refresh takes {REFRESH_S + SETTLE_S} s, including a wait of"
         f" {SETTLE_S:g} s. Each message is postponed once ({PUT_OFF_S} s)."
     )
-    return make(subject, load, by_our_rule(load), settings, prices, note)
+    return make(subject, load, by_our_rule(load), settings, prices, note, region)
 
 
 def most_refreshes(objects_per_day: float) -> float:
@@ -137,10 +147,19 @@ def most_refreshes(objects_per_day: float) -> float:
     return min(objects_per_day, MOST_REFRESHES)
 
 
-def make(subject: str, load: Load, usage: Usage, settings: Settings, prices: Prices, note: str) -> Bill:
+def make(
+    subject: str,
+    load: Load,
+    usage: Usage,
+    settings: Settings,
+    prices: Prices,
+    note: str,
+    region: str | None,
+) -> Bill:
     """The bill for this usage, and for the same load by the blog's rule.
 
-    `subject` is the start of the bill's title. `note` describes the source of the usage.
+    `subject` is the start of the bill's title. `note` describes the source of the usage. `region` is the
+    region of the stack, None if it is not known.
     """
     # The settings of the blog's scripts. Memory and Lambda's other settings are the same for both.
     scripts = replace(
@@ -179,7 +198,10 @@ def make(subject: str, load: Load, usage: Usage, settings: Settings, prices: Pri
         blog_usd=round(sum(line.blog_usd or 0 for line in lines), DIGITS),
         lines=lines,
         unpriced=list(dict.fromkeys(unpriced)),
+        caveats=list(_caveats(load, prices, region)),
+        advice=list(_advice(usage, settings, prices)),
         notes=[note, *_notes(load, prices)],
+        blog_note=BLOG_NOTE,
         prices=prices,
     )
 
@@ -188,12 +210,42 @@ def _each(load: Load) -> str:
     return f" of {number(load.objects_in_bucket)} objects each" if load.objects_in_bucket else ""
 
 
+def _caveats(load: Load, prices: Prices, region: str | None) -> Iterator[str]:
+    if region is None:
+        yield f"Prices of {prices.region}. For another region, pass yours with --prices FILE."
+    elif region != prices.region:
+        yield f"Prices of {prices.region}, not of {region}. For those, pass --prices FILE."
+    if not load.objects_in_bucket:
+        yield (
+            "Not included: the gateways' requests to S3, which grow with the bucket."
+            " Pass --objects-in-bucket to include them."
+        )
+
+
+def _advice(usage: Usage, settings: Settings, prices: Prices) -> Iterator[str]:
+    """Yield the other capacity mode of the table, if it costs less."""
+    # Enough for the average. The units that are asked for may be more than the load needs.
+    writes, reads = (max(math.ceil(used / (HOURS * 3600)), 1) for used in (usage.writes, usage.reads))
+    other = replace(settings, on_demand=not settings.on_demand, write_capacity=writes, read_capacity=reads)
+    costs = [_total(_table(usage, each), prices) for each in (settings, other)]
+    if None in costs:
+        return
+    now, then = (cost or 0.0 for cost in costs)
+    if now - then < LEAST_SAVING_USD:
+        return
+    how = "--on-demand"
+    if settings.on_demand:
+        how = f"--provisioned --write-capacity {writes} --read-capacity {reads}, but may throttle bursts"
+    yield f"The table would cost {then:.2f} instead of {now:.2f} USD with {how}."
+
+
+def _total(items: Iterable[Item], prices: Prices) -> float | None:
+    """The cost of these items; None if a price is missing."""
+    costs = [_usd(item, prices) for item in items]
+    return None if None in costs else sum(cost or 0.0 for cost in costs)
+
+
 def _notes(load: Load, prices: Prices) -> Iterator[str]:
-    yield (
-        f"The blog's scripts: each event accesses the table ({ASK_S} s, the first of a window {OPEN_S} s). A"
-        f" refresh takes {REFRESH_S} s. The functions run on x86_64. The table has {Settings.read_capacity}"
-        f" read and {Settings.write_capacity} write units. Logs are never deleted: a year of them is stored."
-    )
     yield (
         f"Unless measured: Lambda polls the queue {prices.polls_a_minute:g} times a minute. An execution logs"
         f" {EXECUTION_BYTES} bytes. Compression reduces stored logs to {STORED:.0%}. A provisioned table has"
@@ -206,11 +258,6 @@ def _notes(load: Load, prices: Prices) -> Iterator[str]:
         yield (
             f"A refresh of one file share lists its objects, {LISTED} with each LIST request. Then it sends a"
             " HEAD request for each object. This is the most: a gateway may send fewer."
-        )
-    else:
-        yield (
-            "The gateways' S3 requests are not included either; a larger bucket causes more of them. Pass"
-            " --objects-in-bucket to include them."
         )
     yield (
         f"A month has {DAYS} days. Prices: {prices.name}, {prices.region}, without free tier and tax. Source:"
@@ -253,6 +300,16 @@ def _items(usage: Usage, settings: Settings) -> Iterator[Item]:
     gb_seconds = usage.seconds * settings.memory / 1024
     yield Item("Lambda", "requests", usage.requests, "lambda_requests")
     yield Item("Lambda", "GB-seconds", gb_seconds, f"lambda_gb_seconds_{settings.architecture}")
+    yield from _table(usage, settings)
+    yield Item("SQS", "requests", usage.sqs_requests, "sqs_requests")
+    ingested = usage.log_bytes / GB
+    stored = ingested * STORED * settings.log_retention / DAYS
+    yield Item("CloudWatch Logs", "GB ingested", ingested, "logs_gb_ingested")
+    yield Item("CloudWatch Logs", "GB-months stored", stored, "logs_gb_months")
+    yield Item("CloudWatch", "alarms", ALARMS if settings.alarm_topic else 0, "alarm_months")
+
+
+def _table(usage: Usage, settings: Settings) -> Iterator[Item]:
     for kind, used, asked in (
         ("write", usage.writes, settings.write_capacity),
         ("read", usage.reads, settings.read_capacity),
@@ -262,12 +319,6 @@ def _items(usage: Usage, settings: Settings) -> Iterator[Item]:
         else:
             units = max(asked, math.ceil(used / (HOURS * 3600)))
             yield Item("DynamoDB", f"{kind} unit-hours", units * HOURS, f"dynamodb_{kind}_unit_hours")
-    yield Item("SQS", "requests", usage.sqs_requests, "sqs_requests")
-    ingested = usage.log_bytes / GB
-    stored = ingested * STORED * settings.log_retention / DAYS
-    yield Item("CloudWatch Logs", "GB ingested", ingested, "logs_gb_ingested")
-    yield Item("CloudWatch Logs", "GB-months stored", stored, "logs_gb_months")
-    yield Item("CloudWatch", "alarms", ALARMS if settings.alarm_topic else 0, "alarm_months")
 
 
 def _gateways(load: Load) -> Iterator[Item]:

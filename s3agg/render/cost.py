@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,26 +14,37 @@ from s3agg.render.words import new_table, plain
 LEAST_USD = 0.005  # a smaller amount would round to 0.00
 
 
-def cost_view(bill: Bill) -> RenderableType:
-    """The items of the bill beside those of the blog's rule, and the assumptions as notes."""
-    table = new_table("a month of", "s3agg", "USD", "blog's rule", "USD")
+def cost_view(bill: Bill, *, compare: bool) -> RenderableType:
+    """What the total lacks, the total, its items, and the assumptions as notes.
+
+    `compare` adds the cost by the blog's rule.
+    """
+    total = Text.assemble((f"{money(bill.usd)} USD a month", "bold"), plain(f": {bill.of}"))
+    notes = Table.grid(padding=(0, 1))
+    for note in (*bill.notes, *([bill.blog_note] if compare else [])):
+        notes.add_row("-", plain(note, "dim"))
+    above = [plain(each, "yellow") for each in (*bill.caveats, *_unpriced(bill, compare=compare))]
+    return Group(*above, total, _items(bill, compare=compare), *map(plain, bill.advice), plain(""), notes)
+
+
+def _items(bill: Bill, *, compare: bool) -> Table:
+    table = new_table("a month of", "s3agg", "USD", *(["blog's rule", "USD"] if compare else []))
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     for line in bill.lines:
-        ours = (number(line.quantity), money(line.usd))
-        table.add_row(f"{line.service} {line.unit}", *ours, number(line.blog_quantity), money(line.blog_usd))
-    table.add_row("total", "", money(bill.usd), "", money(bill.blog_usd), style="bold")
-    total = Text.assemble((f"{money(bill.usd)} USD a month", "bold"), plain(f": {bill.of}"))
-    notes = Table.grid(padding=(0, 1))
-    for note in (*_unpriced(bill), *bill.notes):
-        notes.add_row("-", plain(note, "dim"))
-    return Group(total, table, plain(""), notes)
+        if line.quantity or compare:
+            blogs = [number(line.blog_quantity), money(line.blog_usd)] if compare else []
+            table.add_row(f"{line.service} {line.unit}", number(line.quantity), money(line.usd), *blogs)
+    blogs = ["", money(bill.blog_usd)] if compare else []
+    table.add_row("total", "", money(bill.usd), *blogs, style="bold")
+    return table
 
 
-def _unpriced(bill: Bill) -> list[str]:
-    if not bill.unpriced:
-        return []
-    return [f"Not in the total, because the price table lacks these prices: {', '.join(bill.unpriced)}."]
+def _unpriced(bill: Bill, *, compare: bool) -> Iterator[str]:
+    own = {line.usd for line in bill.lines}
+    if bill.unpriced and (compare or None in own):
+        lacking = ", ".join(bill.unpriced)
+        yield f"Not in the total, because the price table lacks these prices: {lacking}."
 
 
 def money(usd: float | None) -> str:

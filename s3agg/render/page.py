@@ -75,5 +75,5 @@ class Page:
         self.out.file.write(to_json(content) + "\n")
         self.out.file.flush()
 
-    def cost(self, bill: Bill) -> None:
-        self.show(bill, lambda: cost_view(bill))
+    def cost(self, bill: Bill, *, compare: bool) -> None:
+        self.show(bill, lambda: cost_view(bill, compare=compare))

@@ -960,24 +960,38 @@ def test_a_policy_is_one_json_document_whatever_the_output(aws_shell: Shell, out
     assert ran.stderr.startswith("Warning: Anyone who can edit these roles' policies")
 
 
-def test_a_cost_is_shown_item_by_item_beside_the_blogs(shell: Shell) -> None:
+def test_a_cost_is_shown_item_by_item_and_beside_the_blogs_if_asked(shell: Shell) -> None:
     example = ("--objects-per-day", "1000", "--refreshes-per-day", "50", "--provisioned")
-    ran = shell("cost", *example, "--prices", "2018-08")
+    alone = shell("cost", *example, "--prices", "2018-08")
+    ran = shell("cost", *example, "--prices", "2018-08", "--compare")
 
-    rows = {" ".join(line.split()) for line in ran.stdout.splitlines()}
+    rows, of_alone = ([" ".join(line.split()) for line in each.stdout.splitlines()] for each in (ran, alone))
     assert ran.code == 0
-    assert ran.stdout.startswith("3.35 USD a month: 1 000 objects and 50 refreshes a day\n")
+    assert "3.35 USD a month: 1 000 objects and 50 refreshes a day" in rows
     assert "Lambda requests 33 000 0.20 31 500 0.20" in rows
     assert "DynamoDB write unit-hours 3 600 2.65 3 600 2.65" in rows
     assert "total 3.35 3.36" in rows
+    assert {"Lambda requests 33 000 0.20", "total 3.35"} <= set(of_alone)
+    assert "blog's" not in alone.stdout.replace("the blog's prices", "")
+
+
+def test_a_cost_tells_what_it_lacks_and_whose_prices_it_has_before_the_total(shell: Shell) -> None:
+    ran = shell("cost", "--objects-per-day", "1000", "--region", "eu-west-1")
+
+    above = " ".join(ran.stdout.partition(" USD a month")[0].split())
+    assert above.startswith(
+        "Prices of us-east-1, not of eu-west-1. For those, pass --prices FILE. Not included:"
+    )
+    assert "the gateways' requests to S3, which grow with the bucket" in above
 
 
 def test_a_cost_includes_the_requests_of_the_gateways(shell: Shell) -> None:
-    example = ("--objects-per-day", "1", "--objects-in-bucket", "1000000")
+    example = ("--objects-per-day", "1", "--objects-in-bucket", "1000000", "--region", "us-east-1")
     ran = shell("cost", *example)
 
-    assert "S3 LIST requests 30 000 0.15 30 000 0.15" in ran.words
-    assert "S3 HEAD requests 30 000 000 12.00 30 000 000 12.00" in ran.words
+    assert ran.stdout.startswith("12.")  # nothing is missing from the total
+    assert "S3 LIST requests 30 000 0.15" in ran.words
+    assert "S3 HEAD requests 30 000 000 12.00" in ran.words
 
 
 def test_the_readme_shows_the_cost_as_it_is(shell: Shell) -> None:

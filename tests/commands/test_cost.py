@@ -123,10 +123,28 @@ def test_fewer_days_are_scaled_to_a_month(stack: World) -> None:
     assert "measured over 3.0 days" in made.of
 
 
-def test_an_hour_is_the_least_that_is_scaled(stack: World) -> None:
-    use(stack, days_ago=0.01)
+def test_less_than_a_day_is_not_made_a_month_of(stack: World) -> None:
+    use(stack, days_ago=0.9)
 
-    assert quantities(of_stack(stack))["Lambda requests"] == pytest.approx(31_600 * 720, rel=1e-4)
+    with pytest.raises(
+        S3aggError, match=r"metrics of stack S3EventAggregator for the last 2\d\.\d hours only"
+    ):
+        of_stack(stack)
+
+
+def test_less_than_a_day_of_a_bucket_is_not_made_a_month_of(world: World) -> None:
+    upload(world, "EntireBucket", 8000, 2000, days_ago=0.5)
+
+    with pytest.raises(S3aggError, match=r"metrics of bucket uploads for the last 12\.0 hours only"):
+        of_buckets(world, "uploads")
+
+
+def test_a_measured_cost_tells_that_its_prices_are_of_another_region(stack: World) -> None:
+    use(stack)
+    upload(stack, "EntireBucket", 8000, 2000)
+
+    for made in (of_stack(stack), of_buckets(stack, "uploads")):
+        assert made.caveats[0].startswith("Prices of us-east-1, not of eu-west-1.")
 
 
 def test_a_stack_is_paid_for_as_it_was_asked_for_or_as_is_asked_now(world: World) -> None:

@@ -173,7 +173,8 @@ def test_a_page_of_a_list_that_is_not_full_costs_as_much() -> None:
 
 
 def test_without_a_number_of_objects_the_gateways_requests_are_said_to_be_left_out() -> None:
-    notes = [" ".join(refreshing(objects).notes) for objects in (0, 1)]
+    made = [refreshing(objects) for objects in (0, 1)]
+    notes = [" ".join((*each.caveats, *each.notes)) for each in made]
 
     assert [line for line in refreshing(0).lines if line.service == "S3"] == []
     assert ["Pass --objects-in-bucket to include them" in note for note in notes] == [True, False]
@@ -247,3 +248,42 @@ def test_a_bill_says_of_which_prices_it_is_and_what_they_leave_out() -> None:
 )
 def test_a_number_is_shown_with_no_more_digits_than_tell_something(value: float, shown: str) -> None:
     assert bill.number(value) == shown
+
+
+def region_told(region: str | None, prices: Prices = TODAYS) -> list[str]:
+    made = bill.estimate(1000, 50, Settings(), prices, region=region, objects_in_bucket=1)
+    return list(made.caveats)
+
+
+def test_prices_of_another_region_than_the_stacks_are_told() -> None:
+    assert region_told("us-east-1") == []
+    assert region_told(None) == ["Prices of us-east-1. For another region, pass yours with --prices FILE."]
+    assert region_told("eu-west-1") == [
+        "Prices of us-east-1, not of eu-west-1. For those, pass --prices FILE."
+    ]
+    assert region_told("eu-west-1", BLOGS) == []
+
+
+def test_a_provisioned_table_that_costs_more_than_on_demand_is_told() -> None:
+    made = estimated(1000, 50, on_demand=False)
+    on_demand = estimated(1000, 50, on_demand=True)
+
+    assert list(made.advice) == ["The table would cost 0.01 instead of 2.43 USD with --on-demand."]
+    assert made.usd - on_demand.usd == pytest.approx(2.42, abs=0.01)
+    assert list(on_demand.advice) == []
+
+
+def test_a_busy_table_on_demand_that_costs_more_than_provisioned_is_told_with_the_units() -> None:
+    busy = (10_000_000, 80_000)
+    made = estimated(*busy)
+    provisioned = estimated(*busy, on_demand=False, write_capacity=12, read_capacity=2)
+
+    (advice,) = made.advice
+    assert advice.startswith("The table would cost 5.80 instead of 18.60 USD with --provisioned")
+    assert advice.endswith(" --write-capacity 12 --read-capacity 2, but may throttle bursts.")
+    assert made.usd - provisioned.usd == pytest.approx(18.60 - 5.80, abs=0.01)
+    assert list(provisioned.advice) == []
+
+
+def test_capacity_modes_are_not_compared_without_both_prices() -> None:
+    assert list(estimated(1000, 50, BLOGS, on_demand=False).advice) == []

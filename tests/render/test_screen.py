@@ -312,9 +312,7 @@ def test_what_is_not_understood_is_shown_with_its_id_and_the_command_that_delete
     assert "ID: id-1" in shown
     assert "a\\nbccc" in shown
     assert "203 more characters" in shown
-    assert shown.endswith(
-        "so left in the queue: 1 message. To delete one, run: s3agg redrive --discard ID"
-    )
+    assert shown.endswith("so left in the queue: 1 message. To delete one, run: s3agg redrive --discard ID")
 
 
 def test_no_more_than_ten_messages_are_shown_with_their_bodies() -> None:
