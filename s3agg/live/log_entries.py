@@ -19,6 +19,7 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRIT
 LEVELLED = re.compile(r"\[(?P<level>[A-Z]+)\]\t\S+\t(?P<request>\S+)\t(?P<message>.*)", re.DOTALL)
 # An exception that the function did not catch.
 UNCAUGHT = re.compile(r"\[(?P<level>[A-Z]+)\]\s(?P<message>.*)", re.DOTALL)
+# Lambda's own lines (FACTS, Lambda).
 TIMED_OUT = re.compile(r"\S+Z (?P<request>[0-9a-f-]{36}) (?P<message>Task timed out .*)", re.DOTALL)
 CRASHED = re.compile(r"RequestId: (?P<request>\S+)")
 PLATFORM = re.compile(r"(?:START|END|REPORT) RequestId: (?P<request>\S+)|INIT_START ")

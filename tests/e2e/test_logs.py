@@ -17,12 +17,13 @@ def test_logs_follow_both_functions_from_the_upload_to_the_refresh(world: LocalA
     stack.run.must("create", "--bucket", bucket, "--window", "4", "--min-interval", "1")
     with stack.run.start("logs", "--follow", "--bucket", bucket) as following:
         world.upload(bucket, "one", "two")
-        eventually(lambda: following.stdout.count("\n") >= 3)
+        eventually(lambda: following.stdout.count("\n") >= 4)
         ran = following.interrupt()
     stack.end_functions()
 
     entries = [json.loads(line) for line in ran.stdout.splitlines()]
     assert ran.code == 0
-    assert [entry["function"] for entry in entries] == ["aggregator", "aggregator", "refresh"]
+    assert [entry["function"] for entry in entries] == ["aggregator", "aggregator", "refresh", "refresh"]
     assert {entry["level"] for entry in entries} == {"INFO"}
+    assert "Refreshing file share" in entries[-2]["message"]  # names no bucket
     assert "Refresh complete" in entries[-1]["message"]
