@@ -27,6 +27,7 @@ REQUEST_IDS = ("x-amzn-requestid", "x-amz-request-id")
 S3_ROOTS = {
     "GetBucketNotificationConfiguration": "NotificationConfiguration",
     "ListBuckets": "ListAllMyBucketsResult",
+    "ListObjectsV2": "ListBucketResult",
 }
 NO_XML = ("", "html")  # what is not S3's document, even if its root element is unknown
 # The members that s3agg needs. AWS always sends them.

@@ -32,7 +32,7 @@ COMMANDS = (
     "delete --yes",
     "delete --yes --bucket uploads",
     "status",
-    "test-upload --count 1 --timeout 1",
+    "test-upload --count 1 --timeout 90",
     "logs",
     "redrive",
     "cost --measured",
