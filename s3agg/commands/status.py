@@ -242,7 +242,7 @@ class Status:
         needed = {(Queue.kind, names.queue), (Function.kind, names.aggregator)}
         states = {each.state for each in self.resources if (each.kind, each.name) in needed}
         if "foreign" in states:
-            return [Step("Redrive needs the foreign resources: first do what is said of them")]
+            return [Step("First resolve the foreign resources, because redrive needs them")]
         if "missing" in states:
             first = Step("Redrive needs the missing resources. First run", Advice("create"))
             return [first, Step("then, to see why, run", see), Step("and to redrive, run", redrive)]

@@ -78,7 +78,8 @@ def run(
     found: bool | None = None
     try:
         yield from upload.put(count)
-        failures = Failures(aws, stack, upload.bucket, upload.since)
+        # Not earlier, as for the events: what has failed before this run may be mended.
+        failures = Failures(aws, stack, upload.bucket, int(upload.started * 1000))
         if hides_lines(deployment.log_level):
             observer = TableObserver(aws, stack, upload)
         else:

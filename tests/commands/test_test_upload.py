@@ -580,6 +580,17 @@ def test_failures_are_told_while_the_refresh_is_awaited_and_the_last_ones_at_the
     assert [note.partition("UTC: ")[2] for note in notes[1:4]] == ["second.", f"{BUSY}.", "third."]
 
 
+def test_what_failed_before_the_upload_is_not_told_as_of_this_run(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    fail(play, REFRESHER, BUSY, f"Putting off the message of bucket: {BUCKET} by 62 s", level="WARNING")
+    play.clock.sleep(60)
+
+    _, report = play.run(once(play.handle), timeout_s=20)
+
+    assert play.warnings == []
+    assert BUSY not in str(report.notes)
+
+
 def test_failures_of_other_buckets_are_not_told(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
 
