@@ -24,7 +24,7 @@ ENDING = ("SIGTERM", "SIGHUP")
 def run(seams: Seams = DEFAULT_SEAMS) -> NoReturn:
     """Run the command line. At the end, skip garbage collection: the process exits."""
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
-    _end_as_at_ctrl_c()
+    end_as_at_ctrl_c()
     try:
         main(seams=seams)
     except SystemExit as end:
@@ -37,7 +37,8 @@ def run(seams: Seams = DEFAULT_SEAMS) -> NoReturn:
         gc.freeze()
 
 
-def _end_as_at_ctrl_c() -> None:
+def end_as_at_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored."""
     for name in ENDING:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import yaml
 from moto.core.models import MockAWS
 
 from s3agg import __version__
+from s3agg.__main__ import end_as_at_ctrl_c
 from s3agg.cli.main import cli, main
 from s3agg.cli.options import Seams
 from s3agg.settings import Names
@@ -628,6 +630,21 @@ def test_the_objects_of_an_interrupted_test_upload_are_deleted_if_the_user_agree
     assert ("Deleted 1 object of interrupted runs in bucket uploads." in told) == bool(deleted)
     assert ("Left 1 object of interrupted runs in bucket uploads. To delete" in told) == (not deleted)
     assert [each["Key"] for each in wire.made("s3:DeleteObject")] == ["s3agg-test-0123456789ab-1"] * deleted
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGHUP")
+def test_a_signal_that_would_end_the_process_ends_it_as_ctrl_c_and_an_ignored_one_does_not() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as by nohup
+    try:
+        end_as_at_ctrl_c()
+        after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    assert after == (signal.default_int_handler, signal.SIG_IGN)
 
 
 @pytest.mark.stack
