@@ -13,7 +13,7 @@ from s3agg.engine import Change, Plan
 from s3agg.errors import Advice, S3aggError, UsageProblem
 from s3agg.live import log_lines
 from s3agg.live.log_lines import EVENT, hides_lines
-from s3agg.resources.alarm import QueueAlarm
+from s3agg.resources.alarm import Alarm
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.stack.declared import Stack
@@ -84,7 +84,7 @@ def _on_the_way(deployment: Deployment, notification: Notification) -> list[Chan
     return [
         each
         for each in deployment.plan().changes
-        if each.resource.key not in others and not isinstance(each.resource, LogGroup | QueueAlarm)
+        if each.resource.key not in others and not isinstance(each.resource, LogGroup | Alarm)
     ]
 
 
