@@ -486,7 +486,7 @@ def test_upload(
     help="Only lines of this level or a higher one, and failures that Lambda reports without a level.",
     default_text="all levels",
 )
-@option("--all", "everything", is_flag=True, help="Also show START, END and REPORT of every invocation.")
+@option("--all", "everything", is_flag=True, help="Also show START, END, REPORT and metrics.")
 @aws_options
 def logs(
     invocation: Invocation,

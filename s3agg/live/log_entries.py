@@ -22,7 +22,8 @@ UNCAUGHT = re.compile(r"\[(?P<level>[A-Z]+)\]\s(?P<message>.*)", re.DOTALL)
 # Lambda's own lines (FACTS, Lambda).
 TIMED_OUT = re.compile(r"\S+Z (?P<request>[0-9a-f-]{36}) (?P<message>Task timed out .*)", re.DOTALL)
 CRASHED = re.compile(r"RequestId: (?P<request>\S+)")
-PLATFORM = re.compile(r"(?:START|END|REPORT) RequestId: (?P<request>\S+)|INIT_START ")
+# What Lambda writes for every invocation, and the metric of the refresh function.
+PLATFORM = re.compile(r'(?:START|END|REPORT) RequestId: (?P<request>\S+)|INIT_START |\{"_aws": ')
 BUCKET = re.compile(r"[Bb]ucket: ([a-z0-9.-]*[a-z0-9])(?![\w.-])")
 # Longer than any invocation of the functions.
 LONGEST = timedelta(seconds=60)
@@ -40,7 +41,7 @@ class Entry:
 
     @property
     def is_platform(self) -> bool:
-        """Whether Lambda writes this line for every invocation."""
+        """Whether this is a line that Lambda writes for every invocation, or a metric."""
         return not self.level and PLATFORM.match(self.message) is not None
 
     def reaches(self, level: str) -> bool:

@@ -161,6 +161,7 @@ def test_what_lambda_writes_for_every_invocation_is_left_out_unless_asked_for(
         line("r-1", "Refresh complete for bucket: photos, started"),
         "END RequestId: r-1",
         "REPORT RequestId: r-1\tDuration: 3 ms",
+        '{"_aws": {"Timestamp": 1}, "UnrefreshedFor": 3}',
         f"2026-01-02T03:04:05.678Z {REQUEST} Task timed out after 30.00 seconds",
     ]
     for each in written:
