@@ -225,8 +225,8 @@ class Aggregator:
         else:
             condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
             values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
-            if instead_of.opened_by != me:  # that window was not refreshed
-                sets += ", unrefreshed_since = :since"
+            if instead_of.opened_by != me:  # that window was refreshed on no share
+                sets += ", unrefreshed_since = :since REMOVE owed"
                 values[":since"] = {"N": str(instead_of.owed_since)}
         write = partial(
             self.dynamodb.update_item,

@@ -195,7 +195,8 @@ class Refresher:
             return self.restart_pause(bucket, item, now)
         latest = now + min(time_left_ms(), REFRESH_TIMEOUT_MS)
         since = (item.due if step.closing else item.number("closed")) or now
-        token = self.begin(bucket, item, latest, since, closing=step.closing)
+        oldest = min(item.number("unrefreshed_since") or since, since)
+        token = self.begin(bucket, item, latest, oldest, closing=step.closing)
         if token is None:
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
@@ -205,7 +206,8 @@ class Refresher:
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.progress else min(tries + 1, MOST_TRIES)
         accepted = self.clock.now()
-        owed = owed_since(item, since, outcome)
+        # If no round has told which shares are owed the oldest refresh, all of them are.
+        owed = owed_since(item, since if item.numbers("owed") else oldest, outcome)
         if not self.finish(bucket, token, outcome, accepted, tries, owed):
             return self.clock.now() + LOST_RACE_S * 1000
         return after(step, outcome.complete, accepted, tries, self.lengths)
@@ -249,14 +251,14 @@ class Refresher:
     def begin(self, bucket: str, item: Item, accepted: int, since: int, *, closing: bool) -> str | None:
         """Mark the refresh as pending and close a due window; return its token, None after another write.
 
-        `accepted` is the latest time at which the shares accept. `since` is when the refresh was due; the due
-        time of an older refresh that is still owed is kept. Times in ms since 1970.
+        `accepted` is the latest time at which the shares accept. `since` is when the oldest refresh was due
+        that is still owed to a share. Times in ms since 1970.
         """
         token = uuid.uuid4().hex
         sets, values = self.pause_from(accepted)
         update = f"SET pending = :token, unrefreshed_since = :since, {sets}"
         values[":token"] = {"S": token}
-        values[":since"] = {"N": str(min(item.number("unrefreshed_since") or since, since))}
+        values[":since"] = {"N": str(since)}
         if closing:
             values[":due"] = {"N": str(item.due)}
             update += ", closed = :due REMOVE #timestamp, opened_by, done"

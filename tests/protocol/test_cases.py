@@ -112,6 +112,16 @@ def test_an_expired_window_that_an_event_replaces_is_still_owed() -> None:
     assert cloud.table.item("one", at=HOUR_MS - 1)["unrefreshed_since"] == {"N": str(START_MS + 30_000)}
 
 
+def test_a_busy_share_is_owed_the_refresh_of_an_expired_window_too() -> None:
+    """A window expires, an event replaces it, and then the gateway refuses one of the shares."""
+    events = (Event(0), Event(400_000))
+    outage = Outage("B", 0, HOUR_MS)
+    cloud = Cloud(Schedule(5, events, purged_ms=(1000,), outages=(outage,))).run()
+
+    assert promises.silent(cloud) == []
+    assert cloud.table.item("one", at=500_000)["owed"] == {"M": {"share-3": {"N": str(START_MS + 5000)}}}
+
+
 def test_a_gateway_that_takes_two_at_a_time_gets_its_twelve_shares_none_twice_within_60_s() -> None:
     twelve = tuple(Share(f"share-{number}", "one") for number in range(12))
     cloud = Cloud(Schedule(5, (Event(0),), shares=twelve, at_once=2, takes_ms=45_000)).run()

@@ -76,7 +76,7 @@ GIVEN_BACK = """try:
                     )
                     raise
 """
-CLOSES = """        token = self.begin(bucket, item, latest, since, closing=step.closing)
+CLOSES = """        token = self.begin(bucket, item, latest, oldest, closing=step.closing)
         if token is None:
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
