@@ -225,7 +225,8 @@ class Aggregator:
         else:
             condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
             values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
-            if instead_of.opened_by != me:  # that window was refreshed on no share
+            if instead_of.opened_by != me and (instead_of.due or 0) < self.clock.now():
+                # That window has expired: no share was refreshed for it.
                 sets += ", unrefreshed_since = :since REMOVE owed"
                 values[":since"] = {"N": str(instead_of.owed_since)}
         write = partial(

@@ -54,7 +54,7 @@ MOST_TRIES = 10  # the pause does not grow after this number
 SHARES_FRESH_MS = 60 * 60 * 1000
 MANY_RECEIVES = 10  # the pause after an exception does not grow after this number
 LONGEST_ERROR_PAUSE_S = 180  # after an exception; the queue's visibility timeout
-LONGEST_ANSWER = 300  # characters of a gateway's answer in the item, which costs by size
+LONGEST_ANSWER = 120  # characters of a gateway's answer in the item, which costs by size
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
 AT_A_TIME = 8
 PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
@@ -159,7 +159,7 @@ class Refresher:
         for message in messages_of(event):
             try:
                 keep = self.handle_record(message, time_left_ms)
-            except Exception:  # the message is received again after the queue's visibility timeout
+            except Exception:
                 logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
                 self.put_off_after_error(message)
                 keep = True
@@ -195,7 +195,7 @@ class Refresher:
             return self.restart_pause(bucket, item, now)
         latest = now + min(time_left_ms(), REFRESH_TIMEOUT_MS)
         since = (item.due if step.closing else item.number("closed")) or now
-        oldest = min(item.number("unrefreshed_since") or since, since)
+        oldest = min(item.unrefreshed_since or since, since)
         token = self.begin(bucket, item, latest, oldest, closing=step.closing)
         if token is None:
             return self.clock.now() + LOST_RACE_S * 1000
@@ -206,10 +206,12 @@ class Refresher:
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.progress else min(tries + 1, MOST_TRIES)
         accepted = self.clock.now()
-        # If no round has told which shares are owed the oldest refresh, all of them are.
-        owed = owed_since(item, since if item.numbers("owed") else oldest, outcome)
+        # If the last round has not told which shares are owed the oldest refresh, all of them are.
+        owed = owed_since(item, since if item.owed else oldest, outcome)
         if not self.finish(bucket, token, outcome, accepted, tries, owed):
             return self.clock.now() + LOST_RACE_S * 1000
+        if not outcome.complete:
+            self.measure(accepted - (min(owed.values()) if outcome.known else oldest))
         return after(step, outcome.complete, accepted, tries, self.lengths)
 
     def read(self, bucket: str) -> Item:
@@ -252,7 +254,7 @@ class Refresher:
         """Mark the refresh as pending and close a due window; return its token, None after another write.
 
         `accepted` is the latest time at which the shares accept. `since` is when the oldest refresh was due
-        that is still owed to a share. Times in ms since 1970.
+        that is still owed to a share. Times in ms since 1970. Which share that is, `finish` tells again.
         """
         token = uuid.uuid4().hex
         sets, values = self.pause_from(accepted)
@@ -261,7 +263,9 @@ class Refresher:
         values[":since"] = {"N": str(since)}
         if closing:
             values[":due"] = {"N": str(item.due)}
-            update += ", closed = :due REMOVE #timestamp, opened_by, done"
+            update += ", closed = :due REMOVE owed, #timestamp, opened_by, done"
+        else:
+            update += " REMOVE owed"
         return token if self.write_if_as_read(bucket, item, update, values) else None
 
     def pause_from(self, accepted: int) -> tuple[str, dict[str, Any]]:
@@ -305,6 +309,8 @@ class Refresher:
             unfinished, more = self.unfinished(outcome, tries, owed)
             sets += unfinished
             values |= more
+            if ":answer" not in values:
+                removes.append("answer")
         if outcome.looked_up is not None:
             sets.append("shares_found = :found")
             values[":found"] = {"N": str(outcome.looked_up)}
@@ -325,8 +331,6 @@ class Refresher:
                 ",".join(sorted(outcome.shares - outcome.lost))
                 or ("none accepted" if outcome.shares else f"no file share in {self.region}"),
             )
-        elif owed:
-            self.measure(accepted - min(owed.values()))
         return True
 
     def unfinished(
@@ -392,12 +396,12 @@ class Refresher:
             looked_up, shares = self.look_up(bucket, shares)
             known = looked_up is not None
         tried = shares - done
-        accepted, gone, refusals = self.shares.refresh(tried, time_left_ms)
+        accepted, gone, refusals = self.shares.refresh(bucket, tried, time_left_ms)
         lost = frozenset[str]()
         if gone:
             looked_up, shares = self.look_up(bucket, shares - gone)
             known = looked_up is not None
-            more, lost, other = self.shares.refresh(shares - (tried - gone) - done, time_left_ms)
+            more, lost, other = self.shares.refresh(bucket, shares - (tried - gone) - done, time_left_ms)
             accepted |= more
             refusals |= other
         for share in sorted(lost):
@@ -472,7 +476,7 @@ def owed_since(item: Item, since: int, outcome: Outcome) -> dict[str, int]:
 
     `since` is when this round's refresh was due. Times in ms since 1970.
     """
-    before = item.numbers("owed")
+    before = item.owed
     remaining = ids(outcome.shares - outcome.done - outcome.lost)
     return {share: min(before.get(share, since), since) for share in remaining}
 
@@ -493,7 +497,7 @@ class Shares:
         self.pool = pool
 
     def refresh(
-        self, shares: Collection[str], time_left_ms: Callable[[], int]
+        self, bucket: str, shares: Collection[str], time_left_ms: Callable[[], int]
     ) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
         """Refresh each share; return the shares that accepted, those that no longer exist, and refusals.
 
@@ -512,7 +516,12 @@ class Shares:
                     logger.warning("File share is gone: %s", share)
                     return "gone"
                 # Usually the gateway is busy: it accepts two refreshes at a time.
-                logger.warning("File share did not accept, it stays for later: %s: %s", share, error)
+                logger.warning(
+                    "File share did not accept, it stays for later: %s of bucket: %s: %s",
+                    share,
+                    bucket,
+                    error,
+                )
                 refusals[share] = words_of(error)
                 return "later"
             logger.info("Refreshing file share: %s", share)

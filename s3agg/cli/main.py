@@ -448,7 +448,6 @@ def test_upload(
     deployment.check_exists()
     rule = deployed.the_bucket(deployment, bucket)
     before_upload.check_timeout(deployment.stack, timeout)
-    before_upload.check(deployment, rule)
     if left := test_objects.left_over(aws, rule):
         found = f"{plural(len(left), 'object')} of interrupted runs in bucket {rule.bucket}"
         if yes or agrees(f"Delete {found}?"):
@@ -550,15 +549,16 @@ def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes
     from s3agg.commands import redrive as redrives
     from s3agg.stack import deployed
 
+    if yes and not discard:
+        raise UsageProblem("--yes has no effect without --discard: a redrive asks nothing", "Omit it")
     screen = invocation.screen()
     aws = invocation.aws(screen)
     deployment = deployed.read(aws, invocation.names)
     deployment.check_exists()
-    if discard and not dry_run:
+    if discard and not dry_run and not yes:
         found = screen.watch(redrives.run(aws, deployment, dry_run=True, discard=discard))
-        if not yes:
-            screen.ask_about_letters(found)
-            ask(f"Delete {plural(len(found.dead_letters), 'message')}? A deleted message cannot be redriven.")
+        screen.ask_about_letters(found)
+        ask(f"Delete {plural(len(found.dead_letters), 'message')}? A deleted message cannot be redriven.")
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run, discard=discard))
     screen.redrive(report)
     if dry_run:

@@ -354,7 +354,7 @@ COST_OPTIONS = (
     ),
     setting(
         "--alarm-topic",
-        "SNS topic for alarms about dead letters and messages that wait too long",
+        "SNS topic for alarms about dead letters, messages that nobody receives and file shares that wait",
         values="an ARN or none",
         metavar="ARN",
         callback=arn_or_none("sns"),

@@ -19,7 +19,7 @@ from s3agg.resources.notification import Notification
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Deployment
 
-RECENT = timedelta(minutes=20)  # a refresh is tried again after 15 min at most
+RECENT_S = 20 * 60  # a refresh is tried again after 15 min or --min-interval at most
 UPDATE = Advice("create")
 SEE_THE_LOGS = "To see why, run"
 
@@ -69,7 +69,8 @@ def warnings(aws: Aws, deployment: Deployment, notification: Notification) -> It
             f"Drifted, which may prevent the refresh: {names}", "To see it, run", Advice("status")
         )
     now = from_ms(aws.clock.time() * 1000)
-    failures = Failures(aws, stack, bucket, to_ms(now - RECENT))
+    recent = timedelta(seconds=max(RECENT_S, 2 * stack.settings.min_interval))
+    failures = Failures(aws, stack, bucket, to_ms(now - recent))
     if not hides_lines(deployment.log_level):
         yield from _of_aggregator(failures)
     if deployment.activity_of(bucket).pending:

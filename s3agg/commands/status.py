@@ -184,21 +184,18 @@ class Status:
     def _overdue(self) -> list[Problem]:
         """The overdue refreshes: one problem for each bucket with refusing shares, one for all others."""
         refused = [each for each in self.buckets if each.name in self.late and each.owed]
+        refused = [each for each in refused if each.unrefreshed_since is not None]
         others = [name for name in self.late if name not in {each.name for each in refused}]
         problems = [
             Problem(
                 f"{_waiting(each)} not refreshed since {each.unrefreshed_since:%Y-%m-%d %H:%M} UTC",
                 [
-                    *(
-                        [Step(f"The gateway's last answer was: {each.answer.rstrip('.')}")]
-                        if each.answer
-                        else []
-                    ),
-                    Step("Look at the gateway. To see each try, run", Advice("logs --since 1h")),
+                    *_last_answer(each),
+                    Step("Look at the gateway. To see each try, run", Advice("logs --since 1h", each.name)),
+                    Step("to try again now, run", Advice("create")),
                 ],
             )
             for each in refused
-            if each.unrefreshed_since is not None
         ]
         if others:
             problems.append(

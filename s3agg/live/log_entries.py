@@ -10,11 +10,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from s3agg.aws.clock import from_ms
-from s3agg.live.log_lines import LogLine
+from s3agg.live.log_lines import LEVELS, LogLine
 
 Function = Literal["aggregator", "refresh"]
 
-LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 # The format of the functions and of Lambda's Python runtime: [LEVEL], time, request id, message.
 LEVELLED = re.compile(r"\[(?P<level>[A-Z]+)\]\t\S+\t(?P<request>\S+)\t(?P<message>.*)", re.DOTALL)
 # An exception that the function did not catch.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,8 @@ SENT = "Sending refresh request for bucket: "
 SKIPPED = "Refresh for bucket: "
 COMPLETE = "Refresh complete for bucket: "
 
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+
 
 @dataclass(frozen=True)
 class LogLine:
@@ -26,9 +27,8 @@ class LogLine:
 
 
 def hides_lines(level: str) -> bool:
-    """Whether this LOG_LEVEL, any level of `logging`, hides the lines at level INFO."""
-    number = int(level) if level.isdigit() else getattr(logging, level.upper(), None)
-    return isinstance(number, int) and number > logging.INFO
+    """Whether this LOG_LEVEL hides the lines at level INFO. The functions take an unknown one for INFO."""
+    return LEVELS.get(level.upper(), LEVELS["INFO"]) > LEVELS["INFO"]
 
 
 def read(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:

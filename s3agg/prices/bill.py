@@ -252,7 +252,8 @@ def _notes(load: Load, prices: Prices) -> Iterator[str]:
         " at least the capacity for the average load."
     )
     yield (
-        "Not included: the dead-letter queue, which is free while it is empty, and the few KB in the table."
+        "Not included: the dead-letter queue, which is free while it is empty, the few KB in the table, and"
+        " the metric of file shares that wait, 0.30 USD for a month without pause."
     )
     if load.objects_in_bucket:
         yield (

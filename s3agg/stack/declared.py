@@ -251,7 +251,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
 def most_write_units(settings: Settings, buckets: int) -> float:
     """Return the most write units a second that this number of buckets can need (DESIGN 2).
 
-    A write of an item takes one unit. A window lasts at least until its refresh may start.
+    A write of an item of up to 1 KB takes one unit. A window lasts at least until its refresh may start.
     """
     writes = WRITES_OF_AN_INSTANCE * settings.concurrency + WRITES_OF_A_REFRESH
     return buckets * writes / max(settings.window, settings.min_interval + SETTLE_S)

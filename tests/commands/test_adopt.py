@@ -385,9 +385,11 @@ class Shares:
     def of(self, _bucket: str, _function_arn: str) -> frozenset[str]:
         return frozenset({SHARE})
 
-    def refresh(self, shares: Collection[str], _: object) -> tuple[frozenset[str], frozenset[str]]:
+    def refresh(
+        self, _bucket: str, shares: Collection[str], _: object
+    ) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
         self.refreshed += shares
-        return frozenset(shares), frozenset()
+        return frozenset(shares), frozenset(), {}
 
 
 @dataclass

@@ -634,6 +634,56 @@ def test_a_share_that_accepts_is_owed_nothing_any_more(world: Instances) -> None
     assert world.item()["unrefreshed_since"] == 2000
 
 
+def test_after_a_round_that_died_each_share_is_owed_the_oldest_refresh(world: Instances) -> None:
+    """The round closed a window, and told of no share. Another window has closed since."""
+    first, second = world.gateway.add(), world.gateway.add()
+    world.put(timestamp=2000, opened_by="event", unrefreshed_since=1000, owed=since({first: 1000}))
+    world.before("storagegateway.ListFileShares", raising(RuntimeError()))
+    with pytest.raises(RuntimeError):
+        world.run(world.message(2000))
+    world.gateway.busy = {second}
+    world.clock.sleep(200)
+    world.change(timestamp=DUE, opened_by="another event")
+    world.run(world.message(DUE))
+
+    assert world.item()["owed"] == since({second: 1000})
+    assert world.item()["unrefreshed_since"] == 1000
+
+
+def test_what_was_owed_before_a_complete_refresh_counts_no_more(world: Instances) -> None:
+    """An older version of the function leaves the attributes."""
+    share = world.gateway.add()
+    world.gateway.busy = {share}
+    owed = since({share: 1000})
+    world.put(timestamp=DUE, opened_by="event", refreshed=5000, unrefreshed_since=1000, owed=owed)
+    world.run(world.message(DUE))
+
+    assert world.item()["owed"] == since({share: DUE})
+    assert world.item()["unrefreshed_since"] == DUE
+
+
+def test_an_answer_is_kept_only_for_the_share_that_waits_longest(world: Instances) -> None:
+    share = world.gateway.add()
+    owed = since({share: 1000})
+    world.put(pending="token", closed=1000, unrefreshed_since=1000, owed=owed, answer="of another one")
+    world.run(world.message(DUE), timeout_ms=9000)  # no time for the share in this round
+
+    assert "answer" not in world.item()
+    assert world.item()["owed"] == owed
+
+
+def test_a_wait_is_a_metric_also_while_the_shares_cannot_be_looked_up(
+    world: Instances, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.before("storagegateway.ListFileShares", raising(NO_ANSWER))
+    world.put(timestamp=DUE, opened_by="event", unrefreshed_since=1000)
+    world.run(world.message(DUE))
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert line["UnrefreshedFor"] == (world.clock.ms - 1000) / 1000
+    assert world.item()["unrefreshed_since"] == 1000
+
+
 def test_a_complete_refresh_owes_nothing(world: Instances) -> None:
     owed = since({world.gateway.add(): 1000})
     world.put(pending="token", closed=3000, unrefreshed_since=1000, owed=owed, answer="busy")

@@ -146,7 +146,7 @@ MUTANTS = {
     "done outlives a close": Mutant(
         REFRESHER,
         {
-            "REMOVE #timestamp, opened_by, done": "REMOVE #timestamp, opened_by",
+            "REMOVE owed, #timestamp, opened_by, done": "REMOVE owed, #timestamp, opened_by",
             "frozenset[str]() if step.closing else self": "self",
         },
         Schedule(5, (Event(0), Event(20_000)), at_once=1, takes_ms=90_000),
@@ -305,7 +305,7 @@ MUTANTS = {
     "each window begins the wait of a share anew": Mutant(
         REFRESHER,
         {
-            'min(item.number("unrefreshed_since") or since, since)': "since",
+            "min(item.unrefreshed_since or since, since)": "since",
             "min(before.get(share, since), since)": "since",
         },
         Schedule(30, MINUTES, outages=(Outage("gateway", 0, HOUR_MS),)),
@@ -313,7 +313,7 @@ MUTANTS = {
     ),
     "a replaced window is forgotten": Mutant(
         AGGREGATOR,
-        {"if instead_of.opened_by != me:": "if False:"},
+        {"if instead_of.opened_by != me and": "if False and"},
         Schedule(30, MINUTES, purged_ms=tuple(range(20_000, HOUR_MS, 20_000))),
         promises.silent,
     ),

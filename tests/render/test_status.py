@@ -141,6 +141,14 @@ def test_a_share_that_refuses_for_long_is_named_with_the_gateways_answer() -> No
     assert "The refresh of bucket c is overdue." in text
 
 
+def test_a_late_bucket_is_told_whatever_its_item_lacks() -> None:
+    odd = BucketActivity("b", owed=(f"{SHARE}1",))  # without the time since when
+
+    assert "The refresh of bucket b is overdue." in words(
+        make_status(make_resource(), buckets=(odd,), late=("b",))
+    )
+
+
 def test_what_is_as_declared_needs_no_advice() -> None:
     assert "s3agg " not in shown(quiet(buckets=(BucketActivity("b"),)))
 
