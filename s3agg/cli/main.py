@@ -107,9 +107,9 @@ def run(args: Sequence[str] | None, seams: Seams) -> int:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "s3agg"
         message = " ".join(error.format_message().split())
-        return fail(
-            2, f"{command}: {message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help."
-        )
+        end = "" if message.endswith((".", "?")) else "."
+        see = "" if "--help" in message else f" See {command} --help."
+        return fail(2, f"{command}: {message}{end}{see}")
     except click.Abort:
         return fail(
             1,
@@ -335,8 +335,15 @@ def delete(
         screen.plan(deployment, plan, done=False, problems=problems)
     if problems:
         raise problems[0]
+    strays = [
+        f"the item of bucket {bucket} in table {deployment.stack.table.name}, unless a refresh is due"
+        for bucket in buckets
+        if bucket in deployment.strays
+    ]
     if dry_run:
-        return code_of_dry_run(plan.to_do)
+        for stray in strays:
+            screen.say(f"Would also delete {stray}.")
+        return code_of_dry_run([*plan.to_do, *strays])
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan)
         ask("Delete these resources?")
@@ -345,10 +352,8 @@ def delete(
     else:
         screen.watch(engine.apply(aws, plan, keep_going=True))
     screen.plan(deployment, plan, done=True)
-    for bucket in buckets:
-        if bucket in deployment.strays:
-            table = deployment.stack.table.name
-            screen.say(f"The item of bucket {bucket} is deleted from table {table}, unless a refresh is due.")
+    for stray in strays:
+        screen.say(f"Deleted {stray}.")
     return 0
 
 

@@ -38,6 +38,12 @@ def check_timeout(stack: Stack, timeout_s: float | None) -> None:
 def check(deployment: Deployment, notification: Notification) -> None:
     """Raise S3aggError if no event of the bucket can cause a refresh."""
     stack, found = deployment.stack, deployment.found
+    if notification.bucket in deployment.gone:
+        raise S3aggError(
+            f"Bucket {notification.bucket} no longer exists",
+            "Detach it:",
+            Advice("delete", notification.bucket),
+        )
     plan = Plan(_on_the_way(deployment, notification))
     if plan.foreign:
         raise engine.foreign(plan)

@@ -765,10 +765,13 @@ def test_the_item_of_a_bucket_that_was_never_attached_is_told_deleted(aws_shell:
         TableName=Names().table, Item={"BucketName": {"S": "example-bucket"}, "refreshed": {"N": "1"}}
     )
 
+    planned = aws_shell("delete", "--bucket", "example-bucket", "--dry-run")
     ran = aws_shell("delete", "--bucket", "example-bucket")
 
-    assert ran.code == 0
-    assert "The item of bucket example-bucket is deleted from table S3EventAggregator" in ran.stderr
+    assert (planned.code, ran.code) == (3, 0)
+    item = "the item of bucket example-bucket in table S3EventAggregator, unless a refresh is due."
+    assert f"Would also delete {item}" in planned.stderr
+    assert f"Deleted {item}" in ran.stderr
 
 
 def open_window(clock: Clock, closed_s_ago: int) -> None:

@@ -505,6 +505,16 @@ def test_nothing_is_uploaded_where_no_refresh_can_come(play: Play, kind: str) ->
     assert play.wire.made("s3:PutObject") == []
 
 
+def test_of_a_bucket_that_is_gone_the_way_to_detach_it_is_told(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.refuse("s3:GetBucketNotificationConfiguration", "NoSuchBucket", status=404)
+
+    with pytest.raises(S3aggError, match=f"Bucket {BUCKET} no longer exists") as refused:
+        play.run(once())
+
+    assert str(refused.value).endswith(f"Detach it: s3agg delete --bucket {BUCKET}.")
+
+
 def test_a_function_that_never_runs_is_a_reason_not_to_upload(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     deployment = deployed.read(play.aws, Names())
