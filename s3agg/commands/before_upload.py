@@ -41,7 +41,7 @@ def check(deployment: Deployment, notification: Notification) -> None:
     if notification.bucket in deployment.gone:
         raise S3aggError(
             f"Bucket {notification.bucket} no longer exists",
-            "Detach it:",
+            "Detach it",
             Advice("delete", notification.bucket),
         )
     plan = Plan(_on_the_way(deployment, notification))
