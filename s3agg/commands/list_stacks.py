@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from s3agg import engine
@@ -11,10 +11,12 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
 from s3agg.live import items
-from s3agg.settings import OPTIONS, Names, Settings
+from s3agg.settings import Names, Settings
 from s3agg.stack import declared
 from s3agg.stack.asked_for import stored_options, untagged_billing
+from s3agg.stack.chosen import StackSettings
 from s3agg.stack.elsewhere import Located, all_stacks
+from s3agg.stack.version import MadeBy
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,12 @@ class AttachedBucket:
 
 @dataclass(frozen=True)
 class ListedStack:
-    """One stack. `buckets` and `settings` are None in another region, or if they could not be read.
-
-    `settings` maps the options of `create` to their values.
-    """
+    """One stack. `buckets` and `settings` are None in another region, or if they could not be read."""
 
     stack: str
     region: str
     buckets: Sequence[AttachedBucket] | None = None
-    settings: Mapping[str, object] | None = None
+    settings: StackSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,13 @@ def _read(aws: Aws, located: Located) -> ListedStack:
     settings = Settings.declared({}, kept, untagged_billing(bare, found, kept))
     with describing_errors(f"reading the items of table {names.table}"):
         activity = items.read_all(aws, names.table)
+    keys = {name: each.keys for name, each in sorted(activity.items()) if each.keys is not None}
+    made_by = MadeBy.of(bare.table, found)
     return ListedStack(
         located.stack,
         located.region,
-        [
-            AttachedBucket(each.name, each.keys.prefix, each.keys.suffix)
-            for _, each in sorted(activity.items())
-            if each.keys is not None
-        ],
-        {each.name: getattr(settings, each.name) for each in OPTIONS} | {"tags": dict(settings.tags)},
+        [AttachedBucket(name, each.prefix, each.suffix) for name, each in keys.items()],
+        StackSettings.of(
+            declared.make(aws.place, names, settings, keys), made_by.version if made_by else None
+        ),
     )

@@ -31,5 +31,5 @@ def _cells(found: Stacks, each: ListedStack) -> list[str]:
         unknown = "unknown" if each.region == found.region else "-"
         return [each.stack, each.region, *[unknown] * 3]
     buckets = ", ".join(bucket.name for bucket in each.buckets) or "none"
-    window, interval = each.settings["window"], each.settings["min_interval"]
+    window, interval = each.settings.window, each.settings.min_interval
     return [each.stack, each.region, buckets, f"{window} s", f"{interval} s"]

@@ -68,7 +68,10 @@ class FoundAlarm(Found):
 
 @dataclass(frozen=True, eq=False)
 class Alarm(Resource[FoundAlarm]):
-    """An alarm that notifies an SNS topic when a metric exceeds a threshold; period in s."""
+    """An alarm that notifies an SNS topic when a metric exceeds a threshold; period in s.
+
+    `stacks` names all alarms of the stack, which one call describes.
+    """
 
     kind: ClassVar[str] = "alarm"
 
@@ -78,6 +81,7 @@ class Alarm(Resource[FoundAlarm]):
     topic: str | None
     description: str
     period: int = PERIOD_S
+    stacks: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> bool:
@@ -128,10 +132,9 @@ class Alarm(Resource[FoundAlarm]):
 
     def find(self, snapshot: Snapshot) -> FoundAlarm | None:
         aws = snapshot.aws
-        alarms = aws.cloudwatch.describe_alarms(AlarmNames=[self.name])["MetricAlarms"]
-        if not alarms:
+        alarm = self._described(snapshot).get(self.name)
+        if alarm is None:
             return None
-        alarm = alarms[0]
         return FoundAlarm(
             metric=f"{alarm.get('Namespace')} {alarm.get('MetricName')}",
             dimensions=", ".join(f"{each['Name']} {each['Value']}" for each in alarm.get("Dimensions", [])),
@@ -146,6 +149,15 @@ class Alarm(Resource[FoundAlarm]):
             description=alarm.get("AlarmDescription", ABSENT),
             tags=tag_dict(aws.cloudwatch.list_tags_for_resource(ResourceARN=self.arn)["Tags"]),
         )
+
+    def _described(self, snapshot: Snapshot) -> Mapping[str, Mapping[str, Any]]:
+        names = self.stacks or (self.name,)
+
+        def read() -> dict[str, Mapping[str, Any]]:
+            found = snapshot.aws.cloudwatch.describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+            return {alarm["AlarmName"]: dict(alarm) for alarm in found}
+
+        return snapshot.once(("alarms", names), read)
 
     def create(self, aws: Aws) -> None:
         aws.cloudwatch.put_metric_alarm(**self._definition)

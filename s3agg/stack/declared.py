@@ -208,7 +208,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             function=refresher,
             maximum_concurrency=REFRESH_CONCURRENCY,
         ),
-        (
+        _together(
             Alarm(
                 place,
                 f"{dead_letters.name}Waiting",
@@ -246,6 +246,12 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
     return replace(
         stack, notifications=tuple(stack.notification(bucket, keys) for bucket, keys in buckets.items())
     )
+
+
+def _together(*alarms: Alarm) -> tuple[Alarm, ...]:
+    """The alarms of a stack, each of which knows the names of all."""
+    names = tuple(each.name for each in alarms)
+    return tuple(replace(each, stacks=names) for each in alarms)
 
 
 def most_write_units(settings: Settings, buckets: int) -> float:

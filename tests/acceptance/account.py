@@ -184,7 +184,8 @@ class Stack:
     def run(self, *arguments: str) -> Ran:
         """Run s3agg in a process of its own; note its calls."""
         account = self.account
-        options = ("--stack", self.names.stack, "--region", account.place.region, "--output", "json", "-v")
+        output = () if arguments[0] == "template" else ("--output", "json")
+        options = ("--stack", self.names.stack, "--region", account.place.region, *output, "-v")
         started = time.monotonic()
         code, stdout, lines = run_command(
             [sys.executable, "-m", "s3agg", *arguments, *options], account.folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from s3agg import __version__
 from s3agg.commands import list_stacks
 from s3agg.commands.list_stacks import AttachedBucket, ListedStack
 from s3agg.settings import Names
@@ -44,7 +45,8 @@ def test_a_stack_of_this_region_has_its_settings(photos: World) -> None:
     (stack,) = list_stacks.read(photos.aws).stacks
 
     assert stack.settings is not None
-    assert (stack.settings["window"], stack.settings["min_interval"]) == (40, 60)
+    assert (stack.settings.window, stack.settings.min_interval) == (40, 60)
+    assert stack.settings.version == __version__
 
 
 def test_a_stack_of_another_region_has_its_region_alone_and_comes_last(photos: World) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from s3agg.commands.list_stacks import AttachedBucket, ListedStack, Stacks
 from s3agg.render.list_stacks import stacks_view
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared
+from s3agg.stack.chosen import StackSettings
+from tests.support.aws import PLACE
 from tests.support.screens import make_screen, text_of
+
+SETTINGS = StackSettings.of(declared.make(PLACE, Names(), Settings(), {}), None)
 
 OURS = ListedStack(
     "Storage",
     "eu-west-1",
     [AttachedBucket("photos", "", ""), AttachedBucket("scans", "in/", "")],
-    {"window": 30, "min_interval": 60},
+    SETTINGS,
 )
 FAR = ListedStack("Archive", "us-east-1")
 
@@ -43,7 +49,7 @@ def test_what_could_not_be_read_is_unknown() -> None:
 
 
 def test_a_stack_without_buckets_says_so() -> None:
-    *_, row = shown(ListedStack("Storage", "eu-west-1", [], {"window": 30, "min_interval": 60}))
+    *_, row = shown(ListedStack("Storage", "eu-west-1", [], SETTINGS))
 
     assert row == ["Storage", "eu-west-1", "none", "30", "s", "60", "s"]
 
