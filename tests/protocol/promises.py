@@ -5,6 +5,7 @@ Each check returns descriptions of what breaks its promise; an empty list if it 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -103,7 +104,9 @@ def silent(cloud: Cloud) -> list[str]:
     for event in cloud.handled:
         for share in cloud.shares_of(cloud.events[event.number].bucket):
             if _was_known(share, event.at):
-                till = min((at for at in _accepted(cloud, share) if at > event.at), default=cloud.time.now)
+                accepted = _accepted(cloud, share)
+                later = accepted[bisect_right(accepted, event.at) :][:1]
+                till = later[0] if later else cloud.time.now
                 owed[share, till] = min(event.at, owed.get((share, till), event.at))
     return [
         f"{share.name} waits in silence at {at}, owed since an event at {event_at}"
@@ -115,6 +118,8 @@ def silent(cloud: Cloud) -> list[str]:
 
 def _looks(cloud: Cloud, bucket: str, first: int, till: int) -> set[int]:
     """Moments to look at the item: the first, each change, and the last one before `till`."""
+    if first >= till:
+        return set()
     writes = (write.at for write in cloud.table.writes if write.bucket == bucket)
     return {at for at in (first, *writes, till - 1) if first <= at < till}
 
