@@ -51,17 +51,13 @@ class Item:
 
     @property
     def unrefreshed_since(self) -> int | None:
-        """When the oldest refresh of a closed window was due that is still owed to a share.
-
-        A later complete refresh counts, as an older version leaves this attribute.
-        """
-        since = self.number("unrefreshed_since")
-        return None if since is None or since < (self.number("refreshed") or 0) else since
+        """When the oldest refresh of a closed window was due that is still owed to a share."""
+        return self.number("unrefreshed_since")
 
     @property
     def owed(self) -> dict[str, int]:
         """When the oldest refresh was due that is owed to a share, by the share's id."""
-        return self.numbers("owed") if self.unrefreshed_since is not None else {}
+        return self.numbers("owed")
 
     @property
     def opened_by(self) -> str | None:

@@ -25,6 +25,4 @@ def is_late(bucket: BucketActivity, now: datetime, settings: Settings) -> bool:
     if due and (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S):
         return True
     since = bucket.unrefreshed_since
-    if since and bucket.last_refresh and since < bucket.last_refresh:  # left by an older version
-        return False
     return since is not None and (now - since).total_seconds() > settings.longest_owed

@@ -650,18 +650,6 @@ def test_after_a_round_that_died_each_share_is_owed_the_oldest_refresh(world: In
     assert world.item()["unrefreshed_since"] == 1000
 
 
-def test_what_was_owed_before_a_complete_refresh_counts_no_more(world: Instances) -> None:
-    """An older version of the function leaves the attributes."""
-    share = world.gateway.add()
-    world.gateway.busy = {share}
-    owed = since({share: 1000})
-    world.put(timestamp=DUE, opened_by="event", refreshed=5000, unrefreshed_since=1000, owed=owed)
-    world.run(world.message(DUE))
-
-    assert world.item()["owed"] == since({share: DUE})
-    assert world.item()["unrefreshed_since"] == DUE
-
-
 def test_an_answer_is_kept_only_for_the_share_that_waits_longest(world: Instances) -> None:
     share = world.gateway.add()
     owed = since({share: 1000})
