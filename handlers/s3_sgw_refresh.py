@@ -159,7 +159,7 @@ class Refresher:
         for message in messages_of(event):
             try:
                 keep = self.handle_record(message, time_left_ms)
-            except Exception:
+            except Exception:  # logged, and the message is put off, longer each time
                 logger.exception("Could not handle the message of bucket: %s", bucket_of(message))
                 self.put_off_after_error(message)
                 keep = True
