@@ -17,12 +17,9 @@ import json
 import logging
 import math
 import os
-import random
-import re
 import time
 import uuid
 from collections.abc import Callable, Collection
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache, partial
@@ -31,8 +28,9 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from file_shares import Shares, UnfinishedLookupError, ids
+from messages import MANY_RECEIVES, bucket_of, due_of, id_of, messages_of, receives_of
 from shared import (
-    BUCKET_NAME,
     LONGEST_TRUST_MS,
     MOST_SKEW_MS,
     REFRESH_TIMEOUT_MS,
@@ -52,16 +50,10 @@ LOST_RACE_S = 5  # until the next try after another instance wrote the item
 LONGEST_PAUSE_MS = 15 * 60 * 1000
 MOST_TRIES = 10  # the pause does not grow after this number
 SHARES_FRESH_MS = 60 * 60 * 1000
-MANY_RECEIVES = 10  # the pause after an exception does not grow after this number
 LONGEST_ERROR_PAUSE_S = 180  # after an exception; the queue's visibility timeout
 LONGEST_ANSWER = 120  # characters of a gateway's answer in the item, which costs by size
 LONGEST_PUT_OFF_S = 43_000  # SQS allows 12 hours from the receipt
-AT_A_TIME = 8
-PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
-TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
 NAMESPACE, METRIC = "s3agg", "UnrefreshedFor"  # of the metric that the alarm watches
-DELETING = {"DELETING", "FORCE_DELETING"}  # the statuses of a share that is being deleted
-GONE = re.compile("(file share|gateway) (was )?not found", re.IGNORECASE)
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
@@ -393,13 +385,13 @@ class Refresher:
         looked_up = None
         known = True
         if not shares or abs(started - (item.number("shares_found") or 0)) > SHARES_FRESH_MS:
-            looked_up, shares = self.look_up(bucket, shares)
+            looked_up, shares = self.look_up(bucket, shares, time_left_ms)
             known = looked_up is not None
         tried = shares - done
         accepted, gone, refusals = self.shares.refresh(bucket, tried, time_left_ms)
         lost = frozenset[str]()
         if gone:
-            looked_up, shares = self.look_up(bucket, shares - gone)
+            looked_up, shares = self.look_up(bucket, shares - gone, time_left_ms)
             known = looked_up is not None
             more, lost, other = self.shares.refresh(bucket, shares - (tried - gone) - done, time_left_ms)
             accepted |= more
@@ -421,12 +413,14 @@ class Refresher:
             progress=bool(accepted),
         )
 
-    def look_up(self, bucket: str, known: frozenset[str]) -> tuple[int | None, frozenset[str]]:
+    def look_up(
+        self, bucket: str, known: frozenset[str], time_left_ms: Callable[[], int]
+    ) -> tuple[int | None, frozenset[str]]:
         """Return the time of the lookup and the bucket's shares; None and `known` if it fails."""
         now = self.clock.now()
         try:
-            return now, self.shares.of(bucket, self.function_arn)
-        except (BotoCoreError, ClientError) as error:
+            return now, self.shares.of(bucket, self.function_arn, time_left_ms)
+        except (BotoCoreError, ClientError, UnfinishedLookupError) as error:
             logger.warning("Could not look up the file shares of bucket: %s: %s", bucket, error)
             return None, known
 
@@ -481,218 +475,10 @@ def owed_since(item: Item, since: int, outcome: Outcome) -> dict[str, int]:
     return {share: min(before.get(share, since), since) for share in remaining}
 
 
-class Shares:
-    """The account's file shares: finds those of a bucket and refreshes them."""
-
-    def __init__(
-        self,
-        gateway: Any,
-        lookup: Any,
-        s3control: Callable[[], Any],
-        pool: Callable[[int], Executor] = ThreadPoolExecutor,
-    ) -> None:
-        self.gateway = gateway  # for refreshes, without retries, which would come too soon
-        self.lookup = lookup  # for finding shares
-        self.s3control = s3control  # creates the client, which is rarely needed
-        self.pool = pool
-
-    def refresh(
-        self, bucket: str, shares: Collection[str], time_left_ms: Callable[[], int]
-    ) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
-        """Refresh each share; return the shares that accepted, those that no longer exist, and refusals.
-
-        The refusals hold the gateway's answer by the share's ARN.
-        """
-        refusals = {}
-
-        def one(share: str) -> str:
-            if time_left_ms() < TIME_TO_FINISH_MS:
-                logger.warning("No time left in this round for file share: %s", share)
-                return "later"
-            try:
-                self.gateway.refresh_cache(FileShareARN=share)
-            except (BotoCoreError, ClientError) as error:
-                if is_gone(error):
-                    logger.warning("File share is gone: %s", share)
-                    return "gone"
-                # Usually the gateway is busy: it accepts two refreshes at a time.
-                logger.warning(
-                    "File share did not accept, it stays for later: %s of bucket: %s: %s",
-                    share,
-                    bucket,
-                    error,
-                )
-                refusals[share] = words_of(error)
-                return "later"
-            logger.info("Refreshing file share: %s", share)
-            return "accepted"
-
-        # If each round is too short for all shares, a fixed order would never reach the last ones.
-        shuffled = random.sample(sorted(shares), len(shares))
-        with self.pool(AT_A_TIME) as pool:
-            answers = list(zip(shuffled, pool.map(one, shuffled), strict=True))
-        return (
-            frozenset(share for share, answer in answers if answer == "accepted"),
-            frozenset(share for share, answer in answers if answer == "gone"),
-            refusals,
-        )
-
-    def of(self, bucket: str, function_arn: str) -> frozenset[str]:
-        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket.
-
-        A share that is being deleted is gone.
-        """
-        found = [
-            share
-            for page in self.lookup.get_paginator("list_file_shares").paginate()
-            for share in page.get("FileShareInfoList", [])
-            if share.get("FileShareStatus") not in DELETING
-        ]
-        with self.pool(AT_A_TIME) as pool:
-            described = [
-                share
-                for answer in pool.map(
-                    lambda batch: self.describe(*batch),
-                    [
-                        (kind, [share["FileShareARN"] for share in batch])
-                        for kind in ("NFS", "SMB")
-                        for batch in batches([s for s in found if s.get("FileShareType") == kind])
-                    ],
-                )
-                for share in answer
-            ]
-        places = {share["FileShareARN"]: place(share.get("LocationARN", "")) for share in described}
-        names = {bucket}
-        if any("accesspoint/" in name or name.endswith("-s3alias") for name in places.values()):
-            names |= self.access_points(bucket, function_arn)
-        ours = frozenset(share for share, name in places.items() if name in names)
-        here = frozenset(
-            share for share in ours if region_and_account(share) == region_and_account(function_arn)
-        )
-        for share in sorted(ours - here):
-            logger.warning("File share of another region or account, leaving it alone: %s", share)
-        return here
-
-    def describe(self, kind: str, shares: list[str]) -> list[dict[str, Any]]:
-        """Describe at most ten shares of one kind; skip shares that were deleted meanwhile."""
-        try:
-            if kind == "NFS":
-                answer = self.lookup.describe_nfs_file_shares(FileShareARNList=shares)
-                return list(answer["NFSFileShareInfoList"])
-            answer = self.lookup.describe_smb_file_shares(FileShareARNList=shares)
-            return list(answer["SMBFileShareInfoList"])
-        except ClientError as error:
-            if not is_gone(error):
-                raise
-            if len(shares) == 1:
-                return []
-            return [info for share in shares for info in self.describe(kind, [share])]
-
-    def access_points(self, bucket: str, function_arn: str) -> set[str]:
-        """Return the ARNs and aliases of the bucket's access points, which can be a share's location."""
-        _, account = region_and_account(function_arn)
-        asked = {"AccountId": account, "Bucket": bucket}
-        s3control = self.s3control()
-        page = s3control.list_access_points(**asked)
-        points = page.get("AccessPointList", [])
-        while page.get("NextToken"):  # botocore has no paginator for this call
-            page = s3control.list_access_points(**asked, NextToken=page["NextToken"])
-            points += page.get("AccessPointList", [])
-        return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
-
-
-def ids(shares: Collection[str]) -> list[str]:
-    """Return the ids of the shares, as DynamoDB charges by size and the rest of the ARNs is the same."""
-    return sorted(share.rpartition("/")[2] for share in shares)
-
-
-def batches(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    return [found[start : start + PER_DESCRIBE] for start in range(0, len(found), PER_DESCRIBE)]
-
-
-def place(location: str) -> str:
-    """Return the bucket, access point alias or access point ARN in a share's LocationARN.
-
-    Forms: arn:...:s3:::bucket, arn:...:s3:::bucket/prefix/, alias/prefix/, arn:...:accesspoint/name/prefix/.
-    A prefix may contain colons. A bucket may be named accesspoint.
-    """
-    folders = location.split("/")
-    head, _, name = folders[0].rpartition(":")
-    if name == "accesspoint" and not head.endswith("::"):  # a bucket's ARN has no region and no account
-        return "/".join(folders[:2])
-    return name
-
-
-def region_and_account(arn: str) -> tuple[str, str]:
-    _, _, _, region, account, *_ = arn.split(":")
-    return region, account
-
-
-def words_of(error: BotoCoreError | ClientError) -> str:
-    """Return the service's own words in an error, if it answered."""
-    if isinstance(error, ClientError):
-        return error.response.get("Error", {}).get("Message") or str(error)
-    return str(error)
-
-
-def is_gone(error: Exception) -> bool:
-    """Whether the error means that the share, or its gateway, no longer exists; any other means "busy"."""
-    if not isinstance(error, ClientError):
-        return False
-    answer: dict[str, Any] = dict(error.response)
-    code = (answer.get("error") or {}).get("errorCode")
-    return code in {"FileShareNotFound", "GatewayNotFound"} or GONE.search(str(error)) is not None
-
-
-def messages_of(event: Any) -> list[Any]:
-    """Return the messages of a batch; log any other event and return no messages."""
-    messages = event.get("Records") if isinstance(event, dict) else None
-    if isinstance(messages, list):
-        return messages
-    logger.warning("Not a batch of messages, ignoring: %.1000r", event)
-    return []
-
-
-def id_of(message: Any) -> str:
-    """Return the message's id, or "", which as a failed id makes Lambda keep the whole batch."""
-    return str(message.get("messageId") or "") if isinstance(message, dict) else ""
-
-
-def bucket_of(message: Any) -> str:
-    """Return the bucket in the message; "" if it names none."""
-    name = attribute(message, "bucket-name")
-    return name if BUCKET_NAME.fullmatch(name) else ""
-
-
-def due_of(message: Any) -> int:
-    """Return when the message's window is due, ms since 1970; 0 in a message of the blog's function."""
-    try:
-        return int(float(attribute(message, "due")))
-    except (ValueError, OverflowError):
-        return 0
-
-
-def receives_of(message: Any) -> int:
-    """Return how often SQS has delivered the message; many times if the message does not tell."""
-    try:
-        return int(message["attributes"]["ApproximateReceiveCount"])
-    except (KeyError, TypeError, ValueError):
-        return MANY_RECEIVES
-
-
-def attribute(message: Any, name: str) -> str:
-    """Return a message attribute; "" if it is missing."""
-    try:
-        value = message["messageAttributes"][name]["stringValue"]
-    except (KeyError, TypeError):
-        return ""
-    return value if isinstance(value, str) else ""
-
-
 @cache
 def this_instance(function_arn: str) -> Refresher:
     """Return the refresher of this execution environment, created for its first message."""
-    # TIME_TO_FINISH_MS depends on these timeouts.
+    # TIME_TO_FINISH_MS and TIME_TO_LOOK_UP_MS of file_shares depend on these timeouts.
     once = Config(connect_timeout=1, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
     config = once.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
     return Refresher(

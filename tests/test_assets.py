@@ -79,15 +79,13 @@ def test_both_modules_of_a_zip_can_be_imported_from_it(tmp_path: Path) -> None:
     assert ran.stdout.split() == ["42", str(code / "shared.py")]
 
 
-@pytest.mark.parametrize("handler", ["s3_aggregator", "s3_sgw_refresh"])
-def test_each_functions_zip_has_its_handler_and_what_all_share(handler: str) -> None:
+@pytest.mark.parametrize("modules", [assets.AGGREGATOR, assets.REFRESHER])
+def test_each_functions_zip_has_its_modules_and_no_other(modules: tuple[str, ...]) -> None:
     stack = declared.make(PLACE, Names(), Settings(), {})
-    (function,) = [each for each in (stack.aggregator, stack.refresher) if each.modules[0] == handler]
+    (function,) = [each for each in (stack.aggregator, stack.refresher) if each.modules == modules]
 
-    assert function.handler == f"{handler}.lambda_handler"
-    assert {entry.filename for entry in entries(function.code)} == {
-        f"{module}.py" for module in (handler, *assets.SHARED)
-    }
+    assert function.handler == f"{modules[0]}.lambda_handler"
+    assert {entry.filename for entry in entries(function.code)} == {f"{module}.py" for module in modules}
 
 
 @pytest.mark.parametrize("name", POLICIES)

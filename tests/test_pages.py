@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from s3agg import assets
 from tests.tour import readme
 
 ROOT = Path(__file__).parents[1]
@@ -167,10 +168,12 @@ def test_every_part_that_the_code_cites_by_its_name_is_a_heading() -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "module"), [("aggregator", "s3_aggregator"), ("refresh", "s3_sgw_refresh")]
+    ("function", "modules"), [("aggregator", assets.AGGREGATOR), ("refresh", assets.REFRESHER)]
 )
-def test_the_page_of_the_functions_lists_every_line_that_they_log(function: str, module: str) -> None:
-    logged = LOGGED.findall(text_of(ROOT / "handlers" / f"{module}.py"))
+def test_the_page_of_the_functions_lists_every_line_that_they_log(
+    function: str, modules: tuple[str, ...]
+) -> None:
+    logged = LOGGED.findall("".join(text_of(ROOT / "handlers" / f"{module}.py") for module in modules))
     rows = LOG_ROW.findall(text_of(ROOT / "handlers" / "README.md"))
     listed = [begin for who, begin in rows if who == function]
 

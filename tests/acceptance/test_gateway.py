@@ -228,7 +228,7 @@ def test_a_share_that_does_not_exist(gateway: Gateway) -> None:
     arn = f"{gateway.share.arn.rpartition('/')[0]}/{NO_SHARE}"
     told = refresh(gateway.account, arn, "/")
 
-    gone = load("s3_sgw_refresh").is_gone(told.error)  # as the refresh function judges
+    gone = load("file_shares").is_gone(told.error)  # as the refresh function judges
     gateway.note("RefreshCache of a share that does not exist", "held" if gone else "not so", told.words)
 
 

@@ -201,7 +201,7 @@ def packages(environment: Mapping[str, str], folder: Path) -> Figure:
         return set(python(["-c", LISTED.format(code)], folder, environment).split())
 
     own = modules(f"{AGGREGATOR}; instance.sqs()") - modules(f"{BOTO3}; boto3.client('sqs')")
-    own -= {OURS.stem, *assets.SHARED}
+    own -= {OURS.stem, *assets.AGGREGATOR}
     packages = {name.split(".")[0] for name in own} - sys.stdlib_module_names - {"boto3", "botocore"}
     return Figure(
         "packages that it imports and boto3 does not",

@@ -136,7 +136,8 @@ def _handlers(folder: Path | None) -> Iterator[Mapping[str, Any]]:
         yield {}
         return
     sys.path.insert(0, str(folder))
-    ours = sys.modules.pop("shared", None)
+    zipped = {*assets.AGGREGATOR, *assets.REFRESHER} & sys.modules.keys()
+    ours = {name: sys.modules.pop(name) for name in zipped}
     try:
         modules = {name: _module(folder / f"{name}.py") for name in ("s3_aggregator", "s3_sgw_refresh")}
         yield {
@@ -145,8 +146,7 @@ def _handlers(folder: Path | None) -> Iterator[Mapping[str, Any]]:
         }
     finally:
         sys.path.remove(str(folder))
-        if ours is not None:
-            sys.modules["shared"] = ours
+        sys.modules.update(ours)
 
 
 def _module(path: Path) -> Any:

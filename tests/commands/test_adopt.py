@@ -382,7 +382,7 @@ class Shares:
 
     refreshed: list[str] = field(default_factory=list)
 
-    def of(self, _bucket: str, _function_arn: str) -> frozenset[str]:
+    def of(self, _bucket: str, _function_arn: str, _time_left_ms: object) -> frozenset[str]:
         return frozenset({SHARE})
 
     def refresh(

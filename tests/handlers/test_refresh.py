@@ -17,6 +17,7 @@ from tests.support.handlers import (
     START_MS,
     TABLE,
     Instances,
+    classes,
     load,
     raising,
     record,
@@ -478,7 +479,7 @@ def test_a_share_whose_refresh_cannot_be_reached_stays_for_later(world: Instance
 
 def test_no_refresh_is_started_that_might_be_cut_off(world: Instances, log: Log) -> None:
     share = world.gateway.add()
-    world.put(timestamp=DUE, opened_by="event")
+    world.put(timestamp=DUE, opened_by="event", shares={share}, shares_found=START_MS)
     kept = world.run(world.message(DUE), timeout_ms=9999)  # 7999 ms once the 2 s have passed
 
     assert kept
@@ -652,8 +653,8 @@ def test_after_a_round_that_died_each_share_is_owed_the_oldest_refresh(world: In
 
 def test_an_answer_is_kept_only_for_the_share_that_waits_longest(world: Instances) -> None:
     share = world.gateway.add()
-    owed = since({share: 1000})
-    world.put(pending="token", closed=1000, unrefreshed_since=1000, owed=owed, answer="of another one")
+    owed, known = since({share: 1000}), {"shares": {share}, "shares_found": START_MS}
+    world.put(pending="token", closed=1000, unrefreshed_since=1000, owed=owed, answer="of another", **known)
     world.run(world.message(DUE), timeout_ms=9000)  # no time for the share in this round
 
     assert "answer" not in world.item()
@@ -1065,9 +1066,17 @@ def test_where_no_share_is_at_an_access_point_no_client_of_s3_control_is_made(wo
 
 def test_a_refresh_may_take_no_longer_than_is_kept_free_for_it(world: Instances) -> None:
     module = world.deployed("s3_sgw_refresh")
-    config = module.this_instance(world.context().invoked_function_arn).shares.gateway.meta.config
+    shares = module.this_instance(world.context().invoked_function_arn).shares
+    refresh, lookup = (client.meta.config for client in (shares.gateway, shares.lookup))
+    module = classes("file_shares")
+
+    def longest_ms(config: Any) -> int:
+        tries: int = config.retries["total_max_attempts"]
+        pauses = tries - 1  # at most 1 s before the second try
+        return (tries * int(config.connect_timeout + config.read_timeout) + pauses) * 1000
 
     # Once: boto3's own second try would come within the interval.
-    assert config.retries["total_max_attempts"] == 1
-    assert (config.connect_timeout + config.read_timeout) * 1000 < module.TIME_TO_FINISH_MS
-    assert config.region_name == REGION
+    assert refresh.retries["total_max_attempts"] == 1
+    assert longest_ms(refresh) < module.TIME_TO_FINISH_MS
+    assert longest_ms(lookup) < module.TIME_TO_LOOK_UP_MS
+    assert refresh.region_name == REGION

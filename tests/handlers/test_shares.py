@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -15,7 +17,7 @@ Log = pytest.LogCaptureFixture
 
 
 def found(world: Instances, bucket: str = BUCKET) -> set[str]:
-    return set(world.shares().of(bucket, FUNCTION_ARN))
+    return set(world.shares().of(bucket, FUNCTION_ARN, world.context().left))
 
 
 def a_point(bucket: str, name: str, alias: str = "") -> dict[str, str]:
@@ -42,6 +44,54 @@ def test_250_shares_are_found_over_all_pages_and_described_ten_at_a_time(world: 
     assert world.gateway.largest_describe == 10
     assert len(world.made("storagegateway.DescribeNFSFileShares")) == 13
     assert len(world.made("storagegateway.DescribeSMBFileShares")) == 13
+
+
+def test_a_share_is_described_only_once_as_its_location_never_changes(world: Instances) -> None:
+    shares, old = world.shares(), world.gateway.add()
+    gone = world.gateway.add()
+    shares.of(BUCKET, FUNCTION_ARN, world.context().left)
+    new = world.gateway.add()
+    del world.gateway.shares[gone]
+
+    assert shares.of(BUCKET, FUNCTION_ARN, world.context().left) == {old, new}
+    described = world.made("storagegateway.DescribeNFSFileShares")
+    assert [call["FileShareARNList"] for call in described] == [[old, gone], [new]]
+    assert gone not in shares.places
+
+
+def test_a_lookup_that_one_round_cannot_finish_goes_on_in_the_next(world: Instances) -> None:
+    """Each call takes 2 s. Of the round's 30 s, 15 are kept for the last call and for writing the result."""
+    ours = {world.gateway.add() for _ in range(100)}
+    for operation in ["ListFileShares"] * 2 + ["DescribeNFSFileShares"] * 10:
+        world.before(f"storagegateway.{operation}", partial(world.clock.sleep, 2))
+    shares = world.shares(at_a_time=1)
+    with pytest.raises(Exception, match="file shares described: 70"):
+        shares.of(BUCKET, FUNCTION_ARN, world.context().left)
+
+    assert shares.of(BUCKET, FUNCTION_ARN, world.context().left) == ours
+    assert len(world.made("storagegateway.DescribeNFSFileShares")) == 10
+
+
+def test_a_list_that_one_round_cannot_read_ends_before_the_round_does(world: Instances) -> None:
+    for _ in range(300):
+        world.gateway.add()
+    for _ in range(2):
+        world.before("storagegateway.ListFileShares", partial(world.clock.sleep, 8))
+
+    with pytest.raises(Exception, match="file shares listed: 200"):
+        found(world)
+
+
+def test_a_describe_that_fails_does_not_keep_the_others_from_being_kept(world: Instances) -> None:
+    ours = {world.gateway.add() for _ in range(30)}
+    refusal = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
+    world.before("storagegateway.DescribeNFSFileShares", raising(refusal))
+    shares = world.shares()
+    with pytest.raises(ClientError, match="Rate exceeded"):
+        shares.of(BUCKET, FUNCTION_ARN, world.context().left)
+
+    assert len(shares.places) == 20
+    assert shares.of(BUCKET, FUNCTION_ARN, world.context().left) == ours
 
 
 def test_a_share_of_a_kind_yet_unknown_is_left_alone(world: Instances) -> None:
@@ -209,7 +259,7 @@ def test_another_refusal_of_a_describe_is_not_taken_for_a_deleted_share(world: I
 def test_a_share_is_gone_by_its_error_code_or_by_what_aws_says(error: dict[str, object], gone: bool) -> None:
     refusal = ClientError(error, "RefreshCache")  # type: ignore[arg-type]  # as it may come
 
-    assert classes("s3_sgw_refresh").is_gone(refusal) is gone
+    assert classes("file_shares").is_gone(refusal) is gone
 
 
 def test_every_other_refusal_means_busy(world: Instances) -> None:
@@ -219,7 +269,7 @@ def test_every_other_refusal_means_busy(world: Instances) -> None:
     gone = [
         code
         for code in codes
-        if classes("s3_sgw_refresh").is_gone(
+        if classes("file_shares").is_gone(
             ClientError({"Error": {"Message": "no"}, "error": {"errorCode": code}}, "RefreshCache")  # type: ignore[typeddict-unknown-key]  # as it comes
         )
     ]

@@ -125,10 +125,12 @@ class StorageGateway:
         start = 0
         while True:
             listed = self._call(self.gateways.listing)
-            yield {"FileShareInfoList": listed[start : start + PAGE]}
+            page = {"FileShareInfoList": listed[start : start + PAGE]}
             start += PAGE
             if start >= len(listed):
+                yield page
                 return
+            yield {**page, "NextMarker": str(start)}
 
 
 class S3Control:

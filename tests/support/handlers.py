@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -270,10 +271,12 @@ class Instances:
             clock=self.clock,
         )
 
-    def shares(self) -> Any:
+    def shares(self, at_a_time: int | None = None) -> Any:
+        """The file shares as a cold instance knows them. None: as many calls at a time as it makes."""
         gateway = self.account.client("storagegateway")
         s3control = partial(self.account.client, "s3control")
-        return classes("s3_sgw_refresh").Shares(gateway, gateway, s3control)
+        pool = ThreadPoolExecutor if at_a_time is None else lambda _: ThreadPoolExecutor(at_a_time)
+        return classes("s3_sgw_refresh").Shares(gateway, gateway, s3control, pool)
 
     def deployed(self, name: str, **environment: str) -> Any:
         """A handler's module as Lambda would start it, on this world's clock."""

@@ -1,0 +1,216 @@
+"""The account's file shares: finds those of a bucket, and refreshes them. Zipped with s3_sgw_refresh."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+logger = logging.getLogger("s3_sgw_refresh")  # its lines belong to that function
+
+AT_A_TIME = 8
+PER_DESCRIBE = 10  # the limit of Storage Gateway for ARNs in one call
+TIME_TO_FINISH_MS = 8000  # at most 6 s for a refresh, the rest for writing the result
+TIME_TO_LOOK_UP_MS = 15_000  # at most 13 s for a call of a lookup, which may be tried twice, and the rest
+DELETING = {"DELETING", "FORCE_DELETING"}  # the statuses of a share that is being deleted
+GONE = re.compile("(file share|gateway) (was )?not found", re.IGNORECASE)
+
+TimeLeft = Callable[[], int]  # of this invocation, in ms
+
+
+class UnfinishedLookupError(Exception):
+    """The time of this round is over. The next one continues."""
+
+
+class Shares:
+    """The file shares as one execution environment knows them."""
+
+    def __init__(
+        self,
+        gateway: Any,
+        lookup: Any,
+        s3control: Callable[[], Any],
+        pool: Callable[[int], Executor] = ThreadPoolExecutor,
+    ) -> None:
+        self.gateway = gateway  # for refreshes, without retries, which would come too soon
+        self.lookup = lookup  # for finding shares
+        self.s3control = s3control  # creates the client, which is rarely needed
+        self.pool = pool
+        # Where each share is located, which never changes. So a lookup describes only new shares, and one of
+        # thousands of shares goes on where the last round stopped.
+        self.places: dict[str, str] = {}
+
+    def refresh(
+        self, bucket: str, shares: Collection[str], time_left_ms: TimeLeft
+    ) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
+        """Refresh each share; return the shares that accepted, those that no longer exist, and refusals.
+
+        The refusals hold the gateway's answer by the share's ARN.
+        """
+        refusals = {}
+
+        def one(share: str) -> str:
+            if time_left_ms() < TIME_TO_FINISH_MS:
+                logger.warning("No time left in this round for file share: %s", share)
+                return "later"
+            try:
+                self.gateway.refresh_cache(FileShareARN=share)
+            except (BotoCoreError, ClientError) as error:
+                if is_gone(error):
+                    logger.warning("File share is gone: %s", share)
+                    return "gone"
+                # Usually the gateway is busy: it accepts two refreshes at a time.
+                logger.warning(
+                    "File share did not accept, it stays for later: %s of bucket: %s: %s",
+                    share,
+                    bucket,
+                    error,
+                )
+                refusals[share] = words_of(error)
+                return "later"
+            logger.info("Refreshing file share: %s", share)
+            return "accepted"
+
+        # If each round is too short for all shares, a fixed order would never reach the last ones.
+        shuffled = random.sample(sorted(shares), len(shares))
+        with self.pool(AT_A_TIME) as pool:
+            answers = list(zip(shuffled, pool.map(one, shuffled), strict=True))
+        return (
+            frozenset(share for share, answer in answers if answer == "accepted"),
+            frozenset(share for share, answer in answers if answer == "gone"),
+            refusals,
+        )
+
+    def of(self, bucket: str, function_arn: str, time_left_ms: TimeLeft) -> frozenset[str]:
+        """Return the ARNs of the file shares of any kind and gateway whose location is in the bucket.
+
+        A share that is being deleted is gone. Raises UnfinishedLookupError without time for the next call.
+        """
+        kinds = self.listed(time_left_ms)
+        self.places = {share: name for share, name in self.places.items() if share in kinds}
+        self.locate(kinds, time_left_ms)
+        names = {bucket}
+        if any("accesspoint/" in name or name.endswith("-s3alias") for name in self.places.values()):
+            names |= self.access_points(bucket, function_arn)
+        ours = frozenset(share for share, name in self.places.items() if name in names)
+        here = frozenset(
+            share for share in ours if region_and_account(share) == region_and_account(function_arn)
+        )
+        for share in sorted(ours - here):
+            logger.warning("File share of another region or account, leaving it alone: %s", share)
+        return here
+
+    def listed(self, time_left_ms: TimeLeft) -> dict[str, str]:
+        """Return the kind of each share that is not being deleted, by its ARN."""
+        kinds: dict[str, str] = {}
+        for page in self.lookup.get_paginator("list_file_shares").paginate():
+            kinds |= {
+                share["FileShareARN"]: share.get("FileShareType", "")
+                for share in page.get("FileShareInfoList", [])
+                if share.get("FileShareStatus") not in DELETING
+            }
+            if "NextMarker" in page and time_left_ms() < TIME_TO_LOOK_UP_MS:
+                raise UnfinishedLookupError(f"no time left in this round, file shares listed: {len(kinds)}")
+        return kinds
+
+    def locate(self, kinds: dict[str, str], time_left_ms: TimeLeft) -> None:
+        """Describe the shares whose location is not known yet; raise at the end if a call failed."""
+
+        def one(batch: tuple[str, list[str]]) -> Exception | None:
+            try:
+                self.describe(*batch, time_left_ms)
+            except (BotoCoreError, ClientError, UnfinishedLookupError) as error:
+                return error
+            return None
+
+        new = [
+            (kind, batch)
+            for kind in ("NFS", "SMB")
+            for batch in batches(
+                [share for share in kinds if kinds[share] == kind and share not in self.places]
+            )
+        ]
+        with self.pool(AT_A_TIME) as pool:
+            failures = [failure for failure in pool.map(one, new) if failure is not None]
+        if failures:
+            raise failures[0]
+
+    def describe(self, kind: str, shares: list[str], time_left_ms: TimeLeft) -> None:
+        """Keep the locations of at most ten shares of one kind; skip shares that were deleted meanwhile."""
+        if time_left_ms() < TIME_TO_LOOK_UP_MS:
+            raise UnfinishedLookupError(
+                f"no time left in this round, file shares described: {len(self.places)}"
+            )
+        try:
+            if kind == "NFS":
+                found = self.lookup.describe_nfs_file_shares(FileShareARNList=shares)["NFSFileShareInfoList"]
+            else:
+                found = self.lookup.describe_smb_file_shares(FileShareARNList=shares)["SMBFileShareInfoList"]
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+            if len(shares) > 1:
+                for share in shares:
+                    self.describe(kind, [share], time_left_ms)
+            return
+        self.places.update({share["FileShareARN"]: place(share.get("LocationARN", "")) for share in found})
+
+    def access_points(self, bucket: str, function_arn: str) -> set[str]:
+        """Return the ARNs and aliases of the bucket's access points, which can be a share's location."""
+        _, account = region_and_account(function_arn)
+        asked = {"AccountId": account, "Bucket": bucket}
+        s3control = self.s3control()
+        page = s3control.list_access_points(**asked)
+        points = page.get("AccessPointList", [])
+        while page.get("NextToken"):  # botocore has no paginator for this call
+            page = s3control.list_access_points(**asked, NextToken=page["NextToken"])
+            points += page.get("AccessPointList", [])
+        return {point[name] for point in points for name in ("AccessPointArn", "Alias") if name in point}
+
+
+def ids(shares: Collection[str]) -> list[str]:
+    """Return the ids of the shares, as DynamoDB charges by size and the rest of the ARNs is the same."""
+    return sorted(share.rpartition("/")[2] for share in shares)
+
+
+def batches(shares: list[str]) -> list[list[str]]:
+    return [shares[start : start + PER_DESCRIBE] for start in range(0, len(shares), PER_DESCRIBE)]
+
+
+def place(location: str) -> str:
+    """Return the bucket, access point alias or access point ARN in a share's LocationARN.
+
+    Forms: arn:...:s3:::bucket, arn:...:s3:::bucket/prefix/, alias/prefix/, arn:...:accesspoint/name/prefix/.
+    A prefix may contain colons. A bucket may be named accesspoint.
+    """
+    folders = location.split("/")
+    head, _, name = folders[0].rpartition(":")
+    if name == "accesspoint" and not head.endswith("::"):  # a bucket's ARN has no region and no account
+        return "/".join(folders[:2])
+    return name
+
+
+def region_and_account(arn: str) -> tuple[str, str]:
+    _, _, _, region, account, *_ = arn.split(":")
+    return region, account
+
+
+def words_of(error: BotoCoreError | ClientError) -> str:
+    """Return the service's own words in an error, if it answered."""
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Message") or str(error)
+    return str(error)
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether the error means that the share, or its gateway, no longer exists; any other means "busy"."""
+    if not isinstance(error, ClientError):
+        return False
+    answer: dict[str, Any] = dict(error.response)
+    code = (answer.get("error") or {}).get("errorCode")
+    return code in {"FileShareNotFound", "GatewayNotFound"} or GONE.search(str(error)) is not None

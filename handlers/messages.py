@@ -1,0 +1,57 @@
+"""What a message of the queue tells. Zipped with s3_sgw_refresh."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from shared import BUCKET_NAME
+
+logger = logging.getLogger("s3_sgw_refresh")  # its lines belong to that function
+
+MANY_RECEIVES = 10  # the pause after an exception does not grow after this number
+
+
+def messages_of(event: Any) -> list[Any]:
+    """Return the messages of a batch; log any other event and return no messages."""
+    messages = event.get("Records") if isinstance(event, dict) else None
+    if isinstance(messages, list):
+        return messages
+    logger.warning("Not a batch of messages, ignoring: %.1000r", event)
+    return []
+
+
+def id_of(message: Any) -> str:
+    """Return the message's id, or "", which as a failed id makes Lambda keep the whole batch."""
+    return str(message.get("messageId") or "") if isinstance(message, dict) else ""
+
+
+def bucket_of(message: Any) -> str:
+    """Return the bucket in the message; "" if it names none."""
+    name = attribute(message, "bucket-name")
+    return name if BUCKET_NAME.fullmatch(name) else ""
+
+
+def due_of(message: Any) -> int:
+    """Return when the message's window is due, ms since 1970; 0 in a message of the blog's function."""
+    try:
+        return int(float(attribute(message, "due")))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def receives_of(message: Any) -> int:
+    """Return how often SQS has delivered the message; many times if the message does not tell."""
+    try:
+        return int(message["attributes"]["ApproximateReceiveCount"])
+    except (KeyError, TypeError, ValueError):
+        return MANY_RECEIVES
+
+
+def attribute(message: Any, name: str) -> str:
+    """Return a message attribute; "" if it is missing."""
+    try:
+        value = message["messageAttributes"][name]["stringValue"]
+    except (KeyError, TypeError):
+        return ""
+    return value if isinstance(value, str) else ""
