@@ -59,7 +59,7 @@ class Shares:
                 logger.warning("No time left in this round for file share: %s", share)
                 return "later"
             try:
-                self.gateway.refresh_cache(FileShareARN=share)
+                answer = self.gateway.refresh_cache(FileShareARN=share)
             except (BotoCoreError, ClientError) as error:
                 if is_gone(error):
                     logger.warning("File share is gone: %s", share)
@@ -73,7 +73,8 @@ class Shares:
                 )
                 refusals[share] = words_of(error)
                 return "later"
-            logger.info("Refreshing file share: %s", share)
+            notification = answer.get("NotificationId", "-")  # in the gateway's event of the finished refresh
+            logger.info("Refreshing file share: %s, notification: %s", share, notification)
             return "accepted"
 
         # If each round is too short for all shares, a fixed order would never reach the last ones.

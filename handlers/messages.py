@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from shared import BUCKET_NAME
@@ -10,6 +13,16 @@ from shared import BUCKET_NAME
 logger = logging.getLogger("s3_sgw_refresh")  # its lines belong to that function
 
 MANY_RECEIVES = 10  # the pause after an exception does not grow after this number
+SOURCE, DETAIL_TYPE = "aws.storagegateway", "Storage Gateway Refresh Cache Event"
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A gateway's event: it has finished a refresh, of ours or of somebody else's."""
+
+    share: str  # the ARN
+    notification: str  # the id in the answer of RefreshCache
+    took_ms: int
 
 
 def messages_of(event: Any) -> list[Any]:
@@ -55,3 +68,30 @@ def attribute(message: Any, name: str) -> str:
     except (KeyError, TypeError):
         return ""
     return value if isinstance(value, str) else ""
+
+
+def event_of(message: Any) -> dict[str, Any] | None:
+    """Return the event that EventBridge sent as this message, if it is one of a gateway's refresh."""
+    try:
+        event = json.loads(message["body"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict):
+        return None
+    return event if (event.get("source"), event.get("detail-type")) == (SOURCE, DETAIL_TYPE) else None
+
+
+def completion_of(event: dict[str, Any]) -> Completion | None:
+    """Return what a gateway's event tells; None if it is malformed."""
+    try:
+        detail = event["detail"]
+        (share,) = (arn for arn in event["resources"] if ":share/" in arn)
+        took = _time(detail["completed"]) - _time(detail["started"])
+        notification = str(detail["notification-id"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Completion(share, notification, round(took.total_seconds() * 1000))
+
+
+def _time(text: object) -> datetime:
+    return datetime.fromisoformat(str(text).replace("Z", "+00:00"))

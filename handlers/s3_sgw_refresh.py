@@ -29,7 +29,16 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from file_shares import Shares, UnfinishedLookupError, ids
-from messages import MANY_RECEIVES, bucket_of, due_of, id_of, messages_of, receives_of
+from messages import (
+    MANY_RECEIVES,
+    bucket_of,
+    completion_of,
+    due_of,
+    event_of,
+    id_of,
+    messages_of,
+    receives_of,
+)
 from shared import (
     LONGEST_TRUST_MS,
     MOST_SKEW_MS,
@@ -161,6 +170,10 @@ class Refresher:
 
     def handle_record(self, message: dict[str, Any], time_left_ms: Callable[[], int]) -> bool:
         """Handle one message; return whether it is still needed. If so, it has been put off."""
+        event = event_of(message)
+        if event is not None:
+            log_completion(event)
+            return False
         bucket = bucket_of(message)
         if not bucket:
             logger.warning("A message without a bucket name, dropping: %s", id_of(message))
@@ -317,7 +330,7 @@ class Refresher:
             return False
         if outcome.complete:
             logger.info(
-                "Refresh complete for bucket: %s, started: %d, shares: %s",
+                "Refresh accepted for bucket: %s, started: %d, shares: %s",
                 bucket,
                 outcome.started,
                 ",".join(sorted(outcome.shares - outcome.lost))
@@ -473,6 +486,20 @@ def owed_since(item: Item, since: int, outcome: Outcome) -> dict[str, int]:
     before = item.owed
     remaining = ids(outcome.shares - outcome.done - outcome.lost)
     return {share: min(before.get(share, since), since) for share in remaining}
+
+
+def log_completion(event: dict[str, Any]) -> None:
+    """Log that a gateway has finished a refresh. The event may come twice or never: nothing depends on it."""
+    completion = completion_of(event)
+    if completion is None:
+        logger.warning("Not an event of a finished refresh, ignoring: %.1000r", event)
+        return
+    logger.info(
+        "File share complete: %s, notification: %s, took: %d ms",
+        completion.share,
+        completion.notification,
+        completion.took_ms,
+    )
 
 
 @cache

@@ -11,6 +11,7 @@ import boto3
 
 from s3agg.local import REGION
 from s3agg.local.emulator import Emulator
+from s3agg.local.event_bus import EventBus
 from s3agg.local.loopback import ADDRESS
 from s3agg.local.session import KEY, isolated_session
 from s3agg.local.storage_gateway import StorageGateway
@@ -65,5 +66,9 @@ def running(port: int = 0) -> Iterator[Machine]:
     with Emulator(port, environment=PATIENCE) as emulator:
         session = boto3.session.Session(botocore_session=isolated_session(), region_name=REGION)
         s3 = session.client("s3", endpoint_url=emulator.url)
-        with StorageGateway(s3) as gateway:
+        bus = EventBus(
+            session.client("events", endpoint_url=emulator.url),
+            session.client("sqs", endpoint_url=emulator.url),
+        )
+        with StorageGateway(s3, on_event=bus.deliver) as gateway:
             yield Machine(emulator, gateway)

@@ -85,6 +85,7 @@ class Refresh:
     notification_id: str
     started: datetime
     effective: bool
+    folders: tuple[str, ...] = ("/",)
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Running:
     """A refresh between its acceptance and its effect on the inventory."""
 
     share: Share
+    refresh: Refresh
     shows_at: float
     folders: tuple[str, ...]
     recursive: bool
@@ -120,7 +122,10 @@ class _State:
 
 
 class FileShares:
-    """The file shares of an account in a region. Times in seconds of `clock`. Safe to use from threads."""
+    """The file shares of an account in a region. Times in seconds of `clock`. Safe to use from threads.
+
+    `on_complete` is called in a thread of its own when an effective refresh has taken effect.
+    """
 
     def __init__(
         self,
@@ -132,8 +137,10 @@ class FileShares:
         interval_seconds: float,
         access_points: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
+        on_complete: Callable[[Share, Refresh, datetime], None] | None = None,
     ) -> None:
         self._s3 = s3
+        self._on_complete = on_complete
         self._arn_start = f"arn:aws:storagegateway:{region}:{account}:share/"
         self.refresh_seconds = refresh_seconds
         self.interval_seconds = interval_seconds
@@ -143,6 +150,14 @@ class FileShares:
         self._states: dict[str, _State] = {}
         self._tokens: dict[tuple[Kind, str], str] = {}
         self._running: list[_Running] = []
+        self._timers: set[threading.Timer] = set()
+
+    def close(self) -> None:
+        """Report no more refreshes."""
+        with self._lock:
+            timers, self._timers = self._timers, set()
+        for timer in timers:
+            timer.cancel()
 
     def create(self, kind: Kind, asked: Mapping[str, Any]) -> Share:
         """Create a share, or return the share that this `ClientToken` created before."""
@@ -200,12 +215,13 @@ class FileShares:
                 raise busy()
             now = self._clock()
             effective = state.accepted_at is None or now - state.accepted_at >= self.interval_seconds
-            refresh = Refresh(arn, str(uuid.uuid4()), datetime.now(timezone.utc), effective)
+            asked = tuple(folders)
+            refresh = Refresh(arn, str(uuid.uuid4()), datetime.now(timezone.utc), effective, asked)
             state.refreshes.append(refresh)
             state.accepted_at = now
             if effective:
-                names = tuple(folder.strip("/") for folder in folders)
-                running = _Running(state.share, now + self.refresh_seconds, names, recursive)
+                names = tuple(folder.strip("/") for folder in asked)
+                running = _Running(state.share, refresh, now + self.refresh_seconds, names, recursive)
                 self._running.append(running)
         if running:
             self._list(running)
@@ -242,3 +258,17 @@ class FileShares:
                     self._running.remove(running)
                 else:
                     running.keys = [key for key in keys if key]
+                    self._report_later(running)
+
+    def _report_later(self, running: _Running) -> None:
+        if self._on_complete is None:
+            return
+        wait = max(running.shows_at - self._clock(), 0)
+        timer = threading.Timer(wait, self._report, (self._on_complete, running))
+        timer.daemon = True
+        self._timers = {each for each in self._timers if each.is_alive()} | {timer}
+        timer.start()
+
+    @staticmethod
+    def _report(on_complete: Callable[[Share, Refresh, datetime], None], running: _Running) -> None:
+        on_complete(running.share, running.refresh, datetime.now(timezone.utc))

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LONGEST_BODY = 1_000_000
+EVENT_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class StorageGateway:
@@ -38,7 +40,7 @@ class StorageGateway:
 
     A refresh lists the bucket through `s3`, and takes effect `refresh_seconds` later. A refresh within
     `interval_seconds` of the share's previous one is accepted without effect. `access_points` maps the ARN
-    or alias of an access point to its bucket.
+    or alias of an access point to its bucket. `on_event` gets an event when a refresh has taken effect.
     """
 
     def __init__(
@@ -53,9 +55,12 @@ class StorageGateway:
         page_size: int = 100,
         access_points: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.port = port
         self.page_size = page_size
+        self._region, self._account = region, account
+        self._on_event = on_event
         self._shares = FileShares(
             s3,
             region=region,
@@ -64,6 +69,7 @@ class StorageGateway:
             interval_seconds=interval_seconds,
             access_points=access_points or {},
             clock=clock,
+            on_complete=self._tell if on_event else None,
         )
         self._model = aws_json.load("storagegateway")
         self._to_refuse: dict[str, deque[Refused]] = defaultdict(deque)
@@ -109,6 +115,7 @@ class StorageGateway:
             server = _Server(self, undo.enter_context(listen(self.port)))
             self.port = server.server_port
             thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+            undo.callback(self._shares.close)
             undo.callback(server.end)
             thread.start()
             undo.callback(thread.join)
@@ -154,6 +161,29 @@ class StorageGateway:
             raise KeyError(path)
         keys = self.inventory(by_id[share_id].arn)
         return "text/plain; charset=utf-8", "".join(f"{_visible(key)}\n" for key in keys).encode()
+
+    def _tell(self, share: Share, refresh: Refresh, completed: datetime) -> None:
+        """Pass on the event of a finished refresh, in the form of AWS's user guide."""
+        if self._on_event is not None:
+            self._on_event(
+                {
+                    "version": "0",
+                    "id": str(uuid.uuid4()),
+                    "detail-type": "Storage Gateway Refresh Cache Event",
+                    "source": "aws.storagegateway",
+                    "account": self._account,
+                    "time": f"{completed:{EVENT_TIME}}",
+                    "region": self._region,
+                    "resources": [share.arn, share.gateway_arn],
+                    "detail": {
+                        "event-type": "refresh-complete",
+                        "notification-id": refresh.notification_id,
+                        "started": f"{refresh.started:{EVENT_TIME}}",
+                        "completed": f"{completed:{EVENT_TIME}}",
+                        "folderList": list(refresh.folders),
+                    },
+                }
+            )
 
     def _create(self, kind: Kind, asked: dict[str, Any]) -> dict[str, Any]:
         return {"FileShareARN": self._shares.create(kind, asked).arn}

@@ -22,6 +22,7 @@ from botocore.config import Config
 
 from s3agg.local import ACCOUNT, REGION
 from s3agg.local.emulator import Emulator
+from s3agg.local.event_bus import EventBus
 from s3agg.local.machine import PATIENCE, Machine
 from s3agg.local.session import KEY
 from s3agg.local.storage_gateway import StorageGateway
@@ -286,8 +287,12 @@ def world(
     """AWS on this machine. A refresh shows after a moment; the next one of its share is taken soon, too."""
     with Emulator(auth=auth, environment=patience) as emulator:
         s3 = client("s3", emulator.url)
+        bus = EventBus(client("events", emulator.url), client("sqs", emulator.url))
         with StorageGateway(
-            s3, refresh_seconds=refresh_seconds, interval_seconds=interval_seconds
+            s3,
+            refresh_seconds=refresh_seconds,
+            interval_seconds=interval_seconds,
+            on_event=bus.deliver,
         ) as gateway:
             yield LocalAws(Machine(emulator, gateway), home)
 

@@ -309,6 +309,14 @@ def test_every_share_of_the_bucket_is_refreshed(world: Instances) -> None:
     assert set(world.gateway.asked) == ours
 
 
+def test_the_line_of_an_acceptance_names_the_share_and_the_notification(world: Instances, log: Log) -> None:
+    share = world.gateway.add()
+    world.put(timestamp=DUE, opened_by="event")
+    world.run(world.message(DUE))
+
+    assert f"Refreshing file share: {share}, notification: id-1" in log.messages
+
+
 def test_shares_are_refreshed_eight_at_a_time(world: Instances) -> None:
     for _ in range(16):
         world.gateway.add()
@@ -505,7 +513,7 @@ def test_a_complete_refresh_is_written_down_and_logged(world: Instances, log: Lo
         "shares_found": START_MS + 2000,
     }
     assert log.messages[-1] == (
-        f"Refresh complete for bucket: {BUCKET}, started: {START_MS + 2000}, shares: {','.join(shares)}"
+        f"Refresh accepted for bucket: {BUCKET}, started: {START_MS + 2000}, shares: {','.join(shares)}"
     )
 
 
@@ -561,7 +569,7 @@ def test_busy_shares_stay_for_later_and_the_others_are_done(world: Instances, lo
     assert item["not_before"] == START_MS + 2000 + PAUSE_MS
     assert item.keys() >= {"pending", "tries", "closed"}
     assert "refreshed" not in item
-    assert "Refresh complete" not in log.text
+    assert "Refresh accepted" not in log.text
 
 
 def test_the_rounds_go_on_until_every_share_has_accepted_once(world: Instances) -> None:
@@ -653,8 +661,9 @@ def test_after_a_round_that_died_each_share_is_owed_the_oldest_refresh(world: In
 
 def test_an_answer_is_kept_only_for_the_share_that_waits_longest(world: Instances) -> None:
     share = world.gateway.add()
-    owed, known = since({share: 1000}), {"shares": {share}, "shares_found": START_MS}
-    world.put(pending="token", closed=1000, unrefreshed_since=1000, owed=owed, answer="of another", **known)
+    owed = since({share: 1000})
+    world.put(pending="token", closed=1000, unrefreshed_since=1000, owed=owed, answer="of another one")
+    world.change(shares={share}, shares_found=START_MS)
     world.run(world.message(DUE), timeout_ms=9000)  # no time for the share in this round
 
     assert "answer" not in world.item()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -227,6 +229,49 @@ def test_a_gateway_refuses_a_third_refresh_at_once(
     storage.refresh_cache(FileShareARN=third)
 
     assert gateway.refreshes(third)[0].effective
+
+
+# As in AWS's user guide, "Getting notified about file operations", and in EventBridge's schema of the event.
+DOCUMENTED = {"version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail"}
+DETAIL = {"event-type", "notification-id", "started", "completed", "folderList"}
+DOCUMENTED_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def test_a_refresh_that_has_taken_effect_is_an_event_in_aws_form(s3: Any, client: Callable[..., Any]) -> None:
+    events: queue.Queue[dict[str, Any]] = queue.Queue()
+    with StorageGateway(s3, refresh_seconds=0, on_event=events.put) as gateway:
+        storage = client("storagegateway", gateway.url)
+        share = share_of(storage)
+        answer = storage.refresh_cache(FileShareARN=share)
+        event = events.get(timeout=10)
+
+    assert event.keys() == DOCUMENTED
+    assert event["detail"].keys() == DETAIL
+    assert (event["source"], event["detail-type"], event["detail"]["event-type"]) == (
+        "aws.storagegateway",
+        "Storage Gateway Refresh Cache Event",
+        "refresh-complete",
+    )
+    assert event["resources"] == [share, GATEWAY]
+    assert event["detail"]["notification-id"] == answer["NotificationId"]
+    assert event["detail"]["folderList"] == ["/"]
+    for moment in (event["time"], event["detail"]["started"], event["detail"]["completed"]):
+        datetime.strptime(moment, DOCUMENTED_TIME)  # noqa: DTZ007  # the form is what counts
+
+
+def test_a_refresh_that_cannot_list_the_bucket_or_comes_too_soon_is_no_event(
+    s3: Any, client: Callable[..., Any]
+) -> None:
+    events: queue.Queue[dict[str, Any]] = queue.Queue()
+    with StorageGateway(s3, refresh_seconds=0, on_event=events.put) as gateway:
+        storage = client("storagegateway", gateway.url)
+        gone, share = share_of(storage, "arn:aws:s3:::gone"), share_of(storage)
+        for each in (gone, share, share):
+            storage.refresh_cache(FileShareARN=each)
+        first = events.get(timeout=10)
+
+    assert first["resources"][0] == share
+    assert events.empty()
 
 
 def test_another_gateway_is_not_busy(gateway: StorageGateway, storage: Any) -> None:

@@ -153,7 +153,7 @@ class FileShares:
             if arn in self.busy or len(running) == self.at_once:
                 raise Refused("The gateway is already processing two cache refreshes.", "ServiceUnavailable")
             self.refreshed.append((now, arn))
-        return {"FileShareARN": arn}
+        return {"FileShareARN": arn, "NotificationId": f"id-{len(self.refreshed)}"}
 
     def _find(self, arn: str) -> None:
         if arn not in self.shares:
