@@ -274,6 +274,11 @@ class Names:
         return f"{self.stack}DeadLetters"
 
     @property
+    def refresh_rule(self) -> str:
+        """The name of the EventBridge rule for finished refreshes."""
+        return f"{self.stack}RefreshComplete"
+
+    @property
     def dynamo_policy(self) -> str:
         return f"{self.stack}Dynamo"
 

@@ -36,6 +36,7 @@ from s3agg.local.session import isolated_session
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -54,7 +55,7 @@ SLOW = {"logs": ("logs", 30), "invocations": ("lambda", 60)}
 LAST_S = 3  # after Ctrl-C, for the last calls of a command
 SIDE_BY_SIDE = 32  # threads: about the number of calls that read a stack with some buckets
 # Services that most commands call, the table's first: the other reads depend on the table.
-READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch")
+READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch", "events")
 
 
 class Aws:
@@ -223,6 +224,10 @@ class Aws:
     @property
     def dynamodb(self) -> DynamoDBClient:
         return self.client("dynamodb")  # type: ignore[no-any-return]
+
+    @property
+    def eventbridge(self) -> EventBridgeClient:
+        return self.client("events")  # type: ignore[no-any-return]
 
     @property
     def iam(self) -> IAMClient:

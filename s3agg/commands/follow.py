@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import unquote_plus
@@ -16,9 +16,10 @@ from s3agg.aws.waiting import pauses
 from s3agg.commands.function_failures import Failures
 from s3agg.commands.test_objects import Became, Seen, Upload
 from s3agg.errors import Advice, S3aggError, plural
-from s3agg.live import items, log_lines
+from s3agg.live import items, log_lines, share_refreshes
 from s3agg.live.items import BucketActivity
-from s3agg.live.log_lines import COMPLETE, SENT, SKIPPED, LogLine
+from s3agg.live.log_lines import REFRESHED, SENT, SKIPPED, LogLine
+from s3agg.live.share_refreshes import NOTIFICATION, ShareRefresh
 from s3agg.resources.function import Function
 from s3agg.resources.notification import TEST_OBJECT
 from s3agg.stack.declared import Stack
@@ -29,7 +30,8 @@ SOONEST_S = 0.3  # between the first reads: an account has five FilterLogEvents 
 TICK_S = 1.0  # of the countdown to the end of a window
 FAILURES_S = 10.0  # between two reads of the functions' failures
 
-COMPLETED = re.compile(rf"{COMPLETE}(\S+), started: (\d+), shares: (.+)")
+# Older functions wrote "Refresh complete".
+ACCEPTED = re.compile(rf"Refresh (?:accepted|complete) for bucket: (\S+), started: (\d+){REFRESHED}(.+)")
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,15 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Refresh:
-    """One complete refresh; `shares` is empty if no file share in `region` is mapped to the bucket.
+    """A refresh that every share accepted; `shares` is empty if none in `region` is mapped to the bucket.
 
-    `complete` is None if the log level hides the functions' lines.
+    `accepted` is None if the log level hides the functions' lines, `complete` if no gateway has told of it.
     """
 
     start: datetime
     shares: tuple[str, ...]
     region: str
+    accepted: datetime | None = None
     complete: datetime | None = None
 
 
@@ -67,6 +70,13 @@ class Trail:
     due: datetime | None = None  # when the refresh of that window was due
     held_back: datetime | None = None  # end of the minimum interval that delayed the refresh
     refreshes: list[Refresh] = field(default_factory=list)
+    shares: list[ShareRefresh] = field(default_factory=list)  # of the refresh after the last event
+    accepted: bool = False  # by every share, after the last event
+
+    @property
+    def complete(self) -> bool:
+        """Whether each gateway has told that it finished that refresh."""
+        return bool(self.refreshes) and self.refreshes[-1].complete is not None
 
     def count(self, became: Became) -> int:
         return sum(each.became == became for each in self.objects.values())
@@ -181,6 +191,7 @@ class TableObserver:
         idle = not item.window.open and not item.pending
         if idle and item.last_refresh is not None and item.last_refresh > self.since:
             self.trail.refreshes.append(Refresh(item.last_refresh, item.shares, self.region))
+            self.trail.accepted = True
             return _Progress("", done=True)
         return _Progress("the refresh", spans=self.table.spans(item, self.trail))
 
@@ -191,31 +202,60 @@ class TableObserver:
 
 
 class LogObserver:
-    """Reads the functions' log lines until a refresh started after the last event."""
+    """Reads the functions' log lines until a refresh started after the last event, and is complete.
 
-    def __init__(self, aws: Aws, stack: Stack, upload: Upload) -> None:
+    Without `confirms` no gateway tells when it is complete: then it ends when every share has accepted.
+    """
+
+    def __init__(self, aws: Aws, stack: Stack, upload: Upload, *, confirms: bool) -> None:
         self.aws = aws
         self.stack = stack
         self.upload = upload
+        self.confirms = confirms
         self.table = _Table(aws, stack, upload.bucket)
         self.trail = Trail(dict(upload.seen))
         self.all_known = False
 
     def observe(self) -> _Progress:
+        news: list[Event] = []
         if not self.all_known:
-            news = self.new_events()
+            news += self.new_events()
             if self.missing:
                 to_come = f"{plural(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
                 return _Progress(to_come, news)
             self.all_known = True
             return _Progress("the refresh", news, self.table.spans(self.table.item(), self.trail))
-        news = []
+        if self.trail.accepted:
+            return self.completion()
         done = self.is_refreshed()
         if done:
             # An event that was delivered twice may be handled after all others.
-            news = self.new_events()
+            news += self.new_events()
             done = self.is_refreshed()
-        return _Progress("the refresh", [*news, *self.trail.refreshes[-1:]] if done else news, done=done)
+        if not done:
+            return _Progress("the refresh", news)
+        self.trail.accepted = True
+        news.append(self.trail.refreshes[-1])
+        progress = self.completion()
+        return replace(progress, news=[*news, *progress.news])
+
+    def completion(self) -> _Progress:
+        """Read which shares are complete. Done if all are, or if that is not told."""
+        refresh = self.trail.refreshes[-1]
+        if not self.confirms or not refresh.shares:
+            return _Progress("", done=True)
+        last = from_ms(max(self.trail.handled_at))
+        lines = self.lines(self.stack.refresher, NOTIFICATION)
+        since = [each for each in share_refreshes.of_lines(lines) if each.accepted >= last]
+        # Of several refreshes of a share, one that is complete counts.
+        of_share = {each.share: each for each in (*since, *(each for each in since if each.complete))}
+        self.trail.shares = [of_share[share] for share in refresh.shares if share in of_share]
+        ends = [each.complete for each in self.trail.shares if each.complete]
+        missing = len(refresh.shares) - len(ends)
+        if missing:
+            return _Progress(f"the refresh to be complete on {plural(missing, 'file share')}")
+        self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
+        return _Progress("", [self.trail.refreshes[-1]], done=True)
 
     def timed_out(self, timeout: float) -> S3aggError:
         if self.missing:
@@ -255,13 +295,13 @@ class LogObserver:
     def is_refreshed(self) -> bool:
         """Read the refresh function's log; return whether a refresh started after the last event."""
         first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
-        lines = self.lines(self.stack.refresher, f"{COMPLETE}{self.upload.bucket},")
+        lines = self.lines(self.stack.refresher, f" for bucket: {self.upload.bucket}, started: ")
         found = [self.refresh_of(line) for line in lines]
         self.trail.refreshes = [each for each in found if each and each.start >= first]
         return any(refresh.start >= last for refresh in self.trail.refreshes)
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
-        match = COMPLETED.search(line.message)
+        match = ACCEPTED.search(line.message)
         if match is None or match[1] != self.upload.bucket:
             return None
         shares = tuple(match[3].split(",")) if match[3].startswith("arn:") else ()

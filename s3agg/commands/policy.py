@@ -288,6 +288,18 @@ def _triggers(stack: Stack) -> str:
 
 
 def _watching(stack: Stack) -> Iterator[Document]:
+    yield _allow(
+        "Rule",
+        [stack.rule.arn],
+        "events:DeleteRule",
+        "events:DescribeRule",
+        "events:ListTagsForResource",
+        "events:ListTargetsByRule",
+        "events:PutRule",
+        "events:PutTargets",
+        "events:RemoveTargets",
+        "events:TagResource",
+    )
     groups = [function.log_group.arn for function in (stack.aggregator, stack.refresher)]
     yield _allow(
         "LogGroups",

@@ -1,4 +1,4 @@
-"""test-upload: upload objects and follow their events through both functions to the refresh."""
+"""test-upload: upload objects, and follow their events through both functions to a complete refresh."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from s3agg.commands.function_failures import Failures
 from s3agg.commands.test_objects import Seen, Upload
 from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live.log_lines import hides_lines
+from s3agg.live.share_refreshes import ShareRefresh
 from s3agg.resources.notification import TEST_OBJECT, Notification
 from s3agg.stack.declared import REFRESH_TIMEOUT_S, Stack
 from s3agg.stack.deployed import Deployment
@@ -43,10 +44,12 @@ class Report:
     opened_windows: int | None
     within_window: int | None
     refreshes: tuple[Refresh, ...]
+    shares: tuple[ShareRefresh, ...]  # of the last refresh, as far as it is known
     hops: tuple[Hop, ...]
     objects: tuple[Seen, ...]
     seconds: float
-    ok: bool
+    ok: bool  # every share accepted a refresh that started after the last event
+    complete: bool  # each gateway has told that it finished that refresh
     notes: tuple[S3aggError, ...]  # what else there is to know, and what to do
 
 
@@ -83,7 +86,7 @@ def run(
         if hides_lines(deployment.log_level):
             observer = TableObserver(aws, stack, upload)
         else:
-            observer = LogObserver(aws, stack, upload)
+            observer = LogObserver(aws, stack, upload, confirms=deployment.tells_completion)
         found = yield from follow.follow(aws, observer, failures, aws.clock.monotonic() + timeout)
     except (KeyboardInterrupt, GeneratorExit):
         aws.wait.stopping.set()
@@ -98,8 +101,11 @@ def run(
                 )
             elif found is None and upload.versions:  # interrupted or failed
                 aws.warn("Deleted the uploaded objects.")
-    notes = [] if found else list(_timed_out(deployment, observer.timed_out(timeout), failures))
     trail = observer.trail
+    ok = trail.accepted
+    notes = [] if ok else list(_timed_out(deployment, observer.timed_out(timeout), failures))
+    if ok and not found:
+        notes.append(_not_confirmed(timeout))
     seen = isinstance(observer, LogObserver)
     return Report(
         bucket=upload.bucket,
@@ -107,11 +113,13 @@ def run(
         opened_windows=trail.count("opened the window") if seen else None,
         within_window=trail.count("in the window") if seen else None,
         refreshes=tuple(trail.refreshes),
+        shares=tuple(trail.shares),
         hops=tuple(sorted(_hops(upload, trail), key=lambda hop: hop.time)),
         objects=tuple(trail.objects.values()),
         seconds=round(aws.clock.time() - upload.started, 1),
-        ok=found,
-        notes=(*notes, *_notes(deployment, notification, trail, keep=keep, found=found)),
+        ok=ok,
+        complete=trail.complete,
+        notes=(*notes, *_notes(deployment, notification, trail, keep=keep)),
     )
 
 
@@ -128,8 +136,17 @@ def _timed_out(deployment: Deployment, timeout: S3aggError, failures: Failures) 
         yield S3aggError(f"Function {each.function}, {each.time:%H:%M:%S} UTC: {each.words}")
 
 
+def _not_confirmed(timeout: float) -> S3aggError:
+    return S3aggError(
+        f"Every file share accepted the refresh, but not every gateway finished it within {timeout:.0f} s."
+        " A large bucket takes longer",
+        "To see when it is complete, run",
+        Advice("status"),
+    )
+
+
 def _notes(
-    deployment: Deployment, notification: Notification, trail: Trail, *, keep: bool, found: bool
+    deployment: Deployment, notification: Notification, trail: Trail, *, keep: bool
 ) -> Iterator[S3aggError]:
     """Yield what else there is to know."""
     if hides_lines(deployment.log_level):
@@ -139,7 +156,7 @@ def _notes(
         )
     if not keep and notification.key in deployment.found:
         yield S3aggError("The deletion of the objects causes one more refresh")
-    if found and not any(refresh.shares for refresh in trail.refreshes):
+    if trail.accepted and not any(refresh.shares for refresh in trail.refreshes):
         yield S3aggError(
             f"No file share in {notification.place.region} is mapped to bucket {notification.bucket},"
             " so nothing was refreshed"
@@ -164,5 +181,7 @@ def _hops(upload: Upload, trail: Trail) -> Iterator[Hop]:
         yield hop("minimum interval ended", trail.held_back)
     for refresh in trail.refreshes:
         yield hop("refresh started", refresh.start)
+        if refresh.accepted is not None:
+            yield hop("refresh accepted", refresh.accepted)
         if refresh.complete is not None:
-            yield hop("refresh completed", refresh.complete)
+            yield hop("refresh complete", refresh.complete)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
 from s3agg.live import log_lines, metrics
-from s3agg.live.log_lines import COMPLETE, EVENT
+from s3agg.live.log_lines import EVENT, REFRESHED
 from s3agg.live.metrics import HOUR_S, Metric
 from s3agg.resources.log_group import log_group_of
 from s3agg.settings import Names
@@ -48,7 +48,7 @@ class Invocations:
 
 @dataclass(frozen=True)
 class Aggregated:
-    """The events and completed refreshes in the functions' logs of the last `hours`.
+    """The events and accepted refreshes in the functions' logs of the last `hours`.
 
     If `complete` is False, not all log lines were read: both counts are minimums, without parts.
     """
@@ -90,7 +90,7 @@ def count_events(aws: Aws, names: Names) -> list[Aggregated]:
     hour_ago, day_ago = now - timedelta(hours=1), now - timedelta(hours=24)
     queries = [
         _Query(aws, log_group_of(function), containing, since, until)
-        for function, containing in ((names.aggregator, EVENT), (names.refresher, COMPLETE))
+        for function, containing in ((names.aggregator, EVENT), (names.refresher, REFRESHED))
         for since, until in ((hour_ago, now), (day_ago, hour_ago))
     ]
     hour_events, more_events, hour_refreshes, more_refreshes = aws.side_by_side(_Query.read, queries)
@@ -136,10 +136,10 @@ class _Query:
 def _events_and_refreshes(
     hours: int, now: datetime, events: Sequence[_Lines], refreshes: Sequence[_Lines]
 ) -> Aggregated:
-    handled, completed = (_of_lines(lines, now, hours) for lines in (events, refreshes))
+    handled, accepted = (_of_lines(lines, now, hours) for lines in (events, refreshes))
     complete = all(each.complete for each in (*events, *refreshes))
-    ratio = handled.total / completed.total if complete and completed.total else None
-    return Aggregated(hours, handled, completed, ratio, complete)
+    ratio = handled.total / accepted.total if complete and accepted.total else None
+    return Aggregated(hours, handled, accepted, ratio, complete)
 
 
 def _of_lines(lines: Sequence[_Lines], now: datetime, hours: int) -> Counted:

@@ -12,7 +12,7 @@ from s3agg.aws.session import Aws
 EVENT = "for bucket: "  # in each line of a handled event, which is one of the next two
 SENT = "Sending refresh request for bucket: "
 SKIPPED = "Refresh for bucket: "
-COMPLETE = "Refresh complete for bucket: "
+REFRESHED = ", shares: "  # in the line of an accepted refresh, also in that of older functions
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 

@@ -12,7 +12,8 @@ from s3agg.commands import follow
 from s3agg.commands import test_upload as probe
 from s3agg.commands.test_objects import Seen
 from s3agg.errors import plural
-from s3agg.render.words import counted, new_table, plain, share_names
+from s3agg.live.share_refreshes import ShareRefresh
+from s3agg.render.words import counted, lasting, new_table, plain, share_names
 
 MOST_OBJECTS = 10  # rows in the table of objects
 STYLES = {"uploaded": "dim", "opened the window": "bold green", "in the window": "cyan"}
@@ -33,7 +34,11 @@ def probe_view(report: probe.Report) -> RenderableType:
     for hop in report.hops:
         time = f"{hop.time:%H:%M:%S}.{hop.time.microsecond // 100_000}"
         hops.add_row(f"{hop.seconds:.1f} s", plain(hop.what), time)
-    parts += ["", hops, *(plain(refreshed(each)) for each in report.refreshes)]
+    parts += ["", hops]
+    if report.shares:
+        parts += ["", shares_table(report.shares)]
+    else:
+        parts += [plain(refreshed(each)) for each in report.refreshes]
     return Group(*parts, *(plain(note) for note in report.notes))
 
 
@@ -43,6 +48,8 @@ def _verdict(report: probe.Report) -> tuple[str, str]:
     if report.refreshes and not any(refresh.shares for refresh in report.refreshes):
         region = report.refreshes[-1].region
         return f"The stack works, but there is no file share in {region} to refresh", "bold yellow"
+    if report.shares and not report.complete:
+        return "The stack works, but the refresh is not complete yet", "bold yellow"
     return "The stack works", "bold green"
 
 
@@ -63,6 +70,18 @@ def objects_table(objects: Sequence[Seen]) -> RenderableType:
     return table
 
 
+def shares_table(shares: Sequence[ShareRefresh]) -> RenderableType:
+    """Each share with the times of its refresh, and how long its gateway took."""
+    table = new_table("file share", "accepted", "complete", "took")
+    table.columns[-1].justify = "right"
+    for each in shares:
+        complete = f"{each.complete:%H:%M:%S}" if each.complete else "-"
+        took = "-" if each.took_s is None else lasting(each.took_s)
+        table.add_row(plain(share_names([each.share])), f"{each.accepted:%H:%M:%S}", complete, took)
+    return table
+
+
 def refreshed(refresh: follow.Refresh) -> str:
     """The line about a refresh, with its file shares."""
-    return f"Refreshed: {share_names(refresh.shares) or f'no file share in {refresh.region}'}"
+    state = "complete" if refresh.complete else "accepted"
+    return f"Refresh {state}: {share_names(refresh.shares) or f'no file share in {refresh.region}'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ RETENTION_S = 15 * 60  # the longest that a new retention period takes to show (
 ATTRIBUTES_S = 90  # the longest wait for other attributes to show (FACTS 33)
 STATE, ACTIVE = "state", "active"
 RETENTION = "message retention period"
+SENDER = "EventBridge rule that may send"
+SENDER_SID = "s3agg-rule"
 NOT_THERE_YET = Refusal("InvalidParameterValue", "Dead letter target does not exist")
 
 
@@ -37,6 +39,7 @@ class FoundQueue(Found):
     retention: int
     dead_letters: str | None  # ARN of the dead-letter queue
     max_receives: int
+    statements: Sequence[Mapping[str, Any]]  # of its policy
     visible: int
     delayed: int
     in_flight: int
@@ -46,12 +49,18 @@ class FoundQueue(Found):
     @property
     def properties(self) -> Mapping[str, str]:
         state = "being deleted" if self.is_dying else ACTIVE
-        return _properties(state, self.visibility, self.retention, self.dead_letters, self.max_receives)
+        return {
+            **_properties(state, self.visibility, self.retention, self.dead_letters, self.max_receives),
+            SENDER: next(filter(None, map(_sender, self.statements)), ABSENT),
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class Queue(Resource[FoundQueue]):
-    """A standard queue; visibility and retention in s."""
+    """A standard queue; visibility and retention in s.
+
+    `sender` is the ARN of the EventBridge rule that may send to it. Other statements of its policy stay.
+    """
 
     kind: ClassVar[str] = "queue"
     already_exists: ClassVar[tuple[Refusal, ...]] = (
@@ -63,6 +72,7 @@ class Queue(Resource[FoundQueue]):
     retention: int
     dead_letters: Queue | None = None
     max_receives: int = 0
+    sender: str | None = None
 
     @property
     def arn(self) -> str:
@@ -71,7 +81,10 @@ class Queue(Resource[FoundQueue]):
     @property
     def properties(self) -> Mapping[str, str]:
         dead_letters = self.dead_letters.arn if self.dead_letters else None
-        return _properties(ACTIVE, self.visibility, self.retention, dead_letters, self.max_receives)
+        return {
+            **_properties(ACTIVE, self.visibility, self.retention, dead_letters, self.max_receives),
+            **({SENDER: self.sender} if self.sender else {}),
+        }
 
     def differences(self, found: FoundQueue) -> list[Difference]:
         """Ignore a retention period that s3agg changed a moment ago (FACTS 33)."""
@@ -83,7 +96,11 @@ class Queue(Resource[FoundQueue]):
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:
-        return {"AWS::SQS::Queue": {"QueueName": self.name, **self._definition, "Tags": tag_list(self.tags)}}
+        queue = {"QueueName": self.name, **self._definition, "Tags": tag_list(self.tags)}
+        if not self.sender:
+            return {"AWS::SQS::Queue": queue}
+        policy = {"Queues": [self], "PolicyDocument": _document(self._statements)}
+        return {"AWS::SQS::Queue": queue, "AWS::SQS::QueuePolicy": policy}
 
     @property
     def _definition(self) -> dict[Any, Any]:
@@ -98,9 +115,27 @@ class Queue(Resource[FoundQueue]):
         }
 
     @property
-    def attributes(self) -> dict[Any, str]:
-        """The attributes in the form of SQS's API."""
-        return {name: json.dumps(value) for name, value in self._definition.items()}
+    def _statements(self) -> list[Mapping[str, Any]]:
+        """The statement that lets EventBridge send for the rule alone."""
+        if self.sender is None:
+            return []
+        return [
+            {
+                "Sid": SENDER_SID,
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": self.arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": self.sender}},
+            }
+        ]
+
+    def attributes(self, others: Sequence[Mapping[str, Any]] = ()) -> dict[Any, str]:
+        """Return the attributes in the form of SQS's API. `others` are statements that its policy keeps."""
+        attributes = {name: json.dumps(value) for name, value in self._definition.items()}
+        if self._statements:
+            attributes["Policy"] = json.dumps(_document([*others, *self._statements]))
+        return attributes
 
     def url(self, aws: Aws) -> str | None:
         """Return the queue's URL; None if the queue has not existed so far.
@@ -140,11 +175,13 @@ class Queue(Resource[FoundQueue]):
         """Return the queue's attributes under the names of FoundQueue."""
         attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         redrive = json.loads(attributes.get("RedrivePolicy", "null") or "null") or {}
+        policy = json.loads(attributes.get("Policy", "null") or "null") or {}
         return {
             "visibility": int(attributes["VisibilityTimeout"]),
             "retention": int(attributes["MessageRetentionPeriod"]),
             "dead_letters": redrive.get("deadLetterTargetArn"),
             "max_receives": int(redrive.get("maxReceiveCount", 0)),
+            "statements": _listed(policy.get("Statement", [])),
             "visible": int(attributes["ApproximateNumberOfMessages"]),
             "delayed": int(attributes["ApproximateNumberOfMessagesDelayed"]),
             "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
@@ -154,7 +191,7 @@ class Queue(Resource[FoundQueue]):
         answer = aws.wait.retry(
             f"SQS to release the name of the deleted queue {self.name}",
             lambda: aws.sqs.create_queue(
-                QueueName=self.name, Attributes=self.attributes, tags=dict(self.tags)
+                QueueName=self.name, Attributes=self.attributes(), tags=dict(self.tags)
             ),
             on=(*JUST_DELETED, NOT_THERE_YET),
             patience_s=90,
@@ -182,7 +219,7 @@ class Queue(Resource[FoundQueue]):
         aws.sqs.untag_queue(QueueUrl=url, TagKeys=[DELETED_TAG])
 
     def _set_attributes(self, aws: Aws, found: FoundQueue) -> None:
-        attributes = self.attributes
+        attributes = self.attributes([each for each in found.statements if each.get("Sid") != SENDER_SID])
         if not self.dead_letters and found.dead_letters:
             attributes["RedrivePolicy"] = ""
         aws.sqs.set_queue_attributes(QueueUrl=found.url, Attributes=attributes)
@@ -206,6 +243,28 @@ class Queue(Resource[FoundQueue]):
         deleted = {DELETED_TAG: str(int(aws.clock.time()))}
         unless_absent(aws.sqs.tag_queue, QueueUrl=found.url, Tags=deleted)
         unless_absent(aws.sqs.delete_queue, QueueUrl=found.url)
+
+
+def _listed(statements: Any) -> list[Mapping[str, Any]]:
+    """Return the statements of a policy, which may hold a single one without a list."""
+    return statements if isinstance(statements, list) else [statements]
+
+
+def _document(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _sender(statement: Mapping[str, Any]) -> str | None:
+    """Return the rule that a statement of ours lets send; None for any other statement, or a changed one."""
+    try:
+        ((name, rule),) = statement["Condition"]["ArnEquals"].items()
+        as_written = (statement["Effect"], statement["Principal"], statement["Condition"].keys())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    expected = ("Allow", {"Service": "events.amazonaws.com"}, {"ArnEquals"})
+    ours = statement.get("Sid") == SENDER_SID and name.lower() == "aws:sourcearn" and as_written == expected
+    sends = str(statement.get("Action")).lower() in {"sqs:sendmessage", "sqs:*"}
+    return str(rule) if ours and sends else None
 
 
 def _time(tags: Mapping[str, str], tag: str) -> int:

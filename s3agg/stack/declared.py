@@ -18,6 +18,7 @@ from s3agg.resources.policy import Policy
 from s3agg.resources.queue import Queue
 from s3agg.resources.resource import Resource
 from s3agg.resources.role import Role
+from s3agg.resources.rule import EventRule
 from s3agg.resources.table import Table
 from s3agg.resources.trigger import EventSourceMapping
 from s3agg.settings import (
@@ -30,6 +31,11 @@ from s3agg.settings import (
     statement_id,
 )
 
+# A gateway's event of a finished refresh.
+REFRESH_COMPLETE = {
+    "source": ["aws.storagegateway"],
+    "detail-type": ["Storage Gateway Refresh Cache Event"],
+}
 FOURTEEN_DAYS_S = 14 * 24 * 3600
 AGGREGATOR_TIMEOUT_S = 10
 REFRESH_TIMEOUT_S = 30  # the blog's 5 s are too short for many shares
@@ -59,6 +65,7 @@ class Stack:
     aggregator: Function
     refresher: Function
     trigger: EventSourceMapping
+    rule: EventRule
     alarms: tuple[Alarm, ...]
     notifications: tuple[Notification, ...]
 
@@ -82,7 +89,13 @@ class Stack:
                 add(needed)
             found.setdefault(resource.key, resource)
 
-        tops: list[Resource[Any]] = [self.trigger, self.aggregator, *self.alarms, *self.notifications]
+        tops: list[Resource[Any]] = [
+            self.trigger,
+            self.aggregator,
+            self.rule,
+            *self.alarms,
+            *self.notifications,
+        ]
         for resource in tops:
             add(resource)
         return list(found.values())
@@ -132,7 +145,9 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
         retention=FOURTEEN_DAYS_S,
         dead_letters=dead_letters,
         max_receives=min(MAX_RECEIVES, LONGEST_WAIT_S // max(settings.min_interval, 1)),
+        sender=place.arn("events", f"rule/{names.refresh_rule}"),
     )
+    rule = EventRule(place, names.refresh_rule, tags, queue=queue, pattern=REFRESH_COMPLETE)
     dynamo = policy(names.dynamo_policy, "dynamo-writer")
     writer = policy(names.sqs_writer_policy, "sqs-writer")
     reader = policy(names.sqs_reader_policy, "sqs-reader")
@@ -208,6 +223,7 @@ def make(place: Place, names: Names, settings: Settings, buckets: Mapping[str, K
             function=refresher,
             maximum_concurrency=REFRESH_CONCURRENCY,
         ),
+        rule,
         _together(
             Alarm(
                 place,

@@ -130,6 +130,12 @@ class Deployment:
         return sorted(self.activity.keys() - set(self.buckets))
 
     @property
+    def tells_completion(self) -> bool:
+        """Whether the stack learns when a gateway has finished a refresh."""
+        found = self.found.of(self.stack.rule)
+        return found is not None and found.is_readable and not self.stack.rule.differences(found)
+
+    @property
     def log_level(self) -> str:
         """The log level of the deployed aggregator; the declared one if it is not deployed."""
         found, asked = self.found.of(self.stack.aggregator), self.stack.settings.log_level

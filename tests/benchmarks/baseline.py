@@ -61,8 +61,8 @@ def _write_documents(folder: Path, stack: Stack) -> None:
         "sqs-writer": policies[names.sqs_writer_policy].document,
         "sqs-reader": policies[names.sqs_reader_policy].document,
         "sgw-refresh": policies[names.gateway_policy].document,
-        "dead-letters": stack.dead_letters.attributes,
-        "queue": stack.queue.attributes,
+        "dead-letters": stack.dead_letters.attributes(),
+        "queue": stack.queue.attributes(),
         "event": {"LambdaFunctionConfigurations": [each.document for each in stack.notifications]},
     }
     for name, document in documents.items():

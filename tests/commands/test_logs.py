@@ -139,14 +139,14 @@ def test_following_a_bucket_does_not_wait_for_invocations_that_may_still_name_it
     account: World, cloudwatch: CloudWatch
 ) -> None:
     cloudwatch.write("refresh", line("r-1", "File share did not accept: share-1: busy"), 3)
-    cloudwatch.write("refresh", line("r-2", "Refresh complete for bucket: photos, started"), 2)
+    cloudwatch.write("refresh", line("r-2", "Refresh accepted for bucket: photos, started"), 2)
     following = read(account, bucket="photos", follow=True)
     told = [next(following).message]
     cloudwatch.write("refresh", line("r-1", "Putting off the message of bucket: photos by 62 s"), 1)
     told += [next(following).message for _ in range(2)]
 
     assert told == [
-        "Refresh complete for bucket: photos, started",
+        "Refresh accepted for bucket: photos, started",
         "File share did not accept: share-1: busy",
         "Putting off the message of bucket: photos by 62 s",
     ]
@@ -158,7 +158,7 @@ def test_what_lambda_writes_for_every_invocation_is_left_out_unless_asked_for(
     written = [
         "INIT_START Runtime Version: python:3.13",
         "START RequestId: r-1 Version: $LATEST",
-        line("r-1", "Refresh complete for bucket: photos, started"),
+        line("r-1", "Refresh accepted for bucket: photos, started"),
         "END RequestId: r-1",
         "REPORT RequestId: r-1\tDuration: 3 ms",
         '{"_aws": {"Timestamp": 1}, "UnrefreshedFor": 3}',
@@ -167,7 +167,7 @@ def test_what_lambda_writes_for_every_invocation_is_left_out_unless_asked_for(
     for each in written:
         cloudwatch.write("refresh", each)
 
-    own = ["Refresh complete for bucket: photos, started", "Task timed out after 30.00 seconds"]
+    own = ["Refresh accepted for bucket: photos, started", "Task timed out after 30.00 seconds"]
     assert messages(account) == own
     assert len(messages(account, everything=True)) == len(written)
     assert len(messages(account, everything=True, bucket="photos")) == 4  # those of r-1

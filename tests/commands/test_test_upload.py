@@ -120,7 +120,7 @@ def test_events_are_followed_to_a_refresh_that_began_after_the_last_of_them(play
 
 def test_lines_of_other_buckets_and_other_uploads_do_not_count(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
-    other = "Refresh complete for bucket: other, started: 9999999999999, shares: none"
+    other = "Refresh accepted for bucket: other, started: 9999999999999, shares: none"
 
     _, report = play.run(
         once(
@@ -302,7 +302,7 @@ def test_each_hop_is_told_with_its_time(play: Play) -> None:
     hops = {hop.what: hop.seconds for hop in report.hops}
     assert list(hops) == [
         *("upload started", "last object uploaded", "first event handled", "window opened"),
-        *("last event handled", "window closed", "refresh started", "refresh completed"),
+        *("last event handled", "window closed", "refresh started", "refresh accepted"),
     ]
     assert [hops["upload started"], hops["window opened"], hops["window closed"]] == [0, *opened, 3]
     assert hops["refresh started"] >= 3

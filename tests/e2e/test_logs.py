@@ -26,4 +26,4 @@ def test_logs_follow_both_functions_from_the_upload_to_the_refresh(world: LocalA
     assert [entry["function"] for entry in entries] == ["aggregator", "aggregator", "refresh", "refresh"]
     assert {entry["level"] for entry in entries} == {"INFO"}
     assert "Refreshing file share" in entries[-2]["message"]  # names no bucket
-    assert "Refresh complete" in entries[-1]["message"]
+    assert "Refresh accepted" in entries[-1]["message"]

@@ -75,7 +75,7 @@ def test_it_reports_what_became_of_each_object(
         "opened the window"
     ]
     assert [hop["seconds"] for hop in report["hops"]] == sorted(hop["seconds"] for hop in report["hops"])
-    assert {"upload started", "window opened", "window closed", "refresh completed"} <= {
+    assert {"upload started", "window opened", "window closed", "refresh accepted"} <= {
         hop["what"] for hop in report["hops"]
     }
     assert told.stderr.count(": in the window") == 4

@@ -21,7 +21,7 @@ world = support.world
 NAMES = Names()
 MIN_MS = 60_000
 SKIPPED = "[INFO]\tx\ty\tRefresh for bucket: b within refresh window, skipping. key=k"
-COMPLETE = "[INFO]\tx\ty\tRefresh complete for bucket: b, started: 1, shares: none"
+COMPLETE = "[INFO]\tx\ty\tRefresh accepted for bucket: b, started: 1, shares: none"
 
 
 def now_ms(world: World) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -13,6 +14,7 @@ from s3agg.commands.follow import Refresh, Waiting
 from s3agg.commands.test_objects import Seen
 from s3agg.commands.test_upload import Hop, Report
 from s3agg.errors import S3aggError
+from s3agg.live.share_refreshes import ShareRefresh
 from tests.support import documents
 from tests.support.screens import happening, make_screen, text_of
 
@@ -28,10 +30,12 @@ def make_report(**differing: object) -> Report:
         "opened_windows": 1,
         "within_window": 1,
         "refreshes": (Refresh(NOW, (SHARE,), REGION, NOW),),
+        "shares": (),
         "hops": (Hop("upload started", NOW, 0), Hop("window closed", NOW + timedelta(seconds=30), 30)),
         "objects": (Seen("test-1", "opened the window", 0.4), Seen("test-2", "in the window", 1.2)),
         "seconds": 33.4,
         "ok": True,
+        "complete": False,
         "notes": (S3aggError("One thing"),),
     }
     return Report(**{**values, **differing})  # type: ignore[arg-type]  # by name
@@ -54,14 +58,35 @@ def test_a_report_tells_what_became_of_each_object_and_when_each_hop_was() -> No
         " after  step            UTC",
         " 0.0 s  upload started  03:04:05.6",
         "30.0 s  window closed   03:04:35.6",
-        "Refreshed: share-1",
+        "Refresh accepted: share-1",
         "One thing.",
     ]
 
 
+TAKEN = ShareRefresh(SHARE, "id-1", NOW, NOW + timedelta(seconds=25), 24.6)
+
+
+def test_each_share_has_a_row_with_both_its_times_and_how_long_the_gateway_took() -> None:
+    report = make_report(shares=(TAKEN, ShareRefresh(SHARE[:-1] + "2", "id-2", NOW)))
+
+    assert shown(report)[-4:-1] == [
+        "file share  accepted  complete  took",
+        "share-1     03:04:05  03:04:30  24 s",
+        "share-2     03:04:05  -            -",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("complete", "verdict"),
+    [(True, "The stack works: "), (False, "The stack works, but the refresh is ")],
+)
+def test_the_first_line_tells_whether_the_refresh_is_complete(complete: bool, verdict: str) -> None:
+    assert shown(make_report(shares=(TAKEN,), complete=complete))[0].startswith(verdict)
+
+
 def test_a_report_as_json_is_as_its_schema_says() -> None:
     screen = make_screen(as_json=True)
-    screen.probe(make_report(opened_windows=None))
+    screen.probe(make_report(opened_windows=None, shares=(TAKEN, ShareRefresh(SHARE, "id", NOW))))
 
     assert documents.parse(text_of(screen.out), "test-upload")["notes"] == ["One thing."]
 
@@ -90,7 +115,7 @@ def test_a_refresh_of_nothing_is_told_as_that() -> None:
     lines = shown(make_report(refreshes=(Refresh(NOW, (), REGION),)))
 
     assert lines[0].startswith("The stack works, but there is no file share in eu-west-1 to refresh: ")
-    assert "Refreshed: no file share in eu-west-1" in lines
+    assert "Refresh accepted: no file share in eu-west-1" in lines
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
@@ -138,10 +163,12 @@ def test_once_the_refresh_has_come_nothing_is_waited_for() -> None:
 
 def test_in_a_pipe_each_step_is_a_line() -> None:
     screen = make_screen()
-    screen.watch(
-        happening(
-            Seen("a", "uploaded", 0), Seen("a", "opened the window", 1), Refresh(NOW, (SHARE,), REGION, NOW)
-        )
-    )
+    accepted = Refresh(NOW, (SHARE,), REGION, NOW)
+    objects = Seen("a", "uploaded", 0), Seen("a", "opened the window", 1)
+    screen.watch(happening(*objects, accepted, replace(accepted, complete=NOW)))
 
-    assert text_of(screen.err) == "a: opened the window\nRefreshed: share-1\n"
+    assert text_of(screen.err).splitlines() == [
+        "a: opened the window",
+        "Refresh accepted: share-1",
+        "Refresh complete: share-1",
+    ]

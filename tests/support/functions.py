@@ -49,5 +49,5 @@ class Functions:
         at = int((self.clock.time() if started is None else started) * 1000)
         self.log(
             self.names.refresher,
-            f"Refresh complete for bucket: {self.bucket}, started: {at}, shares: {shares}",
+            f"Refresh accepted for bucket: {self.bucket}, started: {at}, shares: {shares}",
         )
