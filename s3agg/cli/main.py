@@ -695,6 +695,7 @@ def cost(
             "--measured takes the number of refreshes from the stack's metrics",
             "Omit --refreshes-per-day, or pass --bucket",
         )
+    invocation.check_region()
     prices = tables.read(named)
     if objects_per_day is not None:
         made = bill.estimate(
@@ -792,6 +793,7 @@ def template(
             "Pass --code-bucket BUCKET to upload the functions' code now,"
             " or --zips FOLDER to upload it yourself",
         )
+    invocation.check_region()
     made = templates.make(invocation.names, options, bucket=bucket, code_bucket=code_bucket)
     if code_bucket is not None:
         is_new = templates.upload(invocation.aws(invocation.screen()), made.zips, code_bucket)

@@ -74,6 +74,15 @@ class Invocation:
             named = f" --stack {self.stack}"
         return named + "".join(options)
 
+    def check_region(self) -> None:
+        """Raise UsageProblem for a region that does not exist. `aws` checks it too, at the first call."""
+        if self.region:
+            from botocore.loaders import create_loader
+
+            from s3agg.aws.regions import check_region
+
+            check_region(create_loader(os.environ.get("AWS_DATA_PATH")), self.region)
+
     def page(self) -> Page:
         from s3agg.render.page import Page
 

@@ -277,8 +277,16 @@ WRONG = {
     ),
     "a prefix that is no text": ("create --bucket uploads --prefix \udc9b", "is not UTF-8"),
     "a stack that cannot be": ("status --stack no.dots", "Invalid stack name: 'no.dots'"),
-    "a region that cannot be": ("status --region no_underscores", "Check --region"),
+    "a region that cannot be": ("status --region no_underscores", "There is no region no_underscores"),
     "a mistyped region": ("status --region us-esat-1", "The nearest name is us-east-1."),
+    "a mistyped region of a cost": (
+        "cost --objects-per-day 1 --region us-esat-1",
+        "The nearest name is us-east-1.",
+    ),
+    "a mistyped region of a template": (
+        "template --zips z --region us-esat-1",
+        "The nearest name is us-east-1.",
+    ),
     "an endpoint that is no URL": ("status --endpoint-url x:1", "Pass a URL"),
     "a count of 0": ("test-upload --count 0", "--count: 0 ("),
     "a port that cannot be": ("local --port 99999", "--port: 99999 ("),
@@ -415,7 +423,9 @@ THERE = (
         "delete --yes",
         "delete --dry-run",
         "delete --yes --bucket far-away",
-        "create --bucket uploads",
+        "create",
+        "create --bucket far-away",
+        "policy",
     ],
 )
 def test_a_stack_of_another_region_is_named_with_its_region(
