@@ -32,8 +32,8 @@ def make(
     `part` selects one of the parts of `split`, from 1. `boundary` is the permissions boundary that both roles
     must have, `none`, or None for the declared one. If buckets and boundary are given, AWS is only asked for
     the account and region. Raises UsageProblem if there is no bucket or no such part. Raises S3aggError if
-    the stack must be read and access is denied, NoStack if its buckets are asked for in another region. Warns
-    of a stack in another region.
+    the stack must be read and access is denied. Raises NoStack without buckets, and warns with some, if the
+    stack is in another region.
     """
     stack = _stack(aws, names, [check_bucket_name(bucket) for bucket in buckets], boundary)
     if stack.settings.permissions_boundary is None:
