@@ -127,8 +127,21 @@ def fail(code: int, *lines: str) -> int:
     return code
 
 
+class Command(click.Command):
+    """A command that names itself in each usage error: click does not if an option lacks its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
 class Commands(click.Group):
     """The group of commands. Ctrl-C raises Interrupted: click would treat it as the answer "no"."""
+
+    command_class = Command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

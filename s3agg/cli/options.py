@@ -156,6 +156,14 @@ class Option(click.Option):
             extra["range"] = self.values
         return extra
 
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert the value. If it is another option, this one lacks its value: click takes any word."""
+        words = value if isinstance(value, (list, tuple)) else [value]
+        flags = {flag for each in ctx.command.params for flag in (*each.opts, *each.secondary_opts)}
+        if not flags.isdisjoint(word for word in words if isinstance(word, str)):
+            raise click.BadOptionUsage(self.opts[0], f"Option '{self.opts[0]}' requires an argument.", ctx)
+        return super().process_value(ctx, value)
+
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """The option's name in an error, without click's quotes."""
         return super().get_error_hint(ctx).replace("'", "")

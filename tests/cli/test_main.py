@@ -265,6 +265,11 @@ WRONG = {
     "a word for the help": ("help", "help is no command. Run s3agg --help."),
     "a word for a command's help": ("help create", "Run s3agg create --help."),
     "a word for the version": ("version", "version is no command. Run s3agg --version."),
+    "an option without its value": ("redrive --discard", "requires an argument. See s3agg redrive --help."),
+    "an option where a value belongs": (
+        "create --bucket uploads --prefix --dry-run",
+        "s3agg create: Option '--prefix' requires an argument.",
+    ),
     "an option before the command": (
         "--output json status --watch",
         "--output belongs after the command: s3agg status --output json --watch.",
