@@ -55,7 +55,7 @@ EXIT_CODES: Mapping[int, str] = {  # also in README.md
     1: "failure",
     2: "wrong usage",
     NOT_AS_DECLARED: "not as declared (missing, drifted, foreign), or a dry run has changes",
-    NOT_HEALTHY: "as declared, but not healthy: dead letters, lost events, an overdue refresh",
+    NOT_HEALTHY: "as declared, not healthy: dead letters, lost events, an overdue refresh",
     130: "interrupted",
 }
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # errors of a full or broken disk
@@ -589,7 +589,7 @@ def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes
 @cli.command(
     epilog=examples(
         "s3agg policy --bucket my-uploads > operator.json",
-        "s3agg policy --permissions-boundary arn:aws:iam::123456789012:policy/Boundary",
+        "s3agg policy --permissions-boundary arn:aws:iam::123456789012:policy/Limits",
     )
 )
 @bucket_option(

@@ -164,6 +164,14 @@ def test_no_commands_first_line_is_cut_off_in_the_list_of_commands(shell: Shell)
     assert "..." not in ran.stdout.partition("Commands:")[2]
 
 
+@pytest.mark.parametrize("command", [(), *((each,) for each in COMMANDS)])
+def test_help_fits_into_80_columns(shell: Shell, command: tuple[str, ...]) -> None:
+    with environment({"COLUMNS": "80"}):
+        ran = shell(*command, "--help")
+
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_import_neither_boto3_nor_rich(option: str) -> None:
     code = (
