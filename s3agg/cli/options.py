@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -172,6 +172,20 @@ class Option(click.Option):
 option = partial(click.option, cls=Option)
 
 
+class Command(click.Command):
+    """A command that names itself in each usage error: click does not if an option lacks its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+command = partial(click.command, cls=Command)
+
+
 def completing(
     what: Literal["attached", "buckets", "profiles", "regions", "stacks"],
 ) -> Callable[[click.Context, click.Parameter, str], list[str]]:
@@ -290,11 +304,6 @@ def _with_invocation(command: F, shared: Sequence[Callable[[Any], Any]]) -> F:
 def examples(*commands: str) -> str:
     """The examples below a command's help. The backspace keeps click from wrapping their lines."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
-
-
-def exit_codes(meanings: Mapping[int, str]) -> str:
-    """The exit codes below the list of commands, unwrapped as in `examples`."""
-    return "\b\n" + "\n".join(["Exit codes:", *(f"  {code:<3}  {what}" for code, what in meanings.items())])
 
 
 def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
