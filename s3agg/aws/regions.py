@@ -5,20 +5,22 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 
 import botocore
-from botocore.session import Session
+from botocore.loaders import Loader
+from botocore.regions import EndpointResolver
 
 from s3agg.errors import UsageProblem
 
 IN_EVERY_REGION = "dynamodb"
 
 
-def check_region(session: Session, name: str) -> None:
-    """Raise UsageProblem for a region that botocore does not list.
+def check_region(loader: Loader, name: str) -> None:
+    """Raise UsageProblem for a region that is not in botocore's data, which `loader` reads.
 
     botocore itself accepts every name of the right form, and the first call then fails with a network error.
-    A region may be newer than the installed botocore. So the error also names the upgrade.
+    A region may be newer than the installed botocore. So the error also names the upgrade. An endpoint on
+    loopback makes no difference: the region would be in ARNs.
     """
-    known = known_regions(session)
+    known = known_regions(loader)
     if name not in known:
         raise UsageProblem(
             f"There is no region {name}, as far as botocore {botocore.__version__} knows",
@@ -27,12 +29,13 @@ def check_region(session: Session, name: str) -> None:
         )
 
 
-def known_regions(session: Session) -> set[str]:
-    """Return the regions of all partitions that botocore lists."""
+def known_regions(loader: Loader) -> set[str]:
+    """Return the regions of all partitions in botocore's data."""
+    resolver = EndpointResolver(loader.load_data("endpoints"))
     return {
         region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions(IN_EVERY_REGION, partition)
+        for partition in resolver.get_available_partitions()
+        for region in resolver.get_available_endpoints(IN_EVERY_REGION, partition)
     }
 
 

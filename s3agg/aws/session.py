@@ -194,6 +194,8 @@ class Aws:
 
     def _make_client(self, name: str) -> Any:
         service, read_timeout_s = SLOW.get(name, (name, READ_TIMEOUT_S))
+        if self.region:
+            check_region(self._session.get_component("data_loader"), self.region)
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=5,
@@ -211,9 +213,7 @@ class Aws:
             raise
         except ValueError as error:
             raise UsageProblem(str(error), "Pass a URL, such as http://127.0.0.1:4566") from error
-        if not is_loopback(client.meta.endpoint_url):  # an emulator has no quotas, and serves any region
-            if self._boto3.region_name:
-                check_region(self._session, self._boto3.region_name)
+        if not is_loopback(client.meta.endpoint_url):  # an emulator has no quotas
             keep_pace(client, self.wait)
         return client
 

@@ -46,7 +46,7 @@ def names(
         if kind == "profiles":
             return sorted(user_session.available_profiles)
         if kind == "regions":
-            return sorted(known_regions(user_session))
+            return sorted(known_regions(user_session.get_component("data_loader")))
         if requires_mfa(user_session):
             return []
         aws = Aws(session=user_session, region=region, endpoint_url=endpoint_url)

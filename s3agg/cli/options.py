@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -73,6 +73,15 @@ class Invocation:
         if not named and "stack" in self.given:  # S3AGG_STACK may be set to another stack
             named = f" --stack {self.stack}"
         return named + "".join(options)
+
+    def check_region(self) -> None:
+        """Raise UsageProblem for a region that does not exist. `aws` checks it too, at the first call."""
+        if self.region:
+            from botocore.loaders import create_loader
+
+            from s3agg.aws.regions import check_region
+
+            check_region(create_loader(os.environ.get("AWS_DATA_PATH")), self.region)
 
     def page(self) -> Page:
         from s3agg.render.page import Page
@@ -147,12 +156,34 @@ class Option(click.Option):
             extra["range"] = self.values
         return extra
 
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert the value. If it is another option, this one lacks its value: click takes any word."""
+        words = value if isinstance(value, (list, tuple)) else [value]
+        flags = {flag for each in ctx.command.params for flag in (*each.opts, *each.secondary_opts)}
+        if not flags.isdisjoint(word for word in words if isinstance(word, str)):
+            raise click.BadOptionUsage(self.opts[0], f"Option '{self.opts[0]}' requires an argument.", ctx)
+        return super().process_value(ctx, value)
+
     def get_error_hint(self, ctx: click.Context | None) -> str:
         """The option's name in an error, without click's quotes."""
         return super().get_error_hint(ctx).replace("'", "")
 
 
 option = partial(click.option, cls=Option)
+
+
+class Command(click.Command):
+    """A command that names itself in each usage error: click does not if an option lacks its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+
+command = partial(click.command, cls=Command)
 
 
 def completing(
@@ -273,11 +304,6 @@ def _with_invocation(command: F, shared: Sequence[Callable[[Any], Any]]) -> F:
 def examples(*commands: str) -> str:
     """The examples below a command's help. The backspace keeps click from wrapping their lines."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
-
-
-def exit_codes(meanings: Mapping[int, str]) -> str:
-    """The exit codes below the list of commands, unwrapped as in `examples`."""
-    return "\b\n" + "\n".join(["Exit codes:", *(f"  {code:<3}  {what}" for code, what in meanings.items())])
 
 
 def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:

@@ -16,6 +16,7 @@ from s3agg.stack.declared import Stack
 
 # In the aggregator's failures. Its other lines are too many to read, one for each event.
 FAILED = ("[ERROR]", "Task timed out")
+TRACEBACK = "Traceback (most recent call last):"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,12 @@ class Failures:
 
 
 def _failure(function: Function, entry: Entry) -> Failure:
-    """Shorten a traceback to its last line, which has the reason."""
+    """Shorten a traceback to its reason: its last line, or the first one of an exception that is not caught.
+
+    Lambda's runtime moves that one before the traceback, which then ends with a line of code.
+    """
     first, *more = entry.message.strip().splitlines() or [""]
-    return Failure(entry.time, function.name, f"{first}: {more[-1].strip()}" if more else first)
+    reason = more[-1] if more else ""
+    if not reason or reason[0].isspace() or reason.startswith(TRACEBACK):
+        return Failure(entry.time, function.name, first)
+    return Failure(entry.time, function.name, f"{first}: {reason}")

@@ -80,7 +80,7 @@ def _of_bucket(entries: Iterable[Entry], selected: OfBucket | None) -> Iterator[
 def since(text: str, now: datetime) -> datetime:
     """Parse an age (`10m`, `2h`) or an ISO 8601 time (UTC if it has no zone).
 
-    Raises UsageProblem for any other text.
+    Raises UsageProblem for any other text, and for a time after `now`, which is in UTC.
     """
     if age := AGE.fullmatch(text):
         try:
@@ -94,7 +94,13 @@ def since(text: str, now: datetime) -> datetime:
             f"{text!r} is not an age or a time",
             "Pass an age (30s, 10m, 2h, 7d) or a time (2026-01-31T08:00:00Z)",
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    if moment > now:
+        raise UsageProblem(
+            f"{text} is in the future: it is now {now:%Y-%m-%dT%H:%M:%SZ}",
+            "Pass an earlier time, or an age (30s, 10m, 2h, 7d)",
+        )
+    return moment
 
 
 @dataclass

@@ -16,7 +16,7 @@ from s3agg.resources.role import Role
 from s3agg.settings import ARNS, STACK_TAG, Names, Settings, check_bucket_name
 from s3agg.stack import declared, deployed
 from s3agg.stack.declared import Stack
-from s3agg.stack.deployed import Request
+from s3agg.stack.deployed import Deployment, Request
 
 LONGEST_MANAGED = 6144  # characters of a managed policy, without whitespace
 LONGEST_INLINE = 10_240  # of all inline policies of a role
@@ -32,7 +32,8 @@ def make(
     `part` selects one of the parts of `split`, from 1. `boundary` is the permissions boundary that both roles
     must have, `none`, or None for the declared one. If buckets and boundary are given, AWS is only asked for
     the account and region. Raises UsageProblem if there is no bucket or no such part. Raises S3aggError if
-    the stack must be read and access is denied.
+    the stack must be read and access is denied. Raises NoStack without buckets, and warns with some, if the
+    stack is in another region.
     """
     stack = _stack(aws, names, [check_bucket_name(bucket) for bucket in buckets], boundary)
     if stack.settings.permissions_boundary is None:
@@ -84,6 +85,15 @@ def split(made: Document) -> list[Document]:
     return parts
 
 
+def _check_place(aws: Aws, deployment: Deployment, buckets: Sequence[str]) -> None:
+    """Warn of a stack in another region; raise NoStack if its buckets are asked for."""
+    if deployment.elsewhere is None:
+        return
+    if not buckets:
+        raise deployment.missing
+    aws.warn(f"This policy is for a stack in {deployment.place.region}. {deployment.missing}")
+
+
 def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Stack:
     """Declare the stack from the arguments and, where they leave something open, from AWS."""
     options = {"permissions_boundary": boundary}
@@ -100,6 +110,7 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
                 f"Could not read the stack's permissions boundary, so this policy enforces none. {error}"
             )
         else:
+            _check_place(aws, deployment, buckets)
             settings = deployment.stack.settings
             buckets = buckets or deployment.buckets
             if not buckets:

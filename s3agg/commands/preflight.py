@@ -12,7 +12,7 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
 from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, combined, plural
-from s3agg.resources.bucket import check_bucket
+from s3agg.resources.bucket import OtherRegion, check_bucket
 from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
@@ -68,6 +68,10 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         raise combined(NOTHING_CHANGED, problems)
     deployment = read[0]
     plan = deployment.plan()
+    if deployment.elsewhere:  # all other problems are those of the wrong place
+        return Checked(deployment, plan, [_elsewhere(deployment, wanted_here=checked)])
+    if not deployment.exists:
+        problems = [_without_stack(each) for each in problems]
     new = [each.resource for each in plan.to_do]
     rules = [each for each in new if isinstance(each, Notification)]
     attached = [each for each in rules if each.bucket not in request.buckets]
@@ -79,7 +83,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
             partial(_check_readable, deployment),
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
-            partial(_check_foreign, deployment, plan),
+            partial(_check_foreign, plan),
             partial(check_policy_room, deployment.snapshot, permissions),
             *(partial(_check_attached, deployment, each) for each in attached),
             *(partial(_check_rule, deployment, each) for each in rules if each.bucket in checked),
@@ -97,6 +101,27 @@ def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:
     except S3aggError as error:
         return list(error.parts)
     return []
+
+
+def _elsewhere(deployment: Deployment, wanted_here: Sequence[str]) -> S3aggError:
+    """The error for a stack of another region. `wanted_here` are the passed buckets of this region.
+
+    Such a bucket needs a second stack. Without one, the user has probably passed the wrong region.
+    """
+    if not wanted_here:
+        return deployment.missing
+    stack, region = deployment.stack.names.stack, deployment.place.region
+    return S3aggError(
+        f"Stack {stack} is in {deployment.elsewhere}, and IAM names hold for all regions of the account",
+        f"For a stack in {region}, pass another --stack name",
+    )
+
+
+def _without_stack(problem: S3aggError) -> S3aggError:
+    """The problem, as it is if there is no stack of this name yet."""
+    if isinstance(problem, OtherRegion):
+        return OtherRegion(problem.bucket, problem.region, problem.stack_region, new_stack=True)
+    return problem
 
 
 def _completed(aws: Aws, request: Request) -> Request:
@@ -157,12 +182,7 @@ def _check_buckets(deployment: Deployment) -> None:
         raise UsageProblem(f"No bucket is attached to stack {deployment.stack.names.stack}", "Pass --bucket")
 
 
-def _check_foreign(deployment: Deployment, plan: Plan) -> None:
-    if deployment.elsewhere:
-        raise S3aggError(
-            str(deployment.missing),
-            "Or pass another --stack: a stack in a second region needs a name of its own",
-        )
+def _check_foreign(plan: Plan) -> None:
     if plan.foreign:
         raise engine.foreign(plan)
 

@@ -17,7 +17,7 @@ from s3agg.local.session import KEY, isolated_session
 from s3agg.local.storage_gateway import StorageGateway
 
 LOOK_S = 0.5
-# MiniStack drops a throttled event after three attempts, AWS after six hours. Attempts at 0, 3 and 9 s.
+# MiniStack attempts a failed event three times, as AWS does, but within 3 s. Here at 0, 3 and 9 s.
 PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "3"}
 
 

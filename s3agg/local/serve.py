@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import importlib
-import inspect
 import logging
 import os
 import resource
@@ -22,14 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from s3agg.local import corrections
 from s3agg.local.guard import Guard
 
 if sys.platform == "win32":
     raise SystemExit("The AWS emulator requires Linux or macOS.")
-
-LOG_READER = "_drain_stderr_bounded"
-# Seconds: for the first line, after the last one, and for all.
-LOG_WAITS = {"first_line_wait": 1.0, "idle_confirm": 0.02, "hard_cap": 2.0}
 
 
 class Ending:
@@ -86,22 +81,18 @@ async def _never() -> None:
 
 
 def ministack() -> Any:
-    """MiniStack's ASGI application, without the init scripts that it runs from folders of the machine."""
+    """MiniStack's ASGI application, corrected, and without the init scripts of the machine's folders."""
     module = importlib.import_module("ministack.app")
     importlib.import_module("ministack.core.hypercorn_compat").install()
     if not callable(getattr(module, "_collect_scripts", None)):
         raise SystemExit("This version of ministack is not supported: its init scripts cannot be disabled.")
     logging.getLogger().setLevel(logging.WARNING)
     vars(module)["_collect_scripts"] = lambda *_folders: []
-    _keep_late_log_lines(importlib.import_module("ministack.core.lambda_runtime").Worker)
+    corrections.keep_late_log_lines(importlib.import_module("ministack.core.lambda_runtime").Worker)
+    service = importlib.import_module("ministack.services.lambda_svc")
+    corrections.keep_throttled_events(service)
+    corrections.log_tracebacks(service)
     return module.app
-
-
-def _keep_late_log_lines(worker: Any) -> None:
-    """Wait longer for an invocation's log lines: MiniStack waits 50 ms, too short on a busy machine."""
-    read = getattr(worker, LOG_READER, None)
-    if read is not None and LOG_WAITS.keys() <= inspect.signature(read).parameters.keys():
-        setattr(worker, LOG_READER, functools.partialmethod(read, **LOG_WAITS))
 
 
 def main(folder: Path, port: int, listener_fd: int) -> None:

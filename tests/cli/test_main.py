@@ -164,6 +164,14 @@ def test_no_commands_first_line_is_cut_off_in_the_list_of_commands(shell: Shell)
     assert "..." not in ran.stdout.partition("Commands:")[2]
 
 
+@pytest.mark.parametrize("command", [(), *((each,) for each in COMMANDS)])
+def test_help_fits_into_80_columns(shell: Shell, command: tuple[str, ...]) -> None:
+    with environment({"COLUMNS": "80"}):
+        ran = shell(*command, "--help")
+
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_import_neither_boto3_nor_rich(option: str) -> None:
     code = (
@@ -265,6 +273,11 @@ WRONG = {
     "a word for the help": ("help", "help is no command. Run s3agg --help."),
     "a word for a command's help": ("help create", "Run s3agg create --help."),
     "a word for the version": ("version", "version is no command. Run s3agg --version."),
+    "an option without its value": ("redrive --discard", "requires an argument. See s3agg redrive --help."),
+    "an option where a value belongs": (
+        "create --bucket uploads --prefix --dry-run",
+        "s3agg create: Option '--prefix' requires an argument.",
+    ),
     "an option before the command": (
         "--output json status --watch",
         "--output belongs after the command: s3agg status --output json --watch.",
@@ -277,8 +290,16 @@ WRONG = {
     ),
     "a prefix that is no text": ("create --bucket uploads --prefix \udc9b", "is not UTF-8"),
     "a stack that cannot be": ("status --stack no.dots", "Invalid stack name: 'no.dots'"),
-    "a region that cannot be": ("status --region no_underscores", "Check --region"),
+    "a region that cannot be": ("status --region no_underscores", "There is no region no_underscores"),
     "a mistyped region": ("status --region us-esat-1", "The nearest name is us-east-1."),
+    "a mistyped region of a cost": (
+        "cost --objects-per-day 1 --region us-esat-1",
+        "The nearest name is us-east-1.",
+    ),
+    "a mistyped region of a template": (
+        "template --zips z --region us-esat-1",
+        "The nearest name is us-east-1.",
+    ),
     "an endpoint that is no URL": ("status --endpoint-url x:1", "Pass a URL"),
     "a count of 0": ("test-upload --count 0", "--count: 0 ("),
     "a port that cannot be": ("local --port 99999", "--port: 99999 ("),
@@ -415,7 +436,9 @@ THERE = (
         "delete --yes",
         "delete --dry-run",
         "delete --yes --bucket far-away",
-        "create --bucket uploads",
+        "create",
+        "create --bucket far-away",
+        "policy",
     ],
 )
 def test_a_stack_of_another_region_is_named_with_its_region(

@@ -389,6 +389,12 @@ def test_a_moment_is_an_age_or_a_time(text: str, moment: datetime) -> None:
     assert logs.since(text, NOW) == moment
 
 
+@pytest.mark.parametrize("text", ["2026-01-02T03:04:06Z", "2026-01-02T04:04:05", "2026-01-02T03:04:05-01:00"])
+def test_logs_of_the_future_are_refused_with_the_time_now(text: str) -> None:
+    with pytest.raises(UsageProblem, match=f"{text} is in the future: it is now 2026-01-02T03:04:05Z"):
+        logs.since(text, NOW)
+
+
 @pytest.mark.parametrize("text", ["", "10", "10x", "m", "-5m", "yesterday", "2026-13-01", "9" * 30 + "d"])
 def test_what_is_no_moment_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageProblem, match="is not an age or a time"):

@@ -33,6 +33,7 @@ from s3agg.stack.deployed import Deployment, Request
 from tests.support import aws as support
 from tests.support import iam
 from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world
+from tests.support.deploying import make
 from tests.support.iam import Need
 
 pytestmark = pytest.mark.stack
@@ -426,6 +427,18 @@ def test_without_a_stack_the_buckets_must_be_named(world: World) -> None:
         ask(world)
 
     assert ask(world, *BUCKETS) == printed()
+
+
+def test_it_warns_of_a_stack_of_another_region(world: World) -> None:
+    make(world, "uploads")
+    far = make_world("us-west-2")
+
+    operator_policy.make(far.aws, NAMES, ["scans"], None)
+
+    assert far.warnings[0] == (
+        "This policy is for a stack in us-west-2. There is no stack S3EventAggregator in us-west-2; there is"
+        " one in eu-west-1: pass --region eu-west-1."
+    )
 
 
 def test_whoever_may_not_read_the_stack_has_to_name_the_buckets(world: World) -> None:

@@ -15,7 +15,17 @@ from s3agg.resources.notification import EVENTS
 from s3agg.settings import Names
 from s3agg.stack.deployed import Request
 from tests.support import aws as support
-from tests.support.aws import PLACE, REGION, Session, World, account_settings, make_bucket, moto, watch
+from tests.support.aws import (
+    PLACE,
+    REGION,
+    Session,
+    World,
+    account_settings,
+    make_bucket,
+    make_world,
+    moto,
+    watch,
+)
 from tests.support.deploying import create, make
 
 pytestmark = pytest.mark.stack
@@ -61,7 +71,30 @@ def test_a_bucket_of_another_region_is_refused_before_any_change(world: World) -
     world.bucket("photos")
     world.wire.answer("s3:HeadBucket", {"BucketRegion": "us-east-2"})
 
-    assert "is in us-east-2" in refused(world, "photos").problem
+    assert refused(world, "photos").text() == (
+        "Bucket photos is in us-east-2, but a stack in eu-west-1 cannot serve it. S3 can only notify a"
+        " function in the bucket's region. Pass --region us-east-2."
+    )
+
+
+def test_a_bucket_of_another_region_needs_a_stack_beside_the_existing_one(photos: World) -> None:
+    photos.bucket("scans")
+    photos.wire.answer("s3:HeadBucket", {"BucketRegion": "us-east-2"})
+
+    assert refused(photos, "scans").hint == (
+        "Create a stack in that region: pass --region us-east-2 and another --stack name"
+    )
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_bucket_of_this_region_needs_a_stack_beside_that_of_another_region() -> None:
+    far = make_world("us-west-2")
+    far.bucket("scans", "us-west-2")
+
+    refusal = refused(far, "scans")
+
+    assert refusal.problem.startswith(f"Stack {NAMES.stack} is in {REGION}, ")
+    assert refusal.hint == "For a stack in us-west-2, pass another --stack name"
 
 
 def test_all_buckets_that_cannot_be_are_named_at_once(world: World) -> None:

@@ -462,14 +462,14 @@ def test_an_upload_that_is_refused_removes_what_had_been_uploaded(play: Play) ->
 
 def fail(play: Play, function: str, *messages: str, level: str = "ERROR") -> None:
     """Be a failing function."""
-    at = "2026-01-02T03:04:05.678Z"
+    log(play, function, *[f"[{level}]\t2026-01-02T03:04:05.678Z\tr-1\t{message}" for message in messages])
+
+
+def log(play: Play, function: str, *messages: str) -> None:
     play.aws.logs.put_log_events(
         logGroupName=f"/aws/lambda/{function}",
         logStreamName="one",
-        logEvents=[
-            {"timestamp": int(play.clock.time() * 1000), "message": f"[{level}]\t{at}\tr-1\t{message}"}
-            for message in messages
-        ],
+        logEvents=[{"timestamp": int(play.clock.time() * 1000), "message": message} for message in messages],
     )
 
 
@@ -588,6 +588,20 @@ def test_failures_are_told_while_the_refresh_is_awaited_and_the_last_ones_at_the
     assert play.warnings.count(f"Function {REFRESHER}: {BUSY}.") == 1
     assert notes[0].startswith("Timed out after 20 s waiting for the refresh")
     assert [note.partition("UTC: ")[2] for note in notes[1:4]] == ["second.", f"{BUSY}.", "third."]
+
+
+@pytest.mark.parametrize("code", ['\n\u00a0 File "f.py", line 1, in f\n\u00a0   os.environ["X"]', ""])
+def test_an_exception_that_the_function_did_not_catch_is_quoted_without_its_code(
+    play: Play, code: str
+) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    def crash(_: list[str]) -> None:
+        log(play, AGGREGATOR, f"[ERROR] KeyError: 'X'\nTraceback (most recent call last):{code}")
+
+    _, report = play.run(once(crash), timeout_s=20)
+
+    assert str(report.notes[1]).endswith("UTC: KeyError: 'X'.")
 
 
 def test_what_failed_before_the_upload_is_not_told_as_of_this_run(play: Play) -> None:

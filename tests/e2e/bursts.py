@@ -46,7 +46,7 @@ class Burst:
     complete: float | None  # when the share showed every file; None if it did not
     missing: int  # files that it did not show
     log: Log
-    throttled: int  # tries: one event has up to three
+    throttled: int  # tries: one event can have many
     dead: frozenset[str]  # the keys of events that are dead letters
     refreshes: int
     instances: int  # of the aggregator

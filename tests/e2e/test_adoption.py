@@ -23,18 +23,15 @@ from tests.support import blog
 
 pytestmark = pytest.mark.e2e
 
-# What the emulator loses and AWS does not must not count here. It gives a throttled event up after three
-# tries (AWS: after six hours), and the blog's aggregator takes one at a time: so the tries, at 0, 4 and 12 s,
-# are further apart than its start may take. It also ends functions that run while they are changed; then an
-# event is tried again, and what became of a message does not matter, as adopting sends one for it.
-PATIENCE = {"LAMBDA_ASYNC_RETRY_BASE_SECONDS": "4"}
+# The emulator ends functions that run while they are changed. Then an event is tried again, and what became
+# of a message does not matter, as adopting sends one for it.
 PAUSE_S = 1 / 3  # between two uploads
 SHARES = 10  # the blog's refresh function fails at 11
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[LocalAws]:
-    with support.world(tmp_path, patience=PATIENCE) as running:
+    with support.world(tmp_path) as running:
         yield running
 
 
@@ -75,7 +72,7 @@ def test_adopting_the_blogs_stack_loses_neither_its_windows_nor_an_event(
     # has opened, the first close before, the others after.
     shares = make(world, busy, *quiet, window=14)
     world.upload(busy, "first")
-    eventually(lambda: busy in stack.items)  # the function has started, and throttles less
+    eventually(lambda: busy in stack.items)  # the function has started
 
     with uploading(world, busy, *quiet) as uploaded:
         eventually(lambda: len(stack.items) > 3)

@@ -53,7 +53,7 @@ def zipped(source: str) -> bytes:
     return buffer.getvalue()
 
 
-def run_function(functions: Any, source: str = PROBE, role: str = "any") -> Any:
+def make_function(functions: Any, source: str, role: str = "any") -> None:
     functions.create_function(
         FunctionName="probe",
         Runtime="python3.13",
@@ -62,6 +62,10 @@ def run_function(functions: Any, source: str = PROBE, role: str = "any") -> Any:
         Timeout=30,
         Code={"ZipFile": zipped(source)},
     )
+
+
+def run_function(functions: Any, source: str = PROBE, role: str = "any") -> Any:
+    make_function(functions, source, role)
     answer = functions.invoke(FunctionName="probe")
     result = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, result
@@ -367,6 +371,43 @@ def test_a_log_line_that_comes_late_is_kept() -> None:
     )
 
     assert found.stdout.strip() == "a line"
+
+
+SLOW = """
+import time
+
+def handler(event, context):
+    print("handled", event["number"])
+    time.sleep(0.2)
+    if event["number"] == 0:
+        raise KeyError("number")
+"""
+
+
+def test_throttled_events_are_kept_and_a_traceback_is_one_event_of_the_log(
+    client: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    with Emulator() as emulator:
+        functions, logs = client("lambda", emulator.url), client("logs", emulator.url)
+        logs.create_log_group(logGroupName="/aws/lambda/probe")
+        make_function(functions, SLOW)
+        functions.put_function_concurrency(FunctionName="probe", ReservedConcurrentExecutions=1)
+        functions.put_function_event_invoke_config(FunctionName="probe", MaximumRetryAttempts=0)
+        for number in range(3):
+            event = json.dumps({"number": number}).encode()
+            functions.invoke(FunctionName="probe", InvocationType="Event", Payload=event)
+
+        def lines() -> list[str]:
+            events = logs.filter_log_events(logGroupName="/aws/lambda/probe")["events"]
+            return [event["message"] for event in events]
+
+        eventually(lambda: sum(line.startswith("END") for line in lines()) == 3)
+
+        assert {line for line in lines() if line.startswith("handled")} == {
+            f"handled {number}" for number in range(3)
+        }
+        (error,) = [line.splitlines() for line in lines() if line.startswith("[ERROR] ")]
+        assert error[:2] == ["[ERROR] KeyError: 'number'", "Traceback (most recent call last):"]
 
 
 def test_scripts_of_the_machine_are_not_run(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""test-upload and redrive: events on their way to a refresh, and those that failed."""
+
+from __future__ import annotations
+
+from s3agg.cli.exit_codes import code_of_dry_run
+from s3agg.cli.options import (
+    AS_DURATION,
+    Invocation,
+    Range,
+    Seconds,
+    attached_bucket_option,
+    aws_options,
+    command,
+    examples,
+    option,
+)
+from s3agg.cli.questions import agrees, ask
+from s3agg.errors import UsageProblem, plural
+
+
+@command(
+    epilog=examples(
+        "s3agg test-upload --bucket my-uploads", "s3agg test-upload --bucket my-uploads --count 50 --keep"
+    )
+)
+@attached_bucket_option(
+    "--bucket",
+    help="Bucket to upload to. Required if several are attached.",
+    default_text="the attached bucket",
+)
+@option(
+    "--count",
+    type=Range(1, 10_000),
+    metavar="NUMBER",
+    default=5,
+    help="Number of objects to upload.",
+)
+@option(
+    "--timeout",
+    type=Seconds(1),
+    metavar="DURATION",
+    help=f"Time to wait for the refresh, {AS_DURATION}. At least the window and the minimum interval.",
+    default_text="--window + --min-interval + 210",
+)
+@option("--keep", is_flag=True, help="Keep the uploaded objects in the bucket.")
+@option("--yes", is_flag=True, help="Delete the objects of interrupted runs without confirmation.")
+@aws_options
+def test_upload(
+    invocation: Invocation, bucket: str | None, count: int, timeout: int | None, keep: bool, yes: bool
+) -> int:
+    """Upload objects and wait for the refresh.
+
+    Follows the objects' events through both functions. Fails if there is no refresh before the timeout.
+    Fails at once if the stack cannot work. Deletes the objects at the end. Finds objects that an interrupted
+    run has left, and asks whether to delete them.
+    """
+    from s3agg.commands import before_upload, test_objects
+    from s3agg.commands import test_upload as probe
+    from s3agg.stack import deployed
+
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    deployment = deployed.read(aws, invocation.names)
+    deployment.check_exists()
+    rule = deployed.the_bucket(deployment, bucket)
+    before_upload.check_timeout(deployment.stack, timeout)
+    if left := test_objects.left_over(aws, rule):
+        found = f"{plural(len(left), 'object')} of interrupted runs in bucket {rule.bucket}"
+        if yes or agrees(f"Delete {found}?"):
+            test_objects.delete(aws, rule, left)
+            screen.say(f"Deleted {found}.")
+        else:
+            screen.warn(f"Left {found}. To delete them, pass --yes.")
+    events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
+    report = screen.watch(events)
+    screen.probe(report)
+    return 0 if report.ok else 1
+
+
+@command(
+    epilog=examples("s3agg redrive --dry-run", "s3agg redrive --discard 7f2b3c58-0d0d-4a52-9b0a-2f7d1f1f6a11")
+)
+@option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what failed and why, without redriving it. Exit code 3 if a message would go back.",
+)
+@option(
+    "--discard",
+    multiple=True,
+    metavar="ID",
+    help="Only delete the message with this ID, after a confirmation. Repeatable.",
+    default_text="redrive all messages",
+)
+@option("--yes", is_flag=True, help="Delete without confirmation, with --discard.")
+@aws_options
+def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes: bool) -> int:
+    """Redrive the messages in the dead-letter queue.
+
+    An object event is sent to the aggregator function again. A refresh message goes back to its queue. A
+    message is deleted from the dead-letter queue when that succeeds. Messages that are not understood stay
+    in the queue: look at them with --dry-run, and delete them with --discard.
+    """
+    from s3agg.commands import redrive as redrives
+    from s3agg.stack import deployed
+
+    if yes and not discard:
+        raise UsageProblem("--yes has no effect without --discard: a redrive asks nothing", "Omit it")
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    deployment = deployed.read(aws, invocation.names)
+    deployment.check_exists()
+    if discard and not dry_run and not yes:
+        found = screen.watch(redrives.run(aws, deployment, dry_run=True, discard=discard))
+        screen.ask_about_letters(found)
+        ask(f"Delete {plural(len(found.dead_letters), 'message')}? A deleted message cannot be redriven.")
+    report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run, discard=discard))
+    screen.redrive(report)
+    if dry_run:
+        if report.to_do and not discard:
+            screen.say(f"Next: s3agg redrive{invocation.option}")
+        return code_of_dry_run(report.to_do)
+    return 0 if report.ok else 1

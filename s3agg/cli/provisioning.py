@@ -1,0 +1,166 @@
+"""create and delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from s3agg import __version__
+from s3agg.cli.exit_codes import code_of_dry_run
+from s3agg.cli.options import (
+    SETTINGS_OPTIONS,
+    Invocation,
+    attached_bucket_option,
+    aws_options,
+    bucket_option,
+    command,
+    examples,
+    option,
+    with_options,
+)
+from s3agg.cli.questions import ask
+from s3agg.errors import UsageProblem
+
+
+@command(epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage"))
+@bucket_option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Bucket to attach, besides those already attached. Repeatable.",
+    default_text="the attached buckets",
+)
+@option(
+    "--prefix",
+    metavar="KEY",
+    help="Only keys that start with this prefix (URL-encoded). For the buckets passed. Pass '' to clear it.",
+    default_text="the stored prefix, or all keys",
+)
+@option(
+    "--suffix",
+    metavar="KEY",
+    help="Only keys that end with this suffix (URL-encoded). For the buckets passed. Pass '' to clear it.",
+    default_text="the stored suffix, or all keys",
+)
+@with_options(SETTINGS_OPTIONS)
+@option(
+    "--adopt",
+    is_flag=True,
+    help="Adopt untagged resources that have this stack's names, such as those of the blog's scripts.",
+)
+@option("--dry-run", is_flag=True, help="Show the changes without making them. Exit code 3 if there are any.")
+@option("--yes", is_flag=True, help="Make changes without confirmation.")
+@aws_options
+def create(
+    invocation: Invocation,
+    buckets: tuple[str, ...],
+    prefix: str | None,
+    suffix: str | None,
+    adopt: bool,
+    dry_run: bool,
+    yes: bool,
+    **options: Any,
+) -> int:
+    """Create or update the stack.
+
+    Options that are not passed keep the settings of the stack. With --adopt, they keep the settings of the
+    adopted resources.
+
+    Asks before a change that excludes keys, deletes log events, adopts resources, or returns to an older
+    version of s3agg.
+    """
+    from s3agg.commands import preflight
+    from s3agg.commands.consent import to_confirm
+    from s3agg.commands.create import apply_create
+    from s3agg.stack import deployed
+    from s3agg.stack.chosen import StackSettings
+
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    request = deployed.Request(buckets, prefix, suffix, options, adopt)
+    checked = preflight.check(aws, invocation.names, request)
+    plan = checked.plan
+    chosen = StackSettings.of(checked.deployment.stack, __version__)
+    confirm = to_confirm(checked.deployment, plan)
+    if dry_run:
+        screen.plan(
+            checked.deployment,
+            plan,
+            done=False,
+            problems=checked.problems,
+            settings=chosen,
+            to_confirm=confirm,
+        )
+    deployment = checked.passed()
+    if dry_run:
+        return code_of_dry_run(plan.to_do)
+    if confirm and not yes:
+        screen.ask_about(deployment, plan, chosen, confirm)
+        ask("Make these changes?")
+    screen.watch(apply_create(aws, deployment, plan))
+    screen.plan(deployment, plan, done=True, settings=chosen, to_confirm=confirm)
+    bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
+    screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
+    return 0
+
+
+@command(epilog=examples("s3agg delete", "s3agg delete --bucket my-uploads --yes"))
+@attached_bucket_option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Detach only this bucket. Repeatable.",
+    default_text="delete the whole stack",
+)
+@option("--keep-logs", is_flag=True, help="Keep the log groups of the functions.")
+@option(
+    "--adopt",
+    is_flag=True,
+    help="Also delete untagged resources that have this stack's names, such as those of the blog's scripts.",
+)
+@option("--dry-run", is_flag=True, help="Show the changes without making them. Exit code 3 if there are any.")
+@option("--yes", is_flag=True, help="Delete without confirmation.")
+@aws_options
+def delete(
+    invocation: Invocation, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
+) -> int:
+    """Delete the whole stack, or detach a bucket from it.
+
+    Deletes only the stack's own event notification from a bucket. Objects are not affected. Resources
+    that no longer exist are skipped.
+    """
+    from s3agg import engine
+    from s3agg.commands.delete import detach_buckets, for_delete, for_detach
+
+    if buckets and keep_logs:
+        raise UsageProblem("--keep-logs has no effect with --bucket: detaching deletes no logs", "Omit it")
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    if buckets:
+        deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
+    else:
+        deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
+    problems = [engine.foreign(plan)] if plan.foreign else []
+    if dry_run:
+        screen.plan(deployment, plan, done=False, problems=problems)
+    if problems:
+        raise problems[0]
+    strays = [
+        f"the item of bucket {bucket} in table {deployment.stack.table.name}, unless a refresh is due"
+        for bucket in buckets
+        if bucket in deployment.strays
+    ]
+    if dry_run:
+        for stray in strays:
+            screen.say(f"Would also delete {stray}.")
+        return code_of_dry_run([*plan.to_do, *strays])
+    if plan.to_do and not yes:
+        screen.ask_about(deployment, plan)
+        ask("Delete these resources?")
+    if buckets:
+        screen.watch(detach_buckets(aws, deployment, buckets, plan))
+    else:
+        screen.watch(engine.apply(aws, plan, keep_going=True))
+    screen.plan(deployment, plan, done=True)
+    for stray in strays:
+        screen.say(f"Deleted {stray}.")
+    return 0
