@@ -309,7 +309,7 @@ ROWS = [
         CREATE,
         (
             "waiting for role S3EventAggregatorLambdaRole to become usable by Lambda (1 s,",
-            "Done: 16 created",
+            "Done: 17 created",
         ),
         waits_s=A_WHILE,
     ),
@@ -437,7 +437,7 @@ ROWS = [
         "somebody else's queue is gone when we leave",
         replace(unreached(THEIR_QUEUE), when=lambda _, call: not call.params["SkipDestinationValidation"]),
         DELETE,
-        ("Done: 16 deleted",),
+        ("Done: 17 deleted",),
         has_stack=True,
     ),
     # 5: rules that overlap
@@ -522,7 +522,7 @@ ROWS = [
         "an account without room is met",
         Answered("lambda:GetAccountSettings", account_settings(10), after=1),
         CREATE,
-        (f"Warning: {QUOTA} 10", "which is safe", "Done: 16 created"),
+        (f"Warning: {QUOTA} 10", "which is safe", "Done: 17 created"),
         also=(Refused(CONCURRENCY, INVALID, BELOW),),
     ),
     # 8: the name of a queue that was deleted
@@ -577,7 +577,7 @@ ROWS = [
         "a delete meets a change of the table",
         Refused("dynamodb:DeleteTable", "ResourceInUseException", f"{IN_USE} updated: {NAMES.table}", SOON),
         DELETE,
-        ("waiting for another change of table S3EventAggregator to finish (1 s,", "Done: 16 deleted"),
+        ("waiting for another change of table S3EventAggregator to finish (1 s,", "Done: 17 deleted"),
         has_stack=True,
         waits_s=A_WHILE,
     ),
@@ -788,7 +788,7 @@ ROWS = [
             when=malformed_statement_id,
         ),
         "create --bucket my.dotted.uploads",
-        ("Done: 16 created", "permission SID_my_dotted_uploads"),
+        ("Done: 17 created", "permission SID_my_dotted_uploads"),
         before=lambda aws: make_bucket(aws, "my.dotted.uploads"),
     ),
     # 15: a function's policy is full
@@ -827,7 +827,7 @@ ROWS = [
             once=True,
         ),
         CREATE,
-        ("Done: 16 created",),
+        ("Done: 17 created",),
         tries=2,
     ),
     Row(
@@ -853,7 +853,7 @@ ROWS = [
         "trouble of AWS's is over at the second try",
         Sent("s3:PutBucketNotificationConfiguration", 503, {}, SLOW_DOWN, once=True),
         CREATE,
-        ("Done: 16 created",),
+        ("Done: 17 created",),
         tries=2,
     ),
     Row(
@@ -904,8 +904,8 @@ ROWS = [
         Sent("s3:HeadBucket", 301, {"x-amz-bucket-region": "us-west-2"}, once=True),
         "create --bucket far-away",
         (
-            "Bucket far-away is in us-west-2, but the stack is in eu-west-1.",
-            "Create a stack in that region: pass --region us-west-2 and another --stack name",
+            "Bucket far-away is in us-west-2, but a stack in eu-west-1 cannot serve it.",
+            "Pass --region us-west-2",
         ),
         1,
         before=lambda _: make_bucket(make_world("us-west-2").somebody, "far-away", "us-west-2"),
@@ -941,7 +941,7 @@ ROWS = [
         "the bucket is gone when we leave",
         None,
         DELETE,
-        ("Done: 15 deleted",),
+        ("Done: 16 deleted",),
         has_stack=True,
         before=by_hand("s3:DeleteBucket", Bucket=BUCKET),
     ),
@@ -950,7 +950,7 @@ ROWS = [
         "the bucket goes while we leave",
         Refused(PUT_ALL, "NoSuchBucket", "The specified bucket does not exist", status=404),
         DELETE,
-        ("Done: 16 deleted",),
+        ("Done: 17 deleted",),
         has_stack=True,
     ),
     Row(

@@ -465,6 +465,7 @@ def test_a_queue_is_read(answer: dict[str, Any], tags: dict[str, str]) -> None:
         retention=604_800,
         dead_letters=None,
         max_receives=0,
+        statements=[],
         visible=0,
         delayed=0,
         in_flight=0,

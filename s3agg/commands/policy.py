@@ -71,8 +71,7 @@ def split(made: Document) -> list[Document]:
     """
     parts: list[Document] = [{**made, "Statement": []}]
     for statement in made["Statement"]:
-        resources = statement["Resource"]
-        rest = [resources] if isinstance(resources, str) else list(resources)
+        rest = _listed(statement["Resource"])
         while rest:
             before = parts[-1]["Statement"]
             for count in range(len(rest), 0, -1):
@@ -135,16 +134,34 @@ def document(stack: Stack) -> Document:
     """
     parts = (_iam, _table_and_queues, _functions, _watching, _buckets)
     statements = [*(statement for part in parts for statement in part(stack)), _everywhere()]
-    made: Document = {"Version": "2012-10-17", "Statement": statements}
-    if length(made) > LONGEST_MANAGED:
-        for statement in statements:
-            del statement["Sid"]  # only for readers
-    return made
+    return {"Version": "2012-10-17", "Statement": _joined(statements)}
 
 
-def _allow(sid: str, resources: Sequence[str], *actions: str, **condition: dict[str, Any]) -> Document:
+def _joined(statements: Sequence[Document]) -> list[Document]:
+    """Return the statements with the first of each service in one, as the length of a policy is limited.
+
+    No action of a service applies to a resource of another one. Statements with a condition stay alone, and
+    those of several services.
+    """
+    together: dict[str, Document] = {}
+    for each in statements:
+        services = {action.partition(":")[0] for action in _listed(each["Action"])}
+        if len(services) == 1 and "Condition" not in each:
+            together.setdefault(services.pop(), each)
+    firsts = list(together.values())
+    resources, actions = (
+        [item for each in firsts for item in _listed(each[part])] for part in ("Resource", "Action")
+    )
+    return [_allow(resources, *actions), *(each for each in statements if each not in firsts)]
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _allow(resources: Sequence[str], *actions: str, **condition: dict[str, Any]) -> Document:
     """Return an Allow statement; a list of one is written as its item, as AWS does."""
-    made: Document = {"Sid": sid, "Effect": "Allow", "Action": _plain(actions), "Resource": _plain(resources)}
+    made: Document = {"Effect": "Allow", "Action": _plain(actions), "Resource": _plain(resources)}
     return {**made, "Condition": condition} if condition else made
 
 
@@ -160,7 +177,6 @@ def _iam(stack: Stack) -> Iterator[Document]:
     # TagPolicy and TagRole require the List actions too (FACTS 36). `list` calls ListRoleTags for all stacks.
     # It leaves out those that the user may not operate.
     yield _allow(
-        "Policies",
         policies,
         "iam:CreatePolicy",
         "iam:CreatePolicyVersion",
@@ -178,7 +194,6 @@ def _iam(stack: Stack) -> Iterator[Document]:
     # AttachRolePolicy and DetachRolePolicy always have the key of this condition, and the others never.
     # UpdateAssumeRolePolicy corrects drift of a trust policy.
     yield _allow(
-        "Roles",
         arns,
         "iam:AttachRolePolicy",
         *create,
@@ -195,14 +210,12 @@ def _iam(stack: Stack) -> Iterator[Document]:
     )
     if boundary:  # the policy does not allow removing the boundary
         yield _allow(
-            "BoundRoles",
             arns,
             "iam:CreateRole",
             "iam:PutRolePermissionsBoundary",
             ArnEquals={"iam:PermissionsBoundary": boundary},
         )
     yield _allow(
-        "PassRoles",
         arns,
         "iam:PassRole",
         StringEquals={"iam:PassedToService": "lambda.amazonaws.com"},
@@ -211,7 +224,6 @@ def _iam(stack: Stack) -> Iterator[Document]:
 
 def _table_and_queues(stack: Stack) -> Iterator[Document]:
     yield _allow(
-        "Table",
         [stack.table.arn],
         "dynamodb:CreateTable",
         "dynamodb:DeleteItem",
@@ -225,7 +237,6 @@ def _table_and_queues(stack: Stack) -> Iterator[Document]:
         "dynamodb:UpdateTable",
     )
     yield _allow(
-        "Queues",
         [stack.queue.arn, stack.dead_letters.arn],
         "sqs:CreateQueue",
         "sqs:DeleteQueue",
@@ -237,18 +248,16 @@ def _table_and_queues(stack: Stack) -> Iterator[Document]:
         "sqs:UntagQueue",
     )
     yield _allow(
-        "RedriveFrom",
         [stack.dead_letters.arn],
         "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
         "sqs:ReceiveMessage",
     )
-    yield _allow("SendTo", [stack.queue.arn], "sqs:SendMessage")
+    yield _allow([stack.queue.arn], "sqs:SendMessage")
 
 
 def _functions(stack: Stack) -> Iterator[Document]:
     yield _allow(
-        "Functions",
         [stack.aggregator.arn, stack.refresher.arn],
         "lambda:CreateFunction",
         "lambda:DeleteFunction",
@@ -264,7 +273,6 @@ def _functions(stack: Stack) -> Iterator[Document]:
     )
     # AddPermission alone always has the key of this condition.
     yield _allow(
-        "Aggregator",
         [stack.aggregator.arn],
         "lambda:AddPermission",
         "lambda:GetPolicy",
@@ -275,7 +283,6 @@ def _functions(stack: Stack) -> Iterator[Document]:
     )
     # An event source mapping has no ARN before it is created. So the function decides.
     yield _allow(
-        "Trigger",
         ["*"],
         "lambda:CreateEventSourceMapping",
         "lambda:DeleteEventSourceMapping",
@@ -285,7 +292,6 @@ def _functions(stack: Stack) -> Iterator[Document]:
     # TagResource has no key for the function. So the tags decide: a new or adopted mapping gets the tag of
     # this stack, and a mapping of another stack keeps its tags.
     yield _allow(
-        "TriggerTags",
         [_triggers(stack)],
         "lambda:TagResource",
         StringEquals={f"aws:RequestTag/{STACK_TAG}": stack.names.stack},
@@ -300,7 +306,6 @@ def _triggers(stack: Stack) -> str:
 
 def _watching(stack: Stack) -> Iterator[Document]:
     yield _allow(
-        "Rule",
         [stack.rule.arn],
         "events:DeleteRule",
         "events:DescribeRule",
@@ -313,7 +318,6 @@ def _watching(stack: Stack) -> Iterator[Document]:
     )
     groups = [function.log_group.arn for function in (stack.aggregator, stack.refresher)]
     yield _allow(
-        "LogGroups",
         [
             *groups,
             *(f"{group}:*" for group in groups),
@@ -330,7 +334,6 @@ def _watching(stack: Stack) -> Iterator[Document]:
     # The topic must be in the alarm's region, but it may be of another account.
     topics = f"arn:{place.partition}:sns:{place.region}:*"
     yield _allow(
-        "Alarms",
         [alarm.arn for alarm in stack.alarms],
         "cloudwatch:DeleteAlarms",
         "cloudwatch:ListTagsForResource",
@@ -340,7 +343,6 @@ def _watching(stack: Stack) -> Iterator[Document]:
     )
     # DescribeAlarms is authorized for all alarms, even with names.
     yield _allow(
-        "Read",
         [place.arn("cloudwatch", "alarm:*"), _triggers(stack), place.arn("storagegateway", "share/*")],
         "cloudwatch:DescribeAlarms",
         "lambda:ListTags",
@@ -351,9 +353,8 @@ def _watching(stack: Stack) -> Iterator[Document]:
 
 def _buckets(stack: Stack) -> Iterator[Document]:
     arns = [notification.arn for notification in stack.notifications]
-    yield _allow("Buckets", arns, "s3:GetBucketNotification", "s3:ListBucket", "s3:PutBucketNotification")
+    yield _allow(arns, "s3:GetBucketNotification", "s3:ListBucket", "s3:PutBucketNotification")
     yield _allow(
-        "TestObjects",
         [f"{arn}/*{TEST_OBJECT}*" for arn in arns],
         "s3:DeleteObject",
         "s3:DeleteObjectVersion",
@@ -368,7 +369,6 @@ def _everywhere() -> Document:
     have ARNs, but ListRoles and DescribeLogGroups are not authorized by them.
     """
     return _allow(
-        "Unscoped",
         ["*"],
         "cloudwatch:GetMetricData",
         "cloudwatch:ListMetrics",

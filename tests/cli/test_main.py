@@ -552,7 +552,7 @@ def test_create_ends_with_the_next_sensible_command(aws_shell: Shell) -> None:
     ran = aws_shell("create", "--bucket", "uploads")
 
     assert ran.stderr.splitlines()[-1] == "Next: s3agg test-upload --bucket uploads"
-    assert ran.stdout.startswith("Done: 16 created; stack S3EventAggregator")
+    assert ran.stdout.startswith("Done: 17 created; stack S3EventAggregator")
 
 
 @pytest.mark.stack

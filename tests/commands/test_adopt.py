@@ -107,6 +107,7 @@ def test_an_adopted_stack_is_as_declared_and_a_second_create_changes_nothing(pho
 
     assert {each for each in done if each.startswith("create")} == {
         "create queue S3EventAggregatorDeadLetters",
+        "create rule S3EventAggregatorRefreshComplete",
         "create log group /aws/lambda/S3EventAggregator",
         "create log group /aws/lambda/S3StorageGatewayRefresh",
     }

@@ -105,6 +105,8 @@ def test_cloudformation_is_told_all_that_create_tells_aws(world: World, options:
     rule = {"bucket", "events", "expectedbucketowner", "id", "lambdafunctionarn", "skipdestinationvalidation"}
     assert {kind: what for kind, what in differing.items() if what} == {
         "notification": rule,
+        "queue": {"queues"},  # the policy of a queue is a resource of its own
+        "rule": {"rule"},  # the rule of a target
         "policy": {*stack.queue.tags, REGION_TAG},  # CloudFormation knows none of policies
         "permission": {"statementid"},  # which CloudFormation chooses
         # CloudFormation asks for the qualifier, and makes its functions after their roles.

@@ -68,6 +68,7 @@ def test_a_stack_is_made_of_what_the_design_lists() -> None:
         ("queue", "S3EventAggregatorDeadLetters"),
         ("role", "S3AggregatorActionLambdaRole"),
         ("role", "S3EventAggregatorLambdaRole"),
+        ("rule", "S3EventAggregatorRefreshComplete"),
         ("table", "S3EventAggregator"),
         ("trigger", "S3EventAggregatorActionQueue to S3StorageGatewayRefresh"),
     ]

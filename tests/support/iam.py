@@ -28,6 +28,7 @@ ACTIONS = {
 TAGGING = {
     "cloudwatch:PutMetricAlarm": "cloudwatch:TagResource",
     "dynamodb:CreateTable": "dynamodb:TagResource",
+    "events:PutRule": "events:TagResource",
     "iam:CreatePolicy": "iam:TagPolicy",
     "iam:CreateRole": "iam:TagRole",
     "lambda:CreateEventSourceMapping": "lambda:TagResource",
@@ -136,6 +137,8 @@ NAMED_BY = {
     "ResourceArn": "{}",
     "TableName": "table/{}",
     "logGroupName": "log-group:{}",
+    "Rule": "rule/{}",
+    "Name": "rule/{}",
     "resourceArn": "{}",
 }
 

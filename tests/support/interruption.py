@@ -249,10 +249,20 @@ def inventory(aws: Aws, *buckets: str) -> dict[str, Any]:
     for alarm in aws.cloudwatch.describe_alarms()["MetricAlarms"]:
         tags = aws.cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
         there[f"alarm {alarm['AlarmName']}"] = alarm, tags
+    there |= _event_rules(aws)
     for bucket in buckets:
         rules = aws.s3.get_bucket_notification_configuration(Bucket=bucket)
         there[f"bucket {bucket}"] = rules
     return {name: _lasting(each) for name, each in there.items()}
+
+
+def _event_rules(aws: Aws) -> dict[str, Any]:
+    there = {}
+    for rule in aws.eventbridge.list_rules()["Rules"]:
+        targets = aws.eventbridge.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        tags = aws.eventbridge.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]
+        there[f"event rule {rule['Name']}"] = rule, targets, tags
+    return there
 
 
 def _function(aws: Aws, name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.dynamodb.models import dynamodb_backends
+from moto.events.models import events_backends
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
@@ -56,6 +57,7 @@ def _backends() -> list[Any]:
     regional = (
         cloudwatch_backends,
         dynamodb_backends,
+        events_backends,
         lambda_simple_backends,
         logs_backends,
         sqs_backends,

@@ -1,0 +1,189 @@
+"""The rule for finished refreshes: found, drifted, repaired, foreign, denied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from s3agg import engine
+from s3agg.aws.snapshot import Snapshot
+from s3agg.errors import S3aggError
+from s3agg.resources.queue import SENDER_SID, FoundQueue
+from s3agg.resources.resource import Difference
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared
+from tests.support.aws import PLACE, World, denied
+
+STACK = declared.make(PLACE, Names(), Settings(), {})
+RULE, QUEUE = STACK.rule, STACK.queue
+NAME = "S3EventAggregatorRefreshComplete"
+THEIRS = {"Id": "theirs", "Arn": "arn:aws:sqs:eu-west-1:123456789012:Theirs"}
+
+
+def differences(world: World) -> list[Difference]:
+    found = RULE.find(Snapshot(world.aws))
+    assert found is not None
+    return RULE.differences(found)
+
+
+def targets(world: World) -> dict[str, str]:
+    answer = world.somebody.eventbridge.list_targets_by_rule(Rule=NAME)
+    return {each["Id"]: each["Arn"] for each in answer["Targets"]}
+
+
+@pytest.fixture
+def made(world: World) -> World:
+    RULE.create(world.aws)
+    return world
+
+
+def test_a_rule_that_is_not_there_is_found_missing(world: World) -> None:
+    assert RULE.find(Snapshot(world.aws)) is None
+
+
+def test_the_rule_sends_a_gateways_events_to_the_queue(made: World) -> None:
+    rule = made.somebody.eventbridge.describe_rule(Name=NAME)
+
+    assert json.loads(rule["EventPattern"]) == {
+        "source": ["aws.storagegateway"],
+        "detail-type": ["Storage Gateway Refresh Cache Event"],
+    }
+    assert targets(made) == {"s3agg": QUEUE.arn}
+    assert differences(made) == []
+
+
+DRIFT: Mapping[str, Any] = {
+    "event pattern": lambda events: events.put_rule(Name=NAME, EventPattern='{"source": ["aws.s3"]}'),
+    "state": lambda events: events.disable_rule(Name=NAME),
+    "target": lambda events: events.remove_targets(Rule=NAME, Ids=["s3agg"]),
+    "tag s3agg:stack": lambda events: events.untag_resource(ResourceARN=RULE.arn, TagKeys=["s3agg:stack"]),
+}
+
+
+@pytest.mark.parametrize("what", DRIFT)
+def test_drift_is_found_and_repaired(made: World, what: str) -> None:
+    DRIFT[what](made.somebody.eventbridge)
+    assert [each.what for each in differences(made)] == [what]
+
+    found = RULE.find(Snapshot(made.aws))
+    assert found is not None
+    RULE.update(made.aws, found)
+
+    assert differences(made) == []
+
+
+def test_a_target_of_somebody_else_stays_until_the_rule_is_deleted(made: World) -> None:
+    """EventBridge deletes no rule that has targets."""
+    made.somebody.eventbridge.put_targets(Rule=NAME, Targets=[THEIRS])
+    found = RULE.find(Snapshot(made.aws))
+    assert found is not None
+    RULE.update(made.aws, found)
+    assert targets(made).keys() == {"s3agg", "theirs"}
+
+    RULE.delete(made.aws, found)
+
+    assert RULE.find(Snapshot(made.aws)) is None
+
+
+def test_a_rule_of_our_name_without_our_tag_is_foreign(world: World) -> None:
+    world.somebody.eventbridge.put_rule(Name=NAME, EventPattern='{"source": ["aws.s3"]}')
+    found = engine.find(Snapshot(world.aws), [RULE])
+
+    assert [change.action for change in engine.plan([RULE], found).changes] == ["foreign"]
+
+
+def test_a_target_that_eventbridge_does_not_take_is_a_failure(world: World) -> None:
+    failed = {"TargetId": "s3agg", "ErrorCode": "ConcurrentModification", "ErrorMessage": "no"}
+    world.wire.answer("events:PutTargets", {"FailedEntryCount": 1, "FailedEntries": [failed]})
+
+    with pytest.raises(S3aggError, match="While adding queue S3EventAggregatorActionQueue to rule"):
+        RULE.create(world.aws)
+
+
+def test_deleting_a_rule_that_is_gone_is_no_error(made: World) -> None:
+    found = RULE.find(Snapshot(made.aws))
+    assert found is not None
+    RULE.delete(made.aws, found)
+
+    RULE.delete(made.aws, found)
+
+
+def test_who_may_not_read_rules_goes_on_without_one_and_is_warned(world: World) -> None:
+    world.wire.fail("events:DescribeRule", denied("DescribeRule"), times=2)
+    found = engine.find(Snapshot(world.aws), [RULE])
+
+    assert [change.action for change in engine.plan([RULE], found).changes] == ["keep"]
+    assert "s3agg cannot tell when a refresh is complete" in str(world.warnings[0])
+    RULE.delete(world.aws, found.of(RULE))  # type: ignore[arg-type]  # it is found
+    assert world.wire.changes == []
+
+
+# The queue's policy
+
+
+def queue_of(world: World) -> FoundQueue:
+    found = QUEUE.find(Snapshot(world.aws))
+    assert found is not None
+    return found
+
+
+def statements(world: World) -> dict[str, Any]:
+    return {each["Sid"]: each for each in queue_of(world).statements}
+
+
+def set_policy(world: World, *statements: Mapping[str, Any]) -> None:
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    world.somebody.sqs.set_queue_attributes(QueueUrl=queue_of(world).url, Attributes={"Policy": policy})
+
+
+@pytest.fixture
+def queues(world: World) -> World:
+    STACK.dead_letters.create(world.aws)
+    QUEUE.create(world.aws)
+    return world
+
+
+def test_only_the_rule_may_send_to_the_queue(queues: World) -> None:
+    assert statements(queues) == {
+        SENDER_SID: {
+            "Sid": SENDER_SID,
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": QUEUE.arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}},
+        }
+    }
+    assert QUEUE.differences(queue_of(queues)) == []
+    assert STACK.dead_letters.sender is None
+
+
+OURS = {"Sid": SENDER_SID, "Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}}
+SENDS = {**OURS, "Action": "sqs:SendMessage", "Resource": QUEUE.arn}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {**SENDS, "Condition": {"ArnEquals": {"aws:SourceArn": "arn:aws:events:::rule/Other"}}},
+        {**SENDS, "Effect": "Deny", "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}}},
+        {**SENDS, "Action": "sqs:ReceiveMessage", "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}}},
+        SENDS,
+    ],
+    ids=["another rule", "denied", "another action", "no condition"],
+)
+def test_a_changed_statement_is_drift_and_statements_of_others_stay(
+    queues: World, changed: Mapping[str, Any]
+) -> None:
+    theirs = {**SENDS, "Sid": "theirs", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}}
+    set_policy(queues, theirs, changed)
+    found = queue_of(queues)
+    assert [each.what for each in QUEUE.differences(found)] == ["EventBridge rule that may send"]
+
+    QUEUE.update(queues.aws, found)
+
+    assert statements(queues).keys() == {"theirs", SENDER_SID}
+    assert QUEUE.differences(queue_of(queues)) == []
