@@ -178,7 +178,7 @@ class Status:
 
     def _delivery_failures(self, *, hours: int) -> int:
         """The failed events of the last hours that Lambda could not send to the dead-letter queue."""
-        return sum(each.delivery_failures.total for each in self.functions or () if each.hours == hours)
+        return sum(each.delivery_failures.total or 0 for each in self.functions or () if each.hours == hours)
 
     @property
     def _overdue(self) -> list[Problem]:

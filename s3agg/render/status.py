@@ -230,7 +230,7 @@ def _add(table: Table, what: str, counted: Sequence[Counted], style: str = "cyan
     for each in counted:
         shade = style if each.total else "dim"
         if each.over_time:
-            cells += [plain(number(each.total), shade), Chart(each.over_time, shade)]
+            cells += [plain(number(each.total or 0), shade), Chart(each.over_time, shade)]
         else:
             cells += [plain(f"{number(each.total)}+" if each.total else "-", shade), ""]
     table.add_row(what, *cells)

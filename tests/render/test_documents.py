@@ -69,7 +69,7 @@ def objects(part: Any) -> Iterator[dict[str, Any]]:
 
 def test_a_full_status_is_as_its_schema_says() -> None:
     hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
-    day = Aggregated(24, Counted(50000, ()), Counted(0, ()), events_per_refresh=None, complete=False)
+    day = Aggregated(24, Counted(50000, ()), Counted(None, ()), events_per_refresh=None, complete=False)
     bucket = BucketActivity(
         "b", Window(open=True, closes_at=NOW), last_refresh=NOW, not_before=NOW, keys=KeyFilter("in/")
     )

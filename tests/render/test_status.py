@@ -114,7 +114,7 @@ def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> No
 
 def test_an_event_that_never_became_a_dead_letter_is_not_healthy_for_an_hour() -> None:
     status = make_status(make_resource(), buckets=(BucketActivity("b"),))
-    none, some = Counted(0, ()), Counted(2, ())
+    none, some = Counted(None, ()), Counted(2, ())
     hour, day = (Invocations("S3EventAggregator", hours, none, none, none, some) for hours in (1, 24))
 
     first, second, *_ = shown(replace(status, functions=(hour, day)), width=200).splitlines()
@@ -406,7 +406,7 @@ def test_the_last_hour_and_day_tell_of_events_refreshes_and_events_per_refresh()
 
 def test_what_is_counted_in_part_only_is_told_to_be_more() -> None:
     hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
-    day = Aggregated(24, Counted(50000, ()), Counted(0, ()), events_per_refresh=None, complete=False)
+    day = Aggregated(24, Counted(50000, ()), Counted(None, ()), events_per_refresh=None, complete=False)
     lines = [
         line.split() for line in shown(make_status(make_resource(), aggregated=(hour, day))).splitlines()
     ]
