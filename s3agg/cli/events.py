@@ -70,7 +70,7 @@ def test_upload(
             test_objects.delete(aws, rule, left)
             screen.say(f"Deleted {found}.")
         else:
-            screen.warn(f"Left {found}. To delete them, pass --yes.")
+            screen.warn(f"Left {found}. To delete what such runs left, pass --yes.")
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
     screen.probe(report)

@@ -237,6 +237,6 @@ def _warn_of_capacity(aws: Aws, deployment: Deployment) -> None:
     if not settings.on_demand and needed > settings.write_capacity:
         aws.warn(
             f"DynamoDB may throttle table {deployment.stack.table.name}: {plural(buckets, 'bucket')} with"
-            f" --concurrency {settings.concurrency} can need {needed} write capacity units, but"
-            f" {settings.write_capacity} are provisioned. Pass --on-demand, or --write-capacity {needed}."
+            f" --concurrency {settings.concurrency} can need {needed} write capacity units. Provisioned:"
+            f" {settings.write_capacity}. Pass --on-demand, or --write-capacity {needed}."
         )

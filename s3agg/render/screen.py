@@ -20,7 +20,7 @@ from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
 from s3agg.commands.test_objects import Seen
 from s3agg.engine import Plan
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, plural
 from s3agg.live.log_entries import Entry
 from s3agg.render.demo import demo_view
 from s3agg.render.document import to_json
@@ -246,5 +246,7 @@ class Screen(Page):
             if len(lines) <= self.out.height:
                 return view
         shown = lines[: self.out.height - 1]
-        more = plain(f"... {len(lines) - len(shown)} more lines. Enlarge the terminal to see them.", "dim")
+        more = plain(
+            f"... {plural(len(lines) - len(shown), 'more line')}. Enlarge the terminal to see all.", "dim"
+        )
         return Group(Segments(segment for line in shown for segment in [*line, Segment.line()]), more)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from s3agg.commands.status import Problem, Status
+from s3agg.errors import plural
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
@@ -20,6 +21,7 @@ from s3agg.render.settings import settings_block
 from s3agg.render.words import (
     STYLES,
     ago,
+    code,
     heading,
     lasting,
     new_table,
@@ -69,7 +71,7 @@ def status_document(status: Status, option: str = "") -> dict[str, object]:
         "dead_letters": status.dead_letters,
         "resources": [
             {
-                "kind": each.kind,
+                "kind": code(each.kind),
                 "name": each.name,
                 "arn": each.arn,
                 "state": each.state,
@@ -135,7 +137,7 @@ def _resources(status: Status, *, brief: bool) -> Table:
             healthy.setdefault(each.kind, []).append(each.name)
     if brief:
         count = sum(map(len, healthy.values()))
-        table.add_row(plain("ok", STYLES["ok"]), plain(f"{count} resources"))
+        table.add_row(plain("ok", STYLES["ok"]), plain(plural(count, "resource")))
         return table
     for kind, names in healthy.items():
         table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))

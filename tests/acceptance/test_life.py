@@ -284,8 +284,8 @@ def test_what_failed_can_be_redriven(life: Life) -> None:
     stack.becomes_declared("redrive")
 
     assert shown.code == 3, told(shown)
-    assert shown.json["counts"] == {"would go back": 2, "would stay": 0}
-    assert redriven.json["counts"] == {"done": 2, "stays": 0}
+    assert shown.json["counts"] == {"to_redrive": 2, "to_keep": 0}
+    assert redriven.json["counts"] == {"redriven": 2, "kept": 0}
 
 
 def test_the_second_delete_leaves_nothing_either(life: Life) -> None:

@@ -330,7 +330,10 @@ WRONG = {
         "cost --objects-per-day 1 --objects-in-bucket -1",
         "--objects-in-bucket: -1 (",
     ),
-    "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
+    "more refreshes than objects": (
+        "cost --objects-per-day 1 --refreshes-per-day 2",
+        "2 refreshes per day for 1 object. ",
+    ),
     "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "Omit --refreshes-per-day"),
     "a bucket that is not measured": (
         "cost --objects-per-day 1 --bucket bbb",
@@ -682,10 +685,10 @@ def test_a_message_is_discarded_only_if_the_user_agrees(aws_shell: Shell) -> Non
     agreed = aws_shell("redrive", "--discard", message, "--output", "json", answer="y\n")
     again = aws_shell("redrive", "--discard", message, "--yes")
 
-    assert (looked.code, looked.json["counts"]) == (3, {"would be discarded": 1})
+    assert (looked.code, looked.json["counts"]) == (3, {"to_discard": 1})
     assert (refused.code, refused.stdout) == (1, "")
     assert "strange" in refused.stderr
-    assert (agreed.code, agreed.json["counts"]) == (0, {"discarded": 1, "stays": 0})
+    assert (agreed.code, agreed.json["counts"]) == (0, {"discarded": 1, "kept": 0})
     assert (again.code, again.stderr.partition(":")[0]) == (
         1, "Not found in queue S3EventAggregatorDeadLetters",
     )  # fmt: skip
@@ -736,10 +739,12 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     stays = aws_shell("redrive")
 
     assert [ran.code for ran in (dry, done, stays)] == [3, 0, 1]
-    assert dry.json["counts"] == {"would go back": 1, "would stay": 0}
+    assert dry.json["counts"] == {"to_redrive": 1, "to_keep": 0}
     assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
-    assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
-    assert stays.stderr == "not understood: stays\n"
+    assert done.stdout.startswith(
+        "1 dead letter: 1 redriven; stack S3EventAggregator in eu-west-1 of account"
+    )
+    assert stays.stderr == "not understood: kept\n"
 
 
 @pytest.mark.stack

@@ -297,7 +297,7 @@ def test_a_capacity_that_the_buckets_can_exceed_is_foreseen_and_stops_nothing(
     (warning,) = world.warnings
     assert warning == (
         f"DynamoDB may throttle table {NAMES.table}: 10 buckets with --concurrency {concurrency} can need"
-        f" {needed} write capacity units, but 5 are provisioned."
+        f" {needed} write capacity units. Provisioned: 5."
         f" Pass --on-demand, or --write-capacity {needed}."
     )
 
