@@ -52,7 +52,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `redrive`; the fields are those of its JSON."""
+    """The result of `redrive`."""
 
     stack: str
     region: str

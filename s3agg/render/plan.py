@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from s3agg.engine import VERBS, Change, Plan
 from s3agg.errors import S3aggError, plural
 from s3agg.render.differences import changes, split
+from s3agg.render.document import problem_documents
 from s3agg.render.settings import settings_table
 from s3agg.render.words import STYLES, code, counted, heading, new_table, place_of, plain
 from s3agg.resources.resource import ABSENT, Difference
@@ -36,7 +37,7 @@ def plan_document(
         "region": place.region,
         "account": place.account,
         **({"settings": settings, "to_confirm": to_confirm} if settings else {}),
-        "problems": [{"what": f"{each.problem}.", "advice": each.step(option)} for each in problems],
+        "problems": problem_documents(problems, option),
         "changes": [
             {
                 "kind": code(change.resource.kind),

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from s3agg.commands import redrive
 from s3agg.commands.dead_letters import HIDDEN_S
-from s3agg.errors import Advice, plural
+from s3agg.errors import Advice, S3aggError, plural
+from s3agg.render.document import problem_documents
 from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain, spaced
 
 MOST_BODIES = 10  # messages that are shown with their bodies
@@ -20,6 +21,21 @@ KINDS: Mapping[redrive.Kind, str] = {
     "refresh_message": "refresh message",
     "not_understood": "not understood",
 }
+
+
+def redrive_document(
+    report: redrive.Report, problems: Sequence[S3aggError] = (), option: str = ""
+) -> dict[str, object]:
+    """The JSON of `redrive`, as schemas/redrive.json describes it. `problems` prevent the changes."""
+    return {
+        "stack": report.stack,
+        "region": report.region,
+        "account": report.account,
+        "problems": problem_documents(problems, option),
+        "counts": report.counts,
+        "in_flight": report.in_flight,
+        "dead_letters": report.dead_letters,
+    }
 
 
 def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> RenderableType:

@@ -29,7 +29,7 @@ from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_document, plan_table
 from s3agg.render.progress import Progress
-from s3agg.render.redrive import redrive_view
+from s3agg.render.redrive import redrive_document, redrive_view
 from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
@@ -185,8 +185,12 @@ class Screen(Page):
             note.option = self.option
         self.show(report, lambda: probe_view(report))
 
-    def redrive(self, report: redrive.Report) -> None:
-        self.show(report, lambda: redrive_view(report, utc_now(), self.option))
+    def redrive(self, report: redrive.Report, *, problems: Sequence[S3aggError] = ()) -> None:
+        """Show the results for the dead letters. `problems` prevent them, and are only part of the JSON."""
+        self.show(
+            redrive_document(report, problems, self.option),
+            lambda: redrive_view(report, utc_now(), self.option),
+        )
 
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))

@@ -332,6 +332,7 @@ def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
         "stack": "Stack",
         "region": "eu-west-1",
         "account": "123456789012",
+        "problems": [],
         "counts": {"kept": 1},
         "in_flight": 1,
         "dead_letters": [
