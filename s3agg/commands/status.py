@@ -169,7 +169,7 @@ class Status:
         if self.dead_letters:
             problems.append(
                 Problem(
-                    f"{plural(self.dead_letters, 'message')} failed after all retries",
+                    f"The dead-letter queue holds {plural(self.dead_letters, 'message')}",
                     self._redrive_steps,
                     brief=plural(self.dead_letters, "dead letter"),
                 )
@@ -233,8 +233,14 @@ class Status:
 
     @property
     def _redrive_steps(self) -> Sequence[Step]:
-        """What to do about dead letters. `redrive` needs both queues and the aggregator."""
-        see, redrive = Advice("redrive --dry-run"), Advice("redrive")
+        """What to do about dead letters. `redrive` needs both queues and the aggregator.
+
+        `status` does not read the messages, because that would hide them from `redrive` for a while. So it
+        cannot tell those that `redrive` does not understand from the others.
+        """
+        see = Advice("redrive --dry-run")
+        redrive = Step("to redrive them, run", Advice("redrive"))
+        discard = Step("to delete one that redrive does not understand, run", Advice("redrive --discard ID"))
         names = Names(self.stack)
         needed = {(Queue.kind, names.queue), (Function.kind, names.aggregator)}
         states = {each.state for each in self.resources if (each.kind, each.name) in needed}
@@ -242,8 +248,8 @@ class Status:
             return [Step("First resolve the foreign resources, because redrive needs them")]
         if "missing" in states:
             first = Step("Redrive needs the missing resources. First run", Advice("create"))
-            return [first, Step("then, to see why, run", see), Step("and to redrive, run", redrive)]
-        return [Step("To see why, run", see), Step("to redrive, run", redrive)]
+            return [first, Step("then, to see each, run", see), redrive, discard]
+        return [Step("To see each and why it failed, run", see), redrive, discard]
 
     @property
     def _not_as_declared(self) -> Problem:

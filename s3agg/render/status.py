@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -32,6 +32,10 @@ from s3agg.render.words import (
 )
 from s3agg.settings import Names
 from s3agg.stack.elsewhere import NoStack
+
+# A window that waits for the minimum interval closes when its refresh may start. The aggregator may only
+# estimate that time from the last window, and then adds this much for a refresh.
+ESTIMATED = timedelta(seconds=5)
 
 
 def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
@@ -157,17 +161,16 @@ def _buckets(status: Status, now: datetime) -> Table:
 
 
 def _window(now: datetime, bucket: BucketActivity) -> Text:
-    if bucket.window.open and bucket.window.closes_at is not None:
-        left = (bucket.window.closes_at - now).total_seconds()
-        words = f"open, closes in {left:.0f} s" if left > 0 else f"closed {-left:.0f} s ago"
-        if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
-            if left <= 0:
-                words = "refresh in progress, next" if bucket.pending else "waits for --min-interval, refresh"
-            else:
-                words += ", refresh"
-            words += f" in {(bucket.not_before - now).total_seconds():.0f} s"
-        return Text(words)
-    return Text("closed, refresh in progress" if bucket.pending else "closed")
+    closes_at, not_before = bucket.window.closes_at, bucket.not_before
+    if not bucket.window.open or closes_at is None:
+        return Text("closed, refresh in progress" if bucket.pending else "closed")
+    if not_before is not None and not_before > now and closes_at - not_before <= ESTIMATED:
+        next_in = f"in {(max(closes_at, not_before) - now).total_seconds():.0f} s"
+        if bucket.pending:
+            return Text(f"refresh in progress, next {next_in}")
+        return Text(f"open, waits for --min-interval, refresh {next_in}")
+    left = (closes_at - now).total_seconds()
+    return Text(f"open, closes in {left:.0f} s" if left > 0 else f"closed {-left:.0f} s ago")
 
 
 def _timers(status: Status) -> list[Text]:

@@ -60,7 +60,7 @@ def test_what_is_missing_drifted_or_foreign_is_named(world: World) -> None:
 
     odd = {each.name: (each.state, list(each.differences)) for each in read.resources if each.state != "ok"}
     assert odd == {
-        "/aws/lambda/S3EventAggregator": ("drifted", [Difference("retention", "30 days", "1 days")]),
+        "/aws/lambda/S3EventAggregator": ("drifted", [Difference("retention", "30 days", "1 day")]),
         "S3EventAggregatorLambdaRole": ("foreign", []),
         "S3EventAggregatorDeadLetters": ("missing", []),
     }

@@ -90,9 +90,10 @@ def test_a_full_status_is_as_its_schema_says() -> None:
 def test_problems_are_what_is_wrong_and_what_to_do_with_the_options_at_hand() -> None:
     assert printed(make_status(make_resource(), dead=1), option=" --stack Other")["problems"] == [
         {
-            "what": "1 message failed after all retries.",
-            "advice": "To see why, run s3agg redrive --dry-run --stack Other;"
-            " to redrive, run s3agg redrive --stack Other.",
+            "what": "The dead-letter queue holds 1 message.",
+            "advice": "To see each and why it failed, run s3agg redrive --dry-run --stack Other;"
+            " to redrive them, run s3agg redrive --stack Other;"
+            " to delete one that redrive does not understand, run s3agg redrive --discard ID --stack Other.",
         }
     ]
 

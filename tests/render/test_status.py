@@ -57,7 +57,7 @@ def test_dead_letters_that_cannot_be_redriven_yet_are_followed_by_create_first(k
 
     assert (
         "Redrive needs the missing resources. First run s3agg create;"
-        " then, to see why, run s3agg redrive --dry-run; and to redrive, run s3agg redrive."
+        " then, to see each, run s3agg redrive --dry-run; to redrive them, run s3agg redrive;"
     ) in words(status)
 
 
@@ -72,21 +72,23 @@ def test_dead_letters_beside_something_foreign_are_followed_by_that_first() -> N
 def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
     status = make_status(make_resource(), dead=2)
 
-    first, second, *_ = shown(status, width=200).splitlines()
+    first, second, *_ = shown(status, width=300).splitlines()
     other = shown(
         replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)),
-        width=200,
+        width=300,
         option=" --stack Other",
     )
 
     assert first.startswith("Not healthy: 2 dead letters; ")
     assert second == (
-        "2 messages failed after all retries."
-        " To see why, run s3agg redrive --dry-run; to redrive, run s3agg redrive."
+        "The dead-letter queue holds 2 messages."
+        " To see each and why it failed, run s3agg redrive --dry-run; to redrive them, run s3agg redrive;"
+        " to delete one that redrive does not understand, run s3agg redrive --discard ID."
     )
-    assert "1 message failed" in other
+    assert "holds 1 message." in other
     assert "s3agg redrive --dry-run --stack Other" in other
     assert "s3agg redrive --stack Other" in other
+    assert "s3agg redrive --discard ID --stack Other" in other
 
 
 @pytest.mark.parametrize(
@@ -343,7 +345,7 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
                 Window(open=True, closes_at=NOW - timedelta(seconds=28)),
                 not_before=NOW + timedelta(seconds=4),
             ),
-            " waits for --min-interval, refresh in 4 s ",
+            "open, waits for --min-interval, refresh in 4 s ",
         ),
         (
             BucketActivity(
@@ -360,7 +362,23 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
                 Window(open=True, closes_at=NOW + timedelta(seconds=9)),
                 not_before=NOW + timedelta(seconds=14),
             ),
-            "open, closes in 9 s, refresh in 14 s",
+            "open, waits for --min-interval, refresh in 14 s",
+        ),
+        (  # as the aggregator opens one that waits: it closes when its refresh may start, or a bit later
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW + timedelta(seconds=17)),
+                not_before=NOW + timedelta(seconds=14),
+            ),
+            "open, waits for --min-interval, refresh in 17 s",
+        ),
+        (  # closes long after the interval
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW + timedelta(seconds=90)),
+                not_before=NOW + timedelta(seconds=14),
+            ),
+            "open, closes in 90 s",
         ),
         (BucketActivity("b", pending=True), "closed, refresh in progress"),
         (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
