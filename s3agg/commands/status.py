@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
@@ -54,6 +54,7 @@ class ResourceStatus:
     state: State
     differences: Sequence[Difference]
     owner: str = ""  # why it is foreign
+    lacks: Sequence[str] = ()  # the missing resources that it depends on, which may explain the differences
 
 
 @dataclass(frozen=True)
@@ -359,7 +360,8 @@ class _Readings:
     def status(self, aws: Aws) -> Status:
         deployment, names = self.deployment, self.deployment.stack.names
         plan, made_by = deployment.plan(), deployment.made_by
-        resources = [_resource(change) for change in plan.changes]
+        missing = {change.resource.key for change in plan.changes if change.action == "create"}
+        resources = [_resource(change, missing) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
         late = [each.name for each in buckets if is_late(each, now, settings)]
@@ -486,11 +488,17 @@ def _is_dying(resource: ResourceStatus) -> bool:
     return any(each.what == STATE for each in resource.differences)
 
 
-def _resource(change: Change) -> ResourceStatus:
+def _resource(change: Change, missing: Collection[engine.Key]) -> ResourceStatus:
     resource = change.resource
     differences = list(change.differences)
     if change.action == "delete":
         differences = [Difference(resource.kind, ABSENT, resource.name)]
     return ResourceStatus(
-        resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.reason
+        resource.kind,
+        resource.name,
+        change.arn,
+        STATES[change.action],
+        differences,
+        change.owner.reason,
+        [f"{each.kind} {each.name}" for each in resource.needs if each.key in missing] if differences else [],
     )

@@ -130,7 +130,8 @@ def _resources(status: Status, *, brief: bool) -> Table:
     for each, differences in zip(odd, own, strict=True):
         if differences or not each.differences:
             owner = [plain(each.owner)] if each.owner else []
-            words = Group(plain(each.name), *owner, *drifts(differences))
+            lacks = [plain(f"depends on {', '.join(each.lacks)}: missing")] if each.lacks else []
+            words = Group(plain(each.name), *owner, *drifts(differences), *lacks)
             table.add_row(plain(each.state, STYLES[each.state]), plain(each.kind), words)
     for tags in shared:
         words = Group(*drifts(tags.differences))

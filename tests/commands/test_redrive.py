@@ -39,7 +39,7 @@ FUNCTION: dict[str, Any] = {
     "code": "",
     "variables": {},
     "unreadable": None,
-    "queue": None,
+    "queue_url": None,
     "reserved": None,
     "reservable": 0,
     "invoke_config": {},

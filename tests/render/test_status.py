@@ -213,6 +213,20 @@ def test_what_has_drifted_comes_first_with_its_differences() -> None:
     assert lines[begin + 2].split() == ["ok", "table", "S3EventAggregator"]
 
 
+def test_what_has_drifted_tells_what_it_lacks() -> None:
+    url = "https://sqs.eu-west-1.amazonaws.com/123456789012/Queue"
+    drift = Difference("environment variable QUEUE_URL", "URL of queue Queue", url)
+    status = make_status(replace(make_resource("drifted", "x", drift), lacks=["queue Queue"]))
+    lines = [line.strip() for line in shown(status, width=100).splitlines()]
+    begin = lines.index("environment variable QUEUE_URL:")
+
+    assert lines[begin + 1 : begin + 4] == [
+        f"found:    {url}",
+        "expected: URL of queue Queue",
+        "depends on queue Queue: missing",
+    ]
+
+
 def test_in_brief_what_is_as_declared_is_one_line() -> None:
     screen = make_screen()
     status = make_status(make_resource(), make_resource(name="Two"), make_resource("missing", "Three"))
