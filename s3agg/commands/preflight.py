@@ -19,6 +19,7 @@ from s3agg.resources.notification import Notification
 from s3agg.resources.permission import Permission, check_policy_room
 from s3agg.settings import CHOICES, RANGES, STACK_TAG, Names, check_runtime, flag
 from s3agg.stack import deployed
+from s3agg.stack.asked_for import lacks_table
 from s3agg.stack.declared import most_write_units
 from s3agg.stack.deployed import Deployment, Request
 
@@ -90,6 +91,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         ],
     )
     _warn_of_quota(aws, deployment)
+    _warn_of_lost_capacity(aws, deployment, request)
     _warn_of_logs(aws, plan)
     _warn_of_capacity(aws, deployment)
     return Checked(deployment, plan, problems)
@@ -202,6 +204,16 @@ def _check_attached(deployment: Deployment, notification: Notification) -> None:
 def _check_rule(deployment: Deployment, notification: Notification) -> None:
     with describing_errors(f"reading the notifications of bucket {notification.bucket}"):
         notification.check_room(deployment.snapshot)
+
+
+def _warn_of_lost_capacity(aws: Aws, deployment: Deployment, request: Request) -> None:
+    """Warn if a deleted table was perhaps provisioned, and the new one is on demand."""
+    lost = lacks_table(deployment.stack, deployment.found)
+    if lost and deployment.stack.settings.on_demand and not request.options.get("on_demand"):
+        aws.warn(
+            f"Table {deployment.stack.table.name} is missing, and its capacity mode is unknown."
+            " The new table is on demand. If the old one was provisioned, pass --provisioned."
+        )
 
 
 def _warn_of_logs(aws: Aws, plan: Plan) -> None:

@@ -25,6 +25,7 @@ from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.resources.queue import STATE, FoundQueue, Queue
 from s3agg.resources.resource import ABSENT, Difference
+from s3agg.resources.table import Table
 from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.chosen import StackSettings
@@ -288,6 +289,14 @@ class Status:
                             Advice("delete", without[0]),
                         )
                     ],
+                )
+            )
+        table = (Table.kind, Names(self.stack).table, "missing")
+        if any((each.kind, each.name, each.state) == table for each in self.resources):
+            warnings.append(
+                Problem(
+                    f"The capacity mode of the missing table {Names(self.stack).table} is unknown",
+                    [Step("If it was provisioned, pass --provisioned to create")],
                 )
             )
         if any(ran.hours == 1 and ran.errors.total for ran in self.functions or ()):

@@ -189,6 +189,26 @@ class HereAws(Aws):
         return True
 
 
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({}, 1),
+        ({"on_demand": True}, 0),
+        ({"on_demand": False}, 0),
+    ],
+)
+def test_the_unknown_capacity_mode_of_a_deleted_table_is_told(
+    world: World, options: dict[str, object], warned: int
+) -> None:
+    world.bucket("uploads")
+    create(world, "uploads")
+    world.somebody.dynamodb.delete_table(TableName=NAMES.table)
+
+    assert preflight.check(world.aws, NAMES, Request(options=options)).problems == []
+
+    assert sum("its capacity mode is unknown" in str(each) for each in world.warnings) == warned
+
+
 def test_where_lambda_is_local_its_functions_get_the_other_storage_gateway_and_short_intervals(
     tmp_path: Path,
 ) -> None:

@@ -227,6 +227,17 @@ def test_what_has_drifted_tells_what_it_lacks() -> None:
     ]
 
 
+def test_without_its_table_a_stack_has_an_unknown_capacity_mode() -> None:
+    status = make_status(
+        make_resource("missing"), make_resource(kind="queue"), buckets=(BucketActivity("b"),)
+    )
+
+    (told,) = replace(status, functions=()).warnings
+
+    assert told.what == "The capacity mode of the missing table S3EventAggregator is unknown"
+    assert told.advice() == "If it was provisioned, pass --provisioned to create."
+
+
 def test_in_brief_what_is_as_declared_is_one_line() -> None:
     screen = make_screen()
     status = make_status(make_resource(), make_resource(name="Two"), make_resource("missing", "Three"))
