@@ -251,7 +251,7 @@ def test_create_within_a_minute_after_delete_works(life: Life) -> None:
     )
 
     # Lambda may have made a log group anew, and a deleted queue may still have answered.
-    late = ("log group", "queue")
+    late = ("log_group", "queue")
     actions = {action for what, action in made.actions.items() if not what.startswith(late)}
     assert actions == {"create"}
     assert vanished is None
