@@ -611,7 +611,7 @@ def test_a_program_gets_the_plan_and_what_needs_yes_if_nobody_confirms(aws_shell
     assert needed["advice"] == "To confirm this, pass --yes."
     assert {each["action"] for each in deletion.json["changes"]} == {"delete"}
     assert [each["what"] for each in deletion.json["problems"]] == [
-        "The deletion of 16 resources needs a confirmation."
+        "The deletion of 17 resources needs a confirmation."
     ]
     assert discard.json["counts"] == {"to_discard": 1}
     assert [each["what"] for each in discard.json["problems"]] == [
