@@ -127,9 +127,9 @@ class Interrupted(S3aggError):
         super().__init__(problem, "It is safe to run the same command again")
 
 
-def plural(count: int, noun: str, ending: str = "s") -> str:
-    """The count and the noun, with the ending unless the count is 1."""
-    return f"{count} {noun}{'' if count == 1 else ending}"
+def plural(count: float, noun: str, ending: str = "s", *, shown: str | None = None) -> str:
+    """The count and the noun, with the ending unless the count is 1; `shown` is the formatted count."""
+    return f"{shown or count} {noun}{'' if count == 1 else ending}"
 
 
 def printable(text: str) -> str:

@@ -150,7 +150,7 @@ def test_a_function_is_read() -> None:
         code=CODE_SHA256,
         variables={"ENV_A": "a"},
         unreadable=None,
-        queue=None,
+        queue_url=QUEUE_URL,
         reserved=None,
         reservable=890,
         invoke_config={},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from s3agg.cli.exit_codes import code_of_dry_run
 from s3agg.cli.options import (
     AS_DURATION,
@@ -14,7 +16,7 @@ from s3agg.cli.options import (
     examples,
     option,
 )
-from s3agg.cli.questions import agrees, ask
+from s3agg.cli.questions import agrees, ask, document_unless_confirmed, unconfirmed
 from s3agg.errors import UsageProblem, plural
 
 
@@ -70,7 +72,7 @@ def test_upload(
             test_objects.delete(aws, rule, left)
             screen.say(f"Deleted {found}.")
         else:
-            screen.warn(f"Left {found}. To delete them, pass --yes.")
+            screen.warn(f"Left {found}. To delete what such runs left, pass --yes.")
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
     screen.probe(report)
@@ -113,7 +115,10 @@ def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes
     if discard and not dry_run and not yes:
         found = screen.watch(redrives.run(aws, deployment, dry_run=True, discard=discard))
         screen.ask_about_letters(found)
-        ask(f"Delete {plural(len(found.dead_letters), 'message')}? A deleted message cannot be redriven.")
+        letters = plural(len(found.dead_letters), "message")
+        needed = unconfirmed(letters)
+        with document_unless_confirmed(screen, partial(screen.redrive, found, problems=needed)):
+            ask(f"Delete {letters}? A deleted message cannot be redriven.")
     report = screen.watch(redrives.run(aws, deployment, dry_run=dry_run, discard=discard))
     screen.redrive(report)
     if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from s3agg import __version__
@@ -17,8 +18,8 @@ from s3agg.cli.options import (
     option,
     with_options,
 )
-from s3agg.cli.questions import ask
-from s3agg.errors import UsageProblem
+from s3agg.cli.questions import ask, document_unless_confirmed, unconfirmed
+from s3agg.errors import S3aggError, UsageProblem, plural
 
 
 @command(epilog=examples("s3agg create --bucket my-uploads", "s3agg create --window 300 --tag team=storage"))
@@ -81,21 +82,19 @@ def create(
     plan = checked.plan
     chosen = StackSettings.of(checked.deployment.stack, __version__)
     confirm = to_confirm(checked.deployment, plan)
-    if dry_run:
-        screen.plan(
-            checked.deployment,
-            plan,
-            done=False,
-            problems=checked.problems,
-            settings=chosen,
-            to_confirm=confirm,
-        )
+    show_plan = partial(
+        screen.plan, checked.deployment, plan, done=False, settings=chosen, to_confirm=confirm
+    )
+    if dry_run or (checked.problems and screen.as_json):
+        show_plan(problems=checked.problems)
     deployment = checked.passed()
     if dry_run:
         return code_of_dry_run(plan.to_do)
     if confirm and not yes:
         screen.ask_about(deployment, plan, chosen, confirm)
-        ask("Make these changes?")
+        needed = [S3aggError(each, "To confirm this, pass --yes") for each in confirm]
+        with document_unless_confirmed(screen, partial(show_plan, problems=needed)):
+            ask("Make these changes?")
     screen.watch(apply_create(aws, deployment, plan))
     screen.plan(deployment, plan, done=True, settings=chosen, to_confirm=confirm)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
@@ -140,8 +139,9 @@ def delete(
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
     problems = [engine.foreign(plan)] if plan.foreign else []
-    if dry_run:
-        screen.plan(deployment, plan, done=False, problems=problems)
+    show_plan = partial(screen.plan, deployment, plan, done=False)
+    if dry_run or (problems and screen.as_json):
+        show_plan(problems=problems)
     if problems:
         raise problems[0]
     strays = [
@@ -155,7 +155,9 @@ def delete(
         return code_of_dry_run([*plan.to_do, *strays])
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan)
-        ask("Delete these resources?")
+        needed = unconfirmed(plural(len(plan.to_do), "resource"))
+        with document_unless_confirmed(screen, partial(show_plan, problems=needed)):
+            ask("Delete these resources?")
     if buckets:
         screen.watch(detach_buckets(aws, deployment, buckets, plan))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from s3agg import __version__
 from s3agg.engine import Plan
+from s3agg.errors import plural
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.stack.deployed import Deployment
@@ -57,6 +58,6 @@ def _shorter_retention(deployment: Deployment, plan: Plan) -> Iterator[str]:
             if found and group.deletes_logs(found, now_ms):
                 before = found.properties["retention"]
                 yield (
-                    f"Log group {group.name}: the retention changes from {before} to {group.retention} days,"
-                    " and AWS deletes older log events."
+                    f"Log group {group.name}: the retention changes from {before} to"
+                    f" {plural(group.retention, 'day')}, and AWS deletes older log events."
                 )

@@ -102,5 +102,5 @@ class DeadLetterQueue:
         if hidden := sum(hidden_in):
             self.aws.warn(
                 f"Messages still in flight in queue {self.name}: {hidden}."
-                f" They become visible within {HIDDEN_S} s."
+                f" Each becomes visible within {HIDDEN_S} s."
             )

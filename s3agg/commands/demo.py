@@ -13,7 +13,7 @@ from s3agg.commands import test_upload as probe
 from s3agg.commands.create import apply_create
 from s3agg.commands.delete import for_delete
 from s3agg.commands.status import Status
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, plural
 from s3agg.local import machine
 from s3agg.settings import Names
 from s3agg.stack import deployed
@@ -71,7 +71,8 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Gener
         yield from apply_create(aws, checked.passed(), checked.plan)
 
         yield Step(
-            f"Uploading {count} objects", f"s3agg test-upload --bucket {BUCKET} --count {count} --keep"
+            f"Uploading {plural(count, 'object')}",
+            f"s3agg test-upload --bucket {BUCKET} --count {count} --keep",
         )
         deployment = deployed.read(aws, names)
         rule = deployed.the_bucket(deployment, BUCKET)

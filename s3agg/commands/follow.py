@@ -279,11 +279,11 @@ class LogObserver:
         for line in self.lines(self.stack.aggregator, f"{TEST_OBJECT}{self.upload.run_id}-"):
             message, _, encoded = line.message.rpartition(" key=")
             key = unquote_plus(encoded)
-            if key not in trail.objects or trail.objects[key].became == "opened the window":
+            if key not in trail.objects or trail.objects[key].became == "opened_window":
                 continue
-            became: Became = "in the window"
+            became: Became = "within_window"
             if SENT in message:
-                became = "opened the window"
+                became = "opened_window"
                 trail.opened_at = min(trail.opened_at or line.time, line.time)
             elif SKIPPED not in message or trail.objects[key].became != "uploaded":
                 continue

@@ -19,6 +19,7 @@ from s3agg.resources.notification import Notification
 from s3agg.resources.permission import Permission, check_policy_room
 from s3agg.settings import CHOICES, RANGES, STACK_TAG, Names, check_runtime, flag
 from s3agg.stack import deployed
+from s3agg.stack.asked_for import lacks_table
 from s3agg.stack.declared import most_write_units
 from s3agg.stack.deployed import Deployment, Request
 
@@ -90,6 +91,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         ],
     )
     _warn_of_quota(aws, deployment)
+    _warn_of_lost_capacity(aws, deployment, request)
     _warn_of_logs(aws, plan)
     _warn_of_capacity(aws, deployment)
     return Checked(deployment, plan, problems)
@@ -204,6 +206,16 @@ def _check_rule(deployment: Deployment, notification: Notification) -> None:
         notification.check_room(deployment.snapshot)
 
 
+def _warn_of_lost_capacity(aws: Aws, deployment: Deployment, request: Request) -> None:
+    """Warn if a deleted table was perhaps provisioned, and the new one is on demand."""
+    lost = lacks_table(deployment.stack, deployment.found)
+    if lost and deployment.stack.settings.on_demand and not request.options.get("on_demand"):
+        aws.warn(
+            f"Table {deployment.stack.table.name} is missing, and its capacity mode is unknown."
+            " The new table is on demand. If the old one was provisioned, pass --provisioned."
+        )
+
+
 def _warn_of_logs(aws: Aws, plan: Plan) -> None:
     """Warn before the retention of an untagged log group changes: it is never foreign (DESIGN 1)."""
     for change in plan.to_do:
@@ -237,6 +249,6 @@ def _warn_of_capacity(aws: Aws, deployment: Deployment) -> None:
     if not settings.on_demand and needed > settings.write_capacity:
         aws.warn(
             f"DynamoDB may throttle table {deployment.stack.table.name}: {plural(buckets, 'bucket')} with"
-            f" --concurrency {settings.concurrency} can need {needed} write capacity units, but"
-            f" {settings.write_capacity} are provisioned. Pass --on-demand, or --write-capacity {needed}."
+            f" --concurrency {settings.concurrency} can need {needed} write capacity units. Provisioned:"
+            f" {settings.write_capacity}. Pass --on-demand, or --write-capacity {needed}."
         )

@@ -30,9 +30,9 @@ from s3agg.stack.deployed import Deployment
 PATIENCE_S = HIDDEN_S / 2
 THROTTLED = (Refusal("TooManyRequestsException"),)
 
-Kind = Literal["S3 event", "refresh message", "not understood"]
-Outcome = Literal["would go back", "would stay", "would be discarded", "done", "stays", "discarded"]
-NOT_UNDERSTOOD: Kind = "not understood"
+# Codes for programs: the view has words for them.
+Kind = Literal["s3_event", "refresh_message", "not_understood"]
+Outcome = Literal["to_redrive", "to_keep", "to_discard", "redriven", "kept", "discarded"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `redrive`; the fields are those of its JSON."""
+    """The result of `redrive`."""
 
     stack: str
     region: str
@@ -64,12 +64,12 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether every message was processed; True after a dry run."""
-        return not self.counts.get("stays")
+        return not self.counts.get("kept")
 
     @property
     def to_do(self) -> int:
         """The number of messages that a dry run would process."""
-        return self.counts.get("would go back", 0) + self.counts.get("would be discarded", 0)
+        return self.counts.get("to_redrive", 0) + self.counts.get("to_discard", 0)
 
 
 def run(
@@ -101,9 +101,9 @@ def run(
             f"A message in flight becomes visible within {HIDDEN_S} s. To list the messages, run",
             Advice("redrive --dry-run"),
         )
-    outcomes: tuple[Outcome, ...] = ("would go back", "would stay") if dry_run else ("done", "stays")
+    outcomes: tuple[Outcome, ...] = ("to_redrive", "to_keep") if dry_run else ("redriven", "kept")
     if discard:
-        outcomes = ("would be discarded",) if dry_run else ("discarded", "stays")
+        outcomes = ("to_discard",) if dry_run else ("discarded", "kept")
     counted = Counter(letter.outcome for letter in letters)
     return Report(
         stack=stack.names.stack,
@@ -191,22 +191,22 @@ class _Redrive:
         """Retry and delete the message; return the outcome and the error, which stops no other message."""
         retry = None if self.discard else letter.retry
         if self.dry_run:
-            return "would be discarded" if self.discard else "would go back" if retry else "would stay", None
+            return "to_discard" if self.discard else "to_redrive" if retry else "to_keep", None
         if retry is None and not self.discard:
-            return "stays", None
+            return "kept", None
         try:
             if retry is not None:
                 retry()
             self.dead_letters.delete(message)
         except S3aggError as error:
-            return "stays", str(error)
-        return "discarded" if self.discard else "done", None
+            return "kept", str(error)
+        return "discarded" if self.discard else "redriven", None
 
     def parse(self, message: Mapping[str, Any]) -> _Letter:
         bucket = _value_at(message, "MessageAttributes", "bucket-name", "StringValue")
         if bucket:
             return _Letter(
-                "refresh message",
+                "refresh_message",
                 f"received {self.stack.queue.max_receives} times without a complete refresh",
                 bucket,
                 retry=partial(self.send, message),
@@ -220,15 +220,15 @@ class _Redrive:
             _value_at(record, "requestPayload"),
         )
         if not isinstance(function, str) or event is None:
-            return _Letter(NOT_UNDERSTOOD, "not a failed S3 event or a refresh message")
+            return _Letter("not_understood", "not a failed S3 event or a refresh message")
         ours = self.stack.aggregator
         if function != ours.arn and not function.startswith(f"{ours.arn}:"):  # a version: $LATEST
-            return _Letter(NOT_UNDERSTOOD, f"failed in {function}, not in function {ours.name}")
+            return _Letter("not_understood", f"failed in {function}, not in function {ours.name}")
         buckets = _buckets(event)
         if buckets is None:
-            return _Letter(NOT_UNDERSTOOD, f"failed in function {ours.name}, but is not an S3 event")
+            return _Letter("not_understood", f"failed in function {ours.name}, but is not an S3 event")
         return _Letter(
-            "S3 event",
+            "s3_event",
             _reason(record),
             ", ".join(sorted(set(buckets))) or None,
             len(buckets),

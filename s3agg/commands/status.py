@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeVar
@@ -25,6 +25,7 @@ from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.resources.queue import STATE, FoundQueue, Queue
 from s3agg.resources.resource import ABSENT, Difference
+from s3agg.resources.table import Table
 from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.chosen import StackSettings
@@ -54,6 +55,7 @@ class ResourceStatus:
     state: State
     differences: Sequence[Difference]
     owner: str = ""  # why it is foreign
+    lacks: Sequence[str] = ()  # the missing resources that it depends on, which may explain the differences
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Status:
         if self.dead_letters:
             problems.append(
                 Problem(
-                    f"{plural(self.dead_letters, 'message')} failed after all retries",
+                    f"The dead-letter queue holds {plural(self.dead_letters, 'message')}",
                     self._redrive_steps,
                     brief=plural(self.dead_letters, "dead letter"),
                 )
@@ -178,7 +180,7 @@ class Status:
 
     def _delivery_failures(self, *, hours: int) -> int:
         """The failed events of the last hours that Lambda could not send to the dead-letter queue."""
-        return sum(each.delivery_failures.total for each in self.functions or () if each.hours == hours)
+        return sum(each.delivery_failures.total or 0 for each in self.functions or () if each.hours == hours)
 
     @property
     def _overdue(self) -> list[Problem]:
@@ -233,8 +235,14 @@ class Status:
 
     @property
     def _redrive_steps(self) -> Sequence[Step]:
-        """What to do about dead letters. `redrive` needs both queues and the aggregator."""
-        see, redrive = Advice("redrive --dry-run"), Advice("redrive")
+        """What to do about dead letters. `redrive` needs both queues and the aggregator.
+
+        `status` does not read the messages, because that would hide them from `redrive` for a while. So it
+        cannot tell those that `redrive` does not understand from the others.
+        """
+        see = Advice("redrive --dry-run")
+        redrive = Step("to redrive them, run", Advice("redrive"))
+        discard = Step("to delete one that redrive does not understand, run", Advice("redrive --discard ID"))
         names = Names(self.stack)
         needed = {(Queue.kind, names.queue), (Function.kind, names.aggregator)}
         states = {each.state for each in self.resources if (each.kind, each.name) in needed}
@@ -242,8 +250,8 @@ class Status:
             return [Step("First resolve the foreign resources, because redrive needs them")]
         if "missing" in states:
             first = Step("Redrive needs the missing resources. First run", Advice("create"))
-            return [first, Step("then, to see why, run", see), Step("and to redrive, run", redrive)]
-        return [Step("To see why, run", see), Step("to redrive, run", redrive)]
+            return [first, Step("then, to see each, run", see), redrive, discard]
+        return [Step("To see each and why it failed, run", see), redrive, discard]
 
     @property
     def _not_as_declared(self) -> Problem:
@@ -281,6 +289,14 @@ class Status:
                             Advice("delete", without[0]),
                         )
                     ],
+                )
+            )
+        table = (Table.kind, Names(self.stack).table, "missing")
+        if any((each.kind, each.name, each.state) == table for each in self.resources):
+            warnings.append(
+                Problem(
+                    f"The capacity mode of the missing table {Names(self.stack).table} is unknown",
+                    [Step("If it was provisioned, pass --provisioned to create")],
                 )
             )
         if any(ran.hours == 1 and ran.errors.total for ran in self.functions or ()):
@@ -353,7 +369,8 @@ class _Readings:
     def status(self, aws: Aws) -> Status:
         deployment, names = self.deployment, self.deployment.stack.names
         plan, made_by = deployment.plan(), deployment.made_by
-        resources = [_resource(change) for change in plan.changes]
+        missing = {change.resource.key for change in plan.changes if change.action == "create"}
+        resources = [_resource(change, missing) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
         late = [each.name for each in buckets if is_late(each, now, settings)]
@@ -480,11 +497,17 @@ def _is_dying(resource: ResourceStatus) -> bool:
     return any(each.what == STATE for each in resource.differences)
 
 
-def _resource(change: Change) -> ResourceStatus:
+def _resource(change: Change, missing: Collection[engine.Key]) -> ResourceStatus:
     resource = change.resource
     differences = list(change.differences)
     if change.action == "delete":
         differences = [Difference(resource.kind, ABSENT, resource.name)]
     return ResourceStatus(
-        resource.kind, resource.name, change.arn, STATES[change.action], differences, change.owner.reason
+        resource.kind,
+        resource.name,
+        change.arn,
+        STATES[change.action],
+        differences,
+        change.owner.reason,
+        [f"{each.kind} {each.name}" for each in resource.needs if each.key in missing] if differences else [],
     )

@@ -23,7 +23,7 @@ OLD = timedelta(hours=1)  # longer than a run takes
 KEPT = "kept-"  # starts the run id with --keep: later runs leave these objects alone
 ID_DIGITS = 12
 
-Became = Literal["uploaded", "opened the window", "in the window"]
+Became = Literal["uploaded", "opened_window", "within_window"]  # codes: the view has words for them
 
 
 @dataclass(frozen=True)

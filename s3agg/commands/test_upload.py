@@ -30,7 +30,7 @@ class Hop:
     Upload times are from this machine's clock, the functions' steps from their clocks.
     """
 
-    what: str
+    step: str  # a code
     time: datetime
     seconds: float
 
@@ -110,8 +110,8 @@ def run(
     return Report(
         bucket=upload.bucket,
         uploaded=len(upload.versions),
-        opened_windows=trail.count("opened the window") if seen else None,
-        within_window=trail.count("in the window") if seen else None,
+        opened_windows=trail.count("opened_window") if seen else None,
+        within_window=trail.count("within_window") if seen else None,
         refreshes=tuple(trail.refreshes),
         shares=tuple(trail.shares),
         hops=tuple(sorted(_hops(upload, trail), key=lambda hop: hop.time)),
@@ -164,24 +164,24 @@ def _notes(
 
 
 def _hops(upload: Upload, trail: Trail) -> Iterator[Hop]:
-    def hop(what: str, at: datetime) -> Hop:
-        return Hop(what, at, upload.seconds_at(to_ms(at)))
+    def hop(step: str, at: datetime) -> Hop:
+        return Hop(step, at, upload.seconds_at(to_ms(at)))
 
-    yield hop("upload started", from_ms(int(upload.started * 1000)))
-    yield hop("last object uploaded", from_ms(max(upload.uploaded_at)))
+    yield hop("upload_started", from_ms(int(upload.started * 1000)))
+    yield hop("last_object_uploaded", from_ms(max(upload.uploaded_at)))
     if trail.handled_at:
-        yield hop("first event handled", from_ms(min(trail.handled_at)))
+        yield hop("first_event_handled", from_ms(min(trail.handled_at)))
     if trail.opened_at is not None:
-        yield hop("window opened", from_ms(trail.opened_at))
+        yield hop("window_opened", from_ms(trail.opened_at))
     if len(trail.handled_at) > 1:
-        yield hop("last event handled", from_ms(max(trail.handled_at)))
+        yield hop("last_event_handled", from_ms(max(trail.handled_at)))
     if trail.due is not None:
-        yield hop("window closed", trail.due)
+        yield hop("window_closed", trail.due)
     if trail.held_back is not None and trail.held_back != trail.due:
-        yield hop("minimum interval ended", trail.held_back)
+        yield hop("min_interval_ended", trail.held_back)
     for refresh in trail.refreshes:
-        yield hop("refresh started", refresh.start)
+        yield hop("refresh_started", refresh.start)
         if refresh.accepted is not None:
-            yield hop("refresh accepted", refresh.accepted)
+            yield hop("refresh_accepted", refresh.accepted)
         if refresh.complete is not None:
-            yield hop("refresh complete", refresh.complete)
+            yield hop("refresh_completed", refresh.complete)

@@ -24,16 +24,21 @@ PATIENCE_S = 5.0
 class Counted:
     """A count of the last hours: the total, and equal parts of the time, oldest first.
 
-    There are no parts if the times are unknown or nothing was counted.
+    The total is None if nothing is known. There are no parts if the times are unknown.
     """
 
-    total: int
+    total: int | None
     over_time: tuple[int, ...]
+
+
+UNKNOWN = Counted(None, ())
 
 
 @dataclass(frozen=True)
 class Invocations:
     """A function's invocations, errors and throttles in the last `hours`.
+
+    A total is None if CloudWatch has no data of the last day: a function that never ran has none.
 
     `delivery_failures` counts the failed events that Lambda could not send to the dead-letter queue.
     """
@@ -43,14 +48,15 @@ class Invocations:
     invocations: Counted
     errors: Counted
     throttles: Counted
-    delivery_failures: Counted = Counted(0, ())
+    delivery_failures: Counted = UNKNOWN
 
 
 @dataclass(frozen=True)
 class Aggregated:
     """The events and accepted refreshes in the functions' logs of the last `hours`.
 
-    If `complete` is False, not all log lines were read: both counts are minimums, without parts.
+    If `complete` is False, not all log lines were read: both counts are minimums, without parts. A total is
+    None if no line was read.
     """
 
     hours: int
@@ -138,17 +144,19 @@ def _events_and_refreshes(
 ) -> Aggregated:
     handled, accepted = (_of_lines(lines, now, hours) for lines in (events, refreshes))
     complete = all(each.complete for each in (*events, *refreshes))
-    ratio = handled.total / accepted.total if complete and accepted.total else None
+    ratio = None
+    if complete and handled.total is not None and accepted.total:
+        ratio = handled.total / accepted.total
     return Aggregated(hours, handled, accepted, ratio, complete)
 
 
 def _of_lines(lines: Sequence[_Lines], now: datetime, hours: int) -> Counted:
     counted = _counted([(moment, 1) for each in lines for moment in each.moments], now, hours)
-    return counted if all(each.complete for each in lines) else Counted(counted.total, ())
+    return counted if all(each.complete for each in lines) else Counted(counted.total or None, ())
 
 
 def _of_metric(values: Sequence[tuple[datetime, float]], now: datetime, hours: int) -> Counted:
-    return _counted(values, now, hours) if values else Counted(0, ())
+    return _counted(values, now, hours) if values else UNKNOWN
 
 
 def _counted(values: Iterable[tuple[datetime, float]], now: datetime, hours: int) -> Counted:

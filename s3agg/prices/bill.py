@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from s3agg.errors import UsageProblem
+from s3agg.errors import UsageProblem, plural
 from s3agg.prices.tables import Prices
 from s3agg.settings import MOST_REFRESHES, SETTLE_S, Settings
 
@@ -88,6 +88,7 @@ class Line:
 
     service: str
     unit: str
+    price: str  # its name in the price table
     quantity: float
     usd: float | None
     blog_quantity: float
@@ -130,7 +131,7 @@ def estimate(
         refreshes_per_day = most_refreshes(objects_per_day)
     if refreshes_per_day > objects_per_day:
         raise UsageProblem(
-            f"{number(refreshes_per_day)} refreshes per day are more than {number(objects_per_day)} objects",
+            f"{many(refreshes_per_day, 'refresh', 'es')} per day for {many(objects_per_day, 'object')}",
             "A refresh requires at least one object",
         )
     load = Load(objects_per_day, refreshes_per_day, prices.polls_a_minute * MINUTES, objects_in_bucket)
@@ -179,6 +180,7 @@ def make(
         Line(
             ours.service,
             ours.unit,
+            ours.price,
             round(ours.quantity, DIGITS),
             _usd(ours, prices),
             round(blogs.quantity, DIGITS),
@@ -190,7 +192,7 @@ def make(
     unpriced = [item.price for item in items if _usd(item, prices) is None]
     objects, refreshes = load.objects_per_day, load.refreshes_per_day
     return Bill(
-        of=f"{subject}{number(objects)} objects and {number(refreshes)} refreshes a day{_each(load)}",
+        of=f"{subject}{many(objects, 'object')} and {many(refreshes, 'refresh', 'es')} a day{_each(load)}",
         objects_per_day=round(objects, DIGITS),
         refreshes_per_day=round(refreshes, DIGITS),
         objects_in_bucket=load.objects_in_bucket,
@@ -207,7 +209,7 @@ def make(
 
 
 def _each(load: Load) -> str:
-    return f" of {number(load.objects_in_bucket)} objects each" if load.objects_in_bucket else ""
+    return f" of {many(load.objects_in_bucket, 'object')} each" if load.objects_in_bucket else ""
 
 
 def _caveats(load: Load, prices: Prices, region: str | None) -> Iterator[str]:
@@ -343,6 +345,11 @@ def _usd(item: Item, prices: Prices) -> float | None:
         return 0.0
     price = prices.prices.get(item.price)
     return None if price is None else round(price.of(item.quantity), DIGITS)
+
+
+def many(value: float, noun: str, ending: str = "s") -> str:
+    """The formatted quantity and its noun."""
+    return plural(value, noun, ending, shown=number(value))
 
 
 def number(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -13,6 +14,11 @@ from s3agg.errors import S3aggError
 def to_json(value: object, indent: int | None = 2) -> str:
     """Serialize a result. Times are ISO 8601 in UTC. ASCII only, so that any console can print it."""
     return json.dumps(_jsonable(value), indent=indent)
+
+
+def problem_documents(problems: Sequence[S3aggError], option: str) -> list[dict[str, str]]:
+    """The JSON of problems; `option` holds the AWS options that each advised command repeats."""
+    return [{"what": f"{each.problem}.", "advice": each.step(option)} for each in problems]
 
 
 def _jsonable(value: Any) -> Any:

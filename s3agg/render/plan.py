@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 
 from s3agg.engine import VERBS, Change, Plan
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, plural
 from s3agg.render.differences import changes, split
+from s3agg.render.document import problem_documents
 from s3agg.render.settings import settings_table
-from s3agg.render.words import STYLES, counted, heading, new_table, place_of, plain
+from s3agg.render.words import STYLES, code, counted, heading, new_table, place_of, plain
 from s3agg.resources.resource import ABSENT, Difference
 from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
@@ -36,10 +37,10 @@ def plan_document(
         "region": place.region,
         "account": place.account,
         **({"settings": settings, "to_confirm": to_confirm} if settings else {}),
-        "problems": [{"what": f"{each.problem}.", "advice": each.step(option)} for each in problems],
+        "problems": problem_documents(problems, option),
         "changes": [
             {
-                "kind": change.resource.kind,
+                "kind": code(change.resource.kind),
                 "name": change.resource.name,
                 "arn": change.arn,
                 "action": change.action,
@@ -84,7 +85,7 @@ def plan_table(
         reason = f"no such bucket is attached to {where}" if deployment.exists else f"{where} does not exist"
         return plain(f"Nothing to delete: {reason}.")
     if not shown:
-        return plain(f"No changes: {where} matches its settings ({len(plan.changes)} resources).")
+        return plain(f"No changes: {where} matches its settings ({plural(len(plan.changes), 'resource')}).")
     words = [_word(change, done=done) for change in shown]
     own, shared = split([(word, each.differences) for word, each in zip(words, shown, strict=True)])
     table = new_table("", "resource", "name")

@@ -12,7 +12,8 @@ from rich.table import Table
 from s3agg import engine
 from s3agg.commands import demo, follow, redrive
 from s3agg.commands.test_objects import Seen
-from s3agg.render.test_upload import objects_table, refreshed
+from s3agg.render.redrive import KINDS
+from s3agg.render.test_upload import BECAME, objects_table, refreshed
 from s3agg.render.words import counted, plain
 
 COUNTDOWN_WIDTH = 40
@@ -37,7 +38,7 @@ class Progress:
             line = self._fold_change(event)
         elif isinstance(event, Seen):
             self.objects[event.key] = event
-            line = "" if event.became == "uploaded" else f"{event.key}: {event.became}"
+            line = "" if event.became == "uploaded" else f"{event.key}: {BECAME[event.became]}"
         elif isinstance(event, follow.Waiting):
             self.passed = event.passed
         elif isinstance(event, follow.Refresh):
@@ -45,9 +46,9 @@ class Progress:
             line = refreshed(event)
         elif isinstance(event, redrive.DeadLetter):
             self.letters.append(event.outcome)
-            if event.outcome in {"done", "stays", "discarded"}:
+            if event.outcome in {"redriven", "kept", "discarded"}:
                 bucket = f" of bucket {event.bucket}" if event.bucket else ""
-                line = f"{event.kind}{bucket}: {event.outcome}"
+                line = f"{KINDS[event.kind]}{bucket}: {event.outcome}"
         elif isinstance(event, demo.Step):
             self.running, self.finished, self.objects, self.waiting, self.passed = {}, 0, {}, "", None
         return line

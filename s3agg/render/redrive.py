@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -10,11 +10,32 @@ from rich.text import Text
 
 from s3agg.commands import redrive
 from s3agg.commands.dead_letters import HIDDEN_S
-from s3agg.errors import Advice, plural
-from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain
+from s3agg.errors import Advice, S3aggError, plural
+from s3agg.render.document import problem_documents
+from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain, spaced
 
 MOST_BODIES = 10  # messages that are shown with their bodies
 LONGEST_BODY = 1000  # characters of a body
+KINDS: Mapping[redrive.Kind, str] = {
+    "s3_event": "S3 event",
+    "refresh_message": "refresh message",
+    "not_understood": "not understood",
+}
+
+
+def redrive_document(
+    report: redrive.Report, problems: Sequence[S3aggError] = (), option: str = ""
+) -> dict[str, object]:
+    """The JSON of `redrive`, as schemas/redrive.json describes it. `problems` prevent the changes."""
+    return {
+        "stack": report.stack,
+        "region": report.region,
+        "account": report.account,
+        "problems": problem_documents(problems, option),
+        "counts": report.counts,
+        "in_flight": report.in_flight,
+        "dead_letters": report.dead_letters,
+    }
 
 
 def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> RenderableType:
@@ -29,14 +50,14 @@ def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> Ren
         notes.append(
             plain(
                 f"In flight in another run: about {plural(report.in_flight, 'more message')}."
-                f" They become visible within {HIDDEN_S} s. Then run the same command again."
+                f" Each becomes visible within {HIDDEN_S} s. Then run the same command again."
             )
         )
-    strange = [each for each in report.dead_letters if each.kind == redrive.NOT_UNDERSTOOD]
-    if any(each.outcome in {"would stay", "stays"} for each in strange):
+    strange = [each for each in report.dead_letters if each.kind == "not_understood"]
+    if any(each.outcome in {"to_keep", "kept"} for each in strange):
         notes.append(
             plain(
-                f"Not understood, so left in the queue: {plural(len(strange), 'message')}."
+                f"Not understood, so kept in the queue: {plural(len(strange), 'message')}."
                 f" To delete one, run: {Advice('redrive --discard ID').words(option)}"
             )
         )
@@ -61,7 +82,7 @@ def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> Ren
             lines += [plain(f"ID: {letter.id}"), _body(letter.body)]
         if letter.error:
             lines.append(plain(letter.error, "red"))
-        table.add_row(plain(letter.outcome, STYLES[letter.outcome]), Text("\n").join(lines))
+        table.add_row(plain(spaced(letter.outcome), STYLES[letter.outcome]), Text("\n").join(lines))
     heading = f"{dead_letters(len(report.dead_letters))}: {counted(report.counts)}; {where}"
     return Group(plain(heading, "bold"), table, *notes)
 
@@ -75,11 +96,11 @@ def _body(body: str) -> Text:
 def _about_all(letters: Sequence[redrive.DeadLetter], now: datetime) -> str:
     """The number of messages, their kind, bucket and age."""
     kind, bucket, count = letters[0].kind, letters[0].bucket, len(letters)
-    words = f"{count} {kind}" if count == 1 or kind == "not understood" else f"{count} {kind}s"
+    words = f"{count} {KINDS[kind]}" if kind == "not_understood" else plural(count, KINDS[kind])
     if bucket:
         words += f" of bucket {bucket}"
     if keys := sum(each.keys or 0 for each in letters):
-        words += f", {keys} key{'' if keys == 1 else 's'}"
+        words += f", {plural(keys, 'key')}"
     since = min((each.since for each in letters if each.since is not None), default=None)
     if since is not None:
         words += f", {'' if count == 1 else 'oldest '}{ago(now, since)}"

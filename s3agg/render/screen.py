@@ -20,7 +20,7 @@ from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
 from s3agg.commands.test_objects import Seen
 from s3agg.engine import Plan
-from s3agg.errors import S3aggError
+from s3agg.errors import S3aggError, plural
 from s3agg.live.log_entries import Entry
 from s3agg.render.demo import demo_view
 from s3agg.render.document import to_json
@@ -29,7 +29,7 @@ from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_document, plan_table
 from s3agg.render.progress import Progress
-from s3agg.render.redrive import redrive_view
+from s3agg.render.redrive import redrive_document, redrive_view
 from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
@@ -185,8 +185,12 @@ class Screen(Page):
             note.option = self.option
         self.show(report, lambda: probe_view(report))
 
-    def redrive(self, report: redrive.Report) -> None:
-        self.show(report, lambda: redrive_view(report, utc_now(), self.option))
+    def redrive(self, report: redrive.Report, *, problems: Sequence[S3aggError] = ()) -> None:
+        """Show the results for the dead letters. `problems` prevent them, and are only part of the JSON."""
+        self.show(
+            redrive_document(report, problems, self.option),
+            lambda: redrive_view(report, utc_now(), self.option),
+        )
 
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))
@@ -246,5 +250,7 @@ class Screen(Page):
             if len(lines) <= self.out.height:
                 return view
         shown = lines[: self.out.height - 1]
-        more = plain(f"... {len(lines) - len(shown)} more lines. Enlarge the terminal to see them.", "dim")
+        more = plain(
+            f"... {plural(len(lines) - len(shown), 'more line')}. Enlarge the terminal to see all.", "dim"
+        )
         return Group(Segments(segment for line in shown for segment in [*line, Segment.line()]), more)

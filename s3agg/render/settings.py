@@ -61,7 +61,7 @@ def _rows(settings: StackSettings) -> Iterator[tuple[str, str, str]]:
         "window": f"{settings.window} s",
         "min_interval": f"{settings.min_interval} s",
         "log_level": settings.log_level,
-        "log_retention": f"{settings.log_retention} days",
+        "log_retention": plural(settings.log_retention, "day"),
         "capacity_mode": settings.capacity_mode.replace("-", " "),
         "read_capacity": _units(settings.read_capacity),
         "write_capacity": _units(settings.write_capacity),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from s3agg.commands.status import Problem, Status
+from s3agg.errors import plural
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
@@ -20,6 +21,7 @@ from s3agg.render.settings import settings_block
 from s3agg.render.words import (
     STYLES,
     ago,
+    code,
     heading,
     lasting,
     new_table,
@@ -30,6 +32,10 @@ from s3agg.render.words import (
 )
 from s3agg.settings import Names
 from s3agg.stack.elsewhere import NoStack
+
+# A window that waits for the minimum interval closes when its refresh may start. The aggregator may only
+# estimate that time from the last window, and then adds this much for a refresh.
+ESTIMATED = timedelta(seconds=5)
 
 
 def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
@@ -69,7 +75,7 @@ def status_document(status: Status, option: str = "") -> dict[str, object]:
         "dead_letters": status.dead_letters,
         "resources": [
             {
-                "kind": each.kind,
+                "kind": code(each.kind),
                 "name": each.name,
                 "arn": each.arn,
                 "state": each.state,
@@ -124,7 +130,8 @@ def _resources(status: Status, *, brief: bool) -> Table:
     for each, differences in zip(odd, own, strict=True):
         if differences or not each.differences:
             owner = [plain(each.owner)] if each.owner else []
-            words = Group(plain(each.name), *owner, *drifts(differences))
+            lacks = [plain(f"depends on {', '.join(each.lacks)}: missing")] if each.lacks else []
+            words = Group(plain(each.name), *owner, *drifts(differences), *lacks)
             table.add_row(plain(each.state, STYLES[each.state]), plain(each.kind), words)
     for tags in shared:
         words = Group(*drifts(tags.differences))
@@ -135,7 +142,7 @@ def _resources(status: Status, *, brief: bool) -> Table:
             healthy.setdefault(each.kind, []).append(each.name)
     if brief:
         count = sum(map(len, healthy.values()))
-        table.add_row(plain("ok", STYLES["ok"]), plain(f"{count} resources"))
+        table.add_row(plain("ok", STYLES["ok"]), plain(plural(count, "resource")))
         return table
     for kind, names in healthy.items():
         table.add_row(plain("ok", STYLES["ok"]), plain(kind), plain(", ".join(sorted(names))))
@@ -155,17 +162,16 @@ def _buckets(status: Status, now: datetime) -> Table:
 
 
 def _window(now: datetime, bucket: BucketActivity) -> Text:
-    if bucket.window.open and bucket.window.closes_at is not None:
-        left = (bucket.window.closes_at - now).total_seconds()
-        words = f"open, closes in {left:.0f} s" if left > 0 else f"closed {-left:.0f} s ago"
-        if bucket.not_before is not None and bucket.not_before > max(now, bucket.window.closes_at):
-            if left <= 0:
-                words = "refresh in progress, next" if bucket.pending else "waits for --min-interval, refresh"
-            else:
-                words += ", refresh"
-            words += f" in {(bucket.not_before - now).total_seconds():.0f} s"
-        return Text(words)
-    return Text("closed, refresh in progress" if bucket.pending else "closed")
+    closes_at, not_before = bucket.window.closes_at, bucket.not_before
+    if not bucket.window.open or closes_at is None:
+        return Text("closed, refresh in progress" if bucket.pending else "closed")
+    if not_before is not None and not_before > now and closes_at - not_before <= ESTIMATED:
+        next_in = f"in {(max(closes_at, not_before) - now).total_seconds():.0f} s"
+        if bucket.pending:
+            return Text(f"refresh in progress, next {next_in}")
+        return Text(f"open, waits for --min-interval, refresh {next_in}")
+    left = (closes_at - now).total_seconds()
+    return Text(f"open, closes in {left:.0f} s" if left > 0 else f"closed {-left:.0f} s ago")
 
 
 def _timers(status: Status) -> list[Text]:
@@ -230,7 +236,7 @@ def _add(table: Table, what: str, counted: Sequence[Counted], style: str = "cyan
     for each in counted:
         shade = style if each.total else "dim"
         if each.over_time:
-            cells += [plain(number(each.total), shade), Chart(each.over_time, shade)]
+            cells += [plain(number(each.total or 0), shade), Chart(each.over_time, shade)]
         else:
             cells += [plain(f"{number(each.total)}+" if each.total else "-", shade), ""]
     table.add_row(what, *cells)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands import follow
 from s3agg.commands import test_upload as probe
-from s3agg.commands.test_objects import Seen
+from s3agg.commands.test_objects import Became, Seen
 from s3agg.errors import plural
 from s3agg.live.share_refreshes import ShareRefresh
-from s3agg.render.words import counted, lasting, new_table, plain, share_names
+from s3agg.render.words import counted, lasting, new_table, plain, share_names, spaced
 
 MOST_OBJECTS = 10  # rows in the table of objects
-STYLES = {"uploaded": "dim", "opened the window": "bold green", "in the window": "cyan"}
+BECAME: Mapping[Became, str] = {
+    "uploaded": "uploaded",
+    "opened_window": "opened the window",
+    "within_window": "in the window",
+}
+STYLES: Mapping[Became, str] = {"uploaded": "dim", "opened_window": "bold green", "within_window": "cyan"}
 
 
 def probe_view(report: probe.Report) -> RenderableType:
@@ -33,7 +38,7 @@ def probe_view(report: probe.Report) -> RenderableType:
     hops.columns[0].justify = "right"
     for hop in report.hops:
         time = f"{hop.time:%H:%M:%S}.{hop.time.microsecond // 100_000}"
-        hops.add_row(f"{hop.seconds:.1f} s", plain(hop.what), time)
+        hops.add_row(f"{hop.seconds:.1f} s", plain(spaced(hop.step)), time)
     parts += ["", hops]
     if report.shares:
         parts += ["", shares_table(report.shares)]
@@ -63,9 +68,11 @@ def objects_table(objects: Sequence[Seen]) -> RenderableType:
     table = new_table("object", "result", "after")
     table.columns[-1].justify = "right"
     for each in objects[:MOST_OBJECTS]:
-        table.add_row(plain(each.key), plain(each.became, STYLES[each.became]), f"{each.seconds:.1f} s")
+        table.add_row(
+            plain(each.key), plain(BECAME[each.became], STYLES[each.became]), f"{each.seconds:.1f} s"
+        )
     if len(objects) > MOST_OBJECTS:
-        became = Counter(each.became for each in objects)
+        became = Counter(BECAME[each.became] for each in objects)
         return Group(table, plain(f"{len(objects)} objects: {counted(became)}"))
     return table
 

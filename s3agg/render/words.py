@@ -23,11 +23,11 @@ STYLES = {
     "updated": "yellow",
     "delete": "red",
     "deleted": "red",
-    "would go back": "green",
-    "would stay": "yellow",
-    "would be discarded": "red",
-    "done": "green",
-    "stays": "red",
+    "to_redrive": "green",
+    "to_keep": "yellow",
+    "to_discard": "red",
+    "redriven": "green",
+    "kept": "red",
     "discarded": "red",
 }
 
@@ -82,5 +82,16 @@ def share_names(shares: Sequence[str]) -> str:
     return ", ".join(ids) if more <= 1 else f"{', '.join(ids[:MOST_SHARES])} and {more} more"
 
 
+def code(words: str) -> str:
+    """The code of words such as `log group`, for JSON."""
+    return words.replace(" ", "_")
+
+
+def spaced(code: str) -> str:
+    """The words of a code such as `to_redrive`."""
+    return code.replace("_", " ")
+
+
 def counted(counts: Mapping[Any, int]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    """The counts that are not 0, each with the words of its code. No word may depend on the number."""
+    return ", ".join(f"{count} {spaced(code)}" for code, count in counts.items() if count)

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -60,6 +60,7 @@ CURRENT = "current"
 UNREAD: Mapping[str, Any] = {}  # a role that could not be read
 VARIABLES = "environment variables"
 VARIABLE = "environment variable "  # begins the label of a variable
+QUEUE_URL = f"{VARIABLE}QUEUE_URL"
 INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -77,7 +78,7 @@ class FoundFunction(Found):
     code: str  # SHA-256 of the zip, in Base64
     variables: Mapping[str, str]
     unreadable: str | None  # why Lambda does not show the variables (FACTS 32)
-    queue: str | None  # name of the stack's queue if QUEUE_URL is its URL
+    queue_url: str | None  # of the stack's queue, None if there is none
     reserved: int | None  # reserved concurrency
     reservable: int  # the highest reserved concurrency that the account allows
     invoke_config: Mapping[str, Any]  # configuration of asynchronous invocation, empty if there is none
@@ -100,7 +101,6 @@ class FoundFunction(Found):
             "memory": f"{self.memory} MB",
             CODE: self.code,
             **{f"{VARIABLE}{name}": value for name, value in self.variables.items()},
-            **({f"{VARIABLE}QUEUE_URL": self.queue} if self.queue else {}),
             "reserved concurrency": ABSENT if self.reserved is None else str(self.reserved),
             "on-failure destination": self.failures_to or ABSENT,
         }
@@ -166,7 +166,7 @@ class Function(Resource[FoundFunction]):
             CODE: base64.b64encode(self._digest).decode(),
             **{f"{VARIABLE}{name}": value or ABSENT for name, value in self.environment.items()},
             f"{VARIABLE}TABLE_NAME": self.table.name,
-            f"{VARIABLE}QUEUE_URL": self.queue.name,
+            QUEUE_URL: f"URL of queue {self.queue.name}",
             "reserved concurrency": str(self.concurrency),
             **({"on-failure destination": self.failures_to.arn} if self.failures_to else {}),
         }
@@ -206,7 +206,6 @@ class Function(Resource[FoundFunction]):
         variables = environment.get("Variables", {})
         tags = function.get("Tags", {})
         reserved = function.get("Concurrency", {}).get("ReservedConcurrentExecutions")
-        reads_ours = queue_url is not None and variables.get("QUEUE_URL") == queue_url
         return FoundFunction(
             role=configuration["Role"],
             is_granted=_is_granted(role, configuration, tags.get(ROLE_TAG)),
@@ -218,7 +217,7 @@ class Function(Resource[FoundFunction]):
             code=configuration["CodeSha256"],
             variables=variables,
             unreadable=environment.get("Error", {}).get("Message"),
-            queue=self.queue.name if reads_ours else None,
+            queue_url=queue_url,
             reserved=reserved,
             reservable=unreserved + (reserved or 0) - UNRESERVED_MINIMUM,
             invoke_config=invoke_config,
@@ -226,12 +225,17 @@ class Function(Resource[FoundFunction]):
         )
 
     def differences(self, found: FoundFunction) -> list[Difference]:
-        """Ignore the reserved concurrency if the account cannot reserve it (FACTS 7), which is safe."""
+        """Ignore the reserved concurrency if the account cannot reserve it (FACTS 7), which is safe.
+
+        The URL of the queue is known only if the queue exists, because SQS chooses it.
+        """
         has_no_room = self.concurrency > found.reservable and not _is_too_low(found.reserved)
+        has_url = found.queue_url is not None and found.variables.get("QUEUE_URL") == found.queue_url
         differences = [
-            each
+            replace(each, declared=found.queue_url) if each.what == QUEUE_URL and found.queue_url else each
             for each in super().differences(found)
             if not (has_no_room and each.what == "reserved concurrency")
+            and not (has_url and each.what == QUEUE_URL)
         ]
         if found.unreadable is None:
             return differences

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
+from s3agg.errors import plural
 from s3agg.resources.resource import OURS, Found, Owner, Resource, tag_list
 
 DAY_MS = 24 * 3600 * 1000
@@ -28,7 +29,7 @@ class FoundLogGroup(Found):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {"retention": f"{self.retention} days" if self.retention else "forever"}
+        return {"retention": plural(self.retention, "day") if self.retention else "forever"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class LogGroup(Resource[FoundLogGroup]):
 
     @property
     def properties(self) -> Mapping[str, str]:
-        return {"retention": f"{self.retention} days"}
+        return {"retention": plural(self.retention, "day")}
 
     @property
     def cloudformation(self) -> Mapping[str, Mapping[str, Any]]:

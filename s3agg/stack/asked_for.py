@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from s3agg.aws.session import Aws
 from s3agg.engine import Findings
+from s3agg.errors import UsageProblem
 from s3agg.resources.resource import F, Resource
 from s3agg.resources.table import Table
 from s3agg.settings import (
@@ -14,6 +16,7 @@ from s3agg.settings import (
     STACK_TAG,
     TAG_PREFIX,
     USER_TAGS_TAG,
+    Settings,
     as_tags,
 )
 from s3agg.stack.declared import Stack
@@ -107,10 +110,57 @@ def stored_options(aws: Aws, bare: Stack, found: Findings, *, adopt: bool) -> di
     """
     table = found.of(bare.table)
     kept = (table.tags or {}) if table else {}
-    removed = table is None and bare.aggregator.key in found  # the table is created first
-    if (adopt or removed) and not any(tag.startswith(TAG_PREFIX) for tag in kept):
+    if lacks_table(bare, found):
+        kept = _kept_by_the_others(aws, bare, found)
+    elif adopt and not any(tag.startswith(TAG_PREFIX) for tag in kept):
         kept = as_tags(options_as_deployed(bare, found, aws.runtimes))
     return {**_users_tags(kept, bare, found), **kept}
+
+
+def lacks_table(stack: Stack, found: Findings) -> bool:
+    """Whether somebody deleted the table: it is created before the function."""
+    return stack.table.key not in found and stack.aggregator.key in found
+
+
+def _kept_by_the_others(aws: Aws, bare: Stack, found: Findings) -> dict[str, str]:
+    """Return the tags of a deleted table, as far as the other resources show what they were.
+
+    A value that is the default counts as not chosen. Nothing shows the capacity mode.
+    """
+    options = options_as_deployed(bare, found, aws.runtimes)
+    aggregator, refresher = found.of(bare.aggregator), found.of(bare.refresher)
+    if aggregator is not None and STACK_TAG in (aggregator.tags or {}) and aggregator.reserved is not None:
+        options["concurrency"] = aggregator.reserved  # also that of the blog's scripts: somebody chose it
+    if refresher is not None and aws.lambda_is_local:
+        options["storage_gateway_endpoint"] = refresher.variables.get("AWS_ENDPOINT_URL_STORAGE_GATEWAY")
+    default = Settings()
+    chosen = {name: value for name, value in options.items() if value != getattr(default, name)}
+    tags = _tags_of_most(bare, found)
+    keys = {USER_TAGS_TAG: "=".join(sorted(tags))} if tags else {}
+    return {**tags, **keys, **as_tags(chosen)}
+
+
+def _tags_of_most(bare: Stack, found: Findings) -> dict[str, str]:
+    """Return the tags that most of the stack's resources have, without those of s3agg and of AWS.
+
+    Somebody may have changed the tags of some resources. Tags that `create` would not accept are left out.
+    """
+    tagged = [
+        tags
+        for each in bare.resources
+        if each.key in found and STACK_TAG in (tags := found[each.key].tags or {})
+    ]
+    counts = Counter(pair for tags in tagged for pair in tags.items())
+    common = {key: value for (key, value), count in counts.items() if 2 * count > len(tagged)}
+    return {key: value for key, value in common.items() if _is_acceptable(key, value)}
+
+
+def _is_acceptable(key: str, value: str) -> bool:
+    try:
+        Settings(tags={key: value}).check_tags()
+    except UsageProblem:
+        return False
+    return True
 
 
 def untagged_billing(bare: Stack, found: Findings, kept: Mapping[str, str]) -> dict[str, object]:

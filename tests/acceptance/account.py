@@ -211,7 +211,7 @@ class Stack:
         ran = self.must("test-upload", "--bucket", bucket, "--keep")
         report = ran.json
         assert report["ok"], told(ran)
-        hops = ", ".join(f"{hop['what']} {hop['seconds']} s" for hop in report["hops"])
+        hops = ", ".join(f"{hop['step']} {hop['seconds']} s" for hop in report["hops"])
         self.account.report.note("S3", f"events of stack {self.names.stack}", "held", hops, report["seconds"])
         return ran
 

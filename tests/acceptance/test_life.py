@@ -251,7 +251,7 @@ def test_create_within_a_minute_after_delete_works(life: Life) -> None:
     )
 
     # Lambda may have made a log group anew, and a deleted queue may still have answered.
-    late = ("log group", "queue")
+    late = ("log_group", "queue")
     actions = {action for what, action in made.actions.items() if not what.startswith(late)}
     assert actions == {"create"}
     assert vanished is None
@@ -284,8 +284,8 @@ def test_what_failed_can_be_redriven(life: Life) -> None:
     stack.becomes_declared("redrive")
 
     assert shown.code == 3, told(shown)
-    assert shown.json["counts"] == {"would go back": 2, "would stay": 0}
-    assert redriven.json["counts"] == {"done": 2, "stays": 0}
+    assert shown.json["counts"] == {"to_redrive": 2, "to_keep": 0}
+    assert redriven.json["counts"] == {"redriven": 2, "kept": 0}
 
 
 def test_the_second_delete_leaves_nothing_either(life: Life) -> None:

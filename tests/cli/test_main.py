@@ -58,9 +58,11 @@ class Terminal(io.StringIO):
 
 
 @contextmanager
-def answering(answer: str, *, terminal: bool) -> Iterator[None]:
-    """Replace standard input by this text."""
+def answering(answer: str | None, *, terminal: bool) -> Iterator[None]:
+    """Replace standard input by this text; close it for None."""
     before, sys.stdin = sys.stdin, (Terminal if terminal else io.StringIO)(answer)
+    if answer is None:
+        sys.stdin.close()
     try:
         yield
     finally:
@@ -75,7 +77,7 @@ class Shell:
     session: Session | None = None
     clock: Clock = field(default_factory=Clock)  # no test waits in real time
 
-    def __call__(self, *args: str, answer: str = "", terminal: bool = False) -> Ran:
+    def __call__(self, *args: str, answer: str | None = "", terminal: bool = False) -> Ran:
         with pytest.raises(SystemExit) as exit_, answering(answer, terminal=terminal):
             main(args, Seams(self.session, self.clock, workers=1))
         out, err = self.capsys.readouterr()
@@ -330,7 +332,10 @@ WRONG = {
         "cost --objects-per-day 1 --objects-in-bucket -1",
         "--objects-in-bucket: -1 (",
     ),
-    "more refreshes than objects": ("cost --objects-per-day 1 --refreshes-per-day 2", "more than 1 objects"),
+    "more refreshes than objects": (
+        "cost --objects-per-day 1 --refreshes-per-day 2",
+        "2 refreshes per day for 1 object. ",
+    ),
     "refreshes beside measured ones": ("cost --measured --refreshes-per-day 1", "Omit --refreshes-per-day"),
     "a bucket that is not measured": (
         "cost --objects-per-day 1 --bucket bbb",
@@ -587,6 +592,49 @@ def test_create_asks_before_it_excludes_keys_and_anything_but_yes_means_no(
 
 
 @pytest.mark.stack
+def test_a_program_gets_the_plan_and_what_needs_yes_if_nobody_confirms(aws_shell: Shell, wire: Wire) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    sqs = make_world().somebody.sqs
+    url = sqs.get_queue_url(QueueName="S3EventAggregatorDeadLetters")["QueueUrl"]
+    message = sqs.send_message(QueueUrl=url, MessageBody="strange")["MessageId"]
+    json = ("--output", "json")
+    wire.calls.clear()
+
+    narrower = aws_shell("create", "--bucket", "uploads", "--prefix", "in/", *json, answer="n\n")
+    deletion = aws_shell("delete", *json, answer="")
+    discard = aws_shell("redrive", "--discard", message, *json, answer="n\n")
+
+    assert [ran.code for ran in (narrower, deletion, discard)] == [1, 1, 1]
+    assert [each["action"] for each in narrower.json["changes"] if each["action"] != "keep"] == ["update"]
+    (needed,) = narrower.json["problems"]
+    assert narrower.json["to_confirm"] == [needed["what"]]
+    assert needed["advice"] == "To confirm this, pass --yes."
+    assert {each["action"] for each in deletion.json["changes"]} == {"delete"}
+    assert [each["what"] for each in deletion.json["problems"]] == [
+        "The deletion of 17 resources needs a confirmation."
+    ]
+    assert discard.json["counts"] == {"to_discard": 1}
+    assert [each["what"] for each in discard.json["problems"]] == [
+        "The deletion of 1 message needs a confirmation."
+    ]
+    assert all("[y/N]" in ran.stderr for ran in (narrower, deletion, discard))
+    assert [change for change in wire.changes if not change.startswith("sqs:")] == []
+
+
+@pytest.mark.stack
+def test_a_program_gets_the_plan_if_nobody_can_be_asked_or_problems_prevent_it(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    unasked = aws_shell("delete", "--output", "json", answer=None)
+    prevented = aws_shell("create", "--bucket", "nowhere", "--output", "json")
+
+    assert (unasked.code, unasked.stderr.splitlines()[-1]) == (2, "No terminal to confirm on. Pass --yes.")
+    assert len(unasked.json["problems"]) == 1
+    assert prevented.code == 1
+    assert "does not exist" in prevented.json["problems"][0]["what"]
+
+
+@pytest.mark.stack
 def test_create_excludes_keys_after_a_yes_or_with_the_option(aws_shell: Shell) -> None:
     aws_shell("create", "--bucket", "uploads")
     narrower = ("create", "--bucket", "uploads", "--output", "json", "--prefix")
@@ -682,10 +730,10 @@ def test_a_message_is_discarded_only_if_the_user_agrees(aws_shell: Shell) -> Non
     agreed = aws_shell("redrive", "--discard", message, "--output", "json", answer="y\n")
     again = aws_shell("redrive", "--discard", message, "--yes")
 
-    assert (looked.code, looked.json["counts"]) == (3, {"would be discarded": 1})
+    assert (looked.code, looked.json["counts"]) == (3, {"to_discard": 1})
     assert (refused.code, refused.stdout) == (1, "")
     assert "strange" in refused.stderr
-    assert (agreed.code, agreed.json["counts"]) == (0, {"discarded": 1, "stays": 0})
+    assert (agreed.code, agreed.json["counts"]) == (0, {"discarded": 1, "kept": 0})
     assert (again.code, again.stderr.partition(":")[0]) == (
         1, "Not found in queue S3EventAggregatorDeadLetters",
     )  # fmt: skip
@@ -736,10 +784,12 @@ def test_redrive_exits_1_only_if_something_stays_that_was_to_go_back(aws_shell: 
     stays = aws_shell("redrive")
 
     assert [ran.code for ran in (dry, done, stays)] == [3, 0, 1]
-    assert dry.json["counts"] == {"would go back": 1, "would stay": 0}
+    assert dry.json["counts"] == {"to_redrive": 1, "to_keep": 0}
     assert dry.stderr == "Next: s3agg redrive --stack S3EventAggregator\n"
-    assert done.stdout.startswith("1 dead letter: 1 done; stack S3EventAggregator in eu-west-1 of account")
-    assert stays.stderr == "not understood: stays\n"
+    assert done.stdout.startswith(
+        "1 dead letter: 1 redriven; stack S3EventAggregator in eu-west-1 of account"
+    )
+    assert stays.stderr == "not understood: kept\n"
 
 
 @pytest.mark.stack

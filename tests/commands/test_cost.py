@@ -256,7 +256,7 @@ def test_each_bucket_can_have_as_many_refreshes_as_fit_into_a_day(world: World) 
 def test_more_refreshes_than_were_measured_objects_are_refused(world: World) -> None:
     upload(world, "EntireBucket", 100, 0)
 
-    with pytest.raises(UsageProblem, match="50 refreshes per day are more than 10 objects"):
+    with pytest.raises(UsageProblem, match="50 refreshes per day for 10 objects"):
         of_buckets(world, "uploads", refreshes=50)
 
 

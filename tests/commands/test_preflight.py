@@ -189,6 +189,26 @@ class HereAws(Aws):
         return True
 
 
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({}, 1),
+        ({"on_demand": True}, 0),
+        ({"on_demand": False}, 0),
+    ],
+)
+def test_the_unknown_capacity_mode_of_a_deleted_table_is_told(
+    world: World, options: dict[str, object], warned: int
+) -> None:
+    world.bucket("uploads")
+    create(world, "uploads")
+    world.somebody.dynamodb.delete_table(TableName=NAMES.table)
+
+    assert preflight.check(world.aws, NAMES, Request(options=options)).problems == []
+
+    assert sum("its capacity mode is unknown" in str(each) for each in world.warnings) == warned
+
+
 def test_where_lambda_is_local_its_functions_get_the_other_storage_gateway_and_short_intervals(
     tmp_path: Path,
 ) -> None:
@@ -297,7 +317,7 @@ def test_a_capacity_that_the_buckets_can_exceed_is_foreseen_and_stops_nothing(
     (warning,) = world.warnings
     assert warning == (
         f"DynamoDB may throttle table {NAMES.table}: 10 buckets with --concurrency {concurrency} can need"
-        f" {needed} write capacity units, but 5 are provisioned."
+        f" {needed} write capacity units. Provisioned: 5."
         f" Pass --on-demand, or --write-capacity {needed}."
     )
 

@@ -39,7 +39,7 @@ FUNCTION: dict[str, Any] = {
     "code": "",
     "variables": {},
     "unreadable": None,
-    "queue": None,
+    "queue_url": None,
     "reserved": None,
     "reservable": 0,
     "invoke_config": {},
@@ -196,7 +196,7 @@ def test_a_failed_event_is_given_to_the_aggregator_again(post: Post) -> None:
     (call,) = post.world.wire.made("lambda:Invoke")
     assert (call["FunctionName"], call["InvocationType"]) == (NAMES.aggregator, "RequestResponse")
     assert post.invoked == [event("key ü")]
-    assert (post.dead, only(report).outcome, report.ok) == ([], "done", True)
+    assert (post.dead, only(report).outcome, report.ok) == ([], "redriven", True)
 
 
 def test_a_refresh_message_goes_back_to_its_queue_with_all_its_attributes_and_their_types(post: Post) -> None:
@@ -206,7 +206,7 @@ def test_a_refresh_message_goes_back_to_its_queue_with_all_its_attributes_and_th
 
     (message,) = post.messages(NAMES.queue)
     assert (message.body, message.message_attributes) == ("{}", REFRESH)
-    assert (post.dead, only(report).outcome, only(report).bucket) == ([], "done", "uploads")
+    assert (post.dead, only(report).outcome, only(report).bucket) == ([], "redriven", "uploads")
 
 
 def test_nothing_is_removed_before_it_is_at_work(post: Post) -> None:
@@ -227,7 +227,7 @@ def test_a_letter_tells_what_it_is_and_since_when(post: Post) -> None:
     letter = only(post.redrive())
 
     (call,) = post.world.wire.made("sqs:ReceiveMessage")[:1]
-    assert (letter.kind, letter.bucket, letter.keys) == ("S3 event", "uploads", 2)
+    assert (letter.kind, letter.bucket, letter.keys) == ("s3_event", "uploads", 2)
     assert letter.since is not None
     assert letter.reason == "failed 3 times: ClientError: no such queue"
     assert (call["VisibilityTimeout"], call["WaitTimeSeconds"]) == (60, 1)
@@ -245,10 +245,10 @@ def test_an_event_that_fails_again_stays_and_keeps_nobody_waiting(post: Post) ->
     report = post.redrive()
 
     stays, done = report.dead_letters
-    assert (stays.outcome, done.outcome) == ("stays", "done")
+    assert (stays.outcome, done.outcome) == ("kept", "redriven")
     assert stays.error == "Function S3EventAggregator failed again: ClientError: still no queue."
     assert (post.dead, post.hidden) == ([failing], 0)
-    assert (report.ok, report.counts) == (False, {"done": 1, "stays": 1})
+    assert (report.ok, report.counts) == (False, {"redriven": 1, "kept": 1})
 
 
 @pytest.mark.parametrize("payload", [b"", b"null", b'"oh"', b"[" * 100_000])
@@ -281,7 +281,7 @@ def test_what_is_not_understood_stays_and_is_said_to(post: Post, body: str) -> N
     report = post.redrive()
 
     strange, refresh = report.dead_letters
-    assert (strange.kind, strange.outcome, refresh.outcome) == ("not understood", "stays", "done")
+    assert (strange.kind, strange.outcome, refresh.outcome) == ("not_understood", "kept", "redriven")
     assert strange.reason
     assert (post.dead, post.hidden, post.invoked) == ([body], 0, [])
 
@@ -292,7 +292,7 @@ def test_an_event_goes_back_though_one_of_its_records_makes_no_sense(post: Post)
 
     letter = only(post.redrive())
 
-    assert (letter.kind, letter.outcome, letter.bucket, letter.keys) == ("S3 event", "done", "uploads", 1)
+    assert (letter.kind, letter.outcome, letter.bucket, letter.keys) == ("s3_event", "redriven", "uploads", 1)
     assert post.invoked == [mixed]
 
 
@@ -301,13 +301,13 @@ def test_a_function_that_is_busy_is_waited_for(post: Post) -> None:
     post.answer(b"null")
     post.put(record(event("key")))
 
-    assert only(post.redrive()).outcome == "done"
+    assert only(post.redrive()).outcome == "redriven"
 
 
 def test_the_event_by_which_s3_tests_a_rule_goes_back_too(post: Post) -> None:
     post.put(record({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads"}))
 
-    assert only(post.redrive()).outcome == "done"
+    assert only(post.redrive()).outcome == "redriven"
 
 
 REASONS = {
@@ -335,7 +335,7 @@ def test_more_than_one_batch_is_worked_off_side_by_side(post: Post) -> None:
     report = post.redrive()
 
     assert (post.dead, len(post.invoked), len(post.sent)) == ([], 13, 13)
-    assert (report.counts, len(post.events)) == ({"done": 26, "stays": 0}, 26)
+    assert (report.counts, len(post.events)) == ({"redriven": 26, "kept": 0}, 26)
 
 
 def test_those_that_stay_and_come_again_in_a_long_run_keep_nobody_waiting(post: Post) -> None:
@@ -346,7 +346,7 @@ def test_those_that_stay_and_come_again_in_a_long_run_keep_nobody_waiting(post: 
     post.world.wire.before("sqs:ReceiveMessage", post.let_time_pass, after=1)
     report = post.redrive()
 
-    assert report.counts == {"done": 1, "stays": 12}
+    assert report.counts == {"redriven": 1, "kept": 12}
     assert (len(post.sent), post.hidden) == (1, 0)
 
 
@@ -356,7 +356,7 @@ def test_a_run_ends_although_those_that_stay_come_again_and_again(post: Post) ->
     with post.hook("before", lambda _: post.let_time_pass()):
         report = post.redrive()
 
-    assert report.counts == {"done": 0, "stays": 1}
+    assert report.counts == {"redriven": 0, "kept": 1}
     assert len(post.world.wire.made("sqs:ReceiveMessage")) == 2
 
 
@@ -384,10 +384,10 @@ def test_a_dry_run_changes_nothing_and_hides_nothing(post: Post) -> None:
 
     reports = [post.redrive(dry_run=True), post.redrive(dry_run=True)]
 
-    kinds = ["S3 event", "refresh message", "not understood"]
-    outcomes = ["would go back", "would go back", "would stay"]
+    kinds = ["s3_event", "refresh_message", "not_understood"]
+    outcomes = ["to_redrive", "to_redrive", "to_keep"]
     for report in reports:
-        assert report.counts == {"would go back": 2, "would stay": 1}
+        assert report.counts == {"to_redrive": 2, "to_keep": 1}
         assert [letter.kind for letter in report.dead_letters] == kinds
         assert [letter.outcome for letter in report.dead_letters] == outcomes
     assert (post.dead, post.hidden, post.sent, post.invoked) == (bodies, 0, [], [])
@@ -477,10 +477,10 @@ def test_what_cannot_be_given_back_is_said_to_come_back_by_itself(post: Post) ->
 
     report = post.redrive()
 
-    assert [letter.outcome for letter in report.dead_letters] == ["stays"]
+    assert [letter.outcome for letter in report.dead_letters] == ["kept"]
     (warning,) = post.world.warnings
     assert warning == (
-        "Messages still in flight in queue S3EventAggregatorDeadLetters: 1. They become visible within 60 s."
+        "Messages still in flight in queue S3EventAggregatorDeadLetters: 1. Each becomes visible within 60 s."
     )
 
 
@@ -498,7 +498,7 @@ def test_what_aws_refuses_for_one_letter_is_that_letters_error(post: Post) -> No
 
     stays, done = post.redrive().dead_letters
 
-    assert (stays.outcome, done.outcome) == ("stays", "done")
+    assert (stays.outcome, done.outcome) == ("kept", "redriven")
     assert stays.error is not None
     assert stays.error.startswith("While invoking function S3EventAggregator: ")
 
@@ -547,7 +547,7 @@ def test_only_what_is_not_understood_is_told_with_its_body(post: Post) -> None:
 
     bodies = {letter.kind: letter.body for letter in post.redrive(dry_run=True).dead_letters}
 
-    assert bodies == {"not understood": "strange", "refresh message": None}
+    assert bodies == {"not_understood": "strange", "refresh_message": None}
 
 
 def test_a_discard_deletes_the_messages_named_and_no_others(post: Post) -> None:
@@ -560,8 +560,8 @@ def test_a_discard_deletes_the_messages_named_and_no_others(post: Post) -> None:
     before = len(post.dead)
     report = post.redrive(discard=chosen)
 
-    assert (seen.counts, seen.to_do, before) == ({"would be discarded": 2}, 2, 12)
-    assert (report.counts, report.ok) == ({"discarded": 2, "stays": 0}, True)
+    assert (seen.counts, seen.to_do, before) == ({"to_discard": 2}, 2, 12)
+    assert (report.counts, report.ok) == ({"discarded": 2, "kept": 0}, True)
     assert sorted(letter.body or "" for letter in report.dead_letters) == ["strange 11", "strange 3"]
     assert (len(post.dead), post.hidden) == (10, 0)
 

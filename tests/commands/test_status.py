@@ -60,11 +60,28 @@ def test_what_is_missing_drifted_or_foreign_is_named(world: World) -> None:
 
     odd = {each.name: (each.state, list(each.differences)) for each in read.resources if each.state != "ok"}
     assert odd == {
-        "/aws/lambda/S3EventAggregator": ("drifted", [Difference("retention", "30 days", "1 days")]),
+        "/aws/lambda/S3EventAggregator": ("drifted", [Difference("retention", "30 days", "1 day")]),
         "S3EventAggregatorLambdaRole": ("foreign", []),
         "S3EventAggregatorDeadLetters": ("missing", []),
     }
     assert (read.healthy, read.as_declared, read.exists) == (False, False, True)
+
+
+def test_what_drifted_only_because_something_is_missing_names_that(world: World) -> None:
+    make_stack(world)
+    somebody = world.somebody
+    url = somebody.sqs.get_queue_url(QueueName="S3EventAggregatorActionQueue")["QueueUrl"]
+    somebody.sqs.delete_queue(QueueUrl=url)
+    somebody.logs.put_retention_policy(logGroupName="/aws/lambda/S3EventAggregator", retentionInDays=1)
+    world.aws.queue_urls.clear()  # as in the next command
+
+    read = status.read(world.aws, NAMES)
+
+    assert {each.name: list(each.lacks) for each in read.resources if each.state == "drifted"} == {
+        "S3EventAggregator": ["queue S3EventAggregatorActionQueue"],
+        "S3StorageGatewayRefresh": ["queue S3EventAggregatorActionQueue"],
+        "/aws/lambda/S3EventAggregator": [],
+    }
 
 
 @pytest.mark.parametrize(

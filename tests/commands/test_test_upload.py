@@ -114,7 +114,7 @@ def test_events_are_followed_to_a_refresh_that_began_after_the_last_of_them(play
     assert (report.ok, report.uploaded, report.opened_windows, report.within_window) == (True, 3, 1, 2)
     assert report.refreshes[-1].shares == (SHARE,)
     assert [event.became for event in events if isinstance(event, Seen)] == [
-        "uploaded", "uploaded", "uploaded", "opened the window", "in the window", "in the window",
+        "uploaded", "uploaded", "uploaded", "opened_window", "within_window", "within_window",
     ]  # fmt: skip
 
 
@@ -299,17 +299,17 @@ def test_each_hop_is_told_with_its_time(play: Play) -> None:
 
     _, report = play.run(once(open_window, *[lambda _: None] * 4, lambda _: play.refresh()), timeout_s=60)
 
-    hops = {hop.what: hop.seconds for hop in report.hops}
+    hops = {hop.step: hop.seconds for hop in report.hops}
     assert list(hops) == [
-        *("upload started", "last object uploaded", "first event handled", "window opened"),
-        *("last event handled", "window closed", "refresh started", "refresh accepted"),
+        *("upload_started", "last_object_uploaded", "first_event_handled", "window_opened"),
+        *("last_event_handled", "window_closed", "refresh_started", "refresh_accepted"),
     ]
-    assert [hops["upload started"], hops["window opened"], hops["window closed"]] == [0, *opened, 3]
-    assert hops["refresh started"] >= 3
+    assert [hops["upload_started"], hops["window_opened"], hops["window_closed"]] == [0, *opened, 3]
+    assert hops["refresh_started"] >= 3
     assert report.hops[0].time == from_ms(int(began * 1000))
     assert {(seen.became, seen.seconds) for seen in report.objects} == {
-        ("opened the window", opened[0]),
-        ("in the window", opened[0]),
+        ("opened_window", opened[0]),
+        ("within_window", opened[0]),
     }
 
 
@@ -438,8 +438,8 @@ def test_a_refresh_that_was_held_back_is_told_until_when(play: Play) -> None:
 
     _, report = play.run(once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60)
 
-    hops = {hop.what: hop.seconds for hop in report.hops}
-    assert hops["minimum interval ended"] == pytest.approx(hops["window closed"] + 2, abs=0.1)
+    hops = {hop.step: hop.seconds for hop in report.hops}
+    assert hops["min_interval_ended"] == pytest.approx(hops["window_closed"] + 2, abs=0.1)
 
 
 def test_where_the_refresh_does_not_come_the_removal_is_told_of_too(play: Play) -> None:

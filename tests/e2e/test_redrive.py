@@ -70,15 +70,15 @@ def test_what_failed_is_shown_and_goes_back_to_work(world: LocalAws, stack: OwnS
 
     # Ctrl-C gave back what it had: the next look sees all of it.
     letters = shown.json["dead_letters"]
-    events = [each for each in letters if each["kind"] == "S3 event"]
-    (refresh,) = [each for each in letters if each["kind"] == "refresh message"]
+    events = [each for each in letters if each["kind"] == "s3_event"]
+    (refresh,) = [each for each in letters if each["kind"] == "refresh_message"]
     assert (interrupted.code, shown.code) == (130, 3)
-    assert shown.json["counts"] == {"would go back": 3, "would stay": 0}
+    assert shown.json["counts"] == {"to_redrive": 3, "to_keep": 0}
     assert [(each["bucket"], each["keys"]) for each in events] == [(failing, 1)] * 2
     assert all("ResourceNotFoundException" in each["reason"] for each in events)
     assert (refresh["bucket"], refresh["since"][-1]) == (waiting, "Z")
     assert "3 dead letters" in broken.stdout.splitlines()[0]
     assert f"s3agg redrive --stack {stack.names.stack}" in broken.stdout
-    assert (redriven.code, redriven.json["counts"]) == (0, {"done": 3, "stays": 0})
+    assert (redriven.code, redriven.json["counts"]) == (0, {"redriven": 3, "kept": 0})
     assert stack.queued(stack.names.dead_letters) == 0
     assert (status.code, status.json["healthy"]) == (0, True)

@@ -71,12 +71,10 @@ def test_it_reports_what_became_of_each_object(
     assert refresh["shares"] == [share]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", refresh["start"])
     assert report["seconds"] > 2
-    assert sorted(each["became"] for each in report["objects"]) == ["in the window"] * 4 + [
-        "opened the window"
-    ]
+    assert sorted(each["became"] for each in report["objects"]) == ["opened_window"] + ["within_window"] * 4
     assert [hop["seconds"] for hop in report["hops"]] == sorted(hop["seconds"] for hop in report["hops"])
-    assert {"upload started", "window opened", "window closed", "refresh accepted"} <= {
-        hop["what"] for hop in report["hops"]
+    assert {"upload_started", "window_opened", "window_closed", "refresh_accepted"} <= {
+        hop["step"] for hop in report["hops"]
     }
     assert told.stderr.count(": in the window") == 4
     assert world.client("s3").list_objects_v2(Bucket=bucket)["KeyCount"] == 0

@@ -164,7 +164,7 @@ def test_a_refresh_of_a_million_objects_costs_about_40_cents() -> None:
     assert (lists.usd, heads.usd) == (30 * 0.005, 30 * 0.4)
     assert (lists.blog_usd, heads.blog_usd) == (lists.usd, heads.usd)
     assert made.usd - without.usd == pytest.approx(30 * 0.405)
-    assert made.of == "1 objects and 1 refreshes a day of 1 000 000 objects each"
+    assert made.of == "1 object and 1 refresh a day of 1 000 000 objects each"
 
 
 def test_a_page_of_a_list_that_is_not_full_costs_as_much() -> None:
@@ -192,6 +192,26 @@ def test_a_total_is_the_sum_of_its_lines() -> None:
     assert made.blog_usd == pytest.approx(sum(line.blog_usd or 0 for line in made.lines))
 
 
+@pytest.mark.parametrize(
+    ("objects", "of"),
+    [
+        (1, "1 object and 1 refresh a day of 1 object each"),
+        (2000, "2 000 objects and 1 393 refreshes a day of 1 object each"),
+    ],
+)
+def test_the_title_of_a_bill_has_one_object_or_several(objects: int, of: str) -> None:
+    assert bill.estimate(objects, None, Settings(), tables.read("2025-07"), objects_in_bucket=1).of == of
+
+
+def test_each_line_names_its_price() -> None:
+    made = bill.estimate(1000, 50, Settings(), tables.read("2025-07"), objects_in_bucket=1)
+    ours = [line for line in made.lines if line.quantity]
+
+    assert [line.usd for line in ours] == [
+        pytest.approx(made.prices.prices[line.price].of(line.quantity), abs=1e-4) for line in ours
+    ]
+
+
 def test_unless_said_there_are_as_many_refreshes_as_there_can_be() -> None:
     assert estimated(10, None).refreshes_per_day == 10
     assert estimated(10_000, None).refreshes_per_day == 1393
@@ -205,7 +225,7 @@ def test_without_objects_only_what_stands_there_costs() -> None:
 
 
 def test_a_refresh_takes_an_object() -> None:
-    with pytest.raises(UsageProblem, match="50 refreshes per day are more than 10 objects"):
+    with pytest.raises(UsageProblem, match="50 refreshes per day for 10 objects"):
         estimated(10, 50)
 
 

@@ -69,7 +69,7 @@ def objects(part: Any) -> Iterator[dict[str, Any]]:
 
 def test_a_full_status_is_as_its_schema_says() -> None:
     hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
-    day = Aggregated(24, Counted(50000, ()), Counted(0, ()), events_per_refresh=None, complete=False)
+    day = Aggregated(24, Counted(50000, ()), Counted(None, ()), events_per_refresh=None, complete=False)
     bucket = BucketActivity(
         "b", Window(open=True, closes_at=NOW), last_refresh=NOW, not_before=NOW, keys=KeyFilter("in/")
     )
@@ -90,9 +90,10 @@ def test_a_full_status_is_as_its_schema_says() -> None:
 def test_problems_are_what_is_wrong_and_what_to_do_with_the_options_at_hand() -> None:
     assert printed(make_status(make_resource(), dead=1), option=" --stack Other")["problems"] == [
         {
-            "what": "1 message failed after all retries.",
-            "advice": "To see why, run s3agg redrive --dry-run --stack Other;"
-            " to redrive, run s3agg redrive --stack Other.",
+            "what": "The dead-letter queue holds 1 message.",
+            "advice": "To see each and why it failed, run s3agg redrive --dry-run --stack Other;"
+            " to redrive them, run s3agg redrive --stack Other;"
+            " to delete one that redrive does not understand, run s3agg redrive --discard ID --stack Other.",
         }
     ]
 

@@ -214,12 +214,12 @@ def test_a_traced_call_tells_what_was_called_and_how_long_it_took() -> None:
 def make_letter(**differing: object) -> redrive.DeadLetter:
     values: dict[str, object] = {
         "id": "1",
-        "kind": "S3 event",
+        "kind": "s3_event",
         "bucket": "b",
         "keys": 1,
         "since": NOW - timedelta(minutes=3),
         "reason": "failed 3 times",
-        "outcome": "done",
+        "outcome": "redriven",
         "error": None,
     }
     return redrive.DeadLetter(**{**values, **differing})  # type: ignore[arg-type]  # by name
@@ -243,25 +243,25 @@ def test_dead_letters_of_the_same_fate_share_a_row() -> None:
         make_redrive(
             make_letter(),
             make_letter(since=older),
-            make_letter(bucket="c", error="Failed again.", outcome="stays"),
-            make_letter(kind="refresh message", keys=None),
-            make_letter(kind="not understood", bucket=None, keys=None, since=None),
+            make_letter(bucket="c", error="Failed again.", outcome="kept"),
+            make_letter(kind="refresh_message", keys=None),
+            make_letter(kind="not_understood", bucket=None, keys=None, since=None),
         )
     )
 
     assert lines == [
-        "5 dead letters: 4 done, 1 stays; stack Stack in eu-west-1 of account",
+        "5 dead letters: 4 redriven, 1 kept; stack Stack in eu-west-1 of account",
         "123456789012",
-        "result  message and reason",
-        "done    2 S3 events of bucket b, 2 keys, oldest 2 h ago",
-        "        failed 3 times",
-        "stays   1 S3 event of bucket c, 1 key, 3 min ago",
-        "        failed 3 times",
-        "        Failed again.",
-        "done    1 refresh message of bucket b, 3 min ago",
-        "        failed 3 times",
-        "done    1 not understood",
-        "        failed 3 times",
+        "result    message and reason",
+        "redriven  2 S3 events of bucket b, 2 keys, oldest 2 h ago",
+        "          failed 3 times",
+        "kept      1 S3 event of bucket c, 1 key, 3 min ago",
+        "          failed 3 times",
+        "          Failed again.",
+        "redriven  1 refresh message of bucket b, 3 min ago",
+        "          failed 3 times",
+        "redriven  1 not understood",
+        "          failed 3 times",
     ]
 
 
@@ -288,23 +288,23 @@ def test_in_a_pipe_each_dead_letter_that_was_dealt_with_is_a_line() -> None:
     screen = make_screen()
 
     screen.watch(
-        happening(make_letter(), make_letter(bucket=None, outcome="stays"), make_letter(outcome="would stay"))
+        happening(make_letter(), make_letter(bucket=None, outcome="kept"), make_letter(outcome="to_keep"))
     )
 
-    assert text_of(screen.err) == "S3 event of bucket b: done\nS3 event: stays\n"
+    assert text_of(screen.err) == "S3 event of bucket b: redriven\nS3 event: kept\n"
 
 
 def test_on_a_terminal_dead_letters_are_counted_in_place() -> None:
     screen = make_screen(terminal=True)
 
-    screen.watch(happening(make_letter(), make_letter(), make_letter(outcome="stays")))
+    screen.watch(happening(make_letter(), make_letter(), make_letter(outcome="kept")))
 
-    assert "2 done, 1 stays" in text_of(screen.err)
+    assert "2 redriven, 1 kept" in text_of(screen.err)
 
 
 def test_what_is_not_understood_is_shown_with_its_id_and_the_command_that_deletes_it() -> None:
     letter = make_letter(
-        kind="not understood", bucket=None, outcome="stays", id="id-1", body="a\nb" + "c" * 1200
+        kind="not_understood", bucket=None, outcome="kept", id="id-1", body="a\nb" + "c" * 1200
     )
 
     shown = " ".join(redriven(make_redrive(letter), width=200))
@@ -312,11 +312,11 @@ def test_what_is_not_understood_is_shown_with_its_id_and_the_command_that_delete
     assert "ID: id-1" in shown
     assert "a\\nbccc" in shown
     assert "203 more characters" in shown
-    assert shown.endswith("so left in the queue: 1 message. To delete one, run: s3agg redrive --discard ID")
+    assert shown.endswith("so kept in the queue: 1 message. To delete one, run: s3agg redrive --discard ID")
 
 
 def test_no_more_than_ten_messages_are_shown_with_their_bodies() -> None:
-    letters = [make_letter(kind="not understood", id=str(number), body="x") for number in range(12)]
+    letters = [make_letter(kind="not_understood", id=str(number), body="x") for number in range(12)]
 
     shown = redriven(make_redrive(*letters), width=200)
 
@@ -326,23 +326,24 @@ def test_no_more_than_ten_messages_are_shown_with_their_bodies() -> None:
 
 def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
     screen = make_screen(as_json=True)
-    screen.redrive(make_redrive(make_letter(outcome="stays", error="no"), in_flight=1))
+    screen.redrive(make_redrive(make_letter(outcome="kept", error="no"), in_flight=1))
 
     assert documents.parse(text_of(screen.out), "redrive") == {
         "stack": "Stack",
         "region": "eu-west-1",
         "account": "123456789012",
-        "counts": {"stays": 1},
+        "problems": [],
+        "counts": {"kept": 1},
         "in_flight": 1,
         "dead_letters": [
             {
                 "id": "1",
-                "kind": "S3 event",
+                "kind": "s3_event",
                 "bucket": "b",
                 "keys": 1,
                 "since": "2026-01-02T03:01:05.000Z",
                 "reason": "failed 3 times",
-                "outcome": "stays",
+                "outcome": "kept",
                 "error": "no",
                 "body": None,
             }

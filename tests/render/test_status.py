@@ -57,7 +57,7 @@ def test_dead_letters_that_cannot_be_redriven_yet_are_followed_by_create_first(k
 
     assert (
         "Redrive needs the missing resources. First run s3agg create;"
-        " then, to see why, run s3agg redrive --dry-run; and to redrive, run s3agg redrive."
+        " then, to see each, run s3agg redrive --dry-run; to redrive them, run s3agg redrive;"
     ) in words(status)
 
 
@@ -72,21 +72,23 @@ def test_dead_letters_beside_something_foreign_are_followed_by_that_first() -> N
 def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
     status = make_status(make_resource(), dead=2)
 
-    first, second, *_ = shown(status, width=200).splitlines()
+    first, second, *_ = shown(status, width=300).splitlines()
     other = shown(
         replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)),
-        width=200,
+        width=300,
         option=" --stack Other",
     )
 
     assert first.startswith("Not healthy: 2 dead letters; ")
     assert second == (
-        "2 messages failed after all retries."
-        " To see why, run s3agg redrive --dry-run; to redrive, run s3agg redrive."
+        "The dead-letter queue holds 2 messages."
+        " To see each and why it failed, run s3agg redrive --dry-run; to redrive them, run s3agg redrive;"
+        " to delete one that redrive does not understand, run s3agg redrive --discard ID."
     )
-    assert "1 message failed" in other
+    assert "holds 1 message." in other
     assert "s3agg redrive --dry-run --stack Other" in other
     assert "s3agg redrive --stack Other" in other
+    assert "s3agg redrive --discard ID --stack Other" in other
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> No
 
 def test_an_event_that_never_became_a_dead_letter_is_not_healthy_for_an_hour() -> None:
     status = make_status(make_resource(), buckets=(BucketActivity("b"),))
-    none, some = Counted(0, ()), Counted(2, ())
+    none, some = Counted(None, ()), Counted(2, ())
     hour, day = (Invocations("S3EventAggregator", hours, none, none, none, some) for hours in (1, 24))
 
     first, second, *_ = shown(replace(status, functions=(hour, day)), width=200).splitlines()
@@ -209,6 +211,31 @@ def test_what_has_drifted_comes_first_with_its_differences() -> None:
     assert lines[begin].split() == ["drifted", "log", "group", "x"]
     assert lines[begin + 1].strip() == "retention: forever (expected 30 days)"
     assert lines[begin + 2].split() == ["ok", "table", "S3EventAggregator"]
+
+
+def test_what_has_drifted_tells_what_it_lacks() -> None:
+    url = "https://sqs.eu-west-1.amazonaws.com/123456789012/Queue"
+    drift = Difference("environment variable QUEUE_URL", "URL of queue Queue", url)
+    status = make_status(replace(make_resource("drifted", "x", drift), lacks=["queue Queue"]))
+    lines = [line.strip() for line in shown(status, width=100).splitlines()]
+    begin = lines.index("environment variable QUEUE_URL:")
+
+    assert lines[begin + 1 : begin + 4] == [
+        f"found:    {url}",
+        "expected: URL of queue Queue",
+        "depends on queue Queue: missing",
+    ]
+
+
+def test_without_its_table_a_stack_has_an_unknown_capacity_mode() -> None:
+    status = make_status(
+        make_resource("missing"), make_resource(kind="queue"), buckets=(BucketActivity("b"),)
+    )
+
+    (told,) = replace(status, functions=()).warnings
+
+    assert told.what == "The capacity mode of the missing table S3EventAggregator is unknown"
+    assert told.advice() == "If it was provisioned, pass --provisioned to create."
 
 
 def test_in_brief_what_is_as_declared_is_one_line() -> None:
@@ -343,7 +370,7 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
                 Window(open=True, closes_at=NOW - timedelta(seconds=28)),
                 not_before=NOW + timedelta(seconds=4),
             ),
-            " waits for --min-interval, refresh in 4 s ",
+            "open, waits for --min-interval, refresh in 4 s ",
         ),
         (
             BucketActivity(
@@ -360,7 +387,23 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
                 Window(open=True, closes_at=NOW + timedelta(seconds=9)),
                 not_before=NOW + timedelta(seconds=14),
             ),
-            "open, closes in 9 s, refresh in 14 s",
+            "open, waits for --min-interval, refresh in 14 s",
+        ),
+        (  # as the aggregator opens one that waits: it closes when its refresh may start, or a bit later
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW + timedelta(seconds=17)),
+                not_before=NOW + timedelta(seconds=14),
+            ),
+            "open, waits for --min-interval, refresh in 17 s",
+        ),
+        (  # closes long after the interval
+            BucketActivity(
+                "b",
+                Window(open=True, closes_at=NOW + timedelta(seconds=90)),
+                not_before=NOW + timedelta(seconds=14),
+            ),
+            "open, closes in 90 s",
         ),
         (BucketActivity("b", pending=True), "closed, refresh in progress"),
         (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
@@ -406,7 +449,7 @@ def test_the_last_hour_and_day_tell_of_events_refreshes_and_events_per_refresh()
 
 def test_what_is_counted_in_part_only_is_told_to_be_more() -> None:
     hour = Aggregated(1, counted(1, 30), counted(1, 4), events_per_refresh=7.5, complete=True)
-    day = Aggregated(24, Counted(50000, ()), Counted(0, ()), events_per_refresh=None, complete=False)
+    day = Aggregated(24, Counted(50000, ()), Counted(None, ()), events_per_refresh=None, complete=False)
     lines = [
         line.split() for line in shown(make_status(make_resource(), aggregated=(hour, day))).splitlines()
     ]

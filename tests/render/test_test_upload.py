@@ -31,8 +31,8 @@ def make_report(**differing: object) -> Report:
         "within_window": 1,
         "refreshes": (Refresh(NOW, (SHARE,), REGION, NOW),),
         "shares": (),
-        "hops": (Hop("upload started", NOW, 0), Hop("window closed", NOW + timedelta(seconds=30), 30)),
-        "objects": (Seen("test-1", "opened the window", 0.4), Seen("test-2", "in the window", 1.2)),
+        "hops": (Hop("upload_started", NOW, 0), Hop("window_closed", NOW + timedelta(seconds=30), 30)),
+        "objects": (Seen("test-1", "opened_window", 0.4), Seen("test-2", "within_window", 1.2)),
         "seconds": 33.4,
         "ok": True,
         "complete": False,
@@ -104,7 +104,7 @@ def test_what_the_log_level_hides_is_left_out() -> None:
 
 
 def test_of_many_objects_some_have_a_row_and_all_are_counted() -> None:
-    objects = [Seen(f"test-{n}", "in the window" if n else "opened the window", 1) for n in range(500)]
+    objects = [Seen(f"test-{n}", "within_window" if n else "opened_window", 1) for n in range(500)]
     lines = shown(make_report(objects=tuple(objects)))
 
     assert sum(line.startswith("test-") for line in lines) == 10
@@ -120,7 +120,7 @@ def test_a_refresh_of_nothing_is_told_as_that() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_a_key_is_data_and_fits_the_terminal(width: int) -> None:
-    lines = shown(make_report(objects=(Seen("[red]\x1b[31m" + "k" * 300, "in the window", 1),)), width)
+    lines = shown(make_report(objects=(Seen("[red]\x1b[31m" + "k" * 300, "within_window", 1),)), width)
 
     assert max(len(line) for line in lines) <= width
     assert "".join(line.split()[0] for line in lines if "k" * 9 in line).startswith("[red]\\x1b[31mkkk")
@@ -141,7 +141,7 @@ def test_each_objects_row_changes_in_place() -> None:
     uploaded = [Seen("a", "uploaded", 0.1), Seen("b", "uploaded", 0.1)]
 
     assert live(uploaded).count("uploaded") == 2
-    lines = live([*uploaded, Seen("b", "opened the window", 0.7)]).splitlines()
+    lines = live([*uploaded, Seen("b", "opened_window", 0.7)]).splitlines()
     assert [line.split() for line in lines[1:3]] == [
         ["a", "uploaded", "0.1", "s"],
         ["b", "opened", "the", "window", "0.7", "s"],
@@ -164,7 +164,7 @@ def test_once_the_refresh_has_come_nothing_is_waited_for() -> None:
 def test_in_a_pipe_each_step_is_a_line() -> None:
     screen = make_screen()
     accepted = Refresh(NOW, (SHARE,), REGION, NOW)
-    objects = Seen("a", "uploaded", 0), Seen("a", "opened the window", 1)
+    objects = Seen("a", "uploaded", 0), Seen("a", "opened_window", 1)
     screen.watch(happening(*objects, accepted, replace(accepted, complete=NOW)))
 
     assert text_of(screen.err).splitlines() == [

@@ -28,6 +28,7 @@ from tests.support.aws import PLACE, World, account_settings
 TAGS = {STACK_TAG: "Test", "team": "a"}
 DEAD = Queue(PLACE, "Dead", TAGS, visibility=180, retention=60)
 QUEUE = Queue(PLACE, "Queue", TAGS, visibility=180, retention=60)
+URL = f"https://sqs.{PLACE.region}.amazonaws.com/{PLACE.account}/Queue"
 TABLE = Table(PLACE, "Table", TAGS, read_capacity=1, write_capacity=5, on_demand=False)
 ROLE = Role(
     PLACE,
@@ -245,8 +246,8 @@ def set_variables(world: World, **changed: str | None) -> None:
     [
         ("LOG_LEVEL", "DEBUG", ("INFO", "DEBUG")),
         ("TABLE_NAME", "Other", ("Table", "Other")),
-        ("QUEUE_URL", "https://other", ("Queue", "https://other")),
-        ("QUEUE_URL", None, ("Queue", "(none)")),
+        ("QUEUE_URL", "https://other", (URL, "https://other")),
+        ("QUEUE_URL", None, (URL, "(none)")),
         ("INCLUDE_GATEWAY_WRITES", "true", ("(none)", "true")),
     ],
 )
@@ -261,6 +262,13 @@ def test_a_variable_changed_by_hand_is_named_and_mended(
     assert named == {f"environment variable {name}": difference}
     assert changes == [CONFIGURATION]
     assert deployment.differences(FUNCTION) == {}
+
+
+def test_without_its_queue_a_function_still_has_the_url_of_the_deleted_one(deployment: World) -> None:
+    deployment.somebody.sqs.delete_queue(QueueUrl=URL)
+    deployment.aws.queue_urls.clear()  # as in the next command
+
+    assert deployment.differences(FUNCTION) == {"environment variable QUEUE_URL": ("URL of queue Queue", URL)}
 
 
 def test_variables_that_somebody_added_stay_and_are_no_difference(deployment: World) -> None:

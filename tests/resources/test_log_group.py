@@ -56,7 +56,7 @@ def test_a_retention_changed_by_hand_is_named_and_mended(world: World) -> None:
     named = world.differences(GROUP)
     changes = world.update(GROUP)
 
-    assert named == {"retention": ("30 days", "1 days")}
+    assert named == {"retention": ("30 days", "1 day")}
     assert changes == ["logs:PutRetentionPolicy"]
     assert world.differences(GROUP) == {}
 

@@ -10,14 +10,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3agg import assets
+from s3agg.aws.session import Aws
 from s3agg.commands import status
+from s3agg.engine import Findings
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.live import items
 from s3agg.resources.notification import KeyFilter
 from s3agg.settings import STACK_TAG, Names
 from s3agg.stack import deployed
+from s3agg.stack.asked_for import SCRIPTS_CONCURRENCY, stored_options
+from s3agg.stack.chosen import StackSettings
 from tests.support import aws as support
-from tests.support.aws import PLACE, World, account_settings, make_world
+from tests.support.aws import PLACE, REGION, Session, World, account_settings, make_world
 from tests.support.deploying import create, delete, detach, make
 
 pytestmark = pytest.mark.stack
@@ -616,14 +620,63 @@ def test_what_was_asked_for_is_what_is_deployed_where_somebody_removed_the_table
     boundary = world.somebody.iam.create_policy(PolicyName="Boundary", PolicyDocument=BOUNDARY)["Policy"][
         "Arn"
     ]
-    create(world, "photos", window=300, permissions_boundary=boundary)
+    tags = {"team": "storage", "env": "prod"}
+    create(world, "photos", window=300, permissions_boundary=boundary, concurrency=2, tags=tags)
+    before = StackSettings.of(now(world).stack, None)
     world.somebody.dynamodb.delete_table(TableName=NAMES.table)
+    queue = world.somebody.sqs.get_queue_url(QueueName=NAMES.queue)["QueueUrl"]
+    world.somebody.sqs.tag_queue(QueueUrl=queue, Tags={"theirs": "1", "team": "other"})
 
+    planned = StackSettings.of(now(world).stack, None)
     done = create(world)
 
-    assert done == [f"create table {NAMES.table}"]
-    settings = now(world).stack.settings
-    assert (settings.window, settings.permissions_boundary) == (300, boundary)
+    assert planned == before
+    assert sorted(done) == [f"create table {NAMES.table}", f"update queue {NAMES.queue}"]
+    assert StackSettings.of(now(world).stack, None) == before
+
+
+def test_a_concurrency_as_of_the_blogs_scripts_is_kept_if_the_function_is_ours(world: World) -> None:
+    world.bucket("photos")
+    create(world, "photos", concurrency=2)
+    world.somebody.dynamodb.delete_table(TableName=NAMES.table)
+    world.somebody.lambda_.put_function_concurrency(
+        FunctionName=NAMES.aggregator, ReservedConcurrentExecutions=SCRIPTS_CONCURRENCY
+    )
+
+    assert now(world).stack.settings.concurrency == SCRIPTS_CONCURRENCY
+
+
+def test_tags_that_create_would_refuse_are_not_taken_for_the_users(photos: World) -> None:
+    for name in (NAMES.aggregator, NAMES.refresher):
+        arn = PLACE.arn("lambda", f"function:{name}")
+        photos.somebody.lambda_.tag_resource(Resource=arn, Tags={"odd": "a,b", "S3AGG:x": "1"})
+    deployment = now(photos)
+    functions = {key: each for key, each in deployment.found.items() if key[0] == "function"}
+
+    kept = stored_options(photos.aws, deployment.stack, Findings(functions), adopt=False)
+
+    assert {"odd", "S3AGG:x"} & kept.keys() == set()
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_without_the_table_only_a_local_function_keeps_the_storage_gateway_endpoint(
+    photos: World, *, is_local: bool
+) -> None:
+    variables = {
+        **photos.found(now(photos).stack.refresher).variables,
+        "AWS_ENDPOINT_URL_STORAGE_GATEWAY": "http://127.0.0.1:9",
+    }
+    photos.somebody.lambda_.update_function_configuration(
+        FunctionName=NAMES.refresher, Environment={"Variables": variables}
+    )
+    deployment = now(photos)
+    functions = {key: each for key, each in deployment.found.items() if key[0] == "function"}
+    url = "http://127.0.0.1:1" if is_local else None
+    aws = Aws(session=Session().with_credentials(), region=REGION, endpoint_url=url)
+
+    kept = stored_options(aws, deployment.stack, Findings(functions), adopt=False)
+
+    assert kept.get("s3agg:storage-gateway-endpoint") == ("http://127.0.0.1:9" if is_local else None)
 
 
 def test_a_stack_whose_template_held_the_code_itself_comes_to_ordinary_code(photos: World) -> None:
