@@ -154,6 +154,13 @@ def _notes(
             f"Log level {deployment.log_level} hides the functions' log lines."
             " This result comes from DynamoDB"
         )
+    if not deployment.tells_completion:
+        yield S3aggError(
+            f"Rule {deployment.stack.rule.name} is missing or drifted, so nothing tells when a refresh is"
+            " complete",
+            "To repair it, run",
+            Advice("create"),
+        )
     if not keep and notification.key in deployment.found:
         yield S3aggError("The deletion of the objects causes one more refresh")
     if trail.accepted and not any(refresh.shares for refresh in trail.refreshes):

@@ -111,7 +111,7 @@ def test_an_adopted_stack_is_as_declared_and_a_second_create_changes_nothing(pho
         "create log group /aws/lambda/S3EventAggregator",
         "create log group /aws/lambda/S3StorageGatewayRefresh",
     }
-    assert len(done) == 15  # the permission is as we would have made it
+    assert len(done) == 16  # the permission is as we would have made it
     assert again == []
     assert actions(photos) == {"keep"}
 

@@ -118,6 +118,73 @@ def test_events_are_followed_to_a_refresh_that_began_after_the_last_of_them(play
     ]  # fmt: skip
 
 
+OTHER = f"{SHARE}2"
+
+
+def test_it_ends_when_every_share_is_complete_and_not_when_all_have_accepted(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    started: list[float] = []
+
+    def accept(_: list[str]) -> None:
+        started.append(play.clock.time())
+        play.refresh(f"{SHARE},{OTHER}", started[0], complete=False)
+
+    def complete(share: str) -> None:
+        play.complete(share, int(started[0] * 1000))
+
+    _, report = play.run(
+        once(
+            play.handle, accept, lambda _: complete(SHARE), *[lambda _: None] * 9, lambda _: complete(OTHER)
+        ),
+        timeout_s=60,
+    )
+
+    assert (report.ok, report.complete) == (True, True)
+    assert [each.share for each in report.shares] == [SHARE, OTHER]
+    assert report.refreshes[-1].complete == max(each.complete for each in report.shares if each.complete)
+    assert all(each.took_s == 2.5 for each in report.shares)
+
+
+def test_a_refresh_that_no_gateway_confirms_is_no_failure(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+
+    _, report = play.run(once(play.handle, lambda _: play.refresh(complete=False)))
+
+    assert (report.ok, report.complete) == (True, False)
+    assert [each.complete for each in report.shares] == [None]
+    assert "Every file share accepted the refresh, but not every gateway finished it within 8 s." in str(
+        report.notes[0]
+    )
+
+
+def test_a_completion_of_a_refresh_before_the_last_event_does_not_count(play: Play) -> None:
+    """Of several rounds, the last one can end the refresh of an earlier window."""
+    play.make_stack(Request((BUCKET,)))
+
+    def early(keys: list[str]) -> None:
+        play.refresh(started=play.clock.time(), complete=True)
+        play.clock.sleep(1)
+        play.handle(keys)
+
+    started = int(play.clock.time() + 3600) * 1000
+    late = f"Refresh accepted for bucket: {BUCKET}, started: {started}, shares: {SHARE}"
+    _, report = play.run(once(early, lambda _: play.log(play.names.refresher, late)))
+
+    assert (report.complete, report.shares) == (False, ())
+
+
+def test_without_the_rule_it_ends_when_every_share_has_accepted(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.aws.eventbridge.disable_rule(Name="S3EventAggregatorRefreshComplete")
+    began = play.clock.time()
+
+    _, report = play.run(once(play.handle, lambda _: play.refresh(complete=False)), timeout_s=300)
+
+    assert (report.ok, report.complete, report.shares) == (True, False, ())
+    assert play.clock.time() - began < 10
+    assert "Rule S3EventAggregatorRefreshComplete is missing or drifted" in " ".join(map(str, report.notes))
+
+
 def test_lines_of_other_buckets_and_other_uploads_do_not_count(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     other = "Refresh accepted for bucket: other, started: 9999999999999, shares: none"
@@ -302,7 +369,7 @@ def test_each_hop_is_told_with_its_time(play: Play) -> None:
     hops = {hop.step: hop.seconds for hop in report.hops}
     assert list(hops) == [
         *("upload_started", "last_object_uploaded", "first_event_handled", "window_opened"),
-        *("last_event_handled", "window_closed", "refresh_started", "refresh_accepted"),
+        *("last_event_handled", "window_closed", "refresh_started", "refresh_accepted", "refresh_completed"),
     ]
     assert [hops["upload_started"], hops["window_opened"], hops["window_closed"]] == [0, *opened, 3]
     assert hops["refresh_started"] >= 3

@@ -7,26 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from mypy_boto3_events.type_defs import TargetTypeDef
 
 from s3agg import engine
-from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
-from s3agg.resources.queue import SENDER_SID, FoundQueue
-from s3agg.resources.resource import Difference
+from s3agg.resources.queue import SENDER_SID
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared
-from tests.support.aws import PLACE, World, denied
+from tests.support.aws import PLACE, World
 
 STACK = declared.make(PLACE, Names(), Settings(), {})
 RULE, QUEUE = STACK.rule, STACK.queue
 NAME = "S3EventAggregatorRefreshComplete"
-THEIRS = {"Id": "theirs", "Arn": "arn:aws:sqs:eu-west-1:123456789012:Theirs"}
-
-
-def differences(world: World) -> list[Difference]:
-    found = RULE.find(Snapshot(world.aws))
-    assert found is not None
-    return RULE.differences(found)
+THEIRS: TargetTypeDef = {"Id": "theirs", "Arn": "arn:aws:sqs:eu-west-1:123456789012:Theirs"}
 
 
 def targets(world: World) -> dict[str, str]:
@@ -36,12 +29,12 @@ def targets(world: World) -> dict[str, str]:
 
 @pytest.fixture
 def made(world: World) -> World:
-    RULE.create(world.aws)
+    world.create(RULE)
     return world
 
 
 def test_a_rule_that_is_not_there_is_found_missing(world: World) -> None:
-    assert RULE.find(Snapshot(world.aws)) is None
+    assert RULE.find(world.snapshot) is None
 
 
 def test_the_rule_sends_a_gateways_events_to_the_queue(made: World) -> None:
@@ -52,7 +45,7 @@ def test_the_rule_sends_a_gateways_events_to_the_queue(made: World) -> None:
         "detail-type": ["Storage Gateway Refresh Cache Event"],
     }
     assert targets(made) == {"s3agg": QUEUE.arn}
-    assert differences(made) == []
+    assert made.differences(RULE) == {}
 
 
 DRIFT: Mapping[str, Any] = {
@@ -66,31 +59,27 @@ DRIFT: Mapping[str, Any] = {
 @pytest.mark.parametrize("what", DRIFT)
 def test_drift_is_found_and_repaired(made: World, what: str) -> None:
     DRIFT[what](made.somebody.eventbridge)
-    assert [each.what for each in differences(made)] == [what]
+    assert made.differences(RULE).keys() == {what}
 
-    found = RULE.find(Snapshot(made.aws))
-    assert found is not None
-    RULE.update(made.aws, found)
+    made.update(RULE)
 
-    assert differences(made) == []
+    assert made.differences(RULE) == {}
 
 
 def test_a_target_of_somebody_else_stays_until_the_rule_is_deleted(made: World) -> None:
     """EventBridge deletes no rule that has targets."""
     made.somebody.eventbridge.put_targets(Rule=NAME, Targets=[THEIRS])
-    found = RULE.find(Snapshot(made.aws))
-    assert found is not None
-    RULE.update(made.aws, found)
+    made.update(RULE)
     assert targets(made).keys() == {"s3agg", "theirs"}
 
-    RULE.delete(made.aws, found)
+    made.delete(RULE)
 
-    assert RULE.find(Snapshot(made.aws)) is None
+    assert RULE.find(made.snapshot) is None
 
 
 def test_a_rule_of_our_name_without_our_tag_is_foreign(world: World) -> None:
     world.somebody.eventbridge.put_rule(Name=NAME, EventPattern='{"source": ["aws.s3"]}')
-    found = engine.find(Snapshot(world.aws), [RULE])
+    found = engine.find(world.snapshot, [RULE])
 
     assert [change.action for change in engine.plan([RULE], found).changes] == ["foreign"]
 
@@ -104,45 +93,36 @@ def test_a_target_that_eventbridge_does_not_take_is_a_failure(world: World) -> N
 
 
 def test_deleting_a_rule_that_is_gone_is_no_error(made: World) -> None:
-    found = RULE.find(Snapshot(made.aws))
-    assert found is not None
+    found = made.found(RULE)
     RULE.delete(made.aws, found)
 
     RULE.delete(made.aws, found)
 
 
 def test_who_may_not_read_rules_goes_on_without_one_and_is_warned(world: World) -> None:
-    world.wire.fail("events:DescribeRule", denied("DescribeRule"), times=2)
-    found = engine.find(Snapshot(world.aws), [RULE])
+    world.wire.refuse("events:DescribeRule", "AccessDeniedException", status=403)
+    found = engine.find(world.snapshot, [RULE])
 
     assert [change.action for change in engine.plan([RULE], found).changes] == ["keep"]
     assert "s3agg cannot tell when a refresh is complete" in str(world.warnings[0])
-    RULE.delete(world.aws, found.of(RULE))  # type: ignore[arg-type]  # it is found
-    assert world.wire.changes == []
+    assert world.delete(RULE) == []
 
 
 # The queue's policy
 
 
-def queue_of(world: World) -> FoundQueue:
-    found = QUEUE.find(Snapshot(world.aws))
-    assert found is not None
-    return found
-
-
 def statements(world: World) -> dict[str, Any]:
-    return {each["Sid"]: each for each in queue_of(world).statements}
+    return {each["Sid"]: each for each in world.found(QUEUE).statements}
 
 
 def set_policy(world: World, *statements: Mapping[str, Any]) -> None:
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    world.somebody.sqs.set_queue_attributes(QueueUrl=queue_of(world).url, Attributes={"Policy": policy})
+    world.somebody.sqs.set_queue_attributes(QueueUrl=world.found(QUEUE).url, Attributes={"Policy": policy})
 
 
 @pytest.fixture
 def queues(world: World) -> World:
-    STACK.dead_letters.create(world.aws)
-    QUEUE.create(world.aws)
+    world.create(STACK.dead_letters, QUEUE)
     return world
 
 
@@ -157,7 +137,7 @@ def test_only_the_rule_may_send_to_the_queue(queues: World) -> None:
             "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}},
         }
     }
-    assert QUEUE.differences(queue_of(queues)) == []
+    assert queues.differences(QUEUE) == {}
     assert STACK.dead_letters.sender is None
 
 
@@ -180,10 +160,9 @@ def test_a_changed_statement_is_drift_and_statements_of_others_stay(
 ) -> None:
     theirs = {**SENDS, "Sid": "theirs", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}}
     set_policy(queues, theirs, changed)
-    found = queue_of(queues)
-    assert [each.what for each in QUEUE.differences(found)] == ["EventBridge rule that may send"]
+    assert queues.differences(QUEUE).keys() == {"EventBridge rule that may send"}
 
-    QUEUE.update(queues.aws, found)
+    queues.update(QUEUE)
 
     assert statements(queues).keys() == {"theirs", SENDER_SID}
-    assert QUEUE.differences(queue_of(queues)) == []
+    assert queues.differences(QUEUE) == {}

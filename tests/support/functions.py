@@ -44,10 +44,26 @@ class Functions:
             *(f"{skipped} key={key}" for key in others),
         )
 
-    def refresh(self, shares: str = SHARE, started: float | None = None) -> None:
-        """Be the refresh function."""
+    def refresh(self, shares: str = SHARE, started: float | None = None, *, complete: bool = True) -> None:
+        """Be the refresh function, and the gateways, which finish at once if they are to be `complete`."""
         at = int((self.clock.time() if started is None else started) * 1000)
+        arns = [share for share in shares.split(",") if share.startswith("arn:")]
         self.log(
             self.names.refresher,
+            *(f"Refreshing file share: {share}, notification: {_notification(share, at)}" for share in arns),
             f"Refresh accepted for bucket: {self.bucket}, started: {at}, shares: {shares}",
         )
+        if complete:
+            for share in arns:
+                self.complete(share, at)
+
+    def complete(self, share: str = SHARE, started_ms: int = 0) -> None:
+        """Be the refresh function that gets a gateway's event: of the refresh that started then."""
+        notification = _notification(share, started_ms)
+        self.log(
+            self.names.refresher, f"File share complete: {share}, notification: {notification}, took: 2500 ms"
+        )
+
+
+def _notification(share: str, started_ms: int) -> str:
+    return f"{share.rpartition('-')[2]}-{started_ms}"
