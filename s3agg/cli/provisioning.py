@@ -71,7 +71,7 @@ def create(
     """
     from s3agg.commands import preflight
     from s3agg.commands.consent import to_confirm
-    from s3agg.commands.create import apply_create
+    from s3agg.commands.create import apply_create, may_have_missed
     from s3agg.stack import deployed
     from s3agg.stack.chosen import StackSettings
 
@@ -98,6 +98,9 @@ def create(
     screen.watch(apply_create(aws, deployment, plan))
     screen.plan(deployment, plan, done=True, settings=chosen, to_confirm=confirm)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
+    if missed := may_have_missed(plan):
+        named = " ".join(f"--bucket {each}" for each in missed)
+        screen.say(f"If objects changed before: s3agg refresh {named}{invocation.option}")
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0
 

@@ -14,7 +14,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from s3agg.aws.trace import Call
-from s3agg.commands import demo, follow, redrive
+from s3agg.commands import demo, follow, redrive, refresh
 from s3agg.commands import test_upload as probe
 from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
@@ -30,6 +30,7 @@ from s3agg.render.page import Page, console
 from s3agg.render.plan import plan_document, plan_table
 from s3agg.render.progress import Progress
 from s3agg.render.redrive import redrive_document, redrive_view
+from s3agg.render.refresh import refresh_view
 from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
@@ -191,6 +192,9 @@ class Screen(Page):
             redrive_document(report, problems, self.option),
             lambda: redrive_view(report, utc_now(), self.option),
         )
+
+    def refresh(self, report: refresh.Report) -> None:
+        self.show(report, lambda: refresh_view(report, utc_now(), self.option))
 
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))
