@@ -1,4 +1,4 @@
-"""test-upload, refresh and redrive: follow events to a refresh, refresh without events, and retry failed ones."""
+"""test-upload, refresh and redrive: follow events to a refresh, refresh without one, and retry failures."""
 
 from __future__ import annotations
 
