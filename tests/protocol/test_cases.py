@@ -114,6 +114,20 @@ def test_an_expired_window_that_an_event_replaces_is_still_owed() -> None:
     assert cloud.table.item("one", at=HOUR_MS - 1)["unrefreshed_since"] == {"N": str(START_MS + 30_000)}
 
 
+def test_shares_that_accepted_before_a_window_expired_are_owed_its_refresh() -> None:
+    """A request is pending, and its message is dead as the window's is. Then an event replaces the window."""
+    schedule = Schedule(
+        3600,
+        (Event(0), Event(1_000_000), Event(6_000_000)),
+        purged_ms=(20_000,),
+        requests=(Request(30_000),),
+        outages=(Outage("B", 0, 6_500_000),),
+        receives=3,
+    )
+
+    assert promises.silent(Cloud(schedule).run()) == []
+
+
 def test_a_busy_share_is_owed_the_refresh_of_an_expired_window_too() -> None:
     """A window expires, an event replaces it, and then the gateway refuses one of the shares."""
     events = (Event(0), Event(400_000))
