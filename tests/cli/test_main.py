@@ -922,6 +922,33 @@ def test_a_timeout_of_refresh_needs_a_wait(shell: Shell) -> None:
 
 
 @pytest.mark.stack
+def test_delete_tells_of_an_open_window_before_it_asks_and_in_its_json(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    window = {"timestamp": {"N": "1"}, "opened_by": {"S": "event"}, "BucketName": {"S": "uploads"}}
+    make_world().somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=window)
+
+    dry = aws_shell("delete", "--dry-run", "--output", "json")
+    asked = aws_shell("delete", answer="n\n")
+    of_bucket = aws_shell("delete", "--bucket", "uploads", answer="n\n")
+    done = aws_shell("delete", "--yes", "--output", "json")
+
+    told = "- bucket uploads: a window is open, its refresh due\n"
+    assert f"{told}The delete loses these refreshes. To wait for them first, pass --finish." in asked.stderr
+    assert f"{told}The stack still makes these refreshes." in of_bucket.stderr
+    assert [each["bucket"] for each in dry.json["unfinished"]] == ["uploads"]
+    assert done.json["unfinished"] == dry.json["unfinished"]
+
+
+def test_a_timeout_of_delete_needs_finish(shell: Shell) -> None:
+    ran = shell("delete", "--timeout", "5")
+
+    assert (ran.code, ran.stderr) == (
+        2,
+        "--timeout requires --finish. Pass --finish as well, or omit --timeout.\n",
+    )
+
+
+@pytest.mark.stack
 def test_create_advises_a_refresh_where_events_may_be_missing(aws_shell: Shell) -> None:
     advice = "If objects changed before: s3agg refresh --bucket uploads"
     somebody = make_world().somebody
