@@ -25,7 +25,7 @@ from s3agg.live import items
 from s3agg.live.items import BucketActivity
 from s3agg.stack.deployed import Deployment, the_bucket
 
-Outcome = Literal["requested", "accepted", "not accepted"]
+Outcome = Literal["requested", "accepted", "not_accepted"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        return all(each.outcome != "not accepted" for each in self.buckets)
+        return all(each.outcome != "not_accepted" for each in self.buckets)
 
 
 def run(
@@ -136,4 +136,4 @@ def _request(item: BucketActivity, now: datetime) -> Refreshed:
 def _outcome(item: BucketActivity, waits_for: str | None) -> Refreshed:
     if waits_for is None:
         return Refreshed(item.name, "accepted", None, item.last_refresh, item.shares, (), None, None)
-    return Refreshed(item.name, "not accepted", item.not_before, None, (), item.owed, item.answer, waits_for)
+    return Refreshed(item.name, "not_accepted", item.not_before, None, (), item.owed, item.answer, waits_for)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from s3agg.commands.refresh import Refreshed, Report
 from s3agg.errors import Advice, plural
-from s3agg.render.words import STYLES, ago, counted, new_table, place_of, plain, share_names
+from s3agg.render.words import STYLES, ago, counted, new_table, place_of, plain, share_names, spaced
 
 
 def refresh_view(report: Report, now: datetime, option: str = "") -> RenderableType:
@@ -20,7 +20,7 @@ def refresh_view(report: Report, now: datetime, option: str = "") -> RenderableT
     table = new_table("result", "bucket")
     for each in report.buckets:
         lines = [plain(each.bucket), *(plain(line, "dim") for line in _details(each, report.region, now))]
-        table.add_row(plain(each.outcome, STYLES[each.outcome]), Text("\n").join(lines))
+        table.add_row(plain(spaced(each.outcome), STYLES[each.outcome]), Text("\n").join(lines))
     heading = plain(f"{plural(len(report.buckets), 'refresh', 'es')}: {counts}; {where}", "bold")
     if report.ok:
         return Group(heading, table)

@@ -31,7 +31,7 @@ STYLES = {
     "discarded": "red",
     "requested": "green",
     "accepted": "green",
-    "not accepted": "red",
+    "not_accepted": "red",
 }
 
 

@@ -241,7 +241,7 @@ def test_at_the_timeout_it_names_the_shares_and_the_last_answer(stack: World) ->
 
     photos, videos = report.buckets
     assert not report.ok
-    assert (photos.outcome, photos.owed, photos.answer) == ("not accepted", (SHARE,), "busy")
+    assert (photos.outcome, photos.owed, photos.answer) == ("not_accepted", (SHARE,), "busy")
     assert videos.waits_for == f"function {NAMES.refresher} to start the refresh"
     assert report.seconds == 30
 

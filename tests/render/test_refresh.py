@@ -8,6 +8,7 @@ import pytest
 
 from s3agg.commands.refresh import Refreshed, Report
 from s3agg.render.refresh import refresh_view
+from s3agg.render.words import spaced
 from tests.support import documents
 from tests.support.screens import NOW, make_screen, text_of
 
@@ -15,7 +16,7 @@ SHARES = ("arn:aws:storagegateway:eu-west-1:123456789012:share/share-1",)
 REQUESTED = Refreshed("b", "requested", NOW + timedelta(seconds=40), None, (), (), None, None)
 ACCEPTED = Refreshed("b", "accepted", None, NOW - timedelta(seconds=12), SHARES, (), None, None)
 NO_SHARE = Refreshed("b", "accepted", None, NOW, (), (), None, None)
-REFUSED = Refreshed("b", "not accepted", NOW, None, (), SHARES, "busy", "1 file share to accept")
+REFUSED = Refreshed("b", "not_accepted", NOW, None, (), SHARES, "busy", "1 file share to accept")
 
 
 def shown(*buckets: Refreshed) -> str:
@@ -46,7 +47,7 @@ def shown(*buckets: Refreshed) -> str:
 def test_a_bucket_tells_its_outcome(bucket: Refreshed, words: list[str]) -> None:
     text = shown(bucket)
 
-    assert f"{bucket.outcome}  b" in text
+    assert f"{spaced(bucket.outcome)}  b" in text
     assert all(each in text for each in words)
     assert ("Timed out" in text) == (bucket is REFUSED)
 
