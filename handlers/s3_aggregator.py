@@ -226,8 +226,8 @@ class Aggregator:
             condition = "opened_by = :read_opened_by AND #timestamp = :read_timestamp"
             values |= {f":read_{name}": instead_of.raw[name] for name in ("opened_by", "timestamp")}
             if instead_of.opened_by != me and (instead_of.due or 0) < self.clock.now():
-                # That window has expired: no share was refreshed for it.
-                sets += ", unrefreshed_since = :since REMOVE owed"
+                # That window has expired: no share was refreshed for it, also none in `done`.
+                sets += ", unrefreshed_since = :since REMOVE owed, done"
                 values[":since"] = {"N": str(instead_of.owed_since)}
         write = partial(
             self.dynamodb.update_item,

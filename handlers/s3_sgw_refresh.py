@@ -199,7 +199,7 @@ class Refresher:
         if step.act is Act.RESTART_PAUSE:
             return self.restart_pause(bucket, item, now)
         latest = now + min(time_left_ms(), REFRESH_TIMEOUT_MS)
-        since = (item.due if step.closing else item.number("closed")) or now
+        since = (item.due if step.closing else item.pending_since) or now
         oldest = min(item.unrefreshed_since or since, since)
         token = self.begin(bucket, item, latest, oldest, closing=step.closing)
         if token is None:

@@ -55,6 +55,12 @@ class Item:
         return self.number("unrefreshed_since")
 
     @property
+    def pending_since(self) -> int | None:
+        """When the pending refresh was due: when its window closed, or when `s3agg refresh` requested it."""
+        times = [each for each in (self.number("closed"), self.unrefreshed_since) if each is not None]
+        return max(times, default=None)
+
+    @property
     def owed(self) -> dict[str, int]:
         """When the oldest refresh was due that is owed to a share, by the share's id."""
         return self.numbers("owed")

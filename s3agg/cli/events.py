@@ -1,4 +1,4 @@
-"""test-upload and redrive: events on their way to a refresh, and those that failed."""
+"""test-upload, refresh and redrive: follow events to a refresh, refresh without one, and retry failures."""
 
 from __future__ import annotations
 
@@ -76,6 +76,45 @@ def test_upload(
     events = probe.run(aws, deployment, rule, count=count, timeout_s=timeout, keep=keep)
     report = screen.watch(events)
     screen.probe(report)
+    return 0 if report.ok else 1
+
+
+@command(epilog=examples("s3agg refresh --bucket my-uploads --wait", "s3agg refresh"))
+@attached_bucket_option(
+    "--bucket",
+    "buckets",
+    multiple=True,
+    help="Bucket to refresh. Repeatable.",
+    default_text="every attached bucket",
+)
+@option("--wait", is_flag=True, help="Wait until every file share has accepted the refresh.")
+@option(
+    "--timeout",
+    type=Seconds(1),
+    metavar="DURATION",
+    help=f"Time to wait, with --wait, {AS_DURATION}.",
+    default_text="--min-interval + 210",
+)
+@aws_options
+def refresh(invocation: Invocation, buckets: tuple[str, ...], wait: bool, timeout: int | None) -> int:
+    """Refresh the file shares of attached buckets now.
+
+    This needs no object event. Use it for changes that caused none: before the bucket was attached, or
+    while its event notification was missing. The stack makes the refresh. So it waits for the minimum
+    interval, and tries again what a busy gateway refuses. With --wait, exit code 1 if a file share has not
+    accepted before the timeout.
+    """
+    from s3agg.commands import refresh as refreshes
+    from s3agg.stack import deployed
+
+    if timeout is not None and not wait:
+        raise UsageProblem("--timeout requires --wait", "Pass --wait as well, or omit --timeout")
+    screen = invocation.screen()
+    aws = invocation.aws(screen)
+    deployment = deployed.read(aws, invocation.names)
+    deployment.check_exists()
+    report = screen.watch(refreshes.run(aws, deployment, buckets, wait=wait, timeout_s=timeout))
+    screen.refresh(report)
     return 0 if report.ok else 1
 
 

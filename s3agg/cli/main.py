@@ -150,6 +150,7 @@ for each in (
     monitoring.status,
     monitoring.list_stacks,
     events.test_upload,
+    events.refresh,
     monitoring.logs,
     events.redrive,
     documents.policy,

@@ -8,8 +8,10 @@ from typing import Any
 from s3agg import __version__
 from s3agg.cli.exit_codes import code_of_dry_run
 from s3agg.cli.options import (
+    AS_DURATION,
     SETTINGS_OPTIONS,
     Invocation,
+    Seconds,
     attached_bucket_option,
     aws_options,
     bucket_option,
@@ -71,7 +73,7 @@ def create(
     """
     from s3agg.commands import preflight
     from s3agg.commands.consent import to_confirm
-    from s3agg.commands.create import apply_create
+    from s3agg.commands.create import apply_create, may_have_missed
     from s3agg.stack import deployed
     from s3agg.stack.chosen import StackSettings
 
@@ -98,6 +100,9 @@ def create(
     screen.watch(apply_create(aws, deployment, plan))
     screen.plan(deployment, plan, done=True, settings=chosen, to_confirm=confirm)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
+    if missed := may_have_missed(plan):
+        named = " ".join(f"--bucket {each}" for each in missed)
+        screen.say(f"If objects changed before: s3agg refresh {named}{invocation.option}")
     screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
     return 0
 
@@ -112,6 +117,18 @@ def create(
 )
 @option("--keep-logs", is_flag=True, help="Keep the log groups of the functions.")
 @option(
+    "--finish",
+    is_flag=True,
+    help="First delete the event notifications, and wait for open windows and pending refreshes.",
+)
+@option(
+    "--timeout",
+    type=Seconds(1),
+    metavar="DURATION",
+    help=f"Time to wait, with --finish, {AS_DURATION}.",
+    default_text="the rest of the windows + --min-interval + 210",
+)
+@option(
     "--adopt",
     is_flag=True,
     help="Also delete untagged resources that have this stack's names, such as those of the blog's scripts.",
@@ -120,18 +137,31 @@ def create(
 @option("--yes", is_flag=True, help="Delete without confirmation.")
 @aws_options
 def delete(
-    invocation: Invocation, buckets: tuple[str, ...], keep_logs: bool, adopt: bool, dry_run: bool, yes: bool
+    invocation: Invocation,
+    buckets: tuple[str, ...],
+    keep_logs: bool,
+    finish: bool,
+    timeout: int | None,
+    adopt: bool,
+    dry_run: bool,
+    yes: bool,
 ) -> int:
     """Delete the whole stack, or detach a bucket from it.
 
     Deletes only the stack's own event notification from a bucket. Objects are not affected. Resources
-    that no longer exist are skipped.
+    that no longer exist are skipped. Tells which windows are open and which refreshes are pending.
     """
     from s3agg import engine
-    from s3agg.commands.delete import detach_buckets, for_delete, for_detach
+    from s3agg.commands.delete import (
+        Finish,
+        delete_all,
+        detach_buckets,
+        for_delete,
+        for_detach,
+        unfinished,
+    )
 
-    if buckets and keep_logs:
-        raise UsageProblem("--keep-logs has no effect with --bucket: detaching deletes no logs", "Omit it")
+    refuse_useless_options(buckets, timeout, keep_logs=keep_logs, finish=finish)
     screen = invocation.screen()
     aws = invocation.aws(screen)
     if buckets:
@@ -139,7 +169,8 @@ def delete(
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
     problems = [engine.foreign(plan)] if plan.foreign else []
-    show_plan = partial(screen.plan, deployment, plan, done=False)
+    left = unfinished(deployment, plan, buckets, finish=finish)
+    show_plan = partial(screen.plan, deployment, plan, done=False, left=left)
     if dry_run or (problems and screen.as_json):
         show_plan(problems=problems)
     if problems:
@@ -154,15 +185,26 @@ def delete(
             screen.say(f"Would also delete {stray}.")
         return code_of_dry_run([*plan.to_do, *strays])
     if plan.to_do and not yes:
-        screen.ask_about(deployment, plan)
+        screen.ask_about(deployment, plan, left=left)
         needed = unconfirmed(plural(len(plan.to_do), "resource"))
         with document_unless_confirmed(screen, partial(show_plan, problems=needed)):
             ask("Delete these resources?")
+    first = Finish(aws, deployment, buckets, timeout) if finish else None
     if buckets:
-        screen.watch(detach_buckets(aws, deployment, buckets, plan))
+        screen.watch(detach_buckets(aws, deployment, buckets, plan, first))
     else:
-        screen.watch(engine.apply(aws, plan, keep_going=True))
-    screen.plan(deployment, plan, done=True)
+        screen.watch(delete_all(aws, plan, first))
+    screen.plan(deployment, plan, done=True, left=left)
     for stray in strays:
         screen.say(f"Deleted {stray}.")
     return 0
+
+
+def refuse_useless_options(
+    buckets: tuple[str, ...], timeout: int | None, *, keep_logs: bool, finish: bool
+) -> None:
+    """Raise UsageProblem for an option of `delete` that has no effect beside the others."""
+    if buckets and keep_logs:
+        raise UsageProblem("--keep-logs has no effect with --bucket: detaching deletes no logs", "Omit it")
+    if timeout is not None and not finish:
+        raise UsageProblem("--timeout requires --finish", "Pass --finish as well, or omit --timeout")

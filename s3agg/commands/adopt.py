@@ -19,10 +19,8 @@ interruption: at most a bucket is refreshed once more.
 
 from __future__ import annotations
 
-import uuid
-
 from s3agg import engine
-from s3agg.aws.refusals import describing_errors, is_error
+from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
 from s3agg.live import items
@@ -61,22 +59,8 @@ def wait_for_old_aggregator(aws: Aws, deployment: Deployment) -> None:
 def keep_windows(aws: Aws, table: str) -> None:
     """Turn each window of the blog's aggregator into a pending refresh, unless s3agg opened one since.
 
-    `pending` is new and `done` is removed: a running refresh started before the window's events. `timestamp`
-    is removed, so an item is converted only once.
+    If s3agg's aggregator opened a window meanwhile, its refresh covers these events.
     """
     for item in items.read_items(aws, table):
-        if "timestamp" not in item or "opened_by" in item:
-            continue
-        try:
-            aws.dynamodb.update_item(
-                TableName=table,
-                Key={"BucketName": item["BucketName"]},
-                UpdateExpression="SET pending = :token REMOVE #timestamp, done",
-                ConditionExpression="attribute_exists(#timestamp) AND attribute_not_exists(opened_by)",
-                ExpressionAttributeNames={"#timestamp": "timestamp"},
-                ExpressionAttributeValues={":token": {"S": uuid.uuid4().hex}},
-            )
-        except aws.dynamodb.exceptions.ClientError as error:
-            # s3agg's aggregator opened a window meanwhile. Its refresh covers these events.
-            if not is_error(error, "ConditionalCheckFailedException"):
-                raise
+        if "timestamp" in item and "opened_by" not in item:
+            items.request_refresh(aws, table, item["BucketName"]["S"], items.BLOG_WINDOW)

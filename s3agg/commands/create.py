@@ -13,6 +13,7 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.commands.adopt import apply_adoption
 from s3agg.engine import Plan
 from s3agg.live import items
+from s3agg.resources.notification import FoundNotification, Notification
 from s3agg.resources.permission import Permission
 from s3agg.resources.queue import Queue
 from s3agg.stack.deployed import Deployment
@@ -46,6 +47,24 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
         each.result()
     yield from _create_again(aws, plan)
     _send_messages(aws, deployment, plan)
+
+
+def may_have_missed(plan: Plan) -> list[str]:
+    """Return the buckets from which no event came before these changes, or none of some keys or types.
+
+    A bucket is attached for the first time, or its rule or permission was missing or changed.
+    """
+    missed = dict[str, None]()
+    for change in plan.to_do:
+        rule, found = change.resource, change.found
+        if isinstance(rule, Permission) and change.action != "delete":
+            missed[rule.bucket] = None
+        if isinstance(rule, Notification) and change.action != "delete":
+            only_keys = {each.what for each in change.differences} <= {"prefix", "suffix"}
+            narrower = isinstance(found, FoundNotification) and found.keys.includes(rule.keys)
+            if change.action == "create" or not (only_keys and narrower):
+                missed[rule.bucket] = None
+    return sorted(missed)
 
 
 def _add_lost(aws: Aws, permissions: Sequence[Permission]) -> None:

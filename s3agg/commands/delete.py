@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 
 from s3agg import engine
+from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
+from s3agg.commands import acceptance, refresh
+from s3agg.commands.acceptance import Goal
+from s3agg.commands.follow import Waiting
 from s3agg.engine import Change, Plan
 from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined
 from s3agg.live import items
+from s3agg.live.items import BucketActivity
 from s3agg.resources.log_group import LogGroup
+from s3agg.resources.notification import Notification
 from s3agg.resources.policy import Policy
 from s3agg.resources.resource import Resource
 from s3agg.resources.role import Role
-from s3agg.settings import (
-    STACK_TAG,
-    Names,
-)
+from s3agg.settings import LONGEST_WINDOW_S, STACK_TAG, Names
 from s3agg.stack.deployed import Deployment, Request, read
 
 
@@ -55,6 +60,117 @@ def for_delete(
         )
     _warn_of_other_entities(aws, deployment, plan)
     return deployment, plan
+
+
+# The refreshes are lost with the stack, the stack still makes them, or the delete waits for them.
+Effect = Literal["lost", "kept", "awaited"]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A bucket with an open window or a pending refresh; the fields are those of the JSON."""
+
+    bucket: str
+    window_closes_at: datetime | None  # None without an open window
+    pending: bool  # a refresh is pending
+    not_before: datetime | None  # no refresh starts earlier
+
+    @classmethod
+    def of(cls, item: BucketActivity) -> Unfinished:
+        return cls(item.name, item.window.closes_at, item.pending, item.not_before)
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a delete finds unfinished, and what becomes of it."""
+
+    refreshes: Sequence[Unfinished]
+    effect: Effect
+
+
+def unfinished(deployment: Deployment, plan: Plan, buckets: Sequence[str], *, finish: bool) -> Left:
+    """Return the unfinished refreshes of these buckets, or of all; none if the plan cannot be applied."""
+    effect: Effect = "awaited" if finish else "kept" if buckets else "lost"
+    if plan.foreign:
+        return Left([], effect)
+    return Left([Unfinished.of(each) for each in _busy(deployment.activity.values(), buckets)], effect)
+
+
+def _busy(activity: Iterable[BucketActivity], buckets: Sequence[str]) -> list[BucketActivity]:
+    """Return the buckets with an open window or a pending refresh, among these or all."""
+    return [
+        each
+        for each in activity
+        if (not buckets or each.name in buckets) and (each.window.open or each.pending)
+    ]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Before a delete, let the open windows close and their refreshes be accepted.
+
+    First the rules are deleted, so that no new window opens. An interrupted run leaves the rest as it is.
+    Then the next run continues, or `create` restores the rules.
+    """
+
+    aws: Aws
+    deployment: Deployment
+    buckets: Sequence[str] = ()  # empty: all
+    timeout_s: float | None = None
+
+    def first(self, plan: Plan) -> Generator[engine.Event | Waiting, None, Plan]:
+        """Delete the rules, wait, and return the rest of the plan. Raises S3aggError at the timeout."""
+        if _busy(self.deployment.activity.values(), self.buckets):
+            refresh.check(self.deployment)
+        rules = [each for each in plan.changes if isinstance(each.resource, Notification)]
+        yield from engine.apply(self.aws, Plan(rules))
+        yield from self._wait()
+        return Plan([each for each in plan.changes if each not in rules])
+
+    def _wait(self) -> Generator[Waiting, None, None]:
+        aws, stack = self.aws, self.deployment.stack
+        if stack.table.key not in self.deployment.found:
+            return
+        with describing_errors(f"reading the items of table {stack.table.name}"):
+            left = _busy(items.read_all(aws, stack.table.name).values(), self.buckets)
+        if not left:
+            return
+        with describing_errors(f"sending messages to queue {stack.queue.name}"):
+            items.send_messages(aws, stack.queue, left, stack.settings)  # their own may be lost
+        timeout_s = self.timeout_s
+        if timeout_s is None:
+            now = from_ms(aws.clock.time() * 1000)
+            dues = [each for item in left for each in (item.window.closes_at, item.not_before) if each]
+            longest_s = max((due - now).total_seconds() for due in [now, *dues])
+            timeout_s = min(longest_s, LONGEST_WINDOW_S) + acceptance.default_timeout(stack)
+        ended = yield from acceptance.follow(aws, stack, [Goal(each.name) for each in left], timeout_s)
+        if ended.left:
+            raise self._timed_out(ended, timeout_s)
+
+    def _timed_out(self, ended: acceptance.Ended, timeout_s: float) -> S3aggError:
+        told = []
+        for bucket, waits_for in ended.left.items():
+            item = ended.items[bucket]
+            owed = ", ".join(share.rpartition("/")[2] for share in item.owed)
+            words = f"bucket {bucket} waits for {waits_for}"
+            words += f"; not accepted by {owed}" if owed else ""
+            words += f"; the gateway's last answer: {item.answer}" if item.answer else ""
+            told.append(words)
+        rest = "the permission" if self.buckets else "the rest"
+        return S3aggError(
+            f"Timed out after {timeout_s:.0f} s: {'. '.join(told)}",
+            "Only event notifications were deleted. To wait longer, run the same command again."
+            f" To delete {rest} without that refresh, run it without --finish",
+        )
+
+
+def delete_all(
+    aws: Aws, plan: Plan, finish: Finish | None = None
+) -> Generator[engine.Event | Waiting, None, None]:
+    """Apply a plan of `for_delete`."""
+    if finish is not None:
+        plan = yield from finish.first(plan)
+    yield from engine.apply(aws, plan, keep_going=True)
 
 
 def _unread(deployment: Deployment, bucket: str) -> S3aggError:
@@ -112,7 +228,9 @@ def for_detach(
     return deployment, Plan([*holders.foreign, *plan.changes])
 
 
-def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], plan: Plan) -> engine.Events:
+def detach_buckets(
+    aws: Aws, deployment: Deployment, buckets: Sequence[str], plan: Plan, finish: Finish | None = None
+) -> Generator[engine.Event | Waiting, None, None]:
     """Apply a plan of `for_detach`; delete the items of buckets without a due refresh.
 
     Raises S3aggError at the end for a bucket with unreadable notifications, whose rule may still exist.
@@ -125,6 +243,8 @@ def detach_buckets(aws: Aws, deployment: Deployment, buckets: Sequence[str], pla
                 act(aws, table, bucket)
 
     with_item(items.detach)  # first, so that an interrupted run does not look like drift
+    if finish is not None:
+        plan = yield from finish.first(plan)
     yield from engine.apply(aws, plan, keep_going=True)
     with_item(items.forget_bucket)
     # A bucket with only an item was never attached: it has no rule of this stack.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -189,20 +190,75 @@ def detach(aws: Aws, table: str, name: str) -> None:
             raise
 
 
-def message_for(due: int | None, now: int, settings: Settings) -> tuple[int, dict[str, int]]:
+# Conditions of `refresh_request`: the bucket is attached; its item has a window of the blog's aggregator.
+ATTACHED = "attribute_exists(attached)"
+BLOG_WINDOW = "attribute_exists(#timestamp) AND attribute_not_exists(opened_by)"
+
+
+def refresh_request(now: int, condition: str = ATTACHED) -> dict[str, Any]:
+    """Return the parameters of UpdateItem that make everything of a bucket pending, under a condition.
+
+    `pending` is new and `done` is removed, so a refresh that is running counts no longer: it may have started
+    before the change that this refresh is for. An open window stays. A window of the blog's is removed, so an
+    item is converted only once. `now` in ms since 1970 begins the wait of the shares, unless one is waiting.
+    """
+    blogs = condition == BLOG_WINDOW
+    return {
+        "UpdateExpression": (
+            "SET pending = :token, unrefreshed_since = if_not_exists(unrefreshed_since, :now)"
+            f" REMOVE done{', #timestamp' if blogs else ''}"
+        ),
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": {":token": {"S": uuid.uuid4().hex}, ":now": {"N": str(now)}},
+        **({"ExpressionAttributeNames": {"#timestamp": "timestamp"}} if blogs else {}),
+    }
+
+
+def request_refresh(aws: Aws, table: str, name: str, condition: str = ATTACHED) -> BucketActivity | None:
+    """Make everything of a bucket pending; return its activity then, or None if the condition does not hold.
+
+    The refresh starts when a message comes: `send_messages` sends one.
+    """
+    try:
+        answer = aws.dynamodb.update_item(
+            TableName=table,
+            Key={"BucketName": {"S": name}},
+            ReturnValues="ALL_NEW",
+            **refresh_request(int(aws.clock.time() * 1000), condition),
+        )
+    except aws.dynamodb.exceptions.ClientError as error:
+        if not is_error(error, "ConditionalCheckFailedException"):
+            raise
+        return None
+    return _activity(aws, table, answer["Attributes"])
+
+
+def message_for(
+    due: int | None, now: int, settings: Settings, *, at_once: bool = False
+) -> tuple[int, dict[str, int]]:
     """Return the delay in s and the number attributes of a bucket's message. Times in ms since 1970.
 
     `due` belongs to the bucket's open window; None if only a refresh is pending. The delay is limited,
-    because a window of longer settings can be due too late: the refresh function then shortens it.
+    because a window of longer settings can be due too late: the refresh function then shortens it. With
+    `at_once` there is no delay.
     """
+    numbers = {"timestamp": now} | ({} if due is None else {"due": due})
+    if at_once:
+        return 0, numbers
     longest_s = max(settings.window, settings.min_interval + SETTLE_S)
     delay_s = settings.window if due is None else min(math.ceil((due - now) / 1000), longest_s)
-    numbers = {"timestamp": now} | ({} if due is None else {"due": due})
     return min(max(delay_s, 0), LONGEST_DELAY_S), numbers
 
 
-def send_messages(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], settings: Settings) -> None:
-    """Send a message for each bucket with an open window or a pending refresh.
+def send_messages(
+    aws: Aws,
+    queue: Queue,
+    buckets: Iterable[BucketActivity],
+    settings: Settings,
+    *,
+    at_once: bool = False,
+) -> None:
+    """Send a message for each bucket with an open window or a pending refresh; `at_once` without a delay.
 
     The bucket's own message may be lost, which cannot be checked. A second message does no harm: the item
     decides what it does (DESIGN 2).
@@ -212,7 +268,8 @@ def send_messages(aws: Aws, queue: Queue, buckets: Iterable[BucketActivity], set
 
     def send(bucket: BucketActivity) -> None:
         closes_at = bucket.window.closes_at if bucket.window.open else None
-        delay_s, numbers = message_for(None if closes_at is None else to_ms(closes_at), now, settings)
+        due = None if closes_at is None else to_ms(closes_at)
+        delay_s, numbers = message_for(due, now, settings, at_once=at_once)
         attributes: dict[str, Any] = {
             "bucket-name": {"DataType": "String", "StringValue": bucket.name},
             **{name: {"DataType": "Number", "StringValue": str(value)} for name, value in numbers.items()},

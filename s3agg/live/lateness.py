@@ -21,8 +21,10 @@ def is_late(bucket: BucketActivity, now: datetime, settings: Settings) -> bool:
     """
     if not (bucket.window.open or bucket.pending):
         return False
-    due = [moment for moment in (bucket.window.closes_at, bucket.not_before) if moment is not None]
+    closes_at, since = bucket.window.closes_at, bucket.unrefreshed_since
+    # `since` too: `s3agg refresh` requests a refresh long after the last `not_before`.
+    due = [moment for moment in (closes_at, bucket.not_before, since) if moment is not None]
     if due and (now - max(due)).total_seconds() > (LATEST_S if bucket.pending else LATE_S):
         return True
-    since = bucket.unrefreshed_since
-    return since is not None and (now - since).total_seconds() > settings.longest_owed
+    owed = [moment for moment in (closes_at, since) if moment is not None]
+    return bool(owed) and (now - min(owed)).total_seconds() > settings.longest_owed

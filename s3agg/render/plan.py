@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 
+from s3agg.commands.delete import Effect, Left, Unfinished
 from s3agg.engine import VERBS, Change, Plan
 from s3agg.errors import S3aggError, plural
 from s3agg.render.differences import changes, split
@@ -17,6 +19,12 @@ from s3agg.resources.resource import ABSENT, Difference
 from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 
+EFFECTS: Mapping[Effect, str] = {
+    "lost": "The delete loses these refreshes. To wait for them first, pass --finish.",
+    "kept": "The stack still makes these refreshes. To wait for them first, pass --finish.",
+    "awaited": "s3agg first deletes the event notifications, and then waits for these refreshes.",
+}
+
 
 def plan_document(
     deployment: Deployment,
@@ -25,11 +33,13 @@ def plan_document(
     option: str = "",
     settings: StackSettings | None = None,
     to_confirm: Sequence[str] = (),
+    unfinished: Left | None = None,
 ) -> dict[str, object]:
     """The JSON of a plan, as schemas/create.json and schemas/delete.json describe it.
 
     `problems` prevent the changes. `settings` are those that `create` declares, and `to_confirm` are the
-    effects that it asks about. `option` holds the AWS options that each advised command repeats.
+    effects that it asks about. `unfinished` are the refreshes that `delete` can lose. `option` holds the AWS
+    options that each advised command repeats.
     """
     place = deployment.place
     return {
@@ -37,6 +47,7 @@ def plan_document(
         "region": place.region,
         "account": place.account,
         **({"settings": settings, "to_confirm": to_confirm} if settings else {}),
+        **({} if unfinished is None else {"unfinished": unfinished.refreshes}),
         "problems": problem_documents(problems, option),
         "changes": [
             {
@@ -71,10 +82,12 @@ def plan_table(
     brief: bool = False,
     settings: StackSettings | None = None,
     to_confirm: Sequence[str] = (),
+    unfinished: Sequence[str] = (),
 ) -> RenderableType:
     """The planned or completed changes, a row each; of a plan of `create` also the settings.
 
-    `to_confirm` are the effects that `create` asks about.
+    `to_confirm` are the effects that `create` asks about. `unfinished` tells of the refreshes that `delete`
+    can lose.
 
     If `brief`, or without changes, only one line.
     """
@@ -108,7 +121,31 @@ def plan_table(
         parts += [heading("Settings"), settings_table(settings)]
     if to_confirm and not done:
         parts += [heading("To be confirmed"), *(plain(f"- {each}") for each in to_confirm)]
+    if unfinished and not done:
+        parts += [heading("Unfinished refreshes"), *map(plain, unfinished)]
     return Group(*parts)
+
+
+def unfinished_lines(left: Left, now: datetime) -> list[str]:
+    """A line for each unfinished refresh, and one about what becomes of them; none without any."""
+    lines = [f"- bucket {each.bucket}: {_left(each, now)}" for each in left.refreshes]
+    return [*lines, EFFECTS[left.effect]] if lines else []
+
+
+def _left(unfinished: Unfinished, now: datetime) -> str:
+    """What is unfinished, with the time until it can be finished."""
+
+    def ahead(*moments: datetime | None) -> str:
+        seconds = max((each - now).total_seconds() for each in (now, *moments) if each)
+        return f" in {seconds:.0f} s" if seconds > 0 else " due"
+
+    parts = []
+    if unfinished.pending:
+        parts.append(f"a refresh is pending, its next try{ahead(unfinished.not_before)}")
+    if unfinished.window_closes_at is not None:
+        when = ahead(unfinished.window_closes_at, unfinished.not_before)
+        parts.append(f"a window is open, its refresh{when}")
+    return "; ".join(parts)
 
 
 def _word(change: Change, *, done: bool) -> str:

@@ -14,8 +14,9 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from s3agg.aws.trace import Call
-from s3agg.commands import demo, follow, redrive
+from s3agg.commands import demo, follow, redrive, refresh
 from s3agg.commands import test_upload as probe
+from s3agg.commands.delete import Left
 from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.status import Status
 from s3agg.commands.test_objects import Seen
@@ -27,9 +28,10 @@ from s3agg.render.document import to_json
 from s3agg.render.list_stacks import stacks_view
 from s3agg.render.logs import day_line, log_line
 from s3agg.render.page import Page, console
-from s3agg.render.plan import plan_document, plan_table
+from s3agg.render.plan import plan_document, plan_table, unfinished_lines
 from s3agg.render.progress import Progress
 from s3agg.render.redrive import redrive_document, redrive_view
+from s3agg.render.refresh import refresh_view
 from s3agg.render.status import status_document, status_view
 from s3agg.render.test_upload import probe_view
 from s3agg.render.words import plain, utc_now
@@ -139,9 +141,15 @@ class Screen(Page):
         plan: Plan,
         settings: StackSettings | None = None,
         to_confirm: Sequence[str] = (),
+        left: Left | None = None,
     ) -> None:
-        """Show the plan on stderr, before the confirmation. `settings` and `to_confirm` as for `plan`."""
-        self.err.print(plan_table(deployment, plan, done=False, settings=settings, to_confirm=to_confirm))
+        """Show the plan on stderr, before the confirmation. The last three as for `plan`."""
+        lines = unfinished_lines(left, utc_now()) if left else ()
+        self.err.print(
+            plan_table(
+                deployment, plan, done=False, settings=settings, to_confirm=to_confirm, unfinished=lines
+            )
+        )
         self._plan_shown = True
 
     def ask_about_letters(self, report: redrive.Report) -> None:
@@ -157,17 +165,26 @@ class Screen(Page):
         problems: Sequence[S3aggError] = (),
         settings: StackSettings | None = None,
         to_confirm: Sequence[str] = (),
+        left: Left | None = None,
     ) -> None:
         """Show a planned or completed plan. After a confirmation on the terminal, only its first line.
 
         `problems` prevent the changes. They are part of the JSON; a table leaves them to the error message.
         `settings` are those that `create` declares, and `to_confirm` are the effects that it asks about.
+        `left` are the refreshes that `delete` finds unfinished.
         """
+        lines = unfinished_lines(left, utc_now()) if left else ()
         brief = self._plan_shown and self.out.is_terminal
         self.show(
-            plan_document(deployment, plan, problems, self.option, settings, to_confirm),
+            plan_document(deployment, plan, problems, self.option, settings, to_confirm, left),
             lambda: plan_table(
-                deployment, plan, done=done, brief=brief, settings=settings, to_confirm=to_confirm
+                deployment,
+                plan,
+                done=done,
+                brief=brief,
+                settings=settings,
+                to_confirm=to_confirm,
+                unfinished=lines,
             ),
         )
 
@@ -191,6 +208,9 @@ class Screen(Page):
             redrive_document(report, problems, self.option),
             lambda: redrive_view(report, utc_now(), self.option),
         )
+
+    def refresh(self, report: refresh.Report) -> None:
+        self.show(report, lambda: refresh_view(report, utc_now(), self.option))
 
     def demo(self, report: demo.Report) -> None:
         self.show(report, lambda: demo_view(report))

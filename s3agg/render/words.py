@@ -29,6 +29,9 @@ STYLES = {
     "redriven": "green",
     "kept": "red",
     "discarded": "red",
+    "requested": "green",
+    "accepted": "green",
+    "not_accepted": "red",
 }
 
 

@@ -39,6 +39,7 @@ COMMANDS = [
     "status",
     "list",
     "test-upload",
+    "refresh",
     "redrive",
     "logs",
     "policy",
@@ -436,6 +437,7 @@ THERE = (
         "test-upload",
         "test-upload --bucket uploads",
         "redrive",
+        "refresh --bucket uploads",
         "cost --measured",
         "logs",
         "delete --yes",
@@ -891,6 +893,77 @@ def test_drift_beside_dead_letters_is_exit_code_3_of_status(aws_shell: Shell) ->
 
     assert ran.stdout.startswith("Not healthy: 1 missing, 1 dead letter; ")
     assert ran.code == 3
+
+
+@pytest.mark.stack
+def test_refresh_exits_1_only_if_a_share_has_not_accepted_at_the_timeout(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+
+    requested = aws_shell("refresh", "--bucket", "uploads")
+    late = aws_shell("refresh", "--wait", "--timeout", "5", "--output", "json")
+    told = aws_shell("refresh", "--wait", "--timeout", "5")
+
+    assert requested.code == 0
+    assert "requested  uploads\n           starts now\n" in requested.stdout
+    assert (late.code, late.json["buckets"][0]["outcome"]) == (1, "not_accepted")
+    assert told.code == 1
+    assert (
+        "Timed out after 5 s. The stack goes on trying. To see the state, run: s3agg status\n" in told.stdout
+    )
+
+
+def test_a_timeout_of_refresh_needs_a_wait(shell: Shell) -> None:
+    ran = shell("refresh", "--timeout", "5")
+
+    assert (ran.code, ran.stderr) == (
+        2,
+        "--timeout requires --wait. Pass --wait as well, or omit --timeout.\n",
+    )
+
+
+@pytest.mark.stack
+def test_delete_tells_of_an_open_window_before_it_asks_and_in_its_json(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    window = {"timestamp": {"N": "1"}, "opened_by": {"S": "event"}, "BucketName": {"S": "uploads"}}
+    make_world().somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=window)
+
+    dry = aws_shell("delete", "--dry-run", "--output", "json")
+    asked = aws_shell("delete", answer="n\n")
+    of_bucket = aws_shell("delete", "--bucket", "uploads", answer="n\n")
+    done = aws_shell("delete", "--yes", "--output", "json")
+
+    told = "- bucket uploads: a window is open, its refresh due\n"
+    assert f"{told}The delete loses these refreshes. To wait for them first, pass --finish." in asked.stderr
+    assert f"{told}The stack still makes these refreshes." in of_bucket.stderr
+    assert [each["bucket"] for each in dry.json["unfinished"]] == ["uploads"]
+    assert done.json["unfinished"] == dry.json["unfinished"]
+
+
+def test_a_timeout_of_delete_needs_finish(shell: Shell) -> None:
+    ran = shell("delete", "--timeout", "5")
+
+    assert (ran.code, ran.stderr) == (
+        2,
+        "--timeout requires --finish. Pass --finish as well, or omit --timeout.\n",
+    )
+
+
+@pytest.mark.stack
+def test_create_advises_a_refresh_where_events_may_be_missing(aws_shell: Shell) -> None:
+    advice = "If objects changed before: s3agg refresh --bucket uploads"
+    somebody = make_world().somebody
+
+    first = aws_shell("create", "--bucket", "uploads", "--prefix", "in/")
+    unchanged = aws_shell("create", "--window", "40")
+    somebody.s3.put_bucket_notification_configuration(Bucket="uploads", NotificationConfiguration={})
+    restored = aws_shell("create")
+    narrower = aws_shell("create", "--bucket", "uploads", "--prefix", "in/this/", "--yes")
+    wider = aws_shell("create", "--bucket", "uploads", "--prefix", "")
+    somebody.lambda_.remove_permission(FunctionName="S3EventAggregator", StatementId="SID_uploads")
+    permitted = aws_shell("create")
+
+    runs = [first, unchanged, restored, narrower, wider, permitted]
+    assert [advice in ran.stderr.splitlines() for ran in runs] == [True, False, True, False, True, True]
 
 
 DRY_RUNS = ("create --dry-run", "delete --dry-run", "delete --bucket uploads --dry-run", "redrive --dry-run")

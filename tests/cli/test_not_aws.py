@@ -35,6 +35,7 @@ COMMANDS = (
     "test-upload --count 1 --timeout 90",
     "logs",
     "redrive",
+    "refresh",
     "cost --measured",
     "policy",
 )

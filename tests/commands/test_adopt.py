@@ -525,7 +525,7 @@ def test_what_shares_did_before_the_blogs_window_does_not_count_for_it(photos: W
     adopt(photos)
 
     assert item(photos)["pending"] != "old"
-    assert item(photos).keys() == {"BucketName", "pending", "attached"}
+    assert item(photos).keys() == {"BucketName", "pending", "attached", "unrefreshed_since"}
 
 
 def test_buckets_for_which_nothing_is_to_come_are_not_woken(photos: World) -> None:

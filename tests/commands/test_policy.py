@@ -16,7 +16,7 @@ from moto.core.models import MockAWS
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.place import Place
-from s3agg.commands import cost, list_stacks, logs, preflight, redrive, status, test_objects
+from s3agg.commands import cost, list_stacks, logs, preflight, redrive, refresh, status, test_objects
 from s3agg.commands import policy as operator_policy
 from s3agg.commands import test_upload as probe
 from s3agg.commands.create import apply_create
@@ -82,6 +82,8 @@ class Life:
         options = {"alarm_topic": PLACE.arn("sns", "Topic"), "permissions_boundary": BOUNDARY}
         self.create(Request(BUCKETS, options={**options, "tags": {"team": "a"}}))
         self.create(Request())
+        before = deployed.read(self.world.aws, NAMES)
+        finish(refresh.run(self.world.aws, before, (), wait=True, timeout_s=1))
         self.adopt()
         self.outgrow()
         self.spoil()

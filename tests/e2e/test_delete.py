@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.support import LocalAws, OwnStack
+from tests.e2e.support import LocalAws, OwnStack, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -23,6 +23,23 @@ def test_delete_leaves_nothing(world: LocalAws, stack: OwnStack) -> None:
     assert changed == before.keys() - kept_empty
     assert removed.actions.keys() == made.actions.keys()
     assert world.inventory() == before
+
+
+def test_a_delete_that_finishes_shows_the_last_upload_first(world: LocalAws, stack: OwnStack) -> None:
+    bucket = world.bucket()
+    share = world.share(bucket)
+    before = world.inventory()
+    stack.run.must("create", "--bucket", bucket, "--window", "8", "--min-interval", "1")
+    world.upload(bucket, "last")
+    eventually(lambda: not stack.is_quiet())
+
+    deleted = stack.run.must("delete", "--finish", "--yes")
+
+    (unfinished,) = deleted.json["unfinished"]
+    assert unfinished["bucket"] == bucket
+    assert unfinished["window_closes_at"]
+    eventually(lambda: world.files(share) == ["last"])
+    assert {**world.inventory(), "objects": None} == {**before, "objects": None}
 
 
 @pytest.fixture(scope="module")

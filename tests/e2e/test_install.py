@@ -30,7 +30,7 @@ for policy in ("dynamo-writer", "lambda-trust", "sgw-refresh", "sqs-reader", "sq
     assert files("s3agg.policies").joinpath(policy + ".json").is_file()
 for prices in ("2018-08", "2025-07"):
     assert files("s3agg.prices").joinpath(prices + ".json").is_file()
-for command in ("cost", "create", "delete", "demo", "logs", "policy", "redrive", "status", "test-upload"):
+for command in "cost create delete demo logs policy redrive refresh status test-upload".split():
     assert files("s3agg").joinpath("schemas", command + ".json").is_file()
 print(files("s3agg.handlers").joinpath("s3_aggregator.py"))
 print(files("s3agg.policies").joinpath("sqs-writer.json"))

@@ -154,6 +154,7 @@ def test_whoever_has_the_printed_policy_can_do_everything_and_bounds_the_roles(g
     uploaded = run.must("test-upload").json
     listed = run.must("list").json["stacks"]
     run.must("redrive", "--dry-run")
+    run.must("refresh")
     # Removing what was uploaded is an event, too; a late log line would bring a log group back.
     eventually(lambda: not guarded.files(share) and own.is_quiet())
     run.must("delete", "--yes")

@@ -62,3 +62,20 @@ def test_a_bucket_joins_and_leaves_without_disturbing_the_first(world: LocalAws,
     assert world.notifications(first) == rules
     assert world.notifications(second) == {}
     assert world.statements(stack.names.aggregator) == statements
+
+
+def test_a_requested_refresh_shows_what_was_uploaded_before_the_bucket_was_attached(
+    world: LocalAws, stack: OwnStack
+) -> None:
+    bucket = world.bucket()
+    share = world.share(bucket)
+    world.upload(bucket, "before")
+    stack.run.must("create", "--bucket", bucket, "--window", "6", "--min-interval", "1")
+
+    first = stack.run.must("refresh", "--bucket", bucket, "--wait")
+    eventually(lambda: world.files(share) == ["before"])
+    again = stack.run.must("refresh", "--wait")
+
+    assert [ran.json["buckets"][0]["shares"] for ran in (first, again)] == [[share], [share]]
+    assert world.refreshes(share) == 2
+    assert stack.run.must("status").json["healthy"]

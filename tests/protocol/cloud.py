@@ -7,17 +7,17 @@ It tries a failed event twice more, and then makes it a dead letter. All of it i
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from typing import Any
 
-from s3agg.live.items import message_for
+from s3agg.live.items import message_for, refresh_request
 from s3agg.settings import Settings
 from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
 from tests.protocol.queues import Message, Queue, Reader, Writer
-from tests.protocol.schedule import HOUR_MS, Change, Event, Schedule
+from tests.protocol.schedule import HOUR_MS, Change, Event, Request, Schedule
 from tests.protocol.table import DynamoDB, Table
 from tests.protocol.virtual_time import MOST_STEPS, START_MS, Calls, Died, Environment, Execution, Time
 from tests.support.handlers import FUNCTION_ARN, load, record
@@ -48,6 +48,14 @@ class Handled:
     opener: str  # identity of the event that opened the window it relies on
 
 
+@dataclass(frozen=True)
+class Requested:
+    """One run of `s3agg refresh` that ended; ms since the start."""
+
+    bucket: str
+    at: int
+
+
 @dataclass
 class Warm:
     """An aggregator's environment with its handler."""
@@ -60,12 +68,17 @@ class Warm:
 
 @dataclass
 class Cloud:
-    """One run of a schedule. `aggregators` and `refreshers` are the modules that run."""
+    """One run of a schedule. `aggregators` and `refreshers` are the modules that run.
+
+    `request` is the write of `s3agg refresh`.
+    """
 
     schedule: Schedule
     aggregators: Any = AGGREGATOR
     refreshers: Any = REFRESHER
+    request: Callable[[int], dict[str, Any]] = refresh_request
     handled: list[Handled] = field(default_factory=list)
+    requested: list[Requested] = field(default_factory=list)
     dead: list[int] = field(default_factory=list)  # events that failed for good
     healing: dict[int, int] = field(
         default_factory=dict
@@ -102,6 +115,9 @@ class Cloud:
             self.time.at(moment, self._wake)
         for change in self.schedule.changes:
             self.time.at(change.at_ms, partial(self._change, change))
+        for request in self.schedule.requests:
+            self.table.put(request.bucket, {"attached": {"M": {}}})
+            self.time.at(request.at_ms, partial(self._request, request))
         self.time.run(most_steps)
         if self.schedule.purged_ms:
             self._heal()
@@ -131,24 +147,39 @@ class Cloud:
 
     def _wake(self) -> None:
         """Send the messages that `create` sends at its end."""
-        settings = Settings(window=self.settings.window_s, min_interval=self.settings.interval_s)
         for bucket in self.table.buckets:
-            item = self.table.item(bucket)
-            if not item.keys() & {"opened_by", "pending"}:
-                continue
-            due = int(item["timestamp"]["N"]) if "opened_by" in item else None
-            delay_s, numbers = message_for(due, START_MS + self.time.now, settings)
-            attributes = {"bucket-name": {"stringValue": bucket, "dataType": "String"}} | {
-                name: {"stringValue": str(value), "dataType": "Number"} for name, value in numbers.items()
-            }
-            self.queue.send(delay_s, attributes)
+            if self.table.item(bucket).keys() & {"opened_by", "pending"}:
+                self._send(bucket)
+
+    def _request(self, request: Request) -> None:
+        """Write and send what `s3agg refresh` does. Its calls do not fail: then it is run again."""
+        somebody = Environment(self.time, 0, 0, None, 1, 0)
+        write = {
+            "Key": {"BucketName": {"S": request.bucket}},
+            **self.request(START_MS + self.time.now),
+        }
+        self.table.update(somebody, self.time.now, write)
+        if request.sends:
+            self._send(request.bucket, at_once=True)
+            self.requested.append(Requested(request.bucket, self.time.now))
+
+    def _send(self, bucket: str, *, at_once: bool = False) -> None:
+        item = self.table.item(bucket)
+        settings = Settings(window=self.settings.window_s, min_interval=self.settings.interval_s)
+        due = int(item["timestamp"]["N"]) if "opened_by" in item else None
+        delay_s, numbers = message_for(due, START_MS + self.time.now, settings, at_once=at_once)
+        attributes = {"bucket-name": {"stringValue": bucket, "dataType": "String"}} | {
+            name: {"stringValue": str(value), "dataType": "Number"} for name, value in numbers.items()
+        }
+        self.queue.send(delay_s, attributes)
 
     def _heal(self) -> None:
         """After a purge and the expiry of open windows, send one more event for each bucket."""
         windows = [self.table.item(event.bucket).get("timestamp", {"N": "0"}) for event in self.events]
         latest = max([int(window["N"]) - START_MS for window in windows] + [self.time.now])
         self.calls.faults, self.calls.outages = {}, ()
-        for bucket in sorted({event.bucket for event in self.events}):
+        buckets = {event.bucket for event in self.events}
+        for bucket in sorted(buckets | {request.bucket for request in self.schedule.requests}):
             self.healing[len(self.events)] = len(self.table.writes)
             self._happen(Event(latest + EXPIRED_MS + 2 * SKEW_MS, bucket))
         self.time.run()

@@ -15,6 +15,7 @@ from tests.protocol.schedule import (
     Change,
     Event,
     Outage,
+    Request,
     Schedule,
     Share,
     WrongClock,
@@ -71,6 +72,9 @@ CALM: st.SearchStrategy[Schedule] = WINDOWS_S.flatmap(
     )
 )
 SOON_OR_LATER_MS = st.integers(0, 200_000) | st.integers(0, 2 * HOUR_MS)
+REQUESTS = st.just(()) | st.lists(
+    st.builds(Request, SOON_OR_LATER_MS, BUCKETS, st.booleans()), min_size=1, max_size=3
+).map(tuple)
 CHANGES = st.lists(
     st.builds(
         Change,
@@ -90,6 +94,7 @@ CHANGED = st.builds(
     changes=CHANGES,
     spread_ms=st.integers(0, 20_000),
     woken_ms=turns(SOON_OR_LATER_MS, 3),
+    requests=REQUESTS,
     cold_ms=st.just((0,)) | turns(st.integers(0, 12_000), 3),
 )
 WRONG_CLOCKS = st.builds(
@@ -110,6 +115,7 @@ WRONG = st.builds(
     signed=st.booleans(),
     stops=st.just(False),  # while the wall clock is wrong, the monotonic one has to go on
     woken_ms=turns(st.integers(0, 400_000), 3),
+    requests=REQUESTS,
     cold_ms=st.just((0,)) | turns(st.integers(0, 12_000), 3),
 )
 COMING_AND_GOING = st.builds(
@@ -147,5 +153,6 @@ STORMY = st.builds(
     receives=st.sampled_from([3, 10, 100]),
     at_once=st.sampled_from([1, 2, 2, 1000]),
     takes_ms=st.integers(0, 90_000),
+    requests=REQUESTS,
 )
 PURGED = st.builds(replace, STORMY, purged_ms=turns(st.integers(0, 200_000), 3))

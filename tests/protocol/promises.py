@@ -33,14 +33,29 @@ CLOSING_MS = 2000  # so near its end a window is no longer trusted from memory
 
 
 def lost(cloud: Cloud) -> list[str]:
-    """No lost refresh: every share is refreshed after every event, or a dead letter represents it."""
-    return [words for event, words in _not_refreshed(cloud) if not _excused(cloud, event)]
+    """No lost refresh: every share is refreshed after every event, or a dead letter represents it.
+
+    So is it after each run of `s3agg refresh`, or a dead letter of its bucket represents that.
+    """
+    dead = {cloud.events[number].bucket for number in cloud.dead} | {each.bucket for each in cloud.queue.dead}
+    return [
+        *(words for event, words in _not_refreshed(cloud) if not _excused(cloud, event)),
+        *(words for bucket, words in _requests_without_refresh(cloud) if bucket not in dead),
+    ]
 
 
 def lost_after_all(cloud: Cloud) -> list[str]:
     """No lost refresh after a redrive: dead letters do not count."""
     dead = [f"Dead all the same: {each}" for each in (*cloud.dead, *cloud.queue.dead)]
-    return dead + [words for _, words in _not_refreshed(cloud)]
+    return dead + [words for _, words in (*_not_refreshed(cloud), *_requests_without_refresh(cloud))]
+
+
+def _requests_without_refresh(cloud: Cloud) -> Iterator[tuple[str, str]]:
+    for request in cloud.requested:
+        for share in cloud.shares_of(request.bucket):
+            if _was_known(share, request.at) and not any(at > request.at for at in _counting(cloud, share)):
+                words = f"{share.name} was not refreshed after a request at {request.at}"
+                yield request.bucket, f"{words}: {_accepted(cloud, share)}"
 
 
 def _not_refreshed(cloud: Cloud) -> Iterator[tuple[Handled, str]]:
@@ -100,18 +115,20 @@ def silent(cloud: Cloud) -> list[str]:
     """
     settings = Settings(window=cloud.schedule.window_s, min_interval=cloud.schedule.interval_s)
     longest = max(cloud.schedule.window_s * 1000, _pause(cloud)) + settings.longest_owed * 1000 + 2 * SKEW_MS
-    owed: dict[tuple[Share, int], int] = {}  # the first event that a refresh of a share is owed for
-    for event in cloud.handled:
-        for share in cloud.shares_of(cloud.events[event.number].bucket):
-            if _was_known(share, event.at):
+    # The first event or request that a refresh of a share is owed for.
+    owed: dict[tuple[Share, int], int] = {}
+    causes = [(cloud.events[event.number].bucket, event.at) for event in cloud.handled]
+    for bucket, cause in (*causes, *((each.bucket, each.at) for each in cloud.requested)):
+        for share in cloud.shares_of(bucket):
+            if _was_known(share, cause):
                 accepted = _accepted(cloud, share)
-                later = accepted[bisect_right(accepted, event.at) :][:1]
+                later = accepted[bisect_right(accepted, cause) :][:1]
                 till = later[0] if later else cloud.time.now
-                owed[share, till] = min(event.at, owed.get((share, till), event.at))
+                owed[share, till] = min(cause, owed.get((share, till), cause))
     return [
-        f"{share.name} waits in silence at {at}, owed since an event at {event_at}"
-        for (share, till), event_at in owed.items()
-        for at in _looks(cloud, share.bucket, event_at + longest, till)
+        f"{share.name} waits in silence at {at}, owed since {cause}"
+        for (share, till), cause in owed.items()
+        for at in _looks(cloud, share.bucket, cause + longest, till)
         if not _is_late(cloud, share.bucket, at, settings)
     ]
 
@@ -127,6 +144,17 @@ def _looks(cloud: Cloud, bucket: str, first: int, till: int) -> set[int]:
 def _is_late(cloud: Cloud, bucket: str, at: int, settings: Settings) -> bool:
     item = {"BucketName": {"S": bucket}, **cloud.table.item(bucket, at=at)}
     return is_late(activity(PLACE, item), from_ms(START_MS + at), settings)
+
+
+def told_too_early(cloud: Cloud) -> list[str]:
+    """A requested refresh is not overdue at once, however long ago the bucket's last window closed."""
+    settings = Settings(window=cloud.schedule.window_s, min_interval=cloud.schedule.interval_s)
+    return [
+        f"Overdue at {at}, requested at {request.at}"
+        for request in cloud.requested
+        for at in _looks(cloud, request.bucket, request.at, request.at + settings.longest_owed * 1000)
+        if _is_late(cloud, request.bucket, at, settings)
+    ]
 
 
 def stuck(cloud: Cloud) -> list[str]:

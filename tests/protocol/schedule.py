@@ -63,6 +63,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Request:
+    """A run of `s3agg refresh`, which may be interrupted before it sends its message."""
+
+    at_ms: int
+    bucket: str = "one"
+    sends: bool = True
+
+
+@dataclass(frozen=True)
 class WrongClock:
     """A time in which the wall clocks of a third of all environments are wrong."""
 
@@ -92,6 +101,7 @@ class Schedule:
     changes: tuple[Change, ...] = ()  # of the settings, one after the other
     spread_ms: int = 0  # for so long after a change functions with the older settings are still called
     woken_ms: tuple[int, ...] = ()  # when `create` sends its wake-up messages
+    requests: tuple[Request, ...] = ()  # when somebody runs `s3agg refresh`
     wrong_clocks: tuple[WrongClock, ...] = ()
     signed: bool = True  # AWS refuses the calls of a clock that is more than 5 minutes off; emulators do not
     stops: bool = False  # whether the monotonic clock of an environment stands still while it is idle

@@ -104,6 +104,10 @@ class Table:
         count = len(versions) if at is None else bisect_right(versions, at, key=lambda version: version[0])
         return dict(versions[count - 1][1]) if count else {}
 
+    def put(self, bucket: str, item: Item) -> None:
+        """Write the item as `create` does before the first event."""
+        self._versions[bucket] = [(self.time.now, {"BucketName": {"S": bucket}, **item})]
+
     def update(self, environment: Environment, sent: int, asked: Asked) -> dict[str, Any]:
         """Change an item as UpdateItem does; raise ConditionalCheckFailedException."""
         self.write_units.take()
@@ -226,17 +230,22 @@ def _updated(item: Item, asked: Asked) -> Item:
     changed = dict(item)
     sets, removes = _parts(asked["UpdateExpression"])
     for path, value in sets:
-        changed[_name(path, asked)] = _value(value, asked)
+        kept = KEPT.fullmatch(value)
+        if not kept or _name(kept[1], asked) not in item:
+            changed[_name(path, asked)] = _value(kept[2] if kept else value, asked)
     for path in removes:
         changed.pop(_name(path, asked), None)
     return changed
+
+
+KEPT = re.compile(r"if_not_exists\((\w+), (:\w+)\)")
 
 
 @cache
 def _parts(expression: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     found = re.fullmatch(r"(?:SET (.+?))?(?: ?REMOVE (.+))?", expression)
     assert found, expression
-    pairs = [part.split(" = ") for part in (found[1] or "").split(", ") if part]
+    pairs = [part.split(" = ") for part in re.split(r", (?![^(]*\))", found[1] or "") if part]
     assert all(len(pair) == 2 for pair in pairs), expression
     return tuple((path, value) for path, value in pairs), tuple((found[2] or "").split(", ")) if found[
         2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from s3agg.live.items import refresh_request
 from tests.protocol import promises
 from tests.protocol.cloud import Cloud
-from tests.protocol.schedule import FAULTS, FOREVER, HOUR_MS, SHARES, Event, Outage, Schedule, Share
+from tests.protocol.schedule import FAULTS, FOREVER, HOUR_MS, SHARES, Event, Outage, Request, Schedule, Share
 from tests.protocol.virtual_time import START_MS
 
 
@@ -110,6 +112,20 @@ def test_an_expired_window_that_an_event_replaces_is_still_owed() -> None:
 
     assert promises.silent(cloud) == []
     assert cloud.table.item("one", at=HOUR_MS - 1)["unrefreshed_since"] == {"N": str(START_MS + 30_000)}
+
+
+def test_shares_that_accepted_before_a_window_expired_are_owed_its_refresh() -> None:
+    """A request is pending, and its message is dead as the window's is. Then an event replaces the window."""
+    schedule = Schedule(
+        3600,
+        (Event(0), Event(1_000_000), Event(6_000_000)),
+        purged_ms=(20_000,),
+        requests=(Request(30_000),),
+        outages=(Outage("B", 0, 6_500_000),),
+        receives=3,
+    )
+
+    assert promises.silent(Cloud(schedule).run()) == []
 
 
 def test_a_busy_share_is_owed_the_refresh_of_an_expired_window_too() -> None:
@@ -230,3 +246,77 @@ def test_a_share_that_is_the_buckets_last_is_given_up_when_it_is_not_found() -> 
 
     assert cloud.queue.dead == []
     assert "pending" not in cloud.table.item("one")
+
+
+# s3agg refresh
+
+
+def test_a_requested_refresh_comes_without_an_event_and_not_before_the_interval_has_passed() -> None:
+    cloud = Cloud(Schedule(5, (Event(0),), requests=(Request(20_000), Request(500_000)))).run()
+
+    first, second, third = cloud.gateways.accepted["share-1"]
+    assert broken(cloud) == []
+    assert first + 60_000 < second < first + 70_000
+    assert 500_000 < third < 505_000
+
+
+def test_a_requested_refresh_does_not_wait_for_an_open_window() -> None:
+    cloud = Cloud(Schedule(3600, (Event(0),), requests=(Request(10_000),))).run()
+
+    requested, of_window = cloud.gateways.accepted["share-1"]
+    assert broken(cloud) == []
+    assert 10_000 < requested < 15_000
+    assert HOUR_MS < of_window < HOUR_MS + 5000
+
+
+def request_with_done_left(now: int) -> dict[str, Any]:
+    asked = refresh_request(now)
+    return {**asked, "UpdateExpression": asked["UpdateExpression"].replace(" REMOVE done", "")}
+
+
+def test_a_request_counts_for_shares_that_accepted_before_it() -> None:
+    """A gateway refuses one share, so the refresh is pending and `done` holds the others."""
+    schedule = Schedule(5, (Event(0),), requests=(Request(100_000),), outages=(Outage("B", 0, 150_000),))
+    cloud = Cloud(schedule).run()
+
+    assert broken(cloud) == []
+    assert len(cloud.gateways.accepted["share-1"]) == 2
+    assert promises.lost(Cloud(schedule, request=request_with_done_left).run()) != []
+
+
+@pytest.mark.parametrize("at_ms", [0, 4000, 5060, 6000, 7010, 7100, 10_000])
+def test_a_request_at_any_moment_of_a_refresh_is_followed_by_another(at_ms: int) -> None:
+    schedule = Schedule(5, (Event(0),), requests=(Request(at_ms),))
+    cloud = Cloud(schedule).run()
+
+    assert broken(cloud) == []
+    assert promises.told_too_early(cloud) == []
+
+
+def test_an_interrupted_request_waits_for_the_next_event_or_request() -> None:
+    """It wrote the item and sent no message."""
+    interrupted = Request(100_000, sends=False)
+    alone = Cloud(Schedule(5, (Event(0),), requests=(interrupted,))).run()
+    repeated = Cloud(Schedule(5, (Event(0),), requests=(interrupted, Request(200_000)))).run()
+    followed = Cloud(Schedule(5, (Event(0), Event(200_000)), requests=(interrupted,))).run()
+
+    assert [len(each.gateways.accepted["share-1"]) for each in (alone, repeated, followed)] == [1, 2, 2]
+    assert "pending" in alone.table.item("one")
+    assert "pending" not in repeated.table.item("one")
+    assert "pending" not in followed.table.item("one")
+
+
+def test_a_requested_refresh_that_a_gateway_refuses_for_long_is_told() -> None:
+    schedule = Schedule(
+        5,
+        (Event(0),),
+        requests=(Request(24 * HOUR_MS),),
+        outages=(Outage("A", 24 * HOUR_MS, 26 * HOUR_MS),),
+    )
+    cloud = Cloud(schedule).run()
+
+    assert promises.silent(cloud) == []
+    assert promises.told_too_early(cloud) == []
+    owed = cloud.table.item("one", at=25 * HOUR_MS)["owed"]["M"]
+    assert owed.keys() == {"share-1", "share-2"}
+    assert {each["N"] for each in owed.values()} == {str(START_MS + 24 * HOUR_MS)}

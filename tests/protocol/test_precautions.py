@@ -19,6 +19,7 @@ from tests.protocol.schedule import (
     Change,
     Event,
     Outage,
+    Request,
     Schedule,
     Share,
     WrongClock,
@@ -310,6 +311,19 @@ MUTANTS = {
         },
         Schedule(30, MINUTES, outages=(Outage("gateway", 0, HOUR_MS),)),
         promises.silent,
+    ),
+    "a requested refresh counts as due since the last window": Mutant(
+        SHARED,
+        {
+            'in (self.number("closed"), self.unrefreshed_since)': 'in (self.number("closed"),)',
+        },
+        Schedule(
+            5,
+            (Event(0),),
+            requests=(Request(24 * HOUR_MS),),
+            outages=(Outage("gateway", 24 * HOUR_MS, 24 * HOUR_MS + 100_000),),
+        ),
+        promises.told_too_early,
     ),
     "a replaced window is forgotten": Mutant(
         AGGREGATOR,

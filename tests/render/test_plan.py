@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from s3agg import __version__
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
+from s3agg.commands.delete import Left, Unfinished
 from s3agg.engine import Action, Change, Findings, Plan
-from s3agg.render.plan import plan_table
+from s3agg.render.plan import plan_table, unfinished_lines
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.resource import Difference
 from s3agg.settings import Names, Settings
@@ -16,7 +19,7 @@ from s3agg.stack import declared
 from s3agg.stack.chosen import StackSettings
 from s3agg.stack.deployed import Deployment
 from tests.support.aws import PLACE, REGION, Session
-from tests.support.screens import make_screen, text_of
+from tests.support.screens import NOW, make_screen, text_of
 from tests.support.statuses import FoundThing
 
 STACK = declared.make(PLACE, Names(), Settings(), {})
@@ -116,3 +119,35 @@ def test_in_a_file_all_that_was_done_stands_whatever_was_asked() -> None:
     screen.plan(make_deployment(), make_plan("delete"), done=True)
 
     assert "deleted  log group" in text_of(screen.out)
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "line"),
+    [
+        (
+            Unfinished("photos", NOW + timedelta(seconds=20), pending=False, not_before=None),
+            "- bucket photos: a window is open, its refresh in 20 s",
+        ),
+        (
+            Unfinished("photos", NOW, pending=False, not_before=NOW + timedelta(seconds=45)),
+            "- bucket photos: a window is open, its refresh in 45 s",
+        ),
+        (
+            Unfinished("photos", None, pending=True, not_before=NOW + timedelta(seconds=30)),
+            "- bucket photos: a refresh is pending, its next try in 30 s",
+        ),
+        (
+            Unfinished("photos", NOW + timedelta(seconds=9), pending=True, not_before=NOW),
+            "- bucket photos: a refresh is pending, its next try due; a window is open, its refresh in 9 s",
+        ),
+    ],
+)
+def test_an_unfinished_refresh_tells_when_it_can_be_finished(unfinished: Unfinished, line: str) -> None:
+    first, effect = unfinished_lines(Left([unfinished], "lost"), NOW)
+
+    assert first == line
+    assert effect.endswith("pass --finish.")
+
+
+def test_nothing_is_told_where_no_refresh_is_unfinished() -> None:
+    assert unfinished_lines(Left([], "lost"), NOW) == []

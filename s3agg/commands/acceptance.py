@@ -1,0 +1,134 @@
+"""Wait until the file shares of some buckets have accepted their refreshes, as the buckets' items tell.
+
+`refresh --wait` and `delete --finish` wait here. The functions' clocks and this machine's may differ. So an
+item decides only by what has changed in it, and times only count down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from s3agg.aws.clock import from_ms
+from s3agg.aws.refusals import describing_errors
+from s3agg.aws.session import Aws
+from s3agg.aws.waiting import pauses
+from s3agg.commands.follow import Waiting
+from s3agg.errors import plural
+from s3agg.live import items
+from s3agg.live.items import BucketActivity
+from s3agg.settings import SETTLE_S
+from s3agg.stack.declared import REFRESH_TIMEOUT_S, Stack
+
+SOONEST_S = 0.3  # between the first reads
+TICK_S = 1.0  # of a countdown
+LONGEST_UNREAD_S = 60.0  # somebody may change a setting meanwhile
+BUSY_S = 180  # for a busy gateway, which is tried again
+
+
+def default_timeout(stack: Stack) -> int:
+    """How long an idle bucket's refresh may take to be accepted, in s."""
+    return stack.settings.min_interval + REFRESH_TIMEOUT_S + BUSY_S
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What to wait for in a bucket's item.
+
+    With `requested`, the item after the request, a complete refresh that began later. Otherwise no open
+    window and no pending refresh.
+    """
+
+    bucket: str
+    requested: BucketActivity | None = None
+
+    def is_reached(self, item: BucketActivity) -> bool:
+        if self.requested is None:
+            return not (item.window.open or item.pending)
+        # A later window may have set `pending` again.
+        return not item.pending or item.last_refresh != self.requested.last_refresh
+
+    def has_begun(self, item: BucketActivity) -> bool:
+        """Whether a refresh has begun since the request: each one moves `not_before`."""
+        return self.requested is None or item.not_before != self.requested.not_before
+
+    def awaits(self, item: BucketActivity, stack: Stack, now: datetime) -> Awaited:
+        """Return what the goal waits for next, and for how long nothing can happen at least."""
+        longest = stack.settings.min_interval + SETTLE_S
+        interval_s = _seconds(item.not_before, now, longest)
+        if item.pending and item.owed:
+            shares = plural(len(item.owed), "file share")
+            return _counted(f"{shares} to accept, the next try", interval_s)
+        if item.pending and self.has_begun(item):
+            return Awaited("the file shares to accept", 0)
+        if not item.pending:
+            window_s = _seconds(item.window.closes_at, now, stack.settings.window)
+            if window_s and window_s >= interval_s:
+                return _counted("the window to close", window_s)
+        if interval_s:
+            return _counted("--min-interval", interval_s)
+        return Awaited(f"function {stack.refresher.name} to start the refresh", 0)
+
+
+@dataclass(frozen=True)
+class Awaited:
+    what: str
+    seconds: float
+
+
+def _counted(what: str, seconds: float) -> Awaited:
+    return Awaited(f"{what}, {seconds:.0f} s" if seconds else what, seconds)
+
+
+def _seconds(moment: datetime | None, now: datetime, longest: float) -> float:
+    """Return the s until a moment by the functions' clock, which may differ from this machine's."""
+    return 0 if moment is None else min(max((moment - now).total_seconds(), 0), longest)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a wait: the last item of each bucket, and what each unreached goal waits for."""
+
+    items: Mapping[str, BucketActivity]
+    left: Mapping[str, str]
+
+
+def follow(
+    aws: Aws, stack: Stack, goals: Sequence[Goal], timeout_s: float
+) -> Generator[Waiting, None, Ended]:
+    """Read the items until all goals are reached, or until the timeout; yield what it waits for."""
+    clock, growing = aws.clock, pauses(SOONEST_S)
+    deadline = clock.monotonic() + timeout_s
+    read: dict[str, BucketActivity] = {}
+    left = list(goals)
+
+    def awaited() -> list[Awaited]:
+        now = from_ms(clock.time() * 1000)
+        return [goal.awaits(read[goal.bucket], stack, now) for goal in left]
+
+    while True:
+        for item in aws.side_by_side(lambda goal: _read(aws, stack, goal.bucket), left):
+            read[item.name] = _with_answers(item, read.get(item.name))
+        left = [goal for goal in left if not goal.is_reached(read[goal.bucket])]
+        if not left or clock.monotonic() >= deadline:
+            ends = {goal.bucket: each.what for goal, each in zip(left, awaited(), strict=True)}
+            return Ended(read, ends)
+        idle_s = min(*(each.seconds for each in awaited()), LONGEST_UNREAD_S)
+        till = min(clock.monotonic() + max(next(growing), idle_s), deadline)
+        while (now := clock.monotonic()) < till:
+            more = f" (and {plural(len(left) - 1, 'more bucket')})" if len(left) > 1 else ""
+            yield Waiting(f"bucket {left[0].bucket}: {awaited()[0].what}{more}", deadline - now)
+            clock.sleep(min(TICK_S, till - now))
+
+
+def _read(aws: Aws, stack: Stack, bucket: str) -> BucketActivity:
+    with describing_errors(f"reading the item of bucket {bucket} in table {stack.table.name}"):
+        return items.read_one(aws, stack.table.name, bucket)
+
+
+def _with_answers(item: BucketActivity, before: BucketActivity | None) -> BucketActivity:
+    """Return the item with the last answers of the gateways, which a new try removes."""
+    if before is None or item.owed or not item.pending:
+        return item
+    return replace(item, owed=before.owed, answer=before.answer)

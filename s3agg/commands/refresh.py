@@ -1,0 +1,139 @@
+"""refresh: request a refresh of attached buckets now, by the protocol's own means (DESIGN 2).
+
+In each bucket's item everything becomes pending. Then a message makes the refresh function look at the item.
+Only that function refreshes, so it keeps `--min-interval`. A run may die between the two. Then the next run,
+`create` or the bucket's next window finishes the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from s3agg import engine
+from s3agg.aws.clock import from_ms
+from s3agg.aws.refusals import describing_errors
+from s3agg.aws.session import Aws
+from s3agg.commands import acceptance
+from s3agg.commands.acceptance import Goal
+from s3agg.commands.follow import Waiting
+from s3agg.engine import Plan
+from s3agg.errors import Advice, S3aggError
+from s3agg.live import items
+from s3agg.live.items import BucketActivity
+from s3agg.stack.deployed import Deployment, the_bucket
+
+Outcome = Literal["requested", "accepted", "not_accepted"]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """The request of one bucket, and with `--wait` its outcome."""
+
+    bucket: str
+    outcome: Outcome
+    not_before: datetime | None  # the minimum interval ends then; None if it has passed
+    started: datetime | None  # start of the accepted refresh
+    shares: tuple[str, ...]  # the file shares that accepted
+    owed: tuple[str, ...]  # the file shares that have not accepted, as far as known
+    answer: str | None  # the gateway's last answer for the share that waits longest
+    waits_for: str | None  # at the timeout
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of `refresh`; the fields are those of its JSON."""
+
+    stack: str
+    region: str
+    account: str
+    buckets: Sequence[Refreshed]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return all(each.outcome != "not_accepted" for each in self.buckets)
+
+
+def run(
+    aws: Aws, deployment: Deployment, buckets: Sequence[str], *, wait: bool, timeout_s: float | None = None
+) -> Generator[Waiting, None, Report]:
+    """Request a refresh of these buckets, or of every attached one; with `wait`, wait until it is accepted.
+
+    Raises S3aggError, before any change, if a bucket is not attached or if no refresh can start.
+    """
+    started = aws.clock.monotonic()
+    stack, place = deployment.stack, deployment.place
+    names = list(dict.fromkeys(the_bucket(deployment, bucket).bucket for bucket in buckets))
+    names = names or deployment.buckets or [the_bucket(deployment, None).bucket]
+    check(deployment)
+    requested = aws.side_by_side(lambda name: request(aws, deployment, name), names)
+    if wait:
+        timeout = acceptance.default_timeout(stack) if timeout_s is None else timeout_s
+        goals = [Goal(each.name, requested=each) for each in requested]
+        try:
+            ended = yield from acceptance.follow(aws, stack, goals, timeout)
+        except (KeyboardInterrupt, GeneratorExit):
+            aws.warn("The requested refreshes go on without this command.")
+            raise
+        found = [_outcome(ended.items[each.name], ended.left.get(each.name)) for each in requested]
+    else:
+        now = from_ms(aws.clock.time() * 1000)
+        found = [_request(each, now) for each in requested]
+    seconds = round(aws.clock.monotonic() - started, 1)
+    return Report(stack.names.stack, place.region, place.account, found, seconds)
+
+
+def check(deployment: Deployment) -> None:
+    """Raise S3aggError if no refresh can start."""
+    stack, found = deployment.stack, deployment.found
+    needed = {each.key for each in (stack.table, stack.queue, stack.refresher, stack.trigger)}
+    plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
+    if plan.foreign:
+        raise engine.foreign(plan)
+    problems = [
+        f"{each.resource.kind} {each.resource.name} is missing"
+        for each in plan.changes
+        if each.action == "create"
+    ]
+    trigger, refresher = found.of(stack.trigger), found.of(stack.refresher)
+    if trigger is not None and not trigger.enabled:
+        problems.append(f"the trigger of function {stack.refresher.name} is disabled")
+    if refresher is not None and refresher.reserved == 0:
+        problems.append(f"the reserved concurrency of function {stack.refresher.name} is 0")
+    if problems:
+        raise S3aggError(
+            f"No refresh can start: {', '.join(problems)}", "To correct this, run", Advice("create")
+        )
+
+
+def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
+    """Make everything of a bucket pending, then send its message; return its activity after the write.
+
+    In this order: a message that comes before the write finds nothing to refresh.
+    """
+    stack = deployment.stack
+    with describing_errors(f"requesting a refresh of bucket {bucket} in table {stack.table.name}"):
+        item = items.request_refresh(aws, stack.table.name, bucket)
+    if item is None:
+        raise S3aggError(
+            f"Table {stack.table.name} does not store bucket {bucket} as attached",
+            "To store it, run",
+            Advice("create", bucket),
+        )
+    with describing_errors(f"sending a message to queue {stack.queue.name}"):
+        items.send_messages(aws, stack.queue, [item], stack.settings, at_once=True)
+    return item
+
+
+def _request(item: BucketActivity, now: datetime) -> Refreshed:
+    ahead = item.not_before if item.not_before is not None and item.not_before > now else None
+    return Refreshed(item.name, "requested", ahead, None, (), (), None, None)
+
+
+def _outcome(item: BucketActivity, waits_for: str | None) -> Refreshed:
+    if waits_for is None:
+        return Refreshed(item.name, "accepted", None, item.last_refresh, item.shares, (), None, None)
+    return Refreshed(item.name, "not_accepted", item.not_before, None, (), item.owed, item.answer, waits_for)
