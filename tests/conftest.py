@@ -19,11 +19,13 @@ from tests.support.aws import MOTO
 LOOPBACK = ["127.0.0.1", "::1"]
 PROOF = "proof"
 TESTS = Path(__file__).parent
-# Each of its tests is long and makes its own account: any worker may take one.
-TEST_BY_TEST = "test_interruptions.py"
+# Each of their tests is long and makes its own account: any worker may take one.
+TEST_BY_TEST = ("test_interruptions.py", "test_mends.py")
 # As measured: what starts last should be short, lest one worker waits for the other.
 LONGEST_FIRST = (
+    "spreading/test_spreading.py",
     "test_interruptions.py",
+    "spreading/test_mends.py",
     "e2e/test_acceptance.py",
     "acceptance/test_life.py",
     "e2e/test_benchmarks.py",
@@ -32,6 +34,7 @@ LONGEST_FIRST = (
     "e2e/test_profiles.py",
     "e2e/test_shares.py",
     "e2e/test_policy.py",
+    "e2e/test_completion_of_refresh.py",
     "e2e/test_test_upload.py",
     "e2e/test_adoption.py",
     "e2e/test_status.py",

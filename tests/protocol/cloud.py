@@ -91,7 +91,7 @@ class Cloud:
         self.calls = Calls(self.time, schedule)
         self.table = Table(self.time, schedule.units, schedule.read_units, schedule.saved_s)
         self.queue = Queue(self.time, schedule, self._poll)
-        self.gateways = Gateways(self.time, schedule)
+        self.gateways = Gateways(self.time, schedule, self.queue.send_event)
         self.events: list[Event] = []
         self.records: list[dict[str, Any]] = []  # of each event, as S3 delivers it
         self.openers: dict[str, int] = {}  # the events by the identity that the handlers give them
@@ -311,6 +311,7 @@ class Cloud:
         body = {
             "messageId": "id",
             "receiptHandle": message.receipt,
+            "body": message.body,
             "attributes": {"ApproximateReceiveCount": str(message.receives)},
             "messageAttributes": message.attributes,
         }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, Future
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 PAGE = 100
 PER_DESCRIBE = 10
+STARTED = "2018-02-06T21:34:42Z"
 
 
 def arn(share: Share) -> str:
@@ -28,9 +31,10 @@ def arn(share: Share) -> str:
 class Gateways:
     """All shares, and when each accepted a refresh, ms since the start."""
 
-    def __init__(self, time: Time, schedule: Schedule) -> None:
+    def __init__(self, time: Time, schedule: Schedule, tell: Callable[[str], None] = lambda _: None) -> None:
         self.time = time
         self.schedule = schedule
+        self.tell = tell
         self.accepted: dict[str, list[int]] = {share.name: [] for share in schedule.shares}
         self._busy_till: defaultdict[str, list[int]] = defaultdict(list)
 
@@ -74,7 +78,17 @@ class Gateways:
             raise refusal("gateway")
         self._busy_till[share.gateway] = [*busy, now + self.schedule.takes_ms]
         self.accepted[share.name].append(now)
-        return {"FileShareARN": name}
+        notification = f"{share.name}-{len(self.accepted[share.name])}"
+        for _ in range(self.schedule.tells):
+            self.time.at(now + self.schedule.takes_ms, partial(self.tell, self._event(name, notification)))
+        return {"FileShareARN": name, "NotificationId": notification}
+
+    @staticmethod
+    def _event(name: str, notification: str) -> str:
+        """The event of a finished refresh, as EventBridge sends it."""
+        detail = {"notification-id": notification, "started": STARTED, "completed": STARTED}
+        source = {"source": "aws.storagegateway", "detail-type": "Storage Gateway Refresh Cache Event"}
+        return json.dumps({**source, "resources": [name], "detail": detail})
 
     def listing(self) -> list[dict[str, str]]:
         return [

@@ -153,6 +153,7 @@ STORMY = st.builds(
     receives=st.sampled_from([3, 10, 100]),
     at_once=st.sampled_from([1, 2, 2, 1000]),
     takes_ms=st.integers(0, 90_000),
+    tells=st.integers(0, 2),
     requests=REQUESTS,
 )
 PURGED = st.builds(replace, STORMY, purged_ms=turns(st.integers(0, 200_000), 3))

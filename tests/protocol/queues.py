@@ -22,13 +22,15 @@ LONGEST_VISIBILITY_S = 43_200
 class Message:
     attributes: dict[str, Any]
     sent: int  # ms since the start
+    body: str = "{}"
     visible: int = 0  # from when on, ms since the start
     receives: int = 0
     receipt: str = ""
 
     @property
     def bucket(self) -> str:
-        return str(self.attributes["bucket-name"]["stringValue"])
+        """The bucket that it names; "" if EventBridge sent it."""
+        return str(self.attributes["bucket-name"]["stringValue"]) if self.attributes else ""
 
 
 @dataclass
@@ -53,6 +55,12 @@ class Queue:
             message = Message(attributes, self.time.now)
             self.messages.append(message)
             self._show(message, delay_s)
+
+    def send_event(self, body: str) -> None:
+        """Be EventBridge."""
+        message = Message({}, self.time.now, body=body)
+        self.messages.append(message)
+        self._show(message, 0)
 
     def receive(self, pick: int) -> Message | None:
         """Receive and hide a visible message; too many receives make it a dead letter, old ones expire."""

@@ -111,6 +111,7 @@ class Schedule:
     read_units: int = 1
     at_once: int = 1000  # refreshes that a gateway takes at a time ...
     takes_ms: int = 0  # ... and how long each keeps it busy
+    tells: int = 0  # how often its event of each finished refresh arrives in the queue
 
 
 FAULTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -320,3 +321,13 @@ def test_a_requested_refresh_that_a_gateway_refuses_for_long_is_told() -> None:
     owed = cloud.table.item("one", at=25 * HOUR_MS)["owed"]["M"]
     assert owed.keys() == {"share-1", "share-2"}
     assert {each["N"] for each in owed.values()} == {str(START_MS + 24 * HOUR_MS)}
+
+
+def test_the_events_of_finished_refreshes_change_nothing_and_stay_nowhere() -> None:
+    """Each comes twice, while windows are open and while refreshes are pending."""
+    schedule = Schedule(5, (Event(0), Event(9000), Event(80_000)), at_once=1, takes_ms=3000)
+    quiet, told = (Cloud(replace(schedule, tells=times)).run() for times in (0, 2))
+
+    assert told.gateways.accepted == quiet.gateways.accepted
+    assert len(told.table.writes) == len(quiet.table.writes)
+    assert (told.queue.messages, told.queue.dead) == ([], [])
