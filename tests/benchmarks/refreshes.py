@@ -20,6 +20,7 @@ from tests.support.handlers import load
 FUNCTION_ARN = f"arn:aws:lambda:{OF_SHARES}:{ACCOUNT}:function:{blog.REFRESHER}"
 PER_GATEWAY = 10  # AWS's limit
 HANDLER = load("s3_sgw_refresh")
+PER_DESCRIBE = load("file_shares").PER_DESCRIBE
 
 
 class Recorder:
@@ -52,13 +53,13 @@ def look_up(world: LocalAws, many: int) -> Figure:
             own.share(bucket, kind="smb" if each < smb else "nfs", gateway=each // PER_GATEWAY)
         client = recorder.client("storagegateway", gateway.url)
         shares = HANDLER.Shares(client, client, s3control=_needless)
-        assert len(shares.of(bucket, FUNCTION_ARN)) == many
+        assert len(shares.of(bucket, FUNCTION_ARN, lambda: 30_000)) == many
     pages, *tens = (
         math.ceil(number / most)
         for number, most in (
             (many, gateway.page_size),
-            (many - smb, HANDLER.PER_DESCRIBE),
-            (smb, HANDLER.PER_DESCRIBE),
+            (many - smb, PER_DESCRIBE),
+            (smb, PER_DESCRIBE),
         )
     )
     return Figure(
