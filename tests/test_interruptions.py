@@ -21,7 +21,7 @@ from s3agg import assets, engine
 from s3agg.aws.session import Aws
 from s3agg.commands import preflight
 from s3agg.commands.create import apply_create
-from s3agg.commands.delete import detach_buckets, for_delete, for_detach
+from s3agg.commands.delete import Finish, detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
 from s3agg.settings import Names, statement_id
 from s3agg.stack.deployed import Request
@@ -55,6 +55,11 @@ def delete(aws: Aws, *, adopt: bool = False) -> None:
 def detach(aws: Aws) -> None:
     deployment, plan = for_detach(aws, NAMES, [BUCKET])
     list(detach_buckets(aws, deployment, [BUCKET], plan))
+
+
+def finish_and_detach(aws: Aws) -> None:
+    deployment, plan = for_detach(aws, NAMES, [BUCKET])
+    list(detach_buckets(aws, deployment, [BUCKET], plan, Finish(aws, deployment, [BUCKET])))
 
 
 Command = Callable[[Aws], None]
@@ -265,8 +270,9 @@ def test_adopting_the_blogs_stack_can_be_interrupted_anywhere(
     assert sweep.harm == []
 
 
+@pytest.mark.parametrize("detach", [detach, finish_and_detach])
 def test_detaching_can_be_interrupted_anywhere(
-    account: Interrupted, tell: Callable[[str, Sweep], None]
+    account: Interrupted, tell: Callable[[str, Sweep], None], detach: Command
 ) -> None:
     nothing = account.inventory()
     account.undisturbed(create)

@@ -163,7 +163,7 @@ class Status:
                     " dead-letter queue, so files may be missing",
                     [
                         Step("To correct drift, run", Advice("create")),
-                        Step("then upload any object to each bucket, which starts a refresh"),
+                        Step("to refresh every bucket, run", Advice("refresh")),
                     ],
                     brief=plural(lost, "lost event"),
                 )

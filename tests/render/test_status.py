@@ -125,6 +125,7 @@ def test_an_event_that_never_became_a_dead_letter_is_not_healthy_for_an_hour() -
     assert second.startswith(
         "Lambda could not send 2 failed events of the last hour to the dead-letter queue"
     )
+    assert second.endswith("To correct drift, run s3agg create; to refresh every bucket, run s3agg refresh.")
     assert replace(status, functions=(day,)).healthy
 
 
