@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from s3agg.aws.clock import from_ms
+from s3agg.live import share_refreshes
 from s3agg.live.log_lines import LEVELS, LogLine
 
 Function = Literal["aggregator", "refresh"]
@@ -64,13 +65,15 @@ class OfBucket:
     """Selects the entries of one bucket: those that name it, and the other lines of their invocations.
 
     A line about a file share names no bucket, and comes before the line of its invocation that does. So such
-    entries are held until their invocation has named the bucket, or must have ended.
+    entries are held until their invocation has named the bucket, or must have ended. The line of a finished
+    refresh belongs to the bucket of its acceptance, which has the same notification.
     """
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
         self._named: dict[str, datetime] = {}  # the last times of the invocations that name the bucket, by id
         self._held: deque[Entry] = deque()  # oldest first
+        self._notifications: set[str] = set()  # of the bucket's accepted refreshes
 
     def add(self, entry: Entry) -> Iterator[Entry]:
         """Take the next entry, in the order of time; yield the selected ones, in the same order."""
@@ -83,7 +86,7 @@ class OfBucket:
         while self._held and (self._is_selected(self._held[0]) or self._is_over(self._held[0], entry.time)):
             first = self._held.popleft()
             if self._is_selected(first):
-                yield first
+                yield self._remembered(first)
         while self._named and self._is_over_at(next(iter(self._named.values())), entry.time):
             del self._named[next(iter(self._named))]
 
@@ -92,12 +95,22 @@ class OfBucket:
         held, self._held = self._held, deque()
         for entry in held:
             if self._is_selected(entry):
-                yield entry
+                yield self._remembered(entry)
             else:
                 self._held.append(entry)
 
     def _is_selected(self, entry: Entry) -> bool:
-        return entry.request_id in self._named or self.bucket in BUCKET.findall(entry.message)
+        finished = share_refreshes.COMPLETE.search(entry.message)
+        return (
+            entry.request_id in self._named
+            or self.bucket in BUCKET.findall(entry.message)
+            or (finished is not None and finished[2] in self._notifications)
+        )
+
+    def _remembered(self, entry: Entry) -> Entry:
+        if accepted := share_refreshes.ACCEPTED.search(entry.message):
+            self._notifications.add(accepted[2])
+        return entry
 
     def _is_over(self, entry: Entry, now: datetime) -> bool:
         return self._is_over_at(entry.time, now)

@@ -135,6 +135,25 @@ def test_the_lines_of_an_invocation_that_names_the_bucket_are_the_buckets(
     ]
 
 
+def test_the_end_of_a_refresh_belongs_to_the_bucket_that_it_was_accepted_for(
+    account: World, cloudwatch: CloudWatch
+) -> None:
+    """The line is of another invocation, and names no bucket."""
+    for number, (bucket, notification) in enumerate([("photos", "id-1"), ("music", "id-2")]):
+        accepted = f"Refreshing file share: share-{number}, notification: {notification}"
+        cloudwatch.write("refresh", line(f"r-{number}", accepted), 50)
+        cloudwatch.write("refresh", line(f"r-{number}", f"Refresh accepted for bucket: {bucket}, x"), 49)
+    for number, notification in enumerate(["id-2", "id-1", "theirs"]):
+        done = f"File share complete: share, notification: {notification}, took: 5 ms"
+        cloudwatch.write("refresh", line(f"r-9{number}", done), 9 - number)
+
+    assert messages(account, bucket="photos") == [
+        "Refreshing file share: share-0, notification: id-1",
+        "Refresh accepted for bucket: photos, x",
+        "File share complete: share, notification: id-1, took: 5 ms",
+    ]
+
+
 def test_following_a_bucket_does_not_wait_for_invocations_that_may_still_name_it(
     account: World, cloudwatch: CloudWatch
 ) -> None:
