@@ -47,6 +47,10 @@ class Snapshot:
         for backend, contents in zip(backends, copy.deepcopy(self.contents, successors), strict=True):
             vars(backend).clear()
             vars(backend).update(contents)
+        # A copy of a weak dictionary has the old functions, and loses them when they go.
+        functions = lambda_simple_backends[ACCOUNT][REGION]._lambdas  # noqa: SLF001  # moto finds them there
+        for group in functions._functions.values():  # noqa: SLF001
+            functions._arns[group["latest"].function_arn] = group["latest"]  # noqa: SLF001
         # Whose a bucket's name is, moto keeps elsewhere.
         owner = s3_backends[ACCOUNT]["aws"]
         s3_backends.bucket_accounts.clear()
