@@ -22,8 +22,9 @@ from s3agg.commands import preflight, status
 from s3agg.commands.create import apply_create
 from s3agg.resources.function import GRANT, ROLE_TAG
 from s3agg.resources.permission import STAND_IN
-from s3agg.resources.queue import DELETED_TAG
+from s3agg.resources.queue import DELETED_TAG, SENDER
 from s3agg.resources.resource import Resource
+from s3agg.resources.rule import TARGET_ID
 from s3agg.settings import REGION_TAG, STACK_TAG, Names, statement_id
 from s3agg.stack import deployed
 from s3agg.stack.declared import Stack
@@ -71,7 +72,10 @@ def on_queue(queue: Resource[Any]) -> Rows:
     def attribute(name: Any, value: str) -> Change:
         def change(aws: Aws) -> None:
             url = aws.sqs.get_queue_url(QueueName=queue.name)["QueueUrl"]
-            aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={name: value})
+            # moto forgets a policy that is not given again.
+            have = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+            kept: dict[Any, str] = {"Policy": have["Policy"]} if "Policy" in have else {}
+            aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={**kept, name: value})
 
         return change
 
@@ -83,6 +87,7 @@ def on_queue(queue: Resource[Any]) -> Rows:
     on_redrive: Rows = {
         "dead-letter queue": redrive(NAMES.queue, 100),
         "maximum receives": redrive(NAMES.dead_letters, 3),
+        SENDER: attribute("Policy", ""),
         f"{both}, none": attribute("RedrivePolicy", ""),
     }
 
@@ -304,6 +309,16 @@ def on_alarm(alarm: Resource[Any]) -> Rows:
     }
 
 
+def on_rule(rule: Resource[Any]) -> Rows:
+    return {
+        "event pattern": lambda aws: aws.eventbridge.put_rule(
+            Name=rule.name, EventPattern='{"source": ["x"]}'
+        ),
+        "state": lambda aws: aws.eventbridge.disable_rule(Name=rule.name),
+        "target": lambda aws: aws.eventbridge.remove_targets(Rule=rule.name, Ids=[TARGET_ID]),
+    }
+
+
 CHANGES: Mapping[str, Callable[[Resource[Any]], Rows]] = {
     "table": on_table,
     "queue": on_queue,
@@ -315,6 +330,7 @@ CHANGES: Mapping[str, Callable[[Resource[Any]], Rows]] = {
     "trigger": on_trigger,
     "log group": on_log_group,
     "alarm": on_alarm,
+    "rule": on_rule,
 }
 # Properties that cannot be changed by hand, and why.
 FIXED = {
@@ -344,6 +360,7 @@ def tag_changes(resource: Resource[Any]) -> Rows:
             "trigger": lambda keys: aws.lambda_.untag_resource(Resource=mapping_arn(aws), TagKeys=keys),
             "log group": lambda keys: aws.logs.untag_resource(resourceArn=arn, tagKeys=keys),
             "alarm": lambda keys: aws.cloudwatch.untag_resource(ResourceARN=arn, TagKeys=keys),
+            "rule": lambda keys: aws.eventbridge.untag_resource(ResourceARN=arn, TagKeys=keys),
         }
         return calls[resource.kind]
 
@@ -358,6 +375,9 @@ def tag_changes(resource: Resource[Any]) -> Rows:
             "function": lambda key: aws.lambda_.tag_resource(Resource=arn, Tags={key: "other"}),
             "trigger": lambda key: aws.lambda_.tag_resource(Resource=mapping_arn(aws), Tags={key: "other"}),
             "log group": lambda key: aws.logs.tag_resource(resourceArn=arn, tags={key: "other"}),
+            "rule": lambda key: aws.eventbridge.tag_resource(
+                ResourceARN=arn, Tags=[{"Key": key, "Value": "other"}]
+            ),
             "alarm": lambda key: aws.cloudwatch.tag_resource(
                 ResourceARN=arn, Tags=[{"Key": key, "Value": "other"}]
             ),
