@@ -74,6 +74,16 @@ def is_denied(error: S3aggError) -> bool:
     return all(is_error(part.__cause__, *DENIED) for part in error.parts)
 
 
+def is_unknown(error: S3aggError) -> bool:
+    """Whether an emulator, or another endpoint, does not have the service of the call."""
+    causes = [part.__cause__ for part in error.parts]
+    return all(
+        is_error(cause, *UNKNOWN)
+        or (isinstance(cause, exceptions.ClientError) and _status(cause) == HTTPStatus.NOT_IMPLEMENTED)
+        for cause in causes
+    )
+
+
 def aws_message(error: exceptions.ClientError) -> str:
     """The message of AWS's error."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given")
@@ -127,6 +137,8 @@ THROTTLED = {
 }
 DENIED = {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 
+UNKNOWN = {"UnknownOperationException", "UnknownService"}
+
 AGAIN = "Run the same command again"
 PERMISSIONS_SPREAD = (
     f"{AGAIN}: a new role and its permissions can take minutes to reach Lambda. If the error persists,"
@@ -160,10 +172,13 @@ NEXT_STEPS = (
 )  # the next step after an error that outlasted the retries (FACTS)
 
 
+def _status(error: exceptions.ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
 def next_step(error: exceptions.ClientError) -> str:
     """The next step for the user, or ""."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *THROTTLED):
+    if _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *THROTTLED):
         return f"AWS is throttling requests or has an outage. {AGAIN} in a minute"
     return next((step for refusal, step in NEXT_STEPS if refusal.matches(error)), "")
 

@@ -3,12 +3,13 @@
 `engine` updates the resources. But the blog's functions follow another protocol than s3agg's, and both run
 during the update. So the order is:
 
-1. Update everything except the refresh function and its event source mapping. From then on only s3agg's
-   aggregator opens windows. Running invocations of the old one are waited for (`wait_for_old_aggregator`).
-   Meanwhile each bucket's item gets `attached`, which the old functions ignore.
+1. Update everything except the refresh function, its event source mapping and the rule. From then on only
+   s3agg's aggregator opens windows. Running invocations of the old one are waited for
+   (`wait_for_old_aggregator`). Meanwhile each bucket's item gets `attached`, which the old functions ignore.
 2. Turn the blog's windows into pending refreshes (`keep_windows`), before s3agg's refresh function runs: to
    it, a `timestamp` alone is no window, and it would drop the message of such a window.
-3. Update the refresh function and its event source mapping.
+3. Update the refresh function and its event source mapping, and create the rule for finished refreshes. The
+   blog's refresh function fails on the rule's messages, as these name no bucket.
 4. Send a message for every bucket with an open window or pending refresh, as every `create` does
    (`items.send_messages`). The bucket's own message may be lost: the old refresh function deletes messages
    without closing their windows. A mapping without batch item failures deletes messages that were put off.
@@ -31,7 +32,7 @@ from s3agg.stack.deployed import Deployment
 def apply_adoption(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     """Apply a plan: first the aggregator, which opens windows, then the refresh function."""
     stack = deployment.stack
-    receiving = {stack.refresher.key, stack.trigger.key}
+    receiving = {stack.refresher.key, stack.trigger.key, stack.rule.key}
     yield from engine.apply(aws, Plan([each for each in plan.changes if each.resource.key not in receiving]))
     with describing_errors(f"converting the open windows in table {stack.table.name}"):
         wait_for_old_aggregator(aws, deployment)

@@ -58,6 +58,7 @@ def for_delete(
                 Advice("delete", "BUCKET"),
             )
         )
+    deployment.warn_of_unread_rule(aws, f"Rule {names.refresh_rule} may be left")
     _warn_of_other_entities(aws, deployment, plan)
     return deployment, plan
 

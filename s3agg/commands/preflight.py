@@ -21,7 +21,7 @@ from s3agg.settings import CHOICES, RANGES, STACK_TAG, Names, check_runtime, fla
 from s3agg.stack import deployed
 from s3agg.stack.asked_for import lacks_table
 from s3agg.stack.declared import most_write_units
-from s3agg.stack.deployed import Deployment, Request
+from s3agg.stack.deployed import CANNOT_TELL, Deployment, Request
 
 Check = Callable[[], object]  # raises S3aggError for a problem
 
@@ -90,6 +90,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
             *(partial(_check_rule, deployment, each) for each in rules if each.bucket in checked),
         ],
     )
+    deployment.warn_of_unread_rule(aws, CANNOT_TELL)
     _warn_of_quota(aws, deployment)
     _warn_of_lost_capacity(aws, deployment, request)
     _warn_of_logs(aws, plan)

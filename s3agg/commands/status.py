@@ -29,7 +29,7 @@ from s3agg.resources.table import Table
 from s3agg.settings import Names
 from s3agg.stack import deployed
 from s3agg.stack.chosen import StackSettings
-from s3agg.stack.deployed import Deployment
+from s3agg.stack.deployed import CANNOT_TELL, Deployment
 from s3agg.stack.version import MadeBy
 
 State = Literal["ok", "missing", "drifted", "foreign"]
@@ -404,6 +404,7 @@ def _read_all(aws: Aws, names: Names) -> _Readings:
     )
     for bucket, error in deployment.unread.items():
         aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
+    deployment.warn_of_unread_rule(aws, CANNOT_TELL)
     _warn_of_strays(aws, deployment)
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
     return _Readings(deployment, depths, functions, aggregated, _timers(aws, deployment))

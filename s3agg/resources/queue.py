@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
-from s3agg.resources.resource import ABSENT, Difference, Found, Resource, tag_list
+from s3agg.resources.resource import ABSENT, Difference, Found, Resource, canonical, tag_list
 
 JUST_DELETED = (
     Refusal("AWS.SimpleQueueService.QueueDeletedRecently"),
@@ -51,8 +51,17 @@ class FoundQueue(Found):
         state = "being deleted" if self.is_dying else ACTIVE
         return {
             **_properties(state, self.visibility, self.retention, self.dead_letters, self.max_receives),
-            SENDER: next(filter(None, map(_sender, self.statements)), ABSENT),
+            SENDER: next(filter(None, map(self._sender, self.statements)), ABSENT),
         }
+
+    def _sender(self, statement: Mapping[str, Any]) -> str | None:
+        """Return the rule that a statement of s3agg lets send; None for another, or a changed one."""
+        try:
+            queue, rule = statement["Resource"], statement["Condition"]["ArnEquals"]["aws:SourceArn"]
+        except (KeyError, TypeError):
+            return None
+        is_whole = canonical(statement) == canonical(_sending(queue, rule))
+        return str(rule) if is_whole and queue.rpartition(":")[2] == self.url.rpartition("/")[2] else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,18 +126,7 @@ class Queue(Resource[FoundQueue]):
     @property
     def _statements(self) -> list[Mapping[str, Any]]:
         """The statement that lets EventBridge send for the rule alone."""
-        if self.sender is None:
-            return []
-        return [
-            {
-                "Sid": SENDER_SID,
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": self.arn,
-                "Condition": {"ArnEquals": {"aws:SourceArn": self.sender}},
-            }
-        ]
+        return [_sending(self.arn, self.sender)] if self.sender else []
 
     def attributes(self, others: Sequence[Mapping[str, Any]] = ()) -> dict[Any, str]:
         """Return the attributes in the form of SQS's API. `others` are statements that its policy keeps."""
@@ -254,17 +252,16 @@ def _document(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def _sender(statement: Mapping[str, Any]) -> str | None:
-    """Return the rule that a statement of ours lets send; None for any other statement, or a changed one."""
-    try:
-        ((name, rule),) = statement["Condition"]["ArnEquals"].items()
-        as_written = (statement["Effect"], statement["Principal"], statement["Condition"].keys())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    expected = ("Allow", {"Service": "events.amazonaws.com"}, {"ArnEquals"})
-    ours = statement.get("Sid") == SENDER_SID and name.lower() == "aws:sourcearn" and as_written == expected
-    sends = str(statement.get("Action")).lower() in {"sqs:sendmessage", "sqs:*"}
-    return str(rule) if ours and sends else None
+def _sending(queue: str, rule: str) -> dict[str, Any]:
+    """Return the statement that lets EventBridge send to the queue, for this rule alone."""
+    return {
+        "Sid": SENDER_SID,
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
+    }
 
 
 def _time(tags: Mapping[str, str], tag: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from s3agg import engine
 from s3agg.aws.place import Place
-from s3agg.aws.refusals import describing_errors, is_denied
+from s3agg.aws.refusals import describing_errors, is_denied, is_unknown
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Findings, Plan
@@ -18,6 +18,7 @@ from s3agg.live import items
 from s3agg.live.items import BucketActivity
 from s3agg.resources.notification import ALL_KEYS, FoundNotification, KeyFilter, Notification
 from s3agg.resources.permission import STAND_IN, statements
+from s3agg.resources.rule import FoundRule
 from s3agg.resources.table import FoundTable
 from s3agg.settings import Names, Settings, check_bucket_name, check_key_part, statement_id
 from s3agg.stack import declared, elsewhere
@@ -28,6 +29,8 @@ from s3agg.stack.version import MadeBy
 
 # The stack's rule in a bucket's notifications, None without a rule, or why the notifications are unreadable.
 Rule = FoundNotification | S3aggError | None
+
+CANNOT_TELL = "s3agg cannot tell when a refresh is complete"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Deployment:
     unread: Mapping[str, S3aggError]  # buckets with unreadable notifications, and why
     snapshot: Snapshot  # the answers of AWS
     adopt: bool = False  # adopt untagged foreign resources
+    unread_rule: S3aggError | None = None  # why the rule for finished refreshes is unreadable, if it is
 
     @property
     def exists(self) -> bool:
@@ -133,7 +137,14 @@ class Deployment:
     def tells_completion(self) -> bool:
         """Whether the stack learns when a gateway has finished a refresh."""
         found = self.found.of(self.stack.rule)
-        return found is not None and found.is_readable and not self.stack.rule.differences(found)
+        return found is not None and not self.stack.rule.differences(found)
+
+    def warn_of_unread_rule(self, aws: Aws, consequence: str) -> None:
+        """Warn with this consequence if the rule for finished refreshes is unreadable."""
+        if (error := self.unread_rule) is not None:
+            # An endpoint without EventBridge is no outage.
+            hint = error.hint if is_denied(error) else ""
+            aws.warn(S3aggError(f"{consequence}. {error.problem}", hint))
 
     @property
     def log_level(self) -> str:
@@ -159,11 +170,14 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
 
     # The request, the function's policy and the table name buckets. The rules of the buckets from one source
     # are read while the other sources are still being read.
-    asked, permitted, table, found = aws.concurrently(
+    asked, permitted, table, completion, found = aws.concurrently(
         lambda _: _rules(snapshot, bare, request.buckets),
         lambda _: _rules(snapshot, bare, _permitted(snapshot, bare)),
         lambda _: _read_table(snapshot, bare, adopt=request.adopt),
-        lambda _: engine.find(snapshot, [each for each in bare.resources if each is not bare.table]),
+        lambda _: _read_rule(snapshot, bare),
+        lambda _: engine.find(
+            snapshot, [each for each in bare.resources if each not in (bare.table, bare.rule)]
+        ),
     )
     if table.found is None and bare.aggregator.key in found:
         # Deleted by hand, or another run is creating the stack and the table appeared meanwhile.
@@ -178,6 +192,8 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     notifications = [bare.notification(bucket) for bucket in rules]
     unread = _unread(rules)
     found.add(bare.table, table.found)
+    unread_rule = completion if isinstance(completion, S3aggError) else None
+    found.add(bare.rule, None if isinstance(completion, S3aggError) else completion)
     for each in notifications:
         rule = rules[each.bucket]
         found.add(each, None if isinstance(rule, S3aggError) else rule)
@@ -195,7 +211,8 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
         if before is not None or found.of(each.permission) or each.bucket in request.buckets:
             attached[each.bucket] = request.keys_of(each.bucket, before or ALL_KEYS)
     stack = declared.make(aws.place, names, settings, attached)
-    return Deployment(aws.place, stack, found, table.activity, unread, snapshot, request.adopt)
+    stack = replace(stack, rule=replace(stack.rule, is_readable=unread_rule is None))
+    return Deployment(aws.place, stack, found, table.activity, unread, snapshot, request.adopt, unread_rule)
 
 
 @dataclass(frozen=True)
@@ -217,6 +234,20 @@ def _read_table(snapshot: Snapshot, bare: Stack, *, adopt: bool) -> _Table:
     # An item alone may be of anybody's bucket: the test event of the Lambda console leaves one.
     attached = [each.name for each in activity.values() if each.keys is not None]
     return _Table(found, activity, _rules(snapshot, bare, attached))
+
+
+def _read_rule(snapshot: Snapshot, bare: Stack) -> FoundRule | S3aggError | None:
+    """Read the rule for finished refreshes; return the error if access is denied.
+
+    Everything but the completion of a refresh works without it (DESIGN 2b). So a policy of an earlier version
+    must not prevent a command.
+    """
+    try:
+        return engine.find(snapshot, [bare.rule]).of(bare.rule)
+    except S3aggError as error:
+        if not (is_denied(error) or is_unknown(error)):
+            raise
+        return error
 
 
 def _rules(snapshot: Snapshot, bare: Stack, buckets: Iterable[str]) -> dict[str, Rule]:

@@ -21,7 +21,6 @@ from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import Policy
 from s3agg.resources.resource import Owner, Resource, tag_dict
 from s3agg.resources.role import Role
-from s3agg.resources.rule import FoundRule
 from s3agg.settings import REGION_TAG, ROLE_ENDING, STACK_TAG, Names, Settings
 from s3agg.stack import declared
 
@@ -65,18 +64,11 @@ def other_region(resources: Resources, found: Findings) -> str | None:
 def _owners(resources: Resources, found: Findings) -> Iterator[tuple[Resource[Any], Owner]]:
     """Yield the found resources with their owners.
 
-    Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them. Nor does a
-    rule that AWS does not allow to read.
+    Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them.
     """
     for each in resources:
-        have = found.get(each.key)
-        if (
-            have is None
-            or isinstance(each, LogGroup)
-            or (isinstance(have, FoundRule) and not have.is_readable)
-        ):
-            continue
-        yield each, each.owner(have)
+        if each.key in found and not isinstance(each, LogGroup):
+            yield each, each.owner(found[each.key])
 
 
 def missing_by_role(aws: Aws, names: Names) -> NoStack | None:

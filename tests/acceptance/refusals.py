@@ -91,6 +91,14 @@ PASSING = (
         (Refusal("ResourceConflictException", unless="already exist"),),
     ),
     Known("30", "iam", ("AttachRolePolicy",), (Refusal("NoSuchEntity"),)),
+    Known(
+        "42",
+        "events",
+        ("ListTagsForResource", "ListTargetsByRule", "PutTargets"),
+        (Refusal("ResourceNotFoundException"),),
+    ),
+    Known("42", "events", ("DeleteRule",), (Refusal("ValidationException", "has targets"),)),
+    Known("42", "events", (), (Refusal("ConcurrentModificationException"),)),
     Known("30", "iam", (), (Refusal("ConcurrentModification"), Refusal("ConcurrentModificationException"))),
 )
 # Those that s3agg meets as well: its trace shows them, with their codes only.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from mypy_boto3_events.type_defs import TargetTypeDef
 
 from s3agg import engine
@@ -48,21 +50,36 @@ def test_the_rule_sends_a_gateways_events_to_the_queue(made: World) -> None:
     assert made.differences(RULE) == {}
 
 
+OTHER = json.dumps({"source": ["aws.s3"]})
+SCHEDULED = {"EventPattern": json.dumps(RULE.pattern), "ScheduleExpression": "rate(1 hour)"}
+CHANGED = [{"Id": "s3agg", "Arn": QUEUE.arn, "Input": "{}"}]
+# What somebody does, and what alone is written then.
 DRIFT: Mapping[str, Any] = {
-    "event pattern": lambda events: events.put_rule(Name=NAME, EventPattern='{"source": ["aws.s3"]}'),
-    "state": lambda events: events.disable_rule(Name=NAME),
-    "target": lambda events: events.remove_targets(Rule=NAME, Ids=["s3agg"]),
-    "tag s3agg:stack": lambda events: events.untag_resource(ResourceARN=RULE.arn, TagKeys=["s3agg:stack"]),
+    "event pattern": (lambda events: events.put_rule(Name=NAME, EventPattern=OTHER), "PutRule"),
+    "schedule": (lambda events: events.put_rule(Name=NAME, **SCHEDULED), "PutRule"),
+    "state": (lambda events: events.disable_rule(Name=NAME), "PutRule"),
+    "target, none": (lambda events: events.remove_targets(Rule=NAME, Ids=["s3agg"]), "PutTargets"),
+    "target, another message": (
+        lambda events: events.put_targets(Rule=NAME, Targets=CHANGED),
+        "PutTargets",
+    ),
+    "tag s3agg:stack": (
+        lambda events: events.untag_resource(ResourceARN=RULE.arn, TagKeys=["s3agg:stack"]),
+        "TagResource",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", DRIFT)
-def test_drift_is_found_and_repaired(made: World, what: str) -> None:
-    DRIFT[what](made.somebody.eventbridge)
-    assert made.differences(RULE).keys() == {what}
+def test_a_property_changed_by_hand_is_named_and_alone_written(made: World, what: str) -> None:
+    change, written = DRIFT[what]
+    change(made.somebody.eventbridge)
 
-    made.update(RULE)
+    named = made.differences(RULE).keys()
+    changes = made.update(RULE)
 
+    assert named == {what.partition(",")[0]}
+    assert changes == [f"events:{written}"]
     assert made.differences(RULE) == {}
 
 
@@ -84,12 +101,51 @@ def test_a_rule_of_our_name_without_our_tag_is_foreign(world: World) -> None:
     assert [change.action for change in engine.plan([RULE], found).changes] == ["foreign"]
 
 
-def test_a_target_that_eventbridge_does_not_take_is_a_failure(world: World) -> None:
-    failed = {"TargetId": "s3agg", "ErrorCode": "ConcurrentModification", "ErrorMessage": "no"}
-    world.wire.answer("events:PutTargets", {"FailedEntryCount": 1, "FailedEntries": [failed]})
+def apply(world: World) -> None:
+    """Create the rule, or update it, as the engine does."""
+    list(engine.apply(world.aws, engine.plan([RULE], engine.find(world.snapshot, [RULE]))))
 
-    with pytest.raises(S3aggError, match="While adding queue S3EventAggregatorActionQueue to rule"):
-        RULE.create(world.aws)
+
+def failed(code: str) -> dict[str, Any]:
+    """An answer of status 200 that refuses the target."""
+    entry = {"TargetId": "s3agg", "ErrorCode": code, "ErrorMessage": "no"}
+    return {"FailedEntryCount": 1, "FailedEntries": [entry]}
+
+
+def test_a_target_that_eventbridge_does_not_take_is_a_failure(world: World) -> None:
+    world.wire.answer("events:PutTargets", failed("InternalException"))
+
+    with pytest.raises(S3aggError, match=r"PutTargets failed: no \(InternalException\)"):
+        apply(world)
+
+
+def test_a_target_that_collides_with_another_change_is_put_again(world: World) -> None:
+    """FACTS 42."""
+    world.wire.answer("events:PutTargets", failed("ConcurrentModificationException"), times=3)
+
+    apply(world)
+
+    assert targets(world) == {"s3agg": QUEUE.arn}
+    assert len(world.wire.made("events:PutRule")) == 1
+
+
+def test_a_rule_is_deleted_although_somebody_adds_a_target_meanwhile(made: World) -> None:
+    """FACTS 42."""
+    made.wire.before(
+        "events:DeleteRule", lambda: made.somebody.eventbridge.put_targets(Rule=NAME, Targets=[THEIRS])
+    )
+
+    list(engine.apply(made.aws, engine.plan_delete([RULE], engine.find(made.snapshot, [RULE]))))
+
+    assert RULE.find(made.snapshot) is None
+
+
+@pytest.mark.parametrize("operation", ["DescribeRule", "ListTargetsByRule", "ListTagsForResource"])
+def test_a_denied_look_is_not_taken_for_absence(made: World, operation: str) -> None:
+    made.wire.refuse(f"events:{operation}", "AccessDeniedException")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        RULE.find(made.snapshot)
 
 
 def test_deleting_a_rule_that_is_gone_is_no_error(made: World) -> None:
@@ -99,13 +155,8 @@ def test_deleting_a_rule_that_is_gone_is_no_error(made: World) -> None:
     RULE.delete(made.aws, found)
 
 
-def test_who_may_not_read_rules_goes_on_without_one_and_is_warned(world: World) -> None:
-    world.wire.refuse("events:DescribeRule", "AccessDeniedException", status=403)
-    found = engine.find(world.snapshot, [RULE])
-
-    assert [change.action for change in engine.plan([RULE], found).changes] == ["keep"]
-    assert "s3agg cannot tell when a refresh is complete" in str(world.warnings[0])
-    assert world.delete(RULE) == []
+def test_a_rule_that_nobody_may_read_is_not_declared() -> None:
+    assert engine.plan([replace(RULE, is_readable=False)], {}).changes == []
 
 
 # The queue's policy
@@ -152,8 +203,13 @@ SENDS = {**OURS, "Action": "sqs:SendMessage", "Resource": QUEUE.arn}
         {**SENDS, "Effect": "Deny", "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}}},
         {**SENDS, "Action": "sqs:ReceiveMessage", "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}}},
         SENDS,
+        {
+            **SENDS,
+            "Resource": f"{QUEUE.arn}Other",
+            "Condition": {"ArnEquals": {"aws:SourceArn": RULE.arn}},
+        },
     ],
-    ids=["another rule", "denied", "another action", "no condition"],
+    ids=["another rule", "denied", "another action", "no condition", "another queue"],
 )
 def test_a_changed_statement_is_drift_and_statements_of_others_stay(
     queues: World, changed: Mapping[str, Any]

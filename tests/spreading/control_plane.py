@@ -36,6 +36,7 @@ class Nature:
     permission_s: float = 0  # to S3 (FACTS 4)
     attributes_s: float = 0  # of a queue (FACTS 33)
     retention_s: float = 0  # of a queue (FACTS 33)
+    rule_s: float = 0  # of EventBridge: a new one, and a target that was removed (FACTS 42)
     loses: float = 0  # the share of statements that another one, added side by side, replaces (FACTS 34)
     collides: float = 0  # the share of writes to IAM and Logs that meet another one (FACTS 26, 30)
     often: float = 1  # the share of calls that meet the old state

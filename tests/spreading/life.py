@@ -347,6 +347,8 @@ def remove_tags(aws: Aws, somebody: Aws) -> None:
             somebody.iam.untag_policy(PolicyArn=resource.arn, TagKeys=keys)
         elif resource.kind == "role":
             somebody.iam.untag_role(RoleName=resource.name, TagKeys=keys)
+        elif resource.kind == "rule":
+            somebody.eventbridge.untag_resource(ResourceARN=resource.arn, TagKeys=keys)
         elif resource.kind == "function":
             somebody.lambda_.untag_resource(Resource=resource.arn, TagKeys=keys)
 

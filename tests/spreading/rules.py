@@ -189,6 +189,19 @@ def queue_name_is_locked(plane: ControlPlane, params: Mapping[str, Any]) -> Answ
     return None
 
 
+def rule_is_new(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
+    name = params["Rule"]
+    if plane.is_young(plane.nature.rule_s, "rule", name):
+        return refusal("ResourceNotFoundException", f"Rule {name} does not exist on EventBus default.")
+    return None
+
+
+def targets_still_show(plane: ControlPlane, params: Mapping[str, Any]) -> Answer | None:
+    if plane.is_young(plane.nature.rule_s, "targets", params["Name"]):
+        return refusal("ValidationException", "Rule can't be deleted since it has targets.")
+    return None
+
+
 IAM_WRITES = (
     *(
         "CreateRole",
@@ -227,6 +240,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "lambda:PutFunctionEventInvokeConfig": (destination_is_too_soon,),
     "lambda:CreateEventSourceMapping": (mapping_is_too_soon,),
     "s3:PutBucketNotificationConfiguration": (cannot_be_validated,),
+    "events:PutTargets": (rule_is_new,),
+    "events:DeleteRule": (targets_still_show,),
     "dynamodb:TagResource": (tags_are_busy,),
     "dynamodb:UntagResource": (tags_are_busy,),
     "sqs:DeleteQueue": (queue_dies,),
@@ -240,6 +255,9 @@ MADE: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, ...]]]] = {
     "lambda:CreateFunction": lambda params: [("function", params["FunctionName"])],
     "lambda:DeleteFunction": lambda params: [("deleted function", params["FunctionName"])],
     "lambda:AddPermission": lambda params: [("permission", params["FunctionName"], params["StatementId"])],
+    # A rule is put again without tags.
+    "events:PutRule": lambda params: [("rule", params["Name"])] if "Tags" in params else [],
+    "events:RemoveTargets": lambda params: [("targets", params["Rule"])],
     "sqs:CreateQueue": lambda params: [("queue", params["QueueName"])],
     "sqs:SetQueueAttributes": lambda params: [("attributes", queue_of(params))],
     "dynamodb:TagResource": lambda params: [("tags", params["ResourceArn"])],

@@ -179,6 +179,12 @@ MENDS = {
         {},
         [CREATE, {"command": "failed update", "buckets": ("videos",)}],
     ),
+    "42: a new rule is not found yet": Mend(
+        "s3agg.resources.rule", 'Refusal("ResourceNotFoundException")', 'Refusal("")', {"rule_s": 10}
+    ),
+    "42: a target that was removed still shows": Mend(
+        "s3agg.resources.rule", '"has targets"', '"no"', {"rule_s": 10}, [CREATE, DELETE]
+    ),
 }
 
 

@@ -33,6 +33,7 @@ NATURES = st.builds(
     queue_s=st.sampled_from([0, 5]),
     permission_s=st.sampled_from([0, 30]),
     attributes_s=st.sampled_from([0, 60]),
+    rule_s=st.sampled_from([0, 5]),
     retention_s=st.sampled_from([0, 900]),
     loses=st.sampled_from([0, 1]),
     collides=st.sampled_from([0, 0.1]),
