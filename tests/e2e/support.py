@@ -225,6 +225,7 @@ class LocalAws:
         mappings = functions.list_event_source_mappings()["EventSourceMappings"]
         buckets = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
         tables = self.client("dynamodb").list_tables()["TableNames"]
+        events = self.client("events")
         return {
             "policies": {each["PolicyName"]: each["DefaultVersionId"] for each in policies},
             "roles": {
@@ -249,6 +250,10 @@ class LocalAws:
             "alarms": [
                 each["AlarmName"] for each in self.client("cloudwatch").describe_alarms()["MetricAlarms"]
             ],
+            "event rules": {
+                each["Name"]: events.list_targets_by_rule(Rule=each["Name"])["Targets"]
+                for each in events.list_rules()["Rules"]
+            },
             "rules": {bucket: self.notifications(bucket) for bucket in buckets},
             "objects": {
                 bucket: [each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
