@@ -91,7 +91,7 @@ class Fault:
 
 
 # Where botocore names a service otherwise in its events.
-SERVICES = {"cloudwatch-logs": "logs", "storage-gateway": "storagegateway"}
+SERVICES = {"cloudwatch-logs": "logs", "eventbridge": "events", "storage-gateway": "storagegateway"}
 
 
 @dataclass(frozen=True)
