@@ -88,6 +88,7 @@ def on_queue(queue: Resource[Any]) -> Rows:
         "dead-letter queue": redrive(NAMES.queue, 100),
         "maximum receives": redrive(NAMES.dead_letters, 3),
         SENDER: attribute("Policy", ""),
+        f"{SENDER}, changed": lambda aws: let_any_rule_send(aws, queue),
         f"{both}, none": attribute("RedrivePolicy", ""),
     }
 
@@ -99,49 +100,7 @@ def on_queue(queue: Resource[Any]) -> Rows:
         "state": delete_for_a_while,
         "visibility timeout": attribute("VisibilityTimeout", "30"),
         "message retention period": attribute("MessageRetentionPeriod", "600"),
-        **(on_policy_of(queue) if queue.name == NAMES.queue else {}),
         **(on_redrive if queue.name == NAMES.queue else {f"{both}, some": redrive(NAMES.queue, 3)}),
-    }
-
-
-def on_policy_of(queue: Resource[Any]) -> Rows:
-    """Return the rows of the queue's policy."""
-
-    def set_to(policy: str) -> Change:
-        def change(aws: Aws) -> None:
-            aws.sqs.set_queue_attributes(QueueUrl=queue_url(aws, queue.name), Attributes={"Policy": policy})
-
-        return change
-
-    return {f"{SENDER}, none": set_to(""), f"{SENDER}, changed": lambda aws: let_any_rule_send(aws, queue)}
-
-
-def let_any_rule_send(aws: Aws, queue: Resource[Any]) -> None:
-    url = queue_url(aws, queue.name)
-    found = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
-    policy = json.loads(found)
-    del policy["Statement"][0]["Condition"]
-    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
-
-
-def on_rule(rule: Resource[Any]) -> Rows:
-    name, pattern = rule.name, json.dumps(REFRESH_COMPLETE)
-    queue = PLACE.arn("sqs", NAMES.queue)
-
-    def anew(**changed: Any) -> Change:
-        return lambda aws: aws.eventbridge.put_rule(Name=name, **{"EventPattern": pattern, **changed})
-
-    def target(**changed: Any) -> Change:
-        targets: Any = [{"Id": TARGET_ID, "Arn": queue, **changed}]
-        return lambda aws: aws.eventbridge.put_targets(Rule=name, Targets=targets)
-
-    return {
-        "event pattern": anew(EventPattern=json.dumps({"source": ["aws.s3"]})),
-        "schedule": anew(ScheduleExpression="rate(1 hour)"),
-        "state": lambda aws: aws.eventbridge.disable_rule(Name=name),
-        "target": target(Arn=PLACE.arn("sqs", "other")),
-        "target, with another message": target(Input="{}"),
-        "target, none": lambda aws: aws.eventbridge.remove_targets(Rule=name, Ids=[TARGET_ID]),
     }
 
 
@@ -351,13 +310,32 @@ def on_alarm(alarm: Resource[Any]) -> Rows:
     }
 
 
+def let_any_rule_send(aws: Aws, queue: Resource[Any]) -> None:
+    url = queue_url(aws, queue.name)
+    found = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    policy = json.loads(found)
+    del policy["Statement"][0]["Condition"]
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
+
+
 def on_rule(rule: Resource[Any]) -> Rows:
+    name, pattern = rule.name, json.dumps(REFRESH_COMPLETE)
+    queue = PLACE.arn("sqs", NAMES.queue)
+
+    def anew(**changed: Any) -> Change:
+        return lambda aws: aws.eventbridge.put_rule(Name=name, **{"EventPattern": pattern, **changed})
+
+    def target(**changed: Any) -> Change:
+        targets: Any = [{"Id": TARGET_ID, "Arn": queue, **changed}]
+        return lambda aws: aws.eventbridge.put_targets(Rule=name, Targets=targets)
+
     return {
-        "event pattern": lambda aws: aws.eventbridge.put_rule(
-            Name=rule.name, EventPattern='{"source": ["x"]}'
-        ),
-        "state": lambda aws: aws.eventbridge.disable_rule(Name=rule.name),
-        "target": lambda aws: aws.eventbridge.remove_targets(Rule=rule.name, Ids=[TARGET_ID]),
+        "event pattern": anew(EventPattern=json.dumps({"source": ["aws.s3"]})),
+        "schedule": anew(ScheduleExpression="rate(1 hour)"),
+        "state": lambda aws: aws.eventbridge.disable_rule(Name=name),
+        "target": target(Arn=PLACE.arn("sqs", "other")),
+        "target, with another message": target(Input="{}"),
+        "target, none": lambda aws: aws.eventbridge.remove_targets(Rule=name, Ids=[TARGET_ID]),
     }
 
 
