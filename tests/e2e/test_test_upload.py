@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 FIELDS = {
     *("bucket", "uploaded", "opened_windows", "within_window"),
-    *("refreshes", "hops", "objects", "seconds", "ok", "notes"),
+    *("refreshes", "shares", "hops", "objects", "seconds", "ok", "complete", "notes"),
 }
 
 
@@ -73,7 +73,7 @@ def test_it_reports_what_became_of_each_object(
     assert report["seconds"] > 2
     assert sorted(each["became"] for each in report["objects"]) == ["opened_window"] + ["within_window"] * 4
     assert [hop["seconds"] for hop in report["hops"]] == sorted(hop["seconds"] for hop in report["hops"])
-    assert {"upload_started", "window_opened", "window_closed", "refresh_accepted"} <= {
+    assert {"upload_started", "window_closed", "refresh_accepted", "refresh_completed"} <= {
         hop["step"] for hop in report["hops"]
     }
     assert told.stderr.count(": in the window") == 4
