@@ -87,7 +87,7 @@ def told(nothing: OwnStack, before: object) -> dict[str, Ran]:  # noqa: ARG001  
 
 
 def is_one_line(ran: Ran) -> bool:
-    """Whether it is one line, besides those about a service that does not answer, and a plan with problems."""
+    """Whether it is one line, beside those about a silent service and a plan with the problems."""
     told = [line for line in ran.stderr.splitlines() if not line.startswith("waiting for ")]
     explained = ran.stdout == "" or bool(ran.json["problems"])
     return explained and len(told) == 1 and ran.stderr.endswith("\n")
