@@ -36,7 +36,7 @@ def default_timeout(stack: Stack) -> int:
 class Goal:
     """What to wait for in a bucket's item.
 
-    With `requested`, the item after the request, a complete refresh that began later. Otherwise no open
+    With `requested`, the item after the request: a refresh that began later and was accepted. Otherwise no open
     window and no pending refresh.
     """
 

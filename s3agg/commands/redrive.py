@@ -207,7 +207,7 @@ class _Redrive:
         if bucket:
             return _Letter(
                 "refresh_message",
-                f"received {self.stack.queue.max_receives} times without a complete refresh",
+                f"received {self.stack.queue.max_receives} times before every file share accepted",
                 bucket,
                 retry=partial(self.send, message),
             )

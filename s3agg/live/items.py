@@ -37,7 +37,7 @@ class BucketActivity:
 
     name: str
     window: Window = Window(open=False, closes_at=None)
-    last_refresh: datetime | None = None  # start of the last complete refresh
+    last_refresh: datetime | None = None  # start of the last refresh that every share accepted
     shares: tuple[str, ...] = ()
     pending: bool = False  # the window is closed, its refresh is not finished
     not_before: datetime | None = None  # no refresh earlier; a pending one is tried again then
