@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def status(invocation: Invocation, watch: bool) -> int:
     """Show whether the stack works, on one screen.
 
-    Shows all resources, windows and queues, and recent activity. Exit code 3 if a resource is missing,
-    drifted or foreign. Exit code 4 if there are only dead letters, lost events or overdue refreshes. --watch
-    ends with the exit code of the last screen.
+    Shows all resources, windows, file shares and queues, and recent activity. Exit code 3 if a resource is
+    missing, drifted or foreign. Exit code 4 if there are only dead letters, lost events or overdue refreshes.
+    --watch ends with the exit code of the last screen.
     """
     from s3agg.commands import status as statuses
 

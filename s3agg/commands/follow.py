@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,8 +17,8 @@ from s3agg.commands.test_objects import Became, Seen, Upload
 from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import items, log_lines, share_refreshes
 from s3agg.live.items import BucketActivity
-from s3agg.live.log_lines import REFRESHED, SENT, SKIPPED, LogLine
-from s3agg.live.share_refreshes import NOTIFICATION, ShareRefresh
+from s3agg.live.log_lines import SENT, SKIPPED, LogLine
+from s3agg.live.share_refreshes import NOTIFICATION, OF_BUCKET, ShareRefresh
 from s3agg.resources.function import Function
 from s3agg.resources.notification import TEST_OBJECT
 from s3agg.stack.declared import Stack
@@ -29,9 +28,6 @@ REFRESH_TAKES_S = 2.15  # at least, after a window closes: the function first wa
 SOONEST_S = 0.3  # between the first reads: an account has five FilterLogEvents calls a second
 TICK_S = 1.0  # of the countdown to the end of a window
 FAILURES_S = 10.0  # between two reads of the functions' failures
-
-# Older functions wrote "Refresh complete".
-ACCEPTED = re.compile(rf"Refresh (?:accepted|complete) for bucket: (\S+), started: (\d+){REFRESHED}(.+)")
 
 
 @dataclass(frozen=True)
@@ -301,7 +297,7 @@ class LogObserver:
         return any(refresh.start >= last for refresh in self.trail.refreshes)
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
-        match = ACCEPTED.search(line.message)
+        match = OF_BUCKET.search(line.message)
         if match is None or match[1] != self.upload.bucket:
             return None
         shares = tuple(match[3].split(",")) if match[3].startswith("arn:") else ()

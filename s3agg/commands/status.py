@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Change
 from s3agg.errors import Advice, S3aggError, plural, shell_quoted
-from s3agg.live import counts, file_shares, items, queues
-from s3agg.live.counts import Aggregated, Invocations
+from s3agg.live import counts, file_shares, items, queues, share_status
+from s3agg.live.counts import Aggregated, Invocations, Logged
 from s3agg.live.items import BucketActivity
 from s3agg.live.lateness import is_late
 from s3agg.live.log_lines import hides_lines
 from s3agg.live.queues import QueueDepth
+from s3agg.live.share_status import ShareStatus, interval_for
 from s3agg.resources.function import Function
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
@@ -94,6 +96,8 @@ class Status:
     `functions` is None if CloudWatch metrics could not be read. `aggregated` is None if the logs could not be
     read, or if the log level hides the lines. `timers` holds the seconds of each file share's automated cache
     refresh, by ARN. It is None if these could not be read. `settings` is None without a stack.
+    `refreshes` holds the last refresh of each file share, by bucket. `median_hours` are the last hours that
+    the medians cover, None if the logs do not tell.
     """
 
     stack: str
@@ -111,6 +115,8 @@ class Status:
     aggregated: Sequence[Aggregated] | None
     timers: Mapping[str, int] | None
     settings: StackSettings | None
+    refreshes: Mapping[str, Sequence[ShareStatus]]
+    median_hours: int | None
     made_by: MadeBy | None = None  # None if unknown
 
     @property
@@ -126,6 +132,11 @@ class Status:
         """The approximate number of messages in the dead-letter queue, in flight or not; None without it."""
         name = Names(self.stack).dead_letters
         return next((queue.messages for queue in self.queues if queue.name == name), None)
+
+    @property
+    def apart_s(self) -> float:
+        """How far apart two refreshes of a share are, at least: a long window keeps them apart too."""
+        return max(self.settings.min_interval, self.settings.window) if self.settings else math.inf
 
     @property
     def healthy(self) -> bool:
@@ -291,6 +302,7 @@ class Status:
                     ],
                 )
             )
+        warnings += self._slow
         table = (Table.kind, Names(self.stack).table, "missing")
         if any((each.kind, each.name, each.state) == table for each in self.resources):
             warnings.append(
@@ -302,6 +314,24 @@ class Status:
         if any(ran.hours == 1 and ran.errors.total for ran in self.functions or ()):
             warnings.append(Problem("A function failed in the last hour", [SEE_THE_LOGS]))
         return warnings
+
+    @property
+    def _slow(self) -> list[Problem]:
+        """The buckets whose refreshes pile up. The stack has one interval, which is to suit all of them."""
+        slow = share_status.slow(self.refreshes, self.apart_s)
+        if not slow or self.settings is None:
+            return []
+        interval = interval_for(max(each.took_s for each in slow))
+        if interval <= self.settings.min_interval:
+            return []  # it is the longest one already
+        return [
+            Problem(
+                f"Refreshes of bucket {each.bucket} take {each.took_s:.0f} s (median), longer than"
+                f" --min-interval {self.settings.min_interval}, so they pile up at the gateway",
+                [Step("Choose a longer interval:", Advice(f"create --min-interval {interval}"))],
+            )
+            for each in slow
+        ]
 
 
 def _exists(resources: Sequence[ResourceStatus]) -> bool:
@@ -363,7 +393,7 @@ class _Readings:
     deployment: Deployment
     queues: Sequence[QueueDepth]
     functions: Sequence[Invocations] | None
-    aggregated: Sequence[Aggregated] | None
+    logged: Logged | None
     timers: Mapping[str, int] | None
 
     def status(self, aws: Aws) -> Status:
@@ -374,6 +404,9 @@ class _Readings:
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
         late = [each.name for each in buckets if is_late(each, now, settings)]
+        logged = None if hides_lines(deployment.log_level) else self.logged
+        history = logged.history if logged else None
+        confirms = deployment.tells_completion
         return Status(
             stack=names.stack,
             region=deployment.place.region,
@@ -387,27 +420,31 @@ class _Readings:
             queues=self.queues,
             log_level=deployment.log_level,
             functions=self.functions,
-            aggregated=None if hides_lines(deployment.log_level) else self.aggregated,
+            aggregated=logged.aggregated if logged else None,
             timers=self.timers,
             settings=StackSettings.of(deployment.stack, made_by.version if made_by else None)
             if _exists(resources)
             else None,
+            refreshes={
+                each.name: share_status.of_bucket(each, history, confirms=confirms) for each in buckets
+            },
+            median_hours=history.hours if history else None,
             made_by=made_by,
         )
 
 
 def _read_all(aws: Aws, names: Names) -> _Readings:
-    deployment, functions, aggregated = aws.concurrently(
+    deployment, functions, logged = aws.concurrently(
         lambda aws: deployed.read(aws, names),
         lambda aws: _invocations(aws, names),
-        lambda aws: _events_and_refreshes(aws, names),
+        lambda aws: _logged(aws, names),
     )
     for bucket, error in deployment.unread.items():
         aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
     deployment.warn_of_unread_rule(aws, CANNOT_TELL)
     _warn_of_strays(aws, deployment)
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
-    return _Readings(deployment, depths, functions, aggregated, _timers(aws, deployment))
+    return _Readings(deployment, depths, functions, logged, _timers(aws, deployment))
 
 
 def _warn_of_strays(aws: Aws, deployment: Deployment) -> None:
@@ -465,10 +502,10 @@ def _invocations(aws: Aws, names: Names) -> list[Invocations] | None:
     return _or_warning(aws, ask, "Could not count the invocations.")
 
 
-def _events_and_refreshes(aws: Aws, names: Names) -> list[Aggregated] | None:
-    def ask() -> list[Aggregated]:
+def _logged(aws: Aws, names: Names) -> Logged | None:
+    def ask() -> Logged:
         with describing_errors("reading the functions' logs"):
-            return counts.count_events(aws, names)
+            return counts.read_logs(aws, names)
 
     return _or_warning(aws, ask, "Could not count the events and refreshes.")
 

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
-from s3agg.live import log_lines, metrics
-from s3agg.live.log_lines import EVENT, REFRESHED
+from s3agg.live import log_lines, metrics, share_refreshes
+from s3agg.live.log_lines import EVENT, REFRESHED, LogLine
 from s3agg.live.metrics import HOUR_S, Metric
+from s3agg.live.share_refreshes import NOTIFICATION, History
 from s3agg.resources.log_group import log_group_of
 from s3agg.settings import Names
 
@@ -66,6 +67,18 @@ class Aggregated:
     complete: bool
 
 
+@dataclass(frozen=True)
+class Logged:
+    """What the functions' logs tell: the counts of the last hour and the last day, and the shares' refreshes.
+
+    `history` covers the last day, or the last hour if not all lines of the day were read. It is None if not
+    even those of the last hour were.
+    """
+
+    aggregated: Sequence[Aggregated]
+    history: History | None
+
+
 def count_invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
     """Return the functions' CloudWatch counts of the last hour and the last day."""
     names = ("Invocations", "Errors", "Throttles", "DestinationDeliveryFailures")
@@ -87,40 +100,54 @@ def count_invocations(aws: Aws, functions: Sequence[str]) -> list[Invocations]:
     ]
 
 
-def count_events(aws: Aws, names: Names) -> list[Aggregated]:
-    """Count the events and refreshes in the functions' logs of the last hour and the last day.
+def read_logs(aws: Aws, names: Names) -> Logged:
+    """Read the events and refreshes in the functions' logs of the last hour and the last day.
 
     The last hour is read separately: lines come oldest first, and the limit may cut off the rest of the day.
+    A query for the refreshes of buckets and those of shares together takes fewer calls than two (FACTS 35).
     """
     now = from_ms(aws.clock.time() * 1000)
     hour_ago, day_ago = now - timedelta(hours=1), now - timedelta(hours=24)
     queries = [
         _Query(aws, log_group_of(function), containing, since, until)
-        for function, containing in ((names.aggregator, EVENT), (names.refresher, REFRESHED))
+        for function, containing in (
+            (names.aggregator, [EVENT]),
+            (names.refresher, [REFRESHED, NOTIFICATION]),
+        )
         for since, until in ((hour_ago, now), (day_ago, hour_ago))
     ]
     hour_events, more_events, hour_refreshes, more_refreshes = aws.side_by_side(_Query.read, queries)
-    return [
+    aggregated = [
         _events_and_refreshes(1, now, [hour_events], [hour_refreshes]),
         _events_and_refreshes(24, now, [more_events, hour_events], [more_refreshes, hour_refreshes]),
     ]
+    history = None
+    if hour_refreshes.complete and more_refreshes.complete:
+        history = share_refreshes.history([*more_refreshes.told, *hour_refreshes.told], 24)
+    elif hour_refreshes.complete:
+        history = share_refreshes.history(hour_refreshes.told, 1)
+    return Logged(aggregated, history)
 
 
 @dataclass(frozen=True)
 class _Lines:
-    """The times of log lines; `complete` is False if not all were read."""
+    """The times of the lines to count, and the lines that tell of refreshes.
+
+    `complete` is False if not all were read.
+    """
 
     moments: Sequence[datetime]
+    told: Sequence[LogLine]
     complete: bool
 
 
 @dataclass(frozen=True)
 class _Query:
-    """The lines of a log group to count."""
+    """The lines of a log group that contain one of the texts. Those with the first text are counted."""
 
     aws: Aws
     group: str
-    containing: str
+    containing: Sequence[str]
     since: datetime
     until: datetime
 
@@ -132,11 +159,14 @@ class _Query:
             self.aws, self.group, to_ms(self.since), until=to_ms(self.until), containing=self.containing
         )
         moments: list[datetime] = []
+        told: list[LogLine] = []
         for page in found:
             if clock.monotonic() > till:
-                return _Lines(moments, complete=False)
-            moments += [from_ms(line.time) for line in page]
-        return _Lines(moments, complete=True)
+                return _Lines(moments, told, complete=False)
+            moments += [from_ms(line.time) for line in page if self.containing[0] in line.message]
+            if NOTIFICATION in self.containing:
+                told += page
+        return _Lines(moments, told, complete=True)
 
 
 def _events_and_refreshes(

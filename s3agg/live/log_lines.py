@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,15 +33,18 @@ def hides_lines(level: str) -> bool:
 
 def read(aws: Aws, group: str, since: int, containing: str = "") -> Iterator[LogLine]:
     """Yield the lines of a log group from `since` (ms since 1970), oldest first; none without a group."""
-    for page in pages(aws, group, since, containing=containing):
+    for page in pages(aws, group, since, containing=[containing] if containing else []):
         yield from page
 
 
 def pages(
-    aws: Aws, group: str, since: int, *, until: int | None = None, containing: str = ""
+    aws: Aws, group: str, since: int, *, until: int | None = None, containing: Collection[str] = ()
 ) -> Iterator[list[LogLine]]:
-    """Yield the pages of a log group from `since` and before `until` (ms since 1970)."""
-    more: dict[str, Any] = {"filterPattern": f'"{containing}"'} if containing else {}
+    """Yield the pages of a log group from `since` and before `until` (ms since 1970).
+
+    `containing` selects the lines that contain at least one of these texts.
+    """
+    more: dict[str, Any] = {"filterPattern": _any_of(containing)} if containing else {}
     if until is not None:
         more["endTime"] = until - 1  # endTime is inclusive
     found = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **more)
@@ -51,7 +54,13 @@ def pages(
             yield [
                 LogLine(event["timestamp"], event["message"].rstrip(), event.get("eventId") or repr(event))
                 for event in page["events"]
-                if containing in event.get("message", "")
+                if not containing or any(text in event.get("message", "") for text in containing)
             ]
     except aws.logs.exceptions.ResourceNotFoundException:
         return
+
+
+def _any_of(texts: Collection[str]) -> str:
+    """The filter pattern of lines with one of the texts (FACTS 43)."""
+    quoted = [f'"{text}"' for text in texts]
+    return quoted[0] if len(quoted) == 1 else " ".join(f"?{each}" for each in quoted)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from s3agg.aws.clock import from_ms
-from s3agg.live.log_lines import LogLine
+from s3agg.live.log_lines import REFRESHED, LogLine
 
 NOTIFICATION = ", notification: "  # in both lines, of an acceptance and of a completion
 ACCEPTED = re.compile(r"Refreshing file share: (\S+), notification: (\S+)")
 COMPLETE = re.compile(r"File share complete: (\S+), notification: (\S+), took: (-?\d+) ms")
+# Of a whole bucket. Older functions wrote "Refresh complete".
+OF_BUCKET = re.compile(rf"Refresh (?:accepted|complete) for bucket: (\S+), started: (\d+){REFRESHED}(.+)")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,32 @@ class ShareRefresh:
     accepted: datetime
     complete: datetime | None = None
     took_s: float | None = None  # by the gateway
+
+
+@dataclass(frozen=True)
+class History:
+    """What the log tells of the last `hours`.
+
+    `shares` holds the refreshes of each share, by its ARN, in the order of their acceptance. `starts` holds
+    when the last refresh started that every share of a bucket accepted, by the bucket's name.
+    """
+
+    hours: int
+    shares: Mapping[str, Sequence[ShareRefresh]]
+    starts: Mapping[str, datetime]
+
+
+def history(lines: Sequence[LogLine], hours: int) -> History:
+    """Return the refreshes of all shares in the lines, which are all lines of the last `hours`."""
+    shares: dict[str, list[ShareRefresh]] = {}
+    for refresh in of_lines(lines):
+        shares.setdefault(refresh.share, []).append(refresh)
+    starts: dict[str, datetime] = {}
+    for line in lines:
+        if found := OF_BUCKET.search(line.message):
+            start = from_ms(int(found[2]))
+            starts[found[1]] = max(start, starts.get(found[1], start))
+    return History(hours, shares, starts)
 
 
 def of_lines(lines: Iterable[LogLine]) -> list[ShareRefresh]:

@@ -28,6 +28,8 @@ TRACEBACKS = re.compile(
 )
 LOGGED = re.compile(r"\[ERROR\]\t.*")
 
+OPTIONAL_TEXT = re.compile(r'\?"([^"]*)"')
+
 is_asynchronous = ContextVar("is_asynchronous", default=False)
 
 
@@ -102,3 +104,18 @@ class Events(str):
                 events.append(f"[ERROR] {exception}\n{traceback}")
             end = found.end()
         return [*events, *self[end:].strip("\n").splitlines()]
+
+
+def match_any_text(service: Any) -> None:
+    """Match log lines with one of several texts (FACTS 43). MiniStack takes their `?` for a wildcard."""
+    compile_pattern = getattr(service, "_compile_filter_pattern", None)
+    if compile_pattern is None:
+        return
+
+    def compile_any(pattern: str) -> Callable[[str], bool]:
+        texts = OPTIONAL_TEXT.findall(pattern)
+        if not texts or OPTIONAL_TEXT.sub("", pattern).strip():
+            return compile_pattern(pattern)  # type: ignore[no-any-return]
+        return lambda message: any(text in message for text in texts)
+
+    service._compile_filter_pattern = compile_any  # noqa: SLF001

@@ -92,6 +92,7 @@ def ministack() -> Any:
     service = importlib.import_module("ministack.services.lambda_svc")
     corrections.keep_throttled_events(service)
     corrections.log_tracebacks(service)
+    corrections.match_any_text(importlib.import_module("ministack.services.cloudwatch_logs"))
     return module.app
 
 

@@ -191,7 +191,7 @@ class Screen(Page):
     def status(self, status: Status) -> None:
         self.show(
             status_document(status, self.option),
-            lambda: status_view(status, utc_now(), option=self.option),
+            lambda: status_view(status, utc_now(), option=self.option, every_share=not self.out.is_terminal),
         )
 
     def stacks(self, found: Stacks) -> None:

@@ -18,9 +18,9 @@ from s3agg.render.chart import Chart
 from s3agg.render.differences import drifts, split
 from s3agg.render.plan import difference_documents
 from s3agg.render.settings import settings_block
+from s3agg.render.share_status import last_refresh, shares_table
 from s3agg.render.words import (
     STYLES,
-    ago,
     code,
     heading,
     lasting,
@@ -38,10 +38,13 @@ from s3agg.stack.elsewhere import NoStack
 ESTIMATED = timedelta(seconds=5)
 
 
-def status_view(status: Status, now: datetime, *, option: str = "", brief: bool = False) -> RenderableType:
+def status_view(
+    status: Status, now: datetime, *, option: str = "", brief: bool = False, every_share: bool = False
+) -> RenderableType:
     """The status on one screen, the verdict first.
 
     If `brief`, all healthy resources share a line, and the settings are left out.
+    Only the first file shares of a bucket are shown, unless `every_share`.
     `option` holds the AWS options that each advised command repeats.
     """
     if not status.exists:
@@ -49,7 +52,10 @@ def status_view(status: Status, now: datetime, *, option: str = "", brief: bool 
     parts: list[RenderableType] = [_verdict(status, option), *_advice(status, option)]
     parts += [heading("Resources"), _resources(status, brief=brief)]
     if status.buckets:
-        parts += [heading("Buckets"), _buckets(status, now), *_timers(status)]
+        parts += [heading("Buckets"), _buckets(status, now)]
+        if any(status.refreshes.values()):
+            parts += [heading("File shares"), shares_table(status, now, every_share=every_share)]
+        parts += _timers(status)
     if status.queues:
         parts += [heading("Queues"), _queues(status)]
     if status.functions or status.aggregated:
@@ -85,7 +91,10 @@ def status_document(status: Status, option: str = "") -> dict[str, object]:
             for each in status.resources
         ],
         "remedy": status.remedy,
-        "buckets": status.buckets,
+        "buckets": [
+            {**vars(each), "refreshes": status.refreshes.get(each.name, ())} for each in status.buckets
+        ],
+        "median_hours": status.median_hours,
         "late": status.late,
         "queues": status.queues,
         "log_level": status.log_level,
@@ -153,11 +162,10 @@ def _resources(status: Status, *, brief: bool) -> Table:
 def _buckets(status: Status, now: datetime) -> Table:
     table = new_table("bucket", "window", "last refresh", "file shares")
     for bucket in status.buckets:
-        last = ago(now, bucket.last_refresh) if bucket.last_refresh else "never"
+        last = last_refresh(bucket, status.refreshes.get(bucket.name, ()), now)
         # The functions look for file shares when they refresh, in their own region (FACTS 40).
         missing = f"no file share in {status.region}" if bucket.last_refresh else "not looked up yet"
-        shares = share_names(bucket.shares) or missing
-        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
+        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(len(bucket.shares) or missing))
     return table
 
 

@@ -18,6 +18,7 @@ from s3agg.settings import Names
 from tests.support import aws as support
 from tests.support import deploying
 from tests.support.aws import PLACE, World
+from tests.support.functions import SHARE, Functions
 
 pytestmark = pytest.mark.stack
 world = support.world
@@ -382,6 +383,70 @@ def test_where_the_log_level_hides_the_lines_nothing_is_told_of_them(world: Worl
     read = status.read(world.aws, NAMES)
 
     assert (read.log_level, read.aggregated) == ("WARN", None)
+
+
+@pytest.fixture
+def play(world: World) -> Functions:
+    """A stack whose functions a test plays. moto takes no old log lines."""
+    world.clock.jump(datetime.now(timezone.utc).timestamp() - world.clock.time())
+    make_stack(world)
+    play = Functions(world.somebody, world.clock, "uploads")
+    play.can_log()
+    return play
+
+
+def know_a_refresh(world: World, started_ms: int) -> None:
+    """Have the bucket's item tell of a share and its last refresh."""
+    item: Any = {
+        "BucketName": {"S": "uploads"},
+        "refreshed": {"N": str(started_ms)},
+        "shares": {"SS": ["share-1"]},
+    }
+    world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
+    world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": []})
+
+
+def test_a_refresh_is_running_until_the_gateways_event_comes(world: World, play: Functions) -> None:
+    started = int(world.clock.time() * 1000)
+    know_a_refresh(world, started)
+    play.refresh(complete=False)
+    world.clock.sleep(3)
+    (running,) = status.read(world.aws, NAMES).refreshes["uploads"]
+    play.complete(started_ms=started)
+    world.clock.sleep(3)
+    (complete,) = status.read(world.aws, NAMES).refreshes["uploads"]
+
+    assert (running.share, running.state) == (SHARE, "running")
+    assert (complete.state, complete.last_took_s, complete.median_took_s) == ("complete", 2.5, 2.5)
+
+
+def test_without_the_rule_a_refresh_is_accepted_and_no_more(world: World, play: Functions) -> None:
+    know_a_refresh(world, int(world.clock.time() * 1000))
+    world.clock.sleep(3)
+    play.refresh(complete=False)
+    world.clock.sleep(3)
+    events = world.somebody.eventbridge
+    events.remove_targets(Rule=NAMES.refresh_rule, Ids=["s3agg"])
+    events.delete_rule(Name=NAMES.refresh_rule)
+
+    read = status.read(world.aws, NAMES)
+
+    (share,), last_refresh = read.refreshes["uploads"], read.buckets[0].last_refresh
+    assert share.state == "accepted"
+    assert share.accepted_at is not None
+    assert last_refresh is not None
+    assert share.accepted_at > last_refresh  # as the log tells it
+
+
+def test_where_the_log_level_hides_the_lines_a_refresh_is_accepted_and_no_more(world: World) -> None:
+    make_stack(world, log_level="WARN")
+    know_a_refresh(world, 1749999000000)
+
+    read = status.read(world.aws, NAMES)
+
+    (share,) = read.refreshes["uploads"]
+    assert (share.state, share.accepted_at) == ("accepted", read.buckets[0].last_refresh)
+    assert read.median_hours is None
 
 
 def test_an_attached_bucket_without_events_is_there_and_quiet(world: World) -> None:

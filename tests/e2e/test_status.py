@@ -31,6 +31,7 @@ def test_status_shows_the_whole_stack(world: LocalAws, stack: OwnStack) -> None:
             "resources",
             "remedy",
             "buckets",
+            "median_hours",
             "late",
             "queues",
             "log_level",
@@ -50,7 +51,7 @@ def test_status_shows_the_whole_stack(world: LocalAws, stack: OwnStack) -> None:
     assert all(each["arn"].startswith("arn:aws:") for each in status["resources"])
     assert set(seen) == {
         *("name", "window", "last_refresh", "shares"),
-        *("pending", "not_before", "unrefreshed_since", "owed", "answer", "keys"),
+        *("pending", "not_before", "unrefreshed_since", "owed", "answer", "keys", "refreshes"),
     }
     assert (seen["name"], seen["window"]["open"], seen["last_refresh"]) == (bucket, True, None)
     assert closes_at.endswith("Z")
@@ -67,7 +68,7 @@ def test_status_counts_events_and_refreshes_and_finds_who_may_not_need_it(
 ) -> None:
     bucket = world.bucket()
     timer = world.share(bucket, CacheAttributes={"CacheStaleTimeoutInSeconds": 300})
-    world.share(bucket)
+    other = world.share(bucket)
     stack.run.must("create", "--bucket", bucket, "--window", "2", "--concurrency", "5")
     stack.run.must("test-upload", "--count", "3", "--keep")
 
@@ -78,6 +79,10 @@ def test_status_counts_events_and_refreshes_and_finds_who_may_not_need_it(
     assert sum(hour["events"]["over_time"]) == 3
     assert (day["events"]["total"], day["refreshes"]["total"]) == (3, 1)
     assert status["timers"] == {timer: 300}
+    assert {each["share"]: each["state"] for each in status["buckets"][0]["refreshes"]} == {
+        timer: "complete",
+        other: "complete",
+    }
 
 
 def test_watching_redraws_in_place_and_ends_cleanly_on_ctrl_c(world: LocalAws, stack: OwnStack) -> None:

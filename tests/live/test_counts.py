@@ -22,6 +22,8 @@ NAMES = Names()
 MIN_MS = 60_000
 SKIPPED = "[INFO]\tx\ty\tRefresh for bucket: b within refresh window, skipping. key=k"
 COMPLETE = "[INFO]\tx\ty\tRefresh accepted for bucket: b, started: 1, shares: none"
+ACCEPTED = "[INFO]\tx\ty\tRefreshing file share: arn:1, notification: n"
+SHARE_COMPLETE = "[INFO]\tx\ty\tFile share complete: arn:1, notification: n, took: 2500 ms"
 
 
 def now_ms(world: World) -> int:
@@ -93,7 +95,7 @@ def test_events_and_refreshes_are_counted_by_the_functions_lines(world: World) -
         S3StorageGatewayRefresh=[(3 * 60 * MIN_MS, COMPLETE), (MIN_MS, COMPLETE)],
     )
 
-    hour, day = counts.count_events(world.aws, NAMES)
+    hour, day = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.hours, hour.events, hour.refreshes.total) == (1, Counted(3, (1, *[0] * 10, 2)), 1)
     assert (day.hours, day.events.total, day.refreshes.total) == (24, 4, 2)
@@ -102,11 +104,50 @@ def test_events_and_refreshes_are_counted_by_the_functions_lines(world: World) -
     assert day.complete
 
 
+def test_the_refreshes_of_file_shares_are_read_with_those_of_buckets(world: World) -> None:
+    """By the same calls: FilterLogEvents has a small quota."""
+    Logs(
+        world,
+        S3StorageGatewayRefresh=[
+            (90 * MIN_MS, ACCEPTED),
+            (2 * MIN_MS, COMPLETE),
+            (MIN_MS, SHARE_COMPLETE),
+            (MIN_MS, "another line"),
+        ],
+    )
+
+    logged = counts.read_logs(world.aws, NAMES)
+
+    patterns = [call["filterPattern"] for call in world.wire.made("logs:FilterLogEvents")]
+    assert sorted(patterns) == 2 * ['"for bucket: "'] + 2 * ['?", shares: " ?", notification: "']
+    assert [each.refreshes.total for each in logged.aggregated] == [1, 1]
+    assert logged.history is not None
+    assert logged.history.hours == 24
+    assert [each.took_s for each in logged.history.shares["arn:1"]] == [2.5]
+
+
+@pytest.mark.parametrize(("cut_off", "hours"), [("day", 1), ("hour", None)])
+def test_the_refreshes_of_file_shares_are_those_of_the_hour_if_the_day_is_too_long(
+    world: World, cut_off: str, hours: int | None
+) -> None:
+    def page() -> dict[str, Any]:
+        asked = world.wire.made("logs:FilterLogEvents")[-1]
+        part = "hour" if asked["startTime"] >= now_ms(world) - 61 * MIN_MS else "day"
+        more = {"nextToken": f"{asked.get('nextToken', '')}."} if part == cut_off else {}
+        return {"events": [], **more}
+
+    world.wire.answer("logs:FilterLogEvents", page)
+
+    history = counts.read_logs(world.aws, NAMES).history
+
+    assert (history.hours if history else None) == hours
+
+
 def test_lines_of_other_things_are_not_counted(world: World) -> None:
     others = ["START RequestId: y", "Written by the gateway itself, ignoring. Bucket: b key=k"]
     Logs(world, S3EventAggregator=[(MIN_MS, line) for line in others])
 
-    hour, _ = counts.count_events(world.aws, NAMES)
+    hour, _ = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.events.total, hour.refreshes.total, hour.events_per_refresh) == (0, 0, None)
 
@@ -114,7 +155,7 @@ def test_lines_of_other_things_are_not_counted(world: World) -> None:
 def test_a_line_on_the_border_between_hour_and_day_is_counted_once(world: World) -> None:
     Logs(world, S3EventAggregator=[(60 * MIN_MS, SKIPPED)])
 
-    hour, day = counts.count_events(world.aws, NAMES)
+    hour, day = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.events.total, day.events.total) == (1, 1)
 
@@ -132,7 +173,7 @@ def test_a_log_that_is_too_long_is_read_in_part_and_the_last_hour_all_the_same(w
 
     world.wire.answer("logs:FilterLogEvents", page)
 
-    hour, day = counts.count_events(world.aws, NAMES)
+    hour, day = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.events.total, hour.complete) == (1, True)
     assert 10 * counts.PATIENCE_S < (day.events.total or 0) < 25 * counts.PATIENCE_S  # of two pages a second
@@ -148,7 +189,7 @@ def test_pages_without_lines_are_not_the_end_of_a_log(world: World) -> None:
         page = {"events": [] if more else [line], **more}
         world.wire.answer("logs:FilterLogEvents", page, times=1)
 
-    hour, _ = counts.count_events(world.aws, NAMES)
+    hour, _ = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.events.total, hour.complete) == (1, True)
 
@@ -161,7 +202,7 @@ def test_a_log_that_is_slow_is_read_for_a_few_seconds(world: World) -> None:
     world.wire.answer("logs:FilterLogEvents", slow)
     begun = world.clock.waited
 
-    hour, day = counts.count_events(world.aws, NAMES)
+    hour, day = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.complete, day.complete) == (False, False)
     assert (hour.events, day.refreshes) == (counts.UNKNOWN, counts.UNKNOWN)
@@ -169,7 +210,7 @@ def test_a_log_that_is_slow_is_read_for_a_few_seconds(world: World) -> None:
 
 
 def test_without_log_groups_nothing_was_counted(world: World) -> None:
-    hour, day = counts.count_events(world.aws, NAMES)
+    hour, day = counts.read_logs(world.aws, NAMES).aggregated
 
     assert (hour.events.total, day.refreshes.total, day.complete) == (0, 0, True)
 
@@ -178,4 +219,4 @@ def test_a_log_that_may_not_be_read_is_not_taken_for_silence(world: World) -> No
     world.wire.refuse("logs:FilterLogEvents", "AccessDeniedException")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        counts.count_events(world.aws, NAMES)
+        counts.read_logs(world.aws, NAMES)

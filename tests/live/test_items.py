@@ -213,6 +213,14 @@ def test_log_lines_can_be_those_that_contain_a_text(world: World) -> None:
     assert list(log_lines.read(world.aws, GROUP, 0, "refresh [a]")) == lines[:1]
 
 
+def test_log_lines_can_be_those_that_contain_one_of_several_texts(world: World) -> None:
+    now = int(datetime.now(timezone.utc).timestamp() * 1000)
+    lines = [LogLine(now, "one"), LogLine(now + 1, "two"), LogLine(now + 2, "three")]
+    write_log(world, *lines)
+
+    assert list(log_lines.pages(world.aws, GROUP, 0, containing=["one", "thr"])) == [[lines[0], lines[2]]]
+
+
 def test_log_lines_can_end_before_a_moment(world: World) -> None:
     now = int(datetime.now(timezone.utc).timestamp() * 1000)
     lines = [LogLine(now - 2, "one"), LogLine(now - 1, "two")]

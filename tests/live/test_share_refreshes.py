@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s3agg.aws.clock import from_ms
 from s3agg.live.log_lines import LogLine
-from s3agg.live.share_refreshes import ShareRefresh, of_lines
+from s3agg.live.share_refreshes import ShareRefresh, history, of_lines
 
 ONE, TWO = (f"arn:aws:storagegateway:eu-west-1:123456789012:share/share-{n}" for n in (1, 2))
 
@@ -41,3 +41,22 @@ def test_a_refresh_of_somebody_else_is_left_out() -> None:
 
 def test_a_line_of_older_functions_tells_no_notification() -> None:
     assert of_lines([LogLine(1, f"[INFO]\tx\ty\tRefreshing file share: {ONE}")]) == []
+
+
+def test_a_history_has_the_refreshes_of_each_share_and_the_last_start_of_each_bucket() -> None:
+    lines = [
+        accepted(1, ONE, "a"),
+        LogLine(2, "Refresh complete for bucket: photos, started: 1, shares: x"),  # of an older function
+        accepted(3, TWO, "b"),
+        accepted(70, ONE, "c"),
+        LogLine(71, f"Refresh accepted for bucket: photos, started: 69, shares: {ONE}"),
+        LogLine(72, f"Refresh accepted for bucket: photos, started: 60, shares: {ONE}"),  # a late line
+    ]
+
+    found = history(lines, 24)
+
+    assert {share: [each.notification for each in of_share] for share, of_share in found.shares.items()} == {
+        ONE: ["a", "c"],
+        TWO: ["b"],
+    }
+    assert (found.hours, found.starts) == (24, {"photos": from_ms(69)})

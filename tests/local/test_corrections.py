@@ -1,10 +1,11 @@
-"""The corrections of MiniStack: throttled events and tracebacks, as in AWS."""
+"""The corrections of MiniStack: throttled events, tracebacks and filter patterns, as in AWS."""
 
 from __future__ import annotations
 
 import contextvars
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,3 +94,20 @@ def test_a_caller_that_waits_for_the_result_is_told_of_the_throttling() -> None:
 )
 def test_a_traceback_is_one_log_event(text: str, events: list[str]) -> None:
     assert Events(text).splitlines() == events
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [
+        ('?", shares: " ?", notification: "', ["b, shares: x", "a, notification: y"]),
+        ('", shares: "', ["MiniStack's own"]),
+        ('?"a" b', ["MiniStack's own"]),
+    ],
+)
+def test_a_pattern_of_optional_texts_matches_lines_with_one_of_them(pattern: str, matched: list[str]) -> None:
+    service = SimpleNamespace(_compile_filter_pattern=lambda _: lambda message: message == "MiniStack's own")
+    corrections.match_any_text(service)
+    matches = service._compile_filter_pattern(pattern)  # noqa: SLF001
+
+    lines = ["b, shares: x", "a, notification: y", "another", "MiniStack's own"]
+    assert [line for line in lines if matches(line)] == matched

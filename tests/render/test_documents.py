@@ -14,6 +14,7 @@ from s3agg.commands import demo
 from s3agg.commands.status import Status
 from s3agg.live.counts import Aggregated, Counted
 from s3agg.live.items import BucketActivity, Window
+from s3agg.live.share_status import ShareStatus
 from s3agg.resources.notification import KeyFilter
 from s3agg.resources.resource import Difference
 from tests.support import documents
@@ -82,6 +83,7 @@ def test_a_full_status_is_as_its_schema_says() -> None:
         aggregated=(hour, day),
         late=("b",),
         timers={"arn": 300},
+        refreshes={"b": [ShareStatus("arn", "complete", NOW, NOW, 2.5, 2.5), ShareStatus("other")]},
     )
 
     assert printed(status)["healthy"] is False

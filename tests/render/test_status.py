@@ -12,11 +12,17 @@ from s3agg.commands.status import Status
 from s3agg.live.counts import Aggregated, Counted, Invocations
 from s3agg.live.items import BucketActivity, Window
 from s3agg.live.queues import QueueDepth
+from s3agg.live.share_status import ShareStatus, State
 from s3agg.render.status import status_view
 from s3agg.resources.resource import Difference
+from s3agg.settings import Names, Settings
+from s3agg.stack import declared
+from s3agg.stack.chosen import StackSettings
+from tests.support.aws import PLACE
 from tests.support.screens import NOW, make_screen, text_of
 from tests.support.statuses import counted, make_resource, make_status
 
+DEFAULTS = StackSettings.of(declared.make(PLACE, Names(), Settings(), {}), None)
 SHARE = "arn:aws:storagegateway:eu-west-1:123456789012:share/share-"
 
 
@@ -416,16 +422,109 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
         (BucketActivity("b", shares=(f"{SHARE}1",)), "share-1"),
         (
             BucketActivity("b", shares=tuple(f"{SHARE}{n}" for n in range(4))),
-            "share-0, share-1, share-2, share-3",
+            "share-0 unknown share-1 unknown share-2 unknown share-3 unknown",
         ),
         (
             BucketActivity("b", shares=tuple(f"{SHARE}{n}" for n in range(250))),
-            "share-0, share-1, share-2 and 247 more",
+            "share-0 unknown share-1 unknown share-2 unknown and 247 more",
         ),
     ],
 )
 def test_a_buckets_window_refresh_and_shares_are_told_in_words(bucket: BucketActivity, told: str) -> None:
     assert told in words(make_status(make_resource(), buckets=(bucket,)))
+
+
+def share(number: int, state: State = "complete", after_s: float = 0, took_s: float = 12) -> ShareStatus:
+    """A share that accepted so many s ago; `took_s` is also its median."""
+    accepted = NOW - timedelta(seconds=after_s)
+    completed = NOW if state == "complete" else None
+    return ShareStatus(f"{SHARE}{number:02}", state, accepted, completed, took_s, took_s)
+
+
+def of_shares(*shares: ShareStatus, interval: int = 60) -> Status:
+    """A status of a bucket with these shares."""
+    bucket = BucketActivity(
+        "b", last_refresh=NOW - timedelta(seconds=90), shares=tuple(each.share for each in shares)
+    )
+    status = make_status(make_resource(), buckets=(bucket,), refreshes={"b": shares})
+    return replace(status, functions=(), settings=replace(DEFAULTS, window=30, min_interval=interval))
+
+
+def rows(status: Status, heading: str, *, every_share: bool = False) -> list[str]:
+    """The lines below a heading, on 80 columns, with single spaces."""
+    screen = make_screen()
+    screen.out.print(status_view(status, NOW, every_share=every_share))
+    lines = text_of(screen.out).split(f"\n{heading}\n")[1].split("\n\n")[0].splitlines()
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_each_share_has_its_last_refresh_and_how_long_the_last_and_the_median_took() -> None:
+    status = of_shares(share(1), share(2, "running", 40), share(3, "accepted", 50, took_s=180))
+
+    assert rows(status, "File shares") == [
+        "bucket file share last refresh took median of 24 h",
+        "b share-02 running for 40 s 12 s 12 s",
+        "share-03 accepted 50 s ago 3 min 3 min",
+        "share-01 complete 0 s ago 12 s 12 s",
+    ]
+
+
+def test_of_many_shares_the_running_and_the_slow_ones_come_first_and_a_pipe_shows_all() -> None:
+    many = [share(number) for number in range(48)]
+    status = of_shares(*many, share(48, took_s=61), share(49, "running", 40))
+
+    first = [line.removeprefix("b ") for line in rows(status, "File shares")[1:]]
+    every = rows(status, "File shares", every_share=True)[1:]
+
+    assert [line.split()[0] for line in first] == ["share-49", "share-48", "share-00", "and"]
+    assert first[-1] == "and 47 more"
+    assert len(every) == 50
+
+
+def test_times_of_which_nothing_is_known_have_no_column() -> None:
+    unknown = replace(share(1, "accepted"), last_took_s=None, median_took_s=None)
+
+    assert rows(of_shares(unknown), "File shares") == [
+        "bucket file share last refresh",
+        "b share-01 accepted 0 s ago",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("running", "accepted 90 s ago"), ("complete", "complete 0 s ago")]
+)
+def test_a_buckets_refresh_is_complete_if_that_of_each_share_is(state: State, told: str) -> None:
+    assert rows(of_shares(share(1), share(2, state)), "Buckets")[1] == f"b closed {told} 2"
+
+
+def test_refreshes_that_take_longer_than_the_interval_are_a_warning_with_the_one_to_choose() -> None:
+    status = of_shares(share(1), share(2, took_s=95))
+
+    (warning,) = status.warnings
+
+    assert warning.what == (
+        "Refreshes of bucket b take 95 s (median), longer than --min-interval 60,"
+        " so they pile up at the gateway"
+    )
+    assert warning.advice() == "Choose a longer interval: s3agg create --min-interval 120."
+    assert of_shares(share(1, took_s=95), interval=95).warnings == []
+    assert of_shares(share(1, took_s=90_000), interval=42_600).warnings == []  # there is no longer interval
+
+
+def test_refreshes_that_a_long_window_keeps_apart_are_no_warning() -> None:
+    status = of_shares(share(1, took_s=95))
+
+    assert replace(status, settings=replace(DEFAULTS, window=600, min_interval=60)).warnings == []
+
+
+def test_several_slow_buckets_are_advised_the_same_interval() -> None:
+    status = of_shares(share(1))
+    slow = replace(status, refreshes={"b": [share(1, took_s=95)], "c": [share(2, took_s=700)]})
+
+    assert {each.advice() for each in slow.warnings} == {
+        "Choose a longer interval: s3agg create --min-interval 900."
+    }
+    assert len(slow.warnings) == 2
 
 
 def test_who_has_file_shares_that_refresh_themselves_is_told_that_this_may_do() -> None:

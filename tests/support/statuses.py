@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from s3agg.commands.status import ResourceStatus, State, Status
+from s3agg.live import share_status
 from s3agg.live.counts import Aggregated, Counted, Invocations
 from s3agg.live.items import BucketActivity
 from s3agg.live.queues import QueueDepth
+from s3agg.live.share_status import ShareStatus
 from s3agg.resources.resource import Difference, Found
 
 
@@ -30,6 +32,7 @@ def make_status(
     gone: tuple[str, ...] = (),
     timers: Mapping[str, int] | None = None,
     elsewhere: str | None = None,
+    refreshes: Mapping[str, Sequence[ShareStatus]] | None = None,
 ) -> Status:
     return Status(
         stack="S3EventAggregator",
@@ -52,6 +55,9 @@ def make_status(
         aggregated=aggregated or None,
         timers=timers or {},
         settings=None,
+        refreshes=refreshes
+        or {each.name: share_status.of_bucket(each, None, confirms=False) for each in buckets},
+        median_hours=24 if refreshes else None,
     )
 
 

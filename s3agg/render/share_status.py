@@ -1,0 +1,71 @@
+"""The last refreshes of file shares, as part of the view of `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from s3agg.commands.status import Status
+from s3agg.live.items import BucketActivity
+from s3agg.live.share_status import ShareStatus, completed_at
+from s3agg.render.words import MOST_SHARES, ago, lasting, new_table, plain, share_names
+
+
+def last_refresh(bucket: BucketActivity, shares: Sequence[ShareStatus], now: datetime) -> str:
+    """When the bucket's last refresh was complete on all shares; else when it started that all accepted."""
+    if completed := completed_at(shares):
+        return f"complete {ago(now, completed)}"
+    return f"accepted {ago(now, bucket.last_refresh)}" if bucket.last_refresh else "never"
+
+
+def shares_table(status: Status, now: datetime, *, every_share: bool) -> Table:
+    """A row for each file share. The first ones of each bucket suffice, unless `every_share`.
+
+    First come the shares that wait for their gateway, then those whose refreshes take too long.
+    """
+    shown = [(bucket, status.refreshes.get(bucket.name, ())) for bucket in status.buckets]
+    has_times = any(share.median_took_s is not None for _, shares in shown for share in shares)
+    times = ("took", f"median of {status.median_hours} h") if has_times else ()
+    table = new_table("bucket", "file share", "last refresh", *times)
+    for column in table.columns[1:3]:
+        column.no_wrap = True
+    for column in table.columns[3:]:
+        column.justify = "right"
+        column.no_wrap = True
+    for bucket, shares in shown:
+        ordered = sorted(shares, key=lambda share: _rank(share, bucket, status.apart_s))
+        all_fit = every_share or len(ordered) <= MOST_SHARES + 1
+        for place, share in enumerate(ordered if all_fit else ordered[:MOST_SHARES]):
+            cells = [
+                plain(bucket.name if place == 0 else ""),
+                plain(share_names([share.share])),
+                _state(share, now),
+            ]
+            table.add_row(*cells, *(_times(share, status.apart_s) if has_times else ()))
+        if not all_fit:
+            table.add_row("", f"and {len(ordered) - MOST_SHARES} more")
+    return table
+
+
+def _rank(share: ShareStatus, bucket: BucketActivity, apart_s: float) -> int:
+    waits = share.state == "running" or share.share in bucket.owed
+    return 0 if waits else 1 if share.is_slow(apart_s) else 2
+
+
+def _state(share: ShareStatus, now: datetime) -> Text:
+    if share.state is None or share.accepted_at is None:
+        return Text("unknown", style="dim")
+    if share.state == "running":
+        return Text(f"running for {lasting((now - share.accepted_at).total_seconds())}", style="cyan")
+    return Text(f"{share.state} {ago(now, share.completed_at or share.accepted_at)}")
+
+
+def _times(share: ShareStatus, apart_s: float) -> tuple[Text, Text]:
+    """How long the last complete refresh took, and the median."""
+    last, middle = (
+        "-" if each is None else lasting(each) for each in (share.last_took_s, share.median_took_s)
+    )
+    return Text(last), Text(middle, style="yellow" if share.is_slow(apart_s) else "")
