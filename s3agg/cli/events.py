@@ -87,7 +87,7 @@ def test_upload(
     help="Bucket to refresh. Repeatable.",
     default_text="every attached bucket",
 )
-@option("--wait", is_flag=True, help="Wait until every file share has accepted the refresh.")
+@option("--wait", is_flag=True, help="Wait until the refresh is complete on every file share.")
 @option(
     "--timeout",
     type=Seconds(1),

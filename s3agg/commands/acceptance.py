@@ -1,6 +1,7 @@
-"""Wait until the file shares of some buckets have accepted their refreshes, as the buckets' items tell.
+"""Wait until the file shares of some buckets have accepted their refreshes, and until these are complete.
 
-`refresh --wait` and `delete --finish` wait here. The functions' clocks and this machine's may differ. So an
+`refresh --wait` and `delete --finish` wait here. The items tell who has accepted, and the log who is
+complete. The functions' clocks and this machine's may differ. So an
 item decides only by what has changed in it, and times only count down.
 """
 
@@ -14,6 +15,7 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.aws.waiting import pauses
+from s3agg.commands.completion import Completion
 from s3agg.commands.follow import Waiting
 from s3agg.errors import plural
 from s3agg.live import items
@@ -36,8 +38,8 @@ def default_timeout(stack: Stack) -> int:
 class Goal:
     """What to wait for in a bucket's item.
 
-    With `requested`, the item after the request: a refresh that began later and was accepted. Otherwise no open
-    window and no pending refresh.
+    With `requested`, the item after the request: a later refresh that was accepted. Otherwise no open window
+    and no pending refresh.
     """
 
     bucket: str
@@ -120,6 +122,33 @@ def follow(
             more = f" (and {plural(len(left) - 1, 'more bucket')})" if len(left) > 1 else ""
             yield Waiting(f"bucket {left[0].bucket}: {awaited()[0].what}{more}", deadline - now)
             clock.sleep(min(TICK_S, till - now))
+
+
+def follow_completion(
+    aws: Aws, awaited: Mapping[str, Completion], timeout_s: float
+) -> Generator[Waiting, None, dict[str, datetime]]:
+    """Read until the refreshes of all buckets are complete, or until the timeout.
+
+    Return by the bucket's name when its last share was complete; a bucket without shares is left out.
+    """
+    clock, growing = aws.clock, pauses(SOONEST_S)
+    deadline = clock.monotonic() + timeout_s
+    left = {bucket: each for bucket, each in awaited.items() if each.shares}
+    complete: dict[str, datetime] = {}
+    while left:
+        read = aws.side_by_side(Completion.read, list(left.values()))
+        for bucket, refreshes in zip(left, read, strict=True):
+            ends = [each.complete for each in refreshes if each.complete]
+            if len(ends) == len(awaited[bucket].shares):
+                complete[bucket] = max(ends)
+        left = {bucket: each for bucket, each in left.items() if bucket not in complete}
+        left_s = deadline - clock.monotonic()
+        if not left or left_s <= 0:
+            break
+        more = f" (and {plural(len(left) - 1, 'more bucket')})" if len(left) > 1 else ""
+        yield Waiting(f"bucket {next(iter(left))}: the refresh to be complete{more}", left_s)
+        clock.sleep(min(next(growing), left_s))
+    return complete
 
 
 def _read(aws: Aws, stack: Stack, bucket: str) -> BucketActivity:

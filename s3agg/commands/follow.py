@@ -12,13 +12,14 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.aws.waiting import pauses
+from s3agg.commands.completion import Completion
 from s3agg.commands.function_failures import Failures
 from s3agg.commands.test_objects import Became, Seen, Upload
 from s3agg.errors import Advice, S3aggError, plural
-from s3agg.live import items, log_lines, share_refreshes
+from s3agg.live import items, log_lines
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import SENT, SKIPPED, LogLine
-from s3agg.live.share_refreshes import NOTIFICATION, OF_BUCKET, ShareRefresh
+from s3agg.live.share_refreshes import OF_BUCKET, ShareRefresh
 from s3agg.resources.function import Function
 from s3agg.resources.notification import TEST_OBJECT
 from s3agg.stack.declared import Stack
@@ -241,15 +242,11 @@ class LogObserver:
         if not self.confirms or not refresh.shares:
             return _Progress("", done=True)
         last = from_ms(max(self.trail.handled_at))
-        lines = self.lines(self.stack.refresher, NOTIFICATION)
-        since = [each for each in share_refreshes.of_lines(lines) if each.accepted >= last]
-        # Of several refreshes of a share, one that is complete counts.
-        of_share = {each.share: each for each in (*since, *(each for each in since if each.complete))}
-        self.trail.shares = [of_share[share] for share in refresh.shares if share in of_share]
-        ends = [each.complete for each in self.trail.shares if each.complete]
-        missing = len(refresh.shares) - len(ends)
-        if missing:
+        completion = Completion(self.aws, self.stack.refresher, refresh.shares, last, self.upload.since)
+        self.trail.shares = completion.read()
+        if missing := completion.missing(self.trail.shares):
             return _Progress(f"the refresh to be complete on {plural(missing, 'file share')}")
+        ends = [each.complete for each in self.trail.shares if each.complete]
         self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
         return _Progress("", [self.trail.refreshes[-1]], done=True)
 

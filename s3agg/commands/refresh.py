@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from s3agg import engine
@@ -18,14 +18,18 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands import acceptance
 from s3agg.commands.acceptance import Goal
+from s3agg.commands.completion import Completion
 from s3agg.commands.follow import Waiting
 from s3agg.engine import Plan
 from s3agg.errors import Advice, S3aggError
 from s3agg.live import items
 from s3agg.live.items import BucketActivity
+from s3agg.live.log_lines import hides_lines
 from s3agg.stack.deployed import Deployment, the_bucket
 
-Outcome = Literal["requested", "accepted", "not_accepted"]
+Outcome = Literal["requested", "accepted", "complete", "not_accepted"]
+SKEW_MS = 2000  # between the clocks of the functions, less than any interval between two refreshes
+LOG_SINCE_MS = 60_000  # before the request: the clocks of the functions and of this machine may differ
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Refreshed:
     outcome: Outcome
     not_before: datetime | None  # the minimum interval ends then; None if it has passed
     started: datetime | None  # start of the accepted refresh
+    complete: datetime | None  # when the last gateway told that it finished
     shares: tuple[str, ...]  # the file shares that accepted
     owed: tuple[str, ...]  # the file shares that have not accepted, as far as known
     answer: str | None  # the gateway's last answer for the share that waits longest
@@ -60,11 +65,14 @@ class Report:
 def run(
     aws: Aws, deployment: Deployment, buckets: Sequence[str], *, wait: bool, timeout_s: float | None = None
 ) -> Generator[Waiting, None, Report]:
-    """Request a refresh of these buckets, or of every attached one; with `wait`, wait until it is accepted.
+    """Request a refresh of these buckets, or of every attached one; with `wait`, wait until it is complete.
+
+    It waits until it is accepted, if nothing tells when it is complete: without the rule, or if the log level
+    hides the functions' lines.
 
     Raises S3aggError, before any change, if a bucket is not attached or if no refresh can start.
     """
-    started = aws.clock.monotonic()
+    started, log_since = aws.clock.monotonic(), int(aws.clock.time() * 1000) - LOG_SINCE_MS
     stack, place = deployment.stack, deployment.place
     names = list(dict.fromkeys(the_bucket(deployment, bucket).bucket for bucket in buckets))
     names = names or deployment.buckets or [the_bucket(deployment, None).bucket]
@@ -75,10 +83,24 @@ def run(
         goals = [Goal(each.name, requested=each) for each in requested]
         try:
             ended = yield from acceptance.follow(aws, stack, goals, timeout)
+            complete = {}
+            if deployment.tells_completion and not hides_lines(deployment.log_level):
+                awaited = {
+                    each.name: Completion(
+                        aws, stack.refresher, ended.items[each.name].shares, _since(each), log_since
+                    )
+                    for each in requested
+                    if each.name not in ended.left
+                }
+                left_s = timeout - (aws.clock.monotonic() - started)
+                complete = yield from acceptance.follow_completion(aws, awaited, left_s)
         except (KeyboardInterrupt, GeneratorExit):
             aws.warn("The requested refreshes go on without this command.")
             raise
-        found = [_outcome(ended.items[each.name], ended.left.get(each.name)) for each in requested]
+        found = [
+            _outcome(ended.items[each.name], ended.left.get(each.name), complete.get(each.name))
+            for each in requested
+        ]
     else:
         now = from_ms(aws.clock.time() * 1000)
         found = [_request(each, now) for each in requested]
@@ -130,10 +152,21 @@ def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
 
 def _request(item: BucketActivity, now: datetime) -> Refreshed:
     ahead = item.not_before if item.not_before is not None and item.not_before > now else None
-    return Refreshed(item.name, "requested", ahead, None, (), (), None, None)
+    return Refreshed(item.name, "requested", ahead, None, None, (), (), None, None)
 
 
-def _outcome(item: BucketActivity, waits_for: str | None) -> Refreshed:
+def _since(requested: BucketActivity) -> datetime:
+    """Return the earliest acceptance of a requested refresh, by the functions' clock.
+
+    Each one comes after `not_before` of that time, and each earlier one was the interval before it.
+    """
+    return (requested.not_before or from_ms(SKEW_MS)) - timedelta(milliseconds=SKEW_MS)
+
+
+def _outcome(item: BucketActivity, waits_for: str | None, complete: datetime | None) -> Refreshed:
     if waits_for is None:
-        return Refreshed(item.name, "accepted", None, item.last_refresh, item.shares, (), None, None)
-    return Refreshed(item.name, "not_accepted", item.not_before, None, (), item.owed, item.answer, waits_for)
+        outcome: Outcome = "complete" if complete else "accepted"
+        return Refreshed(item.name, outcome, None, item.last_refresh, complete, item.shares, (), None, None)
+    return Refreshed(
+        item.name, "not_accepted", item.not_before, None, None, (), item.owed, item.answer, waits_for
+    )

@@ -33,7 +33,7 @@ def _details(refreshed: Refreshed, region: str, now: datetime) -> list[str]:
         if refreshed.not_before is None:
             return ["starts now"]
         return [f"starts in {(refreshed.not_before - now).total_seconds():.0f} s, after --min-interval"]
-    if refreshed.outcome == "accepted":
+    if refreshed.outcome in {"accepted", "complete"}:
         if not refreshed.shares:
             return [f"no file share in {region} is mapped to the bucket, so nothing was refreshed"]
         started = f", started {ago(now, refreshed.started)}" if refreshed.started else ""

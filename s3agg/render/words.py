@@ -31,6 +31,7 @@ STYLES = {
     "discarded": "red",
     "requested": "green",
     "accepted": "green",
+    "complete": "green",
     "not_accepted": "red",
 }
 

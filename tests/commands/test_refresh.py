@@ -36,9 +36,19 @@ UNFINISHED = {"pending": {"S": "before"}, "done": {"SS": ["share-1"]}}
 
 @pytest.fixture
 def stack(world: World) -> World:
-    """An account with a stack of two buckets, which nobody reads: the functions do not run."""
+    """An account with a stack of two buckets, which nobody reads: the functions do not run.
+
+    Its rule is disabled: nothing tells when a refresh is complete.
+    """
     deploying.make(world, "photos", "videos")
+    world.somebody.eventbridge.disable_rule(Name=NAMES.refresh_rule)
     return world
+
+
+@pytest.fixture
+def telling(stack: World) -> World:
+    stack.somebody.eventbridge.enable_rule(Name=NAMES.refresh_rule)
+    return stack
 
 
 def put(world: World, bucket: str, **changes: Any) -> None:
@@ -228,6 +238,45 @@ def test_it_counts_the_minimum_interval_down_without_reading(stack: World) -> No
     ]
     assert len(stack.wire.made("dynamodb:GetItem")) == 2
     assert report.ok
+
+
+def log(world: World, *lines: tuple[int, str]) -> None:
+    """The refresh function's log from now on: ms since 1970, and message."""
+    events = [{"timestamp": at, "message": f"[INFO]\tx\ty\t{line}"} for at, line in lines]
+    world.wire.answer("logs:FilterLogEvents", {"events": events})
+
+
+ACCEPTED = f"Refreshing file share: {SHARE}, notification: "
+COMPLETE = f"File share complete: {SHARE}, notification: "
+
+
+def test_it_waits_until_each_gateway_has_finished(telling: World) -> None:
+    """An earlier refresh of the share is complete: that does not count."""
+    not_before = telling.clock.ms + 40_000
+    put(telling, "photos", not_before={"N": str(not_before)})
+    telling.wire.before("dynamodb:GetItem", accept(telling, not_before), after=1)
+    before = (not_before - 62_000, f"{ACCEPTED}old"), (not_before - 60_000, f"{COMPLETE}old, took: 9 ms")
+    now = (not_before + 100, f"{ACCEPTED}new")
+    done = (not_before + 7000, f"{COMPLETE}new, took: 6900 ms")
+    log(telling, *before, now)
+    telling.wire.before("logs:FilterLogEvents", lambda: log(telling, *before, now, done), after=4)
+
+    waits, report = run(telling, "photos", wait=True)
+
+    (photos,) = report.buckets
+    assert (photos.outcome, photos.complete) == ("complete", from_ms(not_before + 7000))
+    assert waits[-1].what == "bucket photos: the refresh to be complete"
+
+
+def test_a_refresh_that_no_gateway_confirms_is_accepted_at_the_timeout(telling: World) -> None:
+    telling.wire.before("dynamodb:GetItem", accept(telling, 1_750_000_042_000), after=1)
+    log(telling)
+
+    _, report = run(telling, "photos", wait=True, timeout_s=30)
+
+    assert report.ok
+    assert [each.outcome for each in report.buckets] == ["accepted"]
+    assert report.seconds == 30
 
 
 def test_at_the_timeout_it_names_the_shares_and_the_last_answer(stack: World) -> None:

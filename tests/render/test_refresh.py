@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,10 +14,11 @@ from tests.support import documents
 from tests.support.screens import NOW, make_screen, text_of
 
 SHARES = ("arn:aws:storagegateway:eu-west-1:123456789012:share/share-1",)
-REQUESTED = Refreshed("b", "requested", NOW + timedelta(seconds=40), None, (), (), None, None)
-ACCEPTED = Refreshed("b", "accepted", None, NOW - timedelta(seconds=12), SHARES, (), None, None)
-NO_SHARE = Refreshed("b", "accepted", None, NOW, (), (), None, None)
-REFUSED = Refreshed("b", "not_accepted", NOW, None, (), SHARES, "busy", "1 file share to accept")
+REQUESTED = Refreshed("b", "requested", NOW + timedelta(seconds=40), None, None, (), (), None, None)
+ACCEPTED = Refreshed("b", "accepted", None, NOW - timedelta(seconds=12), None, SHARES, (), None, None)
+COMPLETE = replace(ACCEPTED, outcome="complete", complete=NOW)
+NO_SHARE = Refreshed("b", "accepted", None, NOW, None, (), (), None, None)
+REFUSED = Refreshed("b", "not_accepted", NOW, None, None, (), SHARES, "busy", "1 file share to accept")
 
 
 def shown(*buckets: Refreshed) -> str:
@@ -30,6 +32,7 @@ def shown(*buckets: Refreshed) -> str:
     [
         (REQUESTED, ["starts in 40 s, after --min-interval"]),
         (ACCEPTED, ["1 file share, started 12 s ago"]),
+        (COMPLETE, ["1 file share, started 12 s ago"]),
         (NO_SHARE, ["no file share in eu-west-1 is mapped to the bucket, so nothing was refreshed"]),
         (
             REFUSED,
@@ -42,7 +45,7 @@ def shown(*buckets: Refreshed) -> str:
             ],
         ),
     ],
-    ids=["requested", "accepted", "no share", "not accepted"],
+    ids=["requested", "accepted", "complete", "no share", "not accepted"],
 )
 def test_a_bucket_tells_its_outcome(bucket: Refreshed, words: list[str]) -> None:
     text = shown(bucket)
@@ -54,6 +57,6 @@ def test_a_bucket_tells_its_outcome(bucket: Refreshed, words: list[str]) -> None
 
 def test_every_outcome_is_as_its_schema_says() -> None:
     screen = make_screen(as_json=True)
-    screen.refresh(Report("S", "eu-west-1", "1", (REQUESTED, ACCEPTED, NO_SHARE, REFUSED), 30.0))
+    screen.refresh(Report("S", "eu-west-1", "1", (REQUESTED, ACCEPTED, COMPLETE, NO_SHARE, REFUSED), 30.0))
 
-    assert len(documents.parse(text_of(screen.out), "refresh")["buckets"]) == 4
+    assert len(documents.parse(text_of(screen.out), "refresh")["buckets"]) == 5

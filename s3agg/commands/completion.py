@@ -1,0 +1,38 @@
+"""Follow accepted refreshes until each gateway has told that it finished: for `test-upload` and `refresh`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from s3agg.aws.refusals import describing_errors
+from s3agg.aws.session import Aws
+from s3agg.live import log_lines, share_refreshes
+from s3agg.live.share_refreshes import NOTIFICATION, ShareRefresh
+from s3agg.resources.function import Function
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The refreshes of some file shares that were accepted since a moment, as the log tells."""
+
+    aws: Aws
+    refresher: Function
+    shares: Sequence[str]  # ARNs
+    since: datetime  # by the functions' clock
+    log_since: int  # where to begin in the log, ms since 1970
+
+    def read(self) -> list[ShareRefresh]:
+        """Return the refresh of each share whose acceptance shows; of several, one that is complete."""
+        with describing_errors(f"reading the log of function {self.refresher.name}"):
+            lines = list(
+                log_lines.read(self.aws, self.refresher.log_group.name, self.log_since, NOTIFICATION)
+            )
+        since = [each for each in share_refreshes.of_lines(lines) if each.accepted >= self.since]
+        of_share = {each.share: each for each in (*since, *(each for each in since if each.complete))}
+        return [of_share[share] for share in self.shares if share in of_share]
+
+    def missing(self, refreshes: Sequence[ShareRefresh]) -> int:
+        """Return how many shares are not complete."""
+        return len(self.shares) - sum(each.complete is not None for each in refreshes)
