@@ -12,6 +12,7 @@ import pytest
 
 from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
+from s3agg.errors import plural
 from s3agg.live import items, queues
 from tests.acceptance import leftovers
 from tests.acceptance.account import Account, Stack, told
@@ -100,6 +101,19 @@ def test_uploads_lead_to_a_refresh_without_a_share(life: Life) -> None:
 
     assert any("No file share" in note for note in ran.json["notes"])
     life.account.becomes(life.is_quiet)
+
+
+def test_status_finds_the_log_lines_of_refreshes(life: Life) -> None:
+    """FACTS 43: test-upload has found them with one text, and status looks for two."""
+    hour, _ = life.stack.must("status").json["aggregated"]
+    found = hour["refreshes"]["total"]
+
+    life.account.report.note(
+        "43",
+        "log lines with one of two texts: is the refresh found?",
+        "held" if found else "not so",
+        f"{plural(found or 0, 'refresh', 'es')} in the last hour",
+    )
 
 
 def test_options_can_change_at_once(life: Life) -> None:
