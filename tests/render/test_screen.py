@@ -32,6 +32,17 @@ def test_without_a_terminal_there_are_no_escape_sequences() -> None:
     assert "\x1b" not in text_of(screen.out) + text_of(screen.err)
 
 
+def test_a_pipe_gets_every_file_share_and_a_terminal_the_first_ones() -> None:
+    bucket = BucketActivity("b", shares=tuple(f"arn:share/share-{number}" for number in range(50)))
+    pipe, terminal = make_screen(), make_screen(terminal=True)
+    for screen in (pipe, terminal):
+        screen.status(make_status(make_resource(), buckets=(bucket,)))
+
+    assert text_of(pipe.out).count("share-") == 50
+    assert text_of(terminal.out).count("share-") == 3
+    assert "and 47 more" in text_of(terminal.out)
+
+
 def test_a_terminal_gets_colour() -> None:
     screen = make_screen(terminal=True)
     screen.status(make_status(make_resource("drifted")))
