@@ -8,6 +8,7 @@ from datetime import timedelta
 from s3agg import engine
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
+from s3agg.commands import shares
 from s3agg.commands.function_failures import Failures
 from s3agg.engine import Change, Plan
 from s3agg.errors import Advice, S3aggError, UsageProblem
@@ -63,6 +64,18 @@ def check(deployment: Deployment, notification: Notification) -> None:
             "To correct this, run",
             UPDATE,
         )
+
+
+def read(aws: Aws, deployment: Deployment, notification: Notification) -> list[S3aggError]:
+    """Return the warnings, and make the bucket's new file shares known to the refresh function.
+
+    Raises S3aggError if the logs cannot be read, or the table cannot be written.
+    """
+    found, lookup = aws.concurrently(
+        lambda aws: list(warnings(aws, deployment, notification)), shares.look_up
+    )
+    shares.make_known(aws, deployment, shares.of_buckets(aws, lookup, [notification.bucket]) or {})
+    return list(found)
 
 
 def warnings(aws: Aws, deployment: Deployment, notification: Notification) -> Iterator[S3aggError]:

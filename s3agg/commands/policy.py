@@ -365,8 +365,8 @@ def _buckets(stack: Stack) -> Iterator[Document]:
 def _everywhere() -> Document:
     """Return the statement of the read actions that AWS authorizes only for all resources.
 
-    Metrics, quotas, and the lists of event source mappings and file shares have no ARNs. Roles and log groups
-    have ARNs, but ListRoles and DescribeLogGroups are not authorized by them.
+    Metrics, quotas, and the lists of event source mappings, file shares and access points have no ARNs. Roles
+    and log groups have ARNs, but ListRoles and DescribeLogGroups are not authorized by them.
     """
     return _allow(
         ["*"],
@@ -376,5 +376,6 @@ def _everywhere() -> Document:
         "lambda:GetAccountSettings",
         "lambda:ListEventSourceMappings",
         "logs:DescribeLogGroups",
+        "s3:ListAccessPoints",
         "storagegateway:ListFileShares",
     )

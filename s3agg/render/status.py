@@ -164,8 +164,10 @@ def _buckets(status: Status, now: datetime) -> Table:
     for bucket in status.buckets:
         last = last_refresh(bucket, status.refreshes.get(bucket.name, ()), now)
         # The functions look for file shares when they refresh, in their own region (FACTS 40).
-        missing = f"no file share in {status.region}" if bucket.last_refresh else "not looked up yet"
-        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(len(bucket.shares) or missing))
+        looked_up = bucket.last_refresh or status.shares is not None
+        missing = f"no file share in {status.region}" if looked_up else "not looked up yet"
+        shares = len(bucket.shares) or len((status.shares or {}).get(bucket.name, ())) or missing
+        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
     return table
 
 
