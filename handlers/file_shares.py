@@ -1,4 +1,7 @@
-"""The account's file shares: finds those of a bucket, and refreshes them. Zipped with s3_sgw_refresh."""
+"""The account's file shares: finds those of a bucket, and refreshes them. Zipped with s3_sgw_refresh.
+
+s3agg itself finds them with the same code (s3agg/live/file_shares.py).
+"""
 
 from __future__ import annotations
 
@@ -92,19 +95,26 @@ class Shares:
 
         A share that is being deleted is gone. Raises UnfinishedLookupError without time for the next call.
         """
+        self.look_up(time_left_ms)
+        ours, others = self.mapped_to(bucket, *region_and_account(function_arn))
+        for share in sorted(others):
+            logger.warning("File share of another region or account, leaving it alone: %s", share)
+        return ours
+
+    def look_up(self, time_left_ms: TimeLeft) -> None:
+        """Find where each share is located."""
         kinds = self.listed(time_left_ms)
         self.places = {share: name for share, name in self.places.items() if share in kinds}
         self.locate(kinds, time_left_ms)
+
+    def mapped_to(self, bucket: str, region: str, account: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the bucket's shares of the region and account, and those of others."""
         names = {bucket}
         if any("accesspoint/" in name or name.endswith("-s3alias") for name in self.places.values()):
-            names |= self.access_points(bucket, function_arn)
+            names |= self.access_points(bucket, account)
         ours = frozenset(share for share, name in self.places.items() if name in names)
-        here = frozenset(
-            share for share in ours if region_and_account(share) == region_and_account(function_arn)
-        )
-        for share in sorted(ours - here):
-            logger.warning("File share of another region or account, leaving it alone: %s", share)
-        return here
+        here = frozenset(share for share in ours if region_and_account(share) == (region, account))
+        return here, ours - here
 
     def listed(self, time_left_ms: TimeLeft) -> dict[str, str]:
         """Return the kind of each share that is not being deleted, by its ARN."""
@@ -161,9 +171,8 @@ class Shares:
             return
         self.places.update({share["FileShareARN"]: place(share.get("LocationARN", "")) for share in found})
 
-    def access_points(self, bucket: str, function_arn: str) -> set[str]:
+    def access_points(self, bucket: str, account: str) -> set[str]:
         """Return the ARNs and aliases of the bucket's access points, which can be a share's location."""
-        _, account = region_and_account(function_arn)
         asked = {"AccountId": account, "Bucket": bucket}
         s3control = self.s3control()
         page = s3control.list_access_points(**asked)

@@ -42,6 +42,8 @@ from shared import (
 logger = logging.getLogger("s3_aggregator")
 session = botocore.session.get_session()  # boto3 would only slow a cold start
 
+# The sessions in which File Gateways write, by all that is known of their names (FACTS 44).
+GATEWAY = re.compile(r"AWS:AROA[0-9A-Z]+:StorageGateway(-sgw-[0-9A-Fa-f]+)?")
 CLOSING_MS = 2000  # closer to its end than this, a window is not trusted from memory ...
 TRUSTED_MS = 1500  # ... unless it was read this recently: the refresh waits 2 s after the close
 LONGEST_DELAY_S = 900  # the limit of SQS; s3_sgw_refresh waits for the rest
@@ -289,9 +291,12 @@ def object_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def by_gateway(record: dict[str, Any]) -> bool:
-    """Whether a Storage Gateway wrote the object, so that its file share already shows it."""
+    """Whether a Storage Gateway wrote the object, so that its file share already shows it.
+
+    In doubt it did not: a refresh too many does less harm than a missing one (FACTS 44).
+    """
     user = record.get("userIdentity")
-    return isinstance(user, dict) and "StorageGateway" in str(user.get("principalId"))
+    return isinstance(user, dict) and GATEWAY.fullmatch(str(user.get("principalId"))) is not None
 
 
 def identity(record: dict[str, Any]) -> str:

@@ -183,6 +183,7 @@ class Settings:
             )
 
 
+SHARES_FRESH_S = 3600  # for so long the refresh function keeps the shares that it found (DESIGN 2)
 SETTLE_S = 2  # the wait at the start of a refresh, so that it misses no event (DESIGN 2)
 MOST_REFRESHES = (
     24 * 3600 // (Settings.min_interval + SETTLE_S)

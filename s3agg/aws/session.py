@@ -55,7 +55,7 @@ SLOW = {"logs": ("logs", 30), "invocations": ("lambda", 60)}
 LAST_S = 3  # after Ctrl-C, for the last calls of a command
 SIDE_BY_SIDE = 32  # threads: about the number of calls that read a stack with some buckets
 # Services that most commands call, the table's first: the other reads depend on the table.
-READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch", "events")
+READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch", "events", "storagegateway")
 
 
 class Aws:

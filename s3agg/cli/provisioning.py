@@ -97,7 +97,7 @@ def create(
         needed = [S3aggError(each, "To confirm this, pass --yes") for each in confirm]
         with document_unless_confirmed(screen, partial(show_plan, problems=needed)):
             ask("Make these changes?")
-    screen.watch(apply_create(aws, deployment, plan))
+    screen.watch(apply_create(aws, deployment, plan, checked.shares))
     screen.plan(deployment, plan, done=True, settings=chosen, to_confirm=confirm)
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     if missed := may_have_missed(plan):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from s3agg import engine
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
+from s3agg.commands import shares
 from s3agg.commands.function_failures import Failures
 from s3agg.engine import Change, Plan
 from s3agg.errors import Advice, S3aggError, UsageProblem
@@ -65,6 +66,18 @@ def check(deployment: Deployment, notification: Notification) -> None:
         )
 
 
+def read(aws: Aws, deployment: Deployment, notification: Notification) -> list[S3aggError]:
+    """Return the warnings, and make the bucket's new file shares known to the refresh function.
+
+    Raises S3aggError if the logs cannot be read, or the table cannot be written.
+    """
+    found, lookup = aws.concurrently(
+        lambda aws: list(warnings(aws, deployment, notification)), shares.look_up
+    )
+    shares.make_known(aws, deployment, shares.of_buckets(aws, lookup, [notification.bucket]) or {})
+    return list(found)
+
+
 def warnings(aws: Aws, deployment: Deployment, notification: Notification) -> Iterator[S3aggError]:
     """Yield what may keep the refresh from coming. Raises S3aggError if the logs cannot be read."""
     stack, bucket = deployment.stack, notification.bucket
@@ -87,7 +100,7 @@ def _on_the_way(deployment: Deployment, notification: Notification) -> list[Chan
     """Return the changes of the resources on the way from the bucket to the refresh."""
     others = {each.key for each in deployment.stack.notifications if each.key != notification.key}
     others |= {each.permission.key for each in deployment.stack.notifications if each.key in others}
-    others.add(deployment.stack.dead_letters.key)
+    others |= {deployment.stack.dead_letters.key, deployment.stack.rule.key}  # no refresh needs these
     return [
         each
         for each in deployment.plan().changes

@@ -10,17 +10,22 @@ from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
+from s3agg.commands import shares
 from s3agg.commands.adopt import apply_adoption
 from s3agg.engine import Plan
 from s3agg.live import items
+from s3agg.live.file_shares import Shares
 from s3agg.resources.notification import FoundNotification, Notification
 from s3agg.resources.permission import Permission
 from s3agg.resources.queue import Queue
 from s3agg.stack.deployed import Deployment
 
 
-def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
-    """Apply the plan of `create` without losing a refresh; yield the engine's events."""
+def apply_create(aws: Aws, deployment: Deployment, plan: Plan, found: Shares | None = None) -> engine.Events:
+    """Apply the plan of `create` without losing a refresh; yield the engine's events.
+
+    `found` holds the file shares of the buckets, as far as they are known: new ones are made known.
+    """
     if plan.foreign:
         raise engine.foreign(plan)
     table = deployment.stack.table
@@ -46,6 +51,7 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
     for each in beside:
         each.result()
     yield from _create_again(aws, plan)
+    shares.make_known(aws, deployment, found or {})
     _send_messages(aws, deployment, plan)
 
 

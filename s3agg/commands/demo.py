@@ -68,7 +68,7 @@ def run(connect: Callable[[str, str], Aws], *, count: int, window: int) -> Gener
         )
         request = Request(buckets=(BUCKET,), options={"window": window})
         checked = preflight.check(aws, names, request)
-        yield from apply_create(aws, checked.passed(), checked.plan)
+        yield from apply_create(aws, checked.passed(), checked.plan, checked.shares)
 
         yield Step(
             f"Uploading {plural(count, 'object')}",

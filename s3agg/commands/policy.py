@@ -45,9 +45,8 @@ def make(
     parts = split(made)
     if part is not None:
         if part > len(parts):
-            raise UsageProblem(
-                f"The policy has {plural(len(parts), 'part')}", f"Pass --part 1 to --part {len(parts)}"
-            )
+            fix = f"Pass --part 1 to --part {len(parts)}" if len(parts) > 1 else "Omit --part"
+            raise UsageProblem(f"The policy has {plural(len(parts), 'part')}", fix)
         return parts[part - 1]
     if len(parts) > 1:
         inline = ", or use it as an inline policy of a role" if length(made) <= LONGEST_INLINE else ""
@@ -365,8 +364,8 @@ def _buckets(stack: Stack) -> Iterator[Document]:
 def _everywhere() -> Document:
     """Return the statement of the read actions that AWS authorizes only for all resources.
 
-    Metrics, quotas, and the lists of event source mappings and file shares have no ARNs. Roles and log groups
-    have ARNs, but ListRoles and DescribeLogGroups are not authorized by them.
+    Metrics, quotas, and the lists of event source mappings, file shares and access points have no ARNs. Roles
+    and log groups have ARNs, but ListRoles and DescribeLogGroups are not authorized by them.
     """
     return _allow(
         ["*"],
@@ -376,5 +375,6 @@ def _everywhere() -> Document:
         "lambda:GetAccountSettings",
         "lambda:ListEventSourceMappings",
         "logs:DescribeLogGroups",
+        "s3:ListAccessPoints",
         "storagegateway:ListFileShares",
     )

@@ -10,8 +10,10 @@ from functools import partial
 from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
+from s3agg.commands import shares
 from s3agg.engine import Plan
 from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, combined, plural
+from s3agg.live.file_shares import Lookup, Shares
 from s3agg.resources.bucket import OtherRegion, check_bucket
 from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
@@ -28,11 +30,15 @@ Check = Callable[[], object]  # raises S3aggError for a problem
 
 @dataclass(frozen=True)
 class Checked:
-    """The stack, the plan of its changes, and the problems that prevent them."""
+    """The stack, the plan of its changes, and the problems that prevent them.
+
+    `shares` holds the file shares of the buckets; None if they are unknown.
+    """
 
     deployment: Deployment
     plan: Plan
     problems: Sequence[S3aggError]
+    shares: Shares | None = None
 
     def passed(self) -> Deployment:
         """Return the deployment; raise S3aggError with all problems if there are any."""
@@ -52,6 +58,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         raise combined(NOTHING_CHANGED, problems)
     read: list[Deployment] = []
     checked: list[str] = []
+    lookups: list[Lookup | S3aggError] = []
 
     def check_one(bucket: str) -> None:
         with describing_errors(f"checking bucket {bucket}"):
@@ -63,6 +70,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
         [
             *(partial(check_one, bucket) for bucket in request.buckets),
             lambda: read.append(deployed.read(aws, names, _completed(aws, request))),
+            lambda: lookups.append(shares.look_up(aws)),
         ],
     )
     if not read:
@@ -95,7 +103,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     _warn_of_lost_capacity(aws, deployment, request)
     _warn_of_logs(aws, plan)
     _warn_of_capacity(aws, deployment)
-    return Checked(deployment, plan, problems)
+    return Checked(deployment, plan, problems, _shares(aws, deployment, lookups[0]))
 
 
 def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:
@@ -241,6 +249,15 @@ def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
             aws.warn(function.unreserved)
         else:
             room -= max(more, 0)
+
+
+def _shares(aws: Aws, deployment: Deployment, lookup: Lookup | S3aggError) -> Shares | None:
+    """Return the file shares of the buckets, and warn if files may not show."""
+    there = [each.bucket for each in deployment.stack.notifications if each.bucket not in deployment.gone]
+    found = shares.of_buckets(aws, lookup, there)
+    for each in shares.warnings(deployment, found or {}):
+        aws.warn(each)
+    return found
 
 
 def _warn_of_capacity(aws: Aws, deployment: Deployment) -> None:

@@ -10,13 +10,15 @@ from functools import partial
 from typing import Literal, TypeVar
 
 from s3agg import __version__, engine
-from s3agg.aws.clock import from_ms
+from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
+from s3agg.commands import shares
 from s3agg.engine import Change
 from s3agg.errors import Advice, S3aggError, plural, shell_quoted
-from s3agg.live import counts, file_shares, items, queues, share_status
+from s3agg.live import counts, items, queues, share_status
 from s3agg.live.counts import Aggregated, Invocations, Logged
+from s3agg.live.file_shares import Shares
 from s3agg.live.items import BucketActivity
 from s3agg.live.lateness import is_late
 from s3agg.live.log_lines import hides_lines
@@ -95,7 +97,8 @@ class Status:
     `gone` lists the attached buckets that no longer exist, and `late` those whose refresh is overdue.
     `functions` is None if CloudWatch metrics could not be read. `aggregated` is None if the logs could not be
     read, or if the log level hides the lines. `timers` holds the seconds of each file share's automated cache
-    refresh, by ARN. It is None if these could not be read. `settings` is None without a stack.
+    refresh, by ARN. `shares` holds the file shares of each attached bucket. Both are None if these could not
+    be read. `of_shares` warns about them. `settings` is None without a stack.
     `refreshes` holds the last refresh of each file share, by bucket. `median_hours` are the last hours that
     the medians cover, None if the logs do not tell.
     """
@@ -118,6 +121,8 @@ class Status:
     refreshes: Mapping[str, Sequence[ShareStatus]]
     median_hours: int | None
     made_by: MadeBy | None = None  # None if unknown
+    shares: Shares | None = None
+    of_shares: Sequence[Problem] = ()
 
     @property
     def as_declared(self) -> bool:
@@ -213,7 +218,7 @@ class Status:
         if others:
             problems.append(
                 Problem(
-                    f"The refresh of {_buckets(others)} is overdue",
+                    f"The refresh of {shares.named(others)} is overdue",
                     [SEE_THE_LOGS, Step("to start it, run", Advice("create"))],
                 )
             )
@@ -287,21 +292,11 @@ class Status:
                     [Step("Attach a bucket:", Advice("create", "BUCKET"))],
                 )
             )
-        there = [each for each in self.buckets if each.name not in self.gone]
-        if without := [each.name for each in there if each.last_refresh and not each.shares]:
-            them, each = ("it", "it") if len(without) == 1 else ("them", "each")
-            warnings.append(
-                Problem(
-                    f"No file share in {self.region} is mapped to {_buckets(without)},"
-                    f" so nothing can be refreshed for {them}",
-                    [
-                        Step(
-                            f"Create a file share for {each} there, or detach {each}:",
-                            Advice("delete", without[0]),
-                        )
-                    ],
-                )
-            )
+        if self.shares is None:  # then at least what the refresh function found
+            there = [each for each in self.buckets if each.name not in self.gone]
+            if without := [each.name for each in there if each.last_refresh and not each.shares]:
+                warnings.append(_as_problem(shares.nothing_to_refresh(self.region, without)))
+        warnings += self.of_shares
         warnings += self._slow
         table = (Table.kind, Names(self.stack).table, "missing")
         if any((each.kind, each.name, each.state) == table for each in self.resources):
@@ -341,8 +336,11 @@ def _exists(resources: Sequence[ResourceStatus]) -> bool:
     return any(each.state != "missing" for each in counted)
 
 
-def _buckets(names: Sequence[str]) -> str:
-    return f"{'bucket' if len(names) == 1 else 'buckets'} {', '.join(names)}"
+def _as_problem(error: S3aggError) -> Problem:
+    if error.advice is None:
+        return Problem(error.problem, [Step(error.hint)] if error.hint else [])
+    words = error.hint if error.hint.endswith(", run") else f"{error.hint}:"
+    return Problem(error.problem, [Step(words, error.advice)])
 
 
 def _waiting(bucket: BucketActivity) -> str:
@@ -388,13 +386,13 @@ def watch(aws: Aws, names: Names) -> Iterator[Status | S3aggError]:
 
 @dataclass(frozen=True)
 class _Readings:
-    """What was read from AWS; `timers` as for Status."""
+    """What was read from AWS; `shares` as for Status."""
 
     deployment: Deployment
     queues: Sequence[QueueDepth]
     functions: Sequence[Invocations] | None
     logged: Logged | None
-    timers: Mapping[str, int] | None
+    shares: Shares | None
 
     def status(self, aws: Aws) -> Status:
         deployment, names = self.deployment, self.deployment.stack.names
@@ -403,6 +401,14 @@ class _Readings:
         resources = [_resource(change, missing) for change in plan.changes]
         buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
         now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
+        warnings = (
+            []
+            if self.shares is None
+            else [
+                *shares.warnings(deployment, self.shares),
+                *shares.changes(deployment, self.shares, to_ms(now)),
+            ]
+        )
         late = [each.name for each in buckets if is_late(each, now, settings)]
         logged = None if hides_lines(deployment.log_level) else self.logged
         history = logged.history if logged else None
@@ -421,7 +427,7 @@ class _Readings:
             log_level=deployment.log_level,
             functions=self.functions,
             aggregated=logged.aggregated if logged else None,
-            timers=self.timers,
+            timers=None if self.shares is None else _timers(self.shares),
             settings=StackSettings.of(deployment.stack, made_by.version if made_by else None)
             if _exists(resources)
             else None,
@@ -430,21 +436,26 @@ class _Readings:
             },
             median_hours=history.hours if history else None,
             made_by=made_by,
+            shares=self.shares,
+            of_shares=[_as_problem(each) for each in warnings],
         )
 
 
 def _read_all(aws: Aws, names: Names) -> _Readings:
-    deployment, functions, logged = aws.concurrently(
+    deployment, functions, logged, lookup = aws.concurrently(
         lambda aws: deployed.read(aws, names),
         lambda aws: _invocations(aws, names),
         lambda aws: _logged(aws, names),
+        shares.look_up,
     )
     for bucket, error in deployment.unread.items():
         aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
     deployment.warn_of_unread_rule(aws, CANNOT_TELL)
     _warn_of_strays(aws, deployment)
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
-    return _Readings(deployment, depths, functions, logged, _timers(aws, deployment))
+    there = [bucket for bucket in deployment.buckets if bucket not in deployment.gone]
+    found = shares.of_buckets(aws, lookup, there)
+    return _Readings(deployment, depths, functions, logged, found)
 
 
 def _warn_of_strays(aws: Aws, deployment: Deployment) -> None:
@@ -510,15 +521,8 @@ def _logged(aws: Aws, names: Names) -> Logged | None:
     return _or_warning(aws, ask, "Could not count the events and refreshes.")
 
 
-def _timers(aws: Aws, deployment: Deployment) -> dict[str, int] | None:
-    shares = {share for bucket in deployment.buckets for share in deployment.activity_of(bucket).shares}
-    if not shares:
-        return {}
-    return _or_warning(
-        aws,
-        lambda: file_shares.timers(aws, shares),
-        "Could not read the file shares' cache refresh settings.",
-    )
+def _timers(found: Shares) -> dict[str, int]:
+    return {each.arn: each.ttl for bucket in found.values() for each in bucket if each.ttl}
 
 
 def _or_warning(aws: Aws, ask: Callable[[], T], warning: str) -> T | None:

@@ -74,7 +74,7 @@ def run(
     stack = deployment.stack
     timeout = default_timeout(stack) if timeout_s is None else timeout_s
     before_upload.check(deployment, notification)
-    for warning in before_upload.warnings(aws, deployment, notification):
+    for warning in before_upload.read(aws, deployment, notification):
         aws.warn(warning)
     upload = Upload(aws, notification, keep)
     observer: LogObserver | TableObserver | None = None

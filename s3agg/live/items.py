@@ -45,6 +45,7 @@ class BucketActivity:
     unrefreshed_since: datetime | None = None  # when the oldest refresh was due that is still owed to a share
     owed: tuple[str, ...] = ()  # the shares that did not accept it, or a later one
     answer: str | None = None  # the gateway's last answer for the share that waits longest
+    shares_found: datetime | None = None  # when the refresh function looked the shares up
 
     def is_idle(self, now: datetime) -> bool:
         """Whether no refresh is due and the minimum interval has passed: `forget_bucket` deletes the item."""
@@ -137,6 +138,7 @@ def activity(
         unrefreshed_since=moment("unrefreshed_since"),
         owed=arns(item.get("owed", {}).get("M", ())),
         answer=item.get("answer", {}).get("S"),
+        shares_found=moment("shares_found"),
     )
 
 
@@ -199,14 +201,14 @@ def refresh_request(now: int, condition: str = ATTACHED) -> dict[str, Any]:
     """Return the parameters of UpdateItem that make everything of a bucket pending, under a condition.
 
     `pending` is new and `done` is removed, so a refresh that is running counts no longer: it may have started
-    before the change that this refresh is for. An open window stays. A window of the blog's is removed, so an
-    item is converted only once. `now` in ms since 1970 begins the wait of the shares, unless one is waiting.
+    before the change that this refresh is for. The shares are looked up again. An open window stays. A window
+    of the blog's is removed, so an item is converted only once. `now` in ms since 1970 begins the wait of the shares, unless one is waiting.
     """
     blogs = condition == BLOG_WINDOW
     return {
         "UpdateExpression": (
             "SET pending = :token, unrefreshed_since = if_not_exists(unrefreshed_since, :now)"
-            f" REMOVE done{', #timestamp' if blogs else ''}"
+            f" REMOVE done, shares_found{', #timestamp' if blogs else ''}"
         ),
         "ConditionExpression": condition,
         "ExpressionAttributeValues": {":token": {"S": uuid.uuid4().hex}, ":now": {"N": str(now)}},
@@ -231,6 +233,39 @@ def request_refresh(aws: Aws, table: str, name: str, condition: str = ATTACHED) 
             raise
         return None
     return _activity(aws, table, answer["Attributes"])
+
+
+def lookup_request(*, pending: bool) -> dict[str, Any]:
+    """Return the parameters of UpdateItem that make the refresh function look a bucket's shares up again.
+
+    There are two, for a bucket with a pending refresh or without: only one of their conditions holds. With a
+    pending refresh the function may be about to store the shares that it found before. A new `pending` makes
+    it leave that, as if it had died (DESIGN 2), and its next round looks again.
+    """
+    if not pending:
+        return {
+            "UpdateExpression": "REMOVE shares_found",
+            "ConditionExpression": "attribute_exists(shares_found) AND attribute_not_exists(pending)",
+        }
+    return {
+        "UpdateExpression": "SET pending = :token REMOVE shares_found",
+        "ConditionExpression": "attribute_exists(pending)",
+        "ExpressionAttributeValues": {":token": {"S": uuid.uuid4().hex}},
+    }
+
+
+def look_up_again(aws: Aws, table: str, name: str) -> None:
+    """Make the refresh function look a bucket's shares up in its next round."""
+    for pending in (False, True, False):  # a refresh can begin, and then end, between these writes
+        try:
+            aws.dynamodb.update_item(
+                TableName=table, Key={"BucketName": {"S": name}}, **lookup_request(pending=pending)
+            )
+        except aws.dynamodb.exceptions.ClientError as error:
+            if not is_error(error, "ConditionalCheckFailedException"):
+                raise
+        else:
+            return
 
 
 def message_for(

@@ -164,14 +164,19 @@ def _buckets(status: Status, now: datetime) -> Table:
     for bucket in status.buckets:
         last = last_refresh(bucket, status.refreshes.get(bucket.name, ()), now)
         # The functions look for file shares when they refresh, in their own region (FACTS 40).
-        missing = f"no file share in {status.region}" if bucket.last_refresh else "not looked up yet"
-        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(len(bucket.shares) or missing))
+        looked_up = bucket.last_refresh or status.shares is not None
+        missing = f"no file share in {status.region}" if looked_up else "not looked up yet"
+        shares = len(bucket.shares) or len((status.shares or {}).get(bucket.name, ())) or missing
+        table.add_row(plain(bucket.name), _window(now, bucket), last, plain(shares))
     return table
 
 
 def _window(now: datetime, bucket: BucketActivity) -> Text:
     closes_at, not_before = bucket.window.closes_at, bucket.not_before
     if not bucket.window.open or closes_at is None:
+        if bucket.pending and not bucket.owed and not_before is not None and not_before > now:
+            # The item does not tell whether a round is running, or the interval has not ended yet.
+            return Text(f"closed, refresh pending, next in {(not_before - now).total_seconds():.0f} s")
         return Text("closed, refresh in progress" if bucket.pending else "closed")
     if not_before is not None and not_before > now and closes_at - not_before <= ESTIMATED:
         next_in = f"in {(max(closes_at, not_before) - now).total_seconds():.0f} s"

@@ -291,8 +291,8 @@ def test_a_form_of_a_folder(gateway: Gateway, form: str) -> None:
 
 
 def test_a_write_of_the_gateway_itself(gateway: Gateway) -> None:
-    """The refresh function must not run for the gateway's own writes: their principalId names the gateway."""
-    looked_at = "principalId of a gateway's own write: does it contain StorageGateway?"
+    """FACTS 44: whether the aggregator knows the gateway's own write, and what its principalId is."""
+    looked_at = "principalId of a gateway's own write: does the aggregator ignore it?"
     if gateway.mount is None:
         gateway.note(looked_at, "not seen", f"set {MOUNT_VARIABLE} to a folder where the share is mounted")
         return
@@ -315,18 +315,19 @@ def test_a_write_of_the_gateway_itself(gateway: Gateway) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("s3agg\n")
     started = time.monotonic()
-    principals: list[str] = []
+    by_gateway = load("s3_aggregator").by_gateway
+    principals: dict[str, bool] = {}  # whether the aggregator ignores the event
     while not principals and time.monotonic() - started < account.scaled(WRITES_S):
-        principals = [
-            str(record.get("userIdentity", {}).get("principalId"))
+        principals = {
+            str(record.get("userIdentity", {}).get("principalId")): by_gateway(record)
             for event in gateway.receive()
             for record in event.get("Records", ())
-        ]
+        }
         time.sleep(account.pause_s)
     if not principals:
         gateway.note(looked_at, "not seen", f"no event came within {account.scaled(WRITES_S):.0f} s")
         return
-    verdict: Verdict = "held" if any("StorageGateway" in each for each in principals) else "not so"
+    verdict: Verdict = "held" if all(principals.values()) else "not so"
     gateway.note(looked_at, verdict, f"principalId {', '.join(principals)}", time.monotonic() - started)
 
 

@@ -33,7 +33,7 @@ from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Deployment, Request
 from tests.support import aws as support
 from tests.support import iam
-from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world
+from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world, share_of
 from tests.support.deploying import make
 from tests.support.iam import Need
 
@@ -151,20 +151,14 @@ class Life:
         aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], BatchSize=5)
 
     def look(self) -> None:
-        """See a bucket that has a file share of each kind."""
-        shares = [PLACE.arn("storagegateway", f"share/share-{kind}") for kind in ("NFS", "SMB")]
-        self.world.somebody.dynamodb.put_item(
-            TableName=NAMES.table,
-            Item={
-                "BucketName": {"S": BUCKETS[0]},
-                "shares": {"SS": [each.rpartition("/")[2] for each in shares]},
-            },
+        """See a bucket that has a file share of each kind, one of them at an access point."""
+        self.world.wire.have_shares(
+            share_of(BUCKETS[0], "a"),
+            share_of(BUCKETS[0], "b", FileShareType="SMB", LocationARN="point-s3alias"),
         )
-        listed = [{"FileShareARN": each, "FileShareType": each[-3:]} for each in shares]
-        self.world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": listed})
-        for kind in ("NFS", "SMB"):
-            answer: dict[str, Any] = {f"{kind}FileShareInfoList": []}
-            self.world.wire.answer(f"storagegateway:Describe{kind}FileShares", answer)
+        self.world.wire.answer(
+            "s3control:ListAccessPoints", {"AccessPointList": [{"Alias": "point-s3alias"}]}
+        )
         status.read(self.world.aws, NAMES)
 
     def test_upload(self, deployment: Deployment, bucket: str) -> None:
@@ -479,7 +473,7 @@ def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
 
 
 def test_it_fits_into_a_managed_policy_with_several_buckets() -> None:
-    buckets = [f"bucket-of-{number:02}" for number in range(6)]  # as policies/README.md says
+    buckets = [f"bucket-of-{number:02}" for number in range(5)]  # as policies/README.md says
 
     assert operator_policy.length(printed(buckets=buckets)) <= operator_policy.LONGEST_MANAGED
     assert operator_policy.length(printed(BOUNDARY, buckets=buckets[:1])) <= operator_policy.LONGEST_MANAGED

@@ -14,11 +14,12 @@ from s3agg.commands.status import Status
 from s3agg.errors import S3aggError
 from s3agg.live.queues import QueueDepth
 from s3agg.resources.resource import Difference
-from s3agg.settings import Names
+from s3agg.settings import SHARES_FRESH_S, Names
 from tests.support import aws as support
 from tests.support import deploying
-from tests.support.aws import PLACE, World
+from tests.support.aws import World, share_arn, share_of
 from tests.support.functions import SHARE, Functions
+from tests.support.handlers import classes
 
 pytestmark = pytest.mark.stack
 world = support.world
@@ -180,14 +181,100 @@ def warnings(world: World) -> list[str]:
     return [each.what for each in read.warnings]
 
 
-def test_a_bucket_without_a_file_share_is_healthy_with_a_warning(world: World) -> None:
-    make_stack(world)
-    item: Any = {"BucketName": {"S": "uploads"}, "refreshed": {"N": "1749999000000"}}
+NO_SHARE = "No file share in eu-west-1 is mapped to bucket uploads, so nothing can be refreshed for it"
+
+
+def know(world: World, *shares: str, minutes_ago: float = 0, **more: Any) -> None:
+    """Have a bucket's item name these file shares, as the refresh function found them."""
+    found = int(world.clock.time() * 1000) - int(minutes_ago * 60_000)
+    item: Any = {"BucketName": {"S": "uploads"}, "shares_found": {"N": str(found)}, **more}
+    if shares:
+        item["shares"] = {"SS": list(shares)}
     world.somebody.dynamodb.put_item(TableName="S3EventAggregator", Item=item)
 
-    assert warnings(world) == [
-        "No file share in eu-west-1 is mapped to bucket uploads, so nothing can be refreshed for it"
-    ]
+
+def test_a_bucket_without_a_file_share_is_healthy_with_a_warning_from_the_start(world: World) -> None:
+    """FACTS 40."""
+    make_stack(world)
+    world.wire.have_shares(share_of("other"))
+
+    assert warnings(world) == [NO_SHARE]
+
+
+def test_shares_of_one_bucket_on_several_gateways_are_told_that_they_do_not_see_each_other(
+    world: World,
+) -> None:
+    make_stack(world)
+    world.wire.have_shares(
+        share_of("uploads", "a", gateway="sgw-1"), share_of("uploads", "b", gateway="sgw-2")
+    )
+
+    (warning,) = status.read(world.aws, NAMES).warnings
+
+    assert warning.what == (
+        "The file shares of bucket uploads are on several gateways, and the stack ignores the gateways' own"
+        " writes. A file written through one gateway does not show on the others"
+    )
+    assert warning.advice() == (
+        "To refresh after such writes too, run s3agg create --include-gateway-writes."
+    )
+
+
+def test_shares_on_several_gateways_are_fine_where_the_gateways_writes_count(world: World) -> None:
+    make_stack(world, include_gateway_writes=True)
+    world.wire.have_shares(
+        share_of("uploads", "a", gateway="sgw-1"), share_of("uploads", "b", gateway="sgw-2")
+    )
+
+    assert warnings(world) == []
+
+
+def test_a_share_that_the_refresh_function_does_not_know_is_told_with_the_time_till_it_does(
+    world: World,
+) -> None:
+    make_stack(world)
+    know(world, "a", minutes_ago=26)
+    world.wire.have_shares(share_of("uploads", "a"), share_of("uploads", "b"))
+
+    (warning,) = status.read(world.aws, NAMES).warnings
+
+    assert warning.what == (
+        "File share b of bucket uploads is new. Refreshes include it from the next lookup on, in 34 min at"
+        " the latest"
+    )
+    assert warning.advice() == "To make the stack look now, run s3agg create."
+
+
+@pytest.mark.parametrize("known", [(), ("a",)])
+def test_no_share_is_new_to_a_function_that_looks_before_its_next_refresh(
+    world: World, known: tuple[str, ...]
+) -> None:
+    make_stack(world)
+    know(world, *known, minutes_ago=1)
+    if known:
+        world.somebody.dynamodb.update_item(
+            TableName="S3EventAggregator",
+            Key={"BucketName": {"S": "uploads"}},
+            UpdateExpression="REMOVE shares_found",
+        )
+    world.wire.have_shares(share_of("uploads", "a"), share_of("uploads", "b"))
+
+    assert warnings(world) == []
+
+
+def test_the_time_that_a_share_stays_unknown_is_the_functions() -> None:
+    assert SHARES_FRESH_S * 1000 == classes("s3_sgw_refresh").SHARES_FRESH_MS
+
+
+def test_a_share_that_is_gone_is_told(world: World) -> None:
+    make_stack(world)
+    know(world, "a", "b")
+    world.wire.have_shares(share_of("uploads", "a"), share_of("uploads", "b", FileShareStatus="DELETING"))
+
+    (warning,) = status.read(world.aws, NAMES).warnings
+
+    assert warning.what == "File share b of bucket uploads is gone"
+    assert warning.advice() == "The next refresh leaves it out."
 
 
 def test_a_stack_without_a_bucket_is_healthy_with_a_warning(world: World) -> None:
@@ -197,7 +284,7 @@ def test_a_stack_without_a_bucket_is_healthy_with_a_warning(world: World) -> Non
     assert warnings(world) == ["No bucket is attached, so nothing can be refreshed"]
 
 
-def test_a_bucket_whose_file_shares_are_not_looked_up_yet_is_no_cause_to_warn(world: World) -> None:
+def test_a_bucket_with_a_file_share_is_no_cause_to_warn(world: World) -> None:
     make_stack(world)
 
     assert warnings(world) == []
@@ -210,43 +297,37 @@ def test_a_stack_that_does_not_exist_has_one_problem_and_no_warning(world: World
     assert read.warnings == []
 
 
-def know_a_share(world: World) -> str:
-    """Have a bucket's item name a file share; its ARN."""
-    world.somebody.dynamodb.put_item(
-        TableName="S3EventAggregator", Item={"BucketName": {"S": "uploads"}, "shares": {"SS": ["share-1"]}}
-    )
-    return PLACE.arn("storagegateway", "share/share-1")
-
-
 def test_a_share_that_refreshes_itself_is_told(world: World) -> None:
     make_stack(world)
-    share = know_a_share(world)
-    listed = {"FileShareInfoList": [{"FileShareARN": share, "FileShareType": "SMB"}]}
-    described = {"FileShareARN": share, "CacheAttributes": {"CacheStaleTimeoutInSeconds": 300}}
-    world.wire.answer("storagegateway:ListFileShares", listed)
-    world.wire.answer("storagegateway:DescribeSMBFileShares", {"SMBFileShareInfoList": [described]})
+    world.wire.have_shares(share_of("uploads", "a", CacheAttributes={"CacheStaleTimeoutInSeconds": 300}))
 
-    assert status.read(world.aws, NAMES).timers == {share: 300}
+    assert status.read(world.aws, NAMES).timers == {share_arn("a"): 300}
 
 
-def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(world: World) -> None:
+@pytest.mark.parametrize(
+    ("refreshed", "told"), [({}, []), ({"refreshed": {"N": "1749999000000"}}, [NO_SHARE])]
+)
+def test_who_may_not_look_at_file_shares_sees_the_rest_and_is_warned(
+    world: World, refreshed: dict[str, Any], told: list[str]
+) -> None:
+    """What the refresh function found is told all the same."""
     make_stack(world)
-    know_a_share(world)
+    know(world, **refreshed)
     world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
 
     read = status.read(world.aws, NAMES)
 
-    assert (read.healthy, read.timers) == (True, None)
-    assert world.warnings[0].startswith(
-        "Could not read the file shares' cache refresh settings. While reading"
-    )
+    assert (read.healthy, read.timers, read.shares) == (True, None, None)
+    assert [each.what for each in read.warnings] == told
+    (warning,) = world.warnings
+    assert warning.startswith("Could not look up the file shares. While looking up the file shares: ")
 
 
-def test_nobody_asks_storage_gateway_where_no_share_is_known(world: World) -> None:
-    make_stack(world)
+def test_nobody_is_warned_of_file_shares_without_a_stack(world: World) -> None:
+    world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
     status.read(world.aws, NAMES)
 
-    assert [call for call in world.wire.calls if call.operation.startswith("storagegateway:")] == []
+    assert world.warnings == []
 
 
 def put_item(world: World, **attributes: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -21,7 +22,7 @@ from s3agg.errors import S3aggError, UsageProblem
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared, deployed
 from s3agg.stack.deployed import Request
-from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket
+from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, share_of
 from tests.support.clock import Clock
 from tests.support.functions import SHARE, Functions
 
@@ -639,6 +640,34 @@ def test_a_gateway_that_did_not_accept_the_last_refresh_is_told_before_the_uploa
 
     assert told[0].startswith(f"The last refresh of bucket {BUCKET} is not complete. At ")
     assert BUSY in told[0]
+
+
+def test_a_share_that_the_refresh_function_does_not_know_is_made_known_before_the_upload(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    key = {"BucketName": {"S": BUCKET}}
+    item: Any = {**key, "shares": {"SS": ["share-1"]}, "shares_found": {"N": "1750000000000"}}
+    play.aws.dynamodb.put_item(TableName=Names().table, Item=item)
+    play.wire.have_shares(share_of(BUCKET, "share-1"), share_of(BUCKET, "share-2"))
+    at_upload: list[Mapping[str, object]] = []
+    play.wire.before(
+        "s3:PutObject",
+        lambda: at_upload.append(play.aws.dynamodb.get_item(TableName=Names().table, Key=key)["Item"]),
+    )
+
+    play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert play.warnings == [f"File share share-2 of bucket {BUCKET} is new. The next refresh includes it."]
+    assert at_upload[0].keys() == {"BucketName", "shares"}
+
+
+def test_a_storage_gateway_that_does_not_answer_keeps_nobody_from_the_test(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    play.wire.fail("storagegateway:ListFileShares", EndpointConnectionError(endpoint_url="https://gateway"))
+
+    _, report = play.run(once(play.handle, lambda _: play.refresh()))
+
+    assert report.ok
+    assert play.warnings[0].startswith("Could not look up the file shares. ")
 
 
 def test_failures_are_told_while_the_refresh_is_awaited_and_the_last_ones_at_the_timeout(play: Play) -> None:

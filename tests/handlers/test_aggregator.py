@@ -474,14 +474,35 @@ def test_the_opener_remembers_the_window_as_it_is_stored(world: Instances) -> No
 # The gateway's own writes
 
 
-def test_a_write_of_the_gateway_itself_is_ignored(world: Instances, log: Log) -> None:
-    written = record("a+b.txt", userIdentity={"principalId": "AWS:AROAEXAMPLE:StorageGateway-sgw-1"})
+@pytest.mark.parametrize("session", ["StorageGateway", "StorageGateway-sgw-12A3456B"])
+def test_a_write_of_the_gateway_itself_is_ignored(world: Instances, log: Log, session: str) -> None:
+    """FACTS 44."""
+    written = record("a+b.txt", userIdentity={"principalId": f"AWS:AROAEXAMPLE:{session}"})
     world.aggregator().handle_record(written)
 
     assert world.calls == []
     assert log.messages == [
         f"Written by the gateway itself, ignoring. Bucket: {BUCKET} key=a+b.txt",
     ]
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        "AWS:AROAEXAMPLE:CopyToStorageGatewayBucket",
+        "AWS:AROAEXAMPLE:StorageGatewayCopy",
+        "AWS:AROAEXAMPLE:StorageGateway-copy",
+        "AWS:AROAEXAMPLE:storagegateway",
+        "AWS:AIDAEXAMPLE:StorageGateway",
+        "AWS:StorageGateway",
+        "StorageGateway",
+    ],
+)
+def test_a_write_of_somebody_with_a_similar_name_opens_a_window(world: Instances, principal: str) -> None:
+    """FACTS 44."""
+    world.aggregator().handle_record(record(userIdentity={"principalId": principal}))
+
+    assert len(world.sent) == 1
 
 
 def test_a_write_of_the_gateway_itself_opens_a_window_if_that_is_wanted(world: Instances) -> None:

@@ -1,4 +1,4 @@
-"""What Storage Gateway knows of file shares."""
+"""Which file shares Storage Gateway has for a bucket."""
 
 from __future__ import annotations
 
@@ -7,85 +7,73 @@ from typing import Any
 import pytest
 
 from s3agg.errors import S3aggError
-from s3agg.live import file_shares
+from s3agg.live.file_shares import FileShare, Lookup
 from tests.support import aws as support
-from tests.support.aws import PLACE, World
+from tests.support.aws import ACCOUNT, PLACE, World, share_arn, share_of
 
 world = support.world
 
-
-def share(number: int) -> str:
-    return PLACE.arn("storagegateway", f"share/share-{number}")
-
-
-def have(world: World, kind: str, timers: dict[str, int | None]) -> None:
-    """Have these shares of a kind, each with its CacheStaleTimeoutInSeconds."""
-    listed = [{"FileShareARN": each, "FileShareType": kind} for each in timers]
-    world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": listed})
-
-    def describe() -> dict[str, Any]:
-        asked = world.wire.made(f"storagegateway:Describe{kind}FileShares")[-1]["FileShareARNList"]
-        return {
-            f"{kind}FileShareInfoList": [
-                {
-                    "FileShareARN": each,
-                    **(
-                        {}
-                        if timers[each] is None
-                        else {"CacheAttributes": {"CacheStaleTimeoutInSeconds": timers[each]}}
-                    ),
-                }
-                for each in asked
-            ]
-        }
-
-    world.wire.answer(f"storagegateway:Describe{kind}FileShares", describe)
+GATEWAY = PLACE.arn("storagegateway", "gateway/sgw-1")
+ALIAS = "reports-ab123cdef4gehijklmn5opqrstuvuse1a-s3alias"
 
 
 @pytest.mark.parametrize("kind", ["NFS", "SMB"])
-def test_shares_that_refresh_themselves_are_told_with_their_seconds(world: World, kind: str) -> None:
-    have(world, kind, {share(1): 300, share(2): 0, share(3): None})
+def test_a_share_is_told_with_its_gateway_and_its_ttl(world: World, kind: str) -> None:
+    ttl: Any = {"CacheAttributes": {"CacheStaleTimeoutInSeconds": 300}}
+    world.wire.have_shares(
+        share_of("photos", "b", FileShareType=kind, **ttl),
+        share_of("photos", "a", FileShareType=kind, CacheAttributes={}),
+        share_of("other", "c", FileShareType=kind),
+    )
 
-    assert file_shares.timers(world.aws, [share(1), share(2), share(3)]) == {share(1): 300}
-
-
-def test_shares_of_others_are_not_looked_at(world: World) -> None:
-    have(world, "NFS", {share(1): 300, share(2): 600})
-
-    assert file_shares.timers(world.aws, [share(2)]) == {share(2): 600}
-    assert world.wire.made("storagegateway:DescribeNFSFileShares") == [{"FileShareARNList": [share(2)]}]
-
-
-def test_shares_are_looked_at_ten_at_a_time(world: World) -> None:
-    shares = [share(number) for number in range(21)]
-    have(world, "NFS", dict.fromkeys(shares, 300))
-
-    assert file_shares.timers(world.aws, shares) == dict.fromkeys(shares, 300)
-    asked = [
-        len(each["FileShareARNList"]) for each in world.wire.made("storagegateway:DescribeNFSFileShares")
-    ]
-    assert asked == [10, 10, 1]
+    assert Lookup(world.aws).of(["photos", "empty"]) == {
+        "photos": [FileShare(share_arn("a"), GATEWAY), FileShare(share_arn("b"), GATEWAY, 300)],
+        "empty": [],
+    }
 
 
-def test_a_share_that_is_gone_is_not_asked_about(world: World) -> None:
-    have(world, "NFS", {})
+@pytest.mark.parametrize("location", [ALIAS, f"{ALIAS}/a/prefix/", PLACE.arn("s3", "accesspoint/reports")])
+def test_a_share_at_an_access_point_of_the_bucket_is_found(world: World, location: str) -> None:
+    """The rule is the refresh function's own: tests/handlers/test_shares.py has every form."""
+    world.wire.have_shares(share_of("photos", "a", LocationARN=location))
+    point = {"Alias": ALIAS, "AccessPointArn": PLACE.arn("s3", "accesspoint/reports")}
+    world.wire.answer("s3control:ListAccessPoints", {"AccessPointList": [point]})
+    found = Lookup(world.aws).of(["photos"])
 
-    assert file_shares.timers(world.aws, [share(1)]) == {}
-
-
-@pytest.mark.parametrize("status", ["DELETING", "FORCE_DELETING"])
-def test_a_share_that_is_being_deleted_is_not_asked_about(world: World, status: str) -> None:
-    """FACTS 37."""
-    have(world, "NFS", {share(1): 300})
-    listed = {"FileShareARN": share(1), "FileShareType": "NFS", "FileShareStatus": status}
-    world.wire.answer("storagegateway:ListFileShares", {"FileShareInfoList": [listed]})
-
-    assert file_shares.timers(world.aws, [share(1)]) == {}
-    assert world.wire.made("storagegateway:DescribeNFSFileShares") == []
+    assert [each.id for each in found["photos"]] == ["a"]
+    assert world.wire.made("s3control:ListAccessPoints") == [{"AccountId": ACCOUNT, "Bucket": "photos"}]
 
 
-def test_what_cannot_be_looked_at_is_an_error_in_words(world: World) -> None:
-    world.wire.refuse("storagegateway:ListFileShares", "AccessDeniedException")
+def test_access_points_are_not_asked_for_where_no_share_is_at_one(world: World) -> None:
+    world.wire.have_shares(share_of("photos", "a"))
+    Lookup(world.aws).of(["photos"])
 
-    with pytest.raises(S3aggError, match="While reading the file shares: "):
-        file_shares.timers(world.aws, [share(1)])
+    assert world.wire.made("s3control:ListAccessPoints") == []
+
+
+def test_a_share_of_another_region_is_not_the_buckets_and_nothing_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The refresh function logs it; here the log would reach the screen."""
+    elsewhere: Any = share_of("photos") | {"FileShareARN": share_arn("a").replace("eu-west-1", "eu-west-3")}
+    world.wire.have_shares(elsewhere)
+
+    assert Lookup(world.aws).of(["photos"]) == {"photos": []}
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("operation", ["ListFileShares", "DescribeNFSFileShares"])
+def test_what_cannot_be_looked_up_is_an_error_in_words(world: World, operation: str) -> None:
+    world.wire.have_shares(share_of("photos"))
+    world.wire.refuse(f"storagegateway:{operation}", "AccessDeniedException")
+
+    with pytest.raises(S3aggError, match="While looking up the file shares: "):
+        Lookup(world.aws)
+
+
+def test_access_points_that_cannot_be_listed_are_an_error_in_words(world: World) -> None:
+    world.wire.have_shares(share_of("photos", LocationARN=ALIAS))
+    world.wire.refuse("s3control:ListAccessPoints", "AccessDenied")
+
+    with pytest.raises(S3aggError, match="While looking up the file shares: "):
+        Lookup(world.aws).of(["photos"])

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from typing import Any
 
-from s3agg.live.items import message_for, refresh_request
+from botocore.exceptions import ClientError
+
+from s3agg.live.items import lookup_request, message_for, refresh_request
 from s3agg.settings import Settings
 from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
 from tests.protocol.queues import Message, Queue, Reader, Writer
@@ -70,13 +73,14 @@ class Warm:
 class Cloud:
     """One run of a schedule. `aggregators` and `refreshers` are the modules that run.
 
-    `request` is the write of `s3agg refresh`.
+    `request` is the write of `s3agg refresh`, and `look_up` that of `create` for new shares.
     """
 
     schedule: Schedule
     aggregators: Any = AGGREGATOR
     refreshers: Any = REFRESHER
     request: Callable[[int], dict[str, Any]] = refresh_request
+    look_up: Callable[..., dict[str, Any]] = lookup_request
     handled: list[Handled] = field(default_factory=list)
     requested: list[Requested] = field(default_factory=list)
     dead: list[int] = field(default_factory=list)  # events that failed for good
@@ -118,6 +122,8 @@ class Cloud:
         for request in self.schedule.requests:
             self.table.put(request.bucket, {"attached": {"M": {}}})
             self.time.at(request.at_ms, partial(self._request, request))
+        for moment in self.schedule.told_ms:
+            self.time.at(moment, self._tell_of_shares)
         self.time.run(most_steps)
         if self.schedule.purged_ms:
             self._heal()
@@ -162,6 +168,15 @@ class Cloud:
         if request.sends:
             self._send(request.bucket, at_once=True)
             self.requested.append(Requested(request.bucket, self.time.now))
+
+    def _tell_of_shares(self) -> None:
+        """Make the refresh function look each bucket's shares up again, as `create` does for a new share."""
+        somebody = Environment(self.time, 0, 0, None, 1, 0)
+        for bucket in self.table.buckets:
+            for pending in (False, True):  # both at one moment, so one of them holds
+                write = {"Key": {"BucketName": {"S": bucket}}, **self.look_up(pending=pending)}
+                with suppress(ClientError):
+                    self.table.update(somebody, self.time.now, write)
 
     def _send(self, bucket: str, *, at_once: bool = False) -> None:
         item = self.table.item(bucket)

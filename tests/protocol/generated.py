@@ -155,5 +155,6 @@ STORMY = st.builds(
     takes_ms=st.integers(0, 90_000),
     tells=st.integers(0, 2),
     requests=REQUESTS,
+    told_ms=st.just(()) | turns(SOON_OR_LATER_MS, 3),
 )
 PURGED = st.builds(replace, STORMY, purged_ms=turns(st.integers(0, 200_000), 3))

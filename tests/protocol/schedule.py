@@ -102,6 +102,7 @@ class Schedule:
     spread_ms: int = 0  # for so long after a change functions with the older settings are still called
     woken_ms: tuple[int, ...] = ()  # when `create` sends its wake-up messages
     requests: tuple[Request, ...] = ()  # when somebody runs `s3agg refresh`
+    told_ms: tuple[int, ...] = ()  # when `create` or `test-upload` makes the new shares known
     wrong_clocks: tuple[WrongClock, ...] = ()
     signed: bool = True  # AWS refuses the calls of a clock that is more than 5 minutes off; emulators do not
     stops: bool = False  # whether the monotonic clock of an environment stands still while it is idle

@@ -220,6 +220,45 @@ def test_a_share_made_later_is_found_within_the_hour() -> None:
     assert later.made_ms < cloud.gateways.accepted["share-6"][0] < later.made_ms + HOUR_MS + 2 * 65_000
 
 
+def look_up_beside(**_: bool) -> dict[str, Any]:
+    """The write of `create` for new shares, without regard to a refresh that is under way."""
+    return {
+        "UpdateExpression": "REMOVE shares_found",
+        "ConditionExpression": "attribute_exists(shares_found)",
+    }
+
+
+# An hour after the first lookup, a refresh looks the shares up again. It takes half a second from there on.
+LOOKUP_MS = HOUR_MS + 107_000
+OF_A_LOOKUP_MS = [
+    LOOKUP_MS - 17_000,
+    LOOKUP_MS - 1980,
+    *range(LOOKUP_MS, LOOKUP_MS + 600, 20),
+    LOOKUP_MS + 3000,
+]
+
+
+def with_a_new_share(at_ms: int) -> Schedule:
+    """Share-6 is new when `create` makes it known; one event comes before, one later."""
+    events = (Event(0), Event(LOOKUP_MS - 7000), Event(LOOKUP_MS + 93_000))
+    return Schedule(5, events, shares=(*SHARES, Share("share-6", "one", made_ms=at_ms)), told_ms=(at_ms,))
+
+
+@pytest.mark.parametrize("at_ms", [60_000, *OF_A_LOOKUP_MS])
+def test_a_new_share_that_create_makes_known_is_in_the_next_refresh(at_ms: int) -> None:
+    """At any moment of a refresh, also between its lookup and the write of what that found."""
+    cloud = Cloud(with_a_new_share(at_ms)).run()
+
+    assert broken(cloud) == []
+    assert cloud.gateways.accepted["share-6"]
+
+
+def test_a_refresh_under_way_stores_the_shares_that_it_found_before_unless_it_is_taken_over() -> None:
+    clouds = [Cloud(with_a_new_share(at_ms), look_up=look_up_beside).run() for at_ms in OF_A_LOOKUP_MS]
+
+    assert not all(cloud.gateways.accepted["share-6"] for cloud in clouds)
+
+
 def test_a_share_that_was_deleted_is_forgotten_at_once_and_disturbs_no_other() -> None:
     gone = Share("share-6", "one", removed_ms=60_000)
     cloud = Cloud(Schedule(5, (Event(0), Event(100_000)), shares=(*SHARES, gone))).run()
@@ -272,7 +311,7 @@ def test_a_requested_refresh_does_not_wait_for_an_open_window() -> None:
 
 def request_with_done_left(now: int) -> dict[str, Any]:
     asked = refresh_request(now)
-    return {**asked, "UpdateExpression": asked["UpdateExpression"].replace(" REMOVE done", "")}
+    return {**asked, "UpdateExpression": asked["UpdateExpression"].replace("done, ", "")}
 
 
 def test_a_request_counts_for_shares_that_accepted_before_it() -> None:

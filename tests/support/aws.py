@@ -25,6 +25,7 @@ from moto.core import responses
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from moto.core.models import MockAWS
 from moto.iam.models import AWSManagedPolicy, iam_backends
+from moto.s3.models import s3_backends
 
 from s3agg.aws.place import Place
 from s3agg.aws.session import Aws
@@ -128,6 +129,11 @@ class Wire:
         self.pages.clear()
         # Not in moto.
         self.answer("lambda:GetAccountSettings", account_settings(1000))
+        self.answer("storagegateway:ListFileShares", lambda: {"FileShareInfoList": a_share_of_each_bucket()})
+        self.answer(
+            "storagegateway:DescribeNFSFileShares",
+            lambda: {"NFSFileShareInfoList": a_share_of_each_bucket()},
+        )
 
     def refuse(
         self,
@@ -163,6 +169,18 @@ class Wire:
             return _answer(200, {**parsed, "ResponseMetadata": meta})
 
         self._add(operation, act, after, times)
+
+    def have_shares(self, *shares: Mapping[str, Any]) -> None:
+        """Have these file shares, as `share_of` makes them."""
+        self.answer("storagegateway:ListFileShares", {"FileShareInfoList": shares})
+
+        def describe(kind: str) -> dict[str, Any]:
+            made = self.made(f"storagegateway:Describe{kind}FileShares")
+            asked = {arn for call in made for arn in call["FileShareARNList"]}
+            return {f"{kind}FileShareInfoList": [each for each in shares if each["FileShareARN"] in asked]}
+
+        for kind in ("NFS", "SMB"):
+            self.answer(f"storagegateway:Describe{kind}FileShares", functools.partial(describe, kind))
 
     def fail(self, operation: str, error: Exception) -> None:
         """Raise instead of calling."""
@@ -226,6 +244,26 @@ class Wire:
                     fault.times -= 1
                     return fault
         return None
+
+
+def share_arn(name: str) -> str:
+    return PLACE.arn("storagegateway", f"share/{name}")
+
+
+def share_of(bucket: str, name: str = "", *, gateway: str = "sgw-1", **more: Any) -> dict[str, Any]:
+    """A file share as Storage Gateway lists and describes it."""
+    return {
+        "FileShareARN": share_arn(name or f"share-of-{bucket}"),
+        "FileShareType": "NFS",
+        "LocationARN": f"arn:aws:s3:::{bucket}",
+        "GatewayARN": PLACE.arn("storagegateway", f"gateway/{gateway}"),
+        **more,
+    }
+
+
+def a_share_of_each_bucket() -> list[dict[str, Any]]:
+    """The file shares of an account where nothing is amiss."""
+    return [share_of(bucket) for bucket in s3_backends[ACCOUNT]["aws"].buckets]
 
 
 def _named_as_by_s3(operation_model: OperationModel, response_dict: dict[str, Any], **_: Any) -> None:
