@@ -202,7 +202,8 @@ def refresh_request(now: int, condition: str = ATTACHED) -> dict[str, Any]:
 
     `pending` is new and `done` is removed, so a refresh that is running counts no longer: it may have started
     before the change that this refresh is for. The shares are looked up again. An open window stays. A window
-    of the blog's is removed, so an item is converted only once. `now` in ms since 1970 begins the wait of the shares, unless one is waiting.
+    of the blog's is removed, so an item is converted only once. `now` in ms since 1970 begins the wait of the
+    shares, unless one is waiting.
     """
     blogs = condition == BLOG_WINDOW
     return {
