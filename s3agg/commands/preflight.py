@@ -32,7 +32,7 @@ Check = Callable[[], object]  # raises S3aggError for a problem
 class Checked:
     """The stack, the plan of its changes, and the problems that prevent them.
 
-    `shares` holds the file shares of the buckets; None if they are unknown.
+    `shares` holds the file shares of the buckets; None if they are unknown, or with problems.
     """
 
     deployment: Deployment
@@ -103,7 +103,8 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     _warn_of_lost_capacity(aws, deployment, request)
     _warn_of_logs(aws, plan)
     _warn_of_capacity(aws, deployment)
-    return Checked(deployment, plan, problems, _shares(aws, deployment, lookups[0]))
+    found = None if problems else _shares(aws, deployment, lookups[0])
+    return Checked(deployment, plan, problems, found)
 
 
 def _problems(aws: Aws, checks: Sequence[Check]) -> list[S3aggError]:

@@ -51,7 +51,16 @@ def test_status_shows_the_whole_stack(world: LocalAws, stack: OwnStack) -> None:
     assert all(each["arn"].startswith("arn:aws:") for each in status["resources"])
     assert set(seen) == {
         *("name", "window", "last_refresh", "shares"),
-        *("pending", "not_before", "unrefreshed_since", "owed", "answer", "keys", "refreshes"),
+        *(
+            "pending",
+            "not_before",
+            "unrefreshed_since",
+            "owed",
+            "answer",
+            "shares_found",
+            "keys",
+            "refreshes",
+        ),
     }
     assert (seen["name"], seen["window"]["open"], seen["last_refresh"]) == (bucket, True, None)
     assert closes_at.endswith("Z")
