@@ -357,6 +357,8 @@ UNRECORDED = {
     Refusal(CONFLICT, unless="already exist"),
     Refusal("ResourceInUseException", "being deleted"),
     Refusal("TooManyRequestsException"),
+    Refusal("ResourceNotFoundException"),
+    Refusal("ValidationException", "has targets"),
 }
 ABSENT = [
     *NOT_THERE[:4],

@@ -509,5 +509,5 @@ def test_a_part_is_printed_alone_and_without_a_warning(world: World) -> None:
 
     assert made == operator_policy.split(whole)[:2]
     assert world.warnings == []
-    with pytest.raises(UsageProblem, match=r"The policy has 1 part\. Pass --part 1 to --part 1\."):
+    with pytest.raises(UsageProblem, match=r"The policy has 1 part\. Omit --part\."):
         operator_policy.make(world.aws, NAMES, ["one"], BOUNDARY, 2)
