@@ -24,6 +24,7 @@ APART_MS = 60_000  # a gateway may ignore a refresh sooner after the one before
 SPARE_MS = 2000  # by so much the handlers wait longer than the interval
 BROUGHT_FORWARD_MS = 310_000  # a window that is too long closes by then
 IMPOSSIBLE_MS = 300_000  # a clock can be ahead by so much, unnoticed
+ROUND_MS = 5000  # the aggregator expects a running refresh to end by then
 SETTLE_MS = 2000  # that a refresh waits after its window was closed
 MOST_CALLS = 10  # from there to the refresh of the last share, lookup included
 LONGEST_TRUST_MS = 300_000  # a window is trusted from memory no longer
@@ -114,7 +115,9 @@ def silent(cloud: Cloud) -> list[str]:
     That is longer than window + interval + 15 minutes after the refresh was due.
     """
     settings = Settings(window=cloud.schedule.window_s, min_interval=cloud.schedule.interval_s)
-    longest = max(cloud.schedule.window_s * 1000, _pause(cloud)) + settings.longest_owed * 1000 + 2 * SKEW_MS
+    # While a refresh is running, a window is due only after its expected end.
+    due = max(cloud.schedule.window_s * 1000, _pause(cloud) + ROUND_MS)
+    longest = due + settings.longest_owed * 1000 + 2 * SKEW_MS
     # The first event or request that a refresh of a share is owed for.
     owed: dict[tuple[Share, int], int] = {}
     causes = [(cloud.events[event.number].bucket, event.at) for event in cloud.handled]
