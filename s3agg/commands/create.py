@@ -18,6 +18,7 @@ from s3agg.live.file_shares import Shares
 from s3agg.resources.notification import FoundNotification, Notification
 from s3agg.resources.permission import Permission
 from s3agg.resources.queue import Queue
+from s3agg.resources.table import Table
 from s3agg.stack.deployed import Deployment
 
 
@@ -58,9 +59,14 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan, found: Shares | N
 def may_have_missed(plan: Plan) -> list[str]:
     """Return the buckets from which no event came before these changes, or none of some keys or types.
 
-    A bucket is attached for the first time, or its rule or permission was missing or changed.
+    A bucket is attached for the first time, or its rule or permission was missing or changed. Or the table or
+    the action queue was missing: open windows were in the one, and their messages in the other.
     """
     missed = dict[str, None]()
+    made = [each.resource for each in plan.to_do if each.action == "create"]
+    if any(isinstance(each, Table) or (isinstance(each, Queue) and each.dead_letters) for each in made):
+        rules = [each.resource for each in plan.changes if isinstance(each.resource, Notification)]
+        missed = {rule.bucket: None for rule in rules}
     for change in plan.to_do:
         rule, found = change.resource, change.found
         if isinstance(rule, Permission) and change.action != "delete":

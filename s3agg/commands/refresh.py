@@ -27,7 +27,7 @@ from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.stack.deployed import Deployment, the_bucket
 
-Outcome = Literal["requested", "accepted", "complete", "not_accepted"]
+Outcome = Literal["requested", "accepted", "complete", "not_accepted", "no_file_share"]
 SKEW_MS = 2000  # between the clocks of the functions, less than any interval between two refreshes
 LOG_SINCE_MS = 60_000  # before the request: the clocks of the functions and of this machine may differ
 
@@ -165,7 +165,7 @@ def _since(requested: BucketActivity) -> datetime:
 
 def _outcome(item: BucketActivity, waits_for: str | None, complete: datetime | None) -> Refreshed:
     if waits_for is None:
-        outcome: Outcome = "complete" if complete else "accepted"
+        outcome: Outcome = "complete" if complete else "accepted" if item.shares else "no_file_share"
         return Refreshed(item.name, outcome, None, item.last_refresh, complete, item.shares, (), None, None)
     return Refreshed(
         item.name, "not_accepted", item.not_before, None, None, (), item.owed, item.answer, waits_for

@@ -410,7 +410,7 @@ class _Readings:
             ]
         )
         late = [each.name for each in buckets if is_late(each, now, settings)]
-        logged = None if hides_lines(deployment.log_level) else self.logged
+        logged = None if hides_lines(deployment.log_level) or not _exists(resources) else self.logged
         history = logged.history if logged else None
         confirms = deployment.tells_completion
         return Status(

@@ -33,9 +33,9 @@ def _details(refreshed: Refreshed, region: str, now: datetime) -> list[str]:
         if refreshed.not_before is None:
             return ["starts now"]
         return [f"starts in {(refreshed.not_before - now).total_seconds():.0f} s, after --min-interval"]
+    if refreshed.outcome == "no_file_share":
+        return [f"no file share in {region} is mapped to the bucket, so nothing was refreshed"]
     if refreshed.outcome in {"accepted", "complete"}:
-        if not refreshed.shares:
-            return [f"no file share in {region} is mapped to the bucket, so nothing was refreshed"]
         started = f", started {ago(now, refreshed.started)}" if refreshed.started else ""
         return [f"{plural(len(refreshed.shares), 'file share')}{started}"]
     lines = [f"waits for {refreshed.waits_for}"]

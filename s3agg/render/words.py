@@ -33,6 +33,7 @@ STYLES = {
     "accepted": "green",
     "complete": "green",
     "not_accepted": "red",
+    "no_file_share": "yellow",
 }
 
 

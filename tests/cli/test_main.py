@@ -959,9 +959,11 @@ def test_create_advises_a_refresh_where_events_may_be_missing(aws_shell: Shell) 
     wider = aws_shell("create", "--bucket", "uploads", "--prefix", "")
     somebody.lambda_.remove_permission(FunctionName="S3EventAggregator", StatementId="SID_uploads")
     permitted = aws_shell("create")
+    somebody.dynamodb.delete_table(TableName="S3EventAggregator")
+    with_table = aws_shell("create")
 
-    runs = [first, unchanged, restored, narrower, wider, permitted]
-    assert [advice in ran.stderr.splitlines() for ran in runs] == [True, False, True, False, True, True]
+    runs = [first, unchanged, restored, narrower, wider, permitted, with_table]
+    assert [advice in ran.stderr.splitlines() for ran in runs] == [True, False, True, False, True, True, True]
 
 
 DRY_RUNS = ("create --dry-run", "delete --dry-run", "delete --bucket uploads --dry-run", "redrive --dry-run")

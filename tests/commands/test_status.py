@@ -295,6 +295,7 @@ def test_a_stack_that_does_not_exist_has_one_problem_and_no_warning(world: World
 
     assert [each.what for each in read.problems] == ["The stack is not deployed"]
     assert read.warnings == []
+    assert read.aggregated is None
 
 
 def test_a_share_that_refreshes_itself_is_told(world: World) -> None:

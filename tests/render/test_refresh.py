@@ -17,7 +17,7 @@ SHARES = ("arn:aws:storagegateway:eu-west-1:123456789012:share/share-1",)
 REQUESTED = Refreshed("b", "requested", NOW + timedelta(seconds=40), None, None, (), (), None, None)
 ACCEPTED = Refreshed("b", "accepted", None, NOW - timedelta(seconds=12), None, SHARES, (), None, None)
 COMPLETE = replace(ACCEPTED, outcome="complete", complete=NOW)
-NO_SHARE = Refreshed("b", "accepted", None, NOW, None, (), (), None, None)
+NO_SHARE = Refreshed("b", "no_file_share", None, NOW, None, (), (), None, None)
 REFUSED = Refreshed("b", "not_accepted", NOW, None, None, (), SHARES, "busy", "1 file share to accept")
 
 
