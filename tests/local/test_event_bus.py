@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_a_schedule_and_a_target_that_is_no_queue_are_left_out(world: World) -> 
 def test_without_a_policy_of_the_queue_the_event_is_lost_and_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, EventBus.__module__)
     world.rule()
 
     assert world.received() == []
@@ -123,6 +125,7 @@ def test_without_a_policy_of_the_queue_the_event_is_lost_and_logged(
 
 
 def test_a_queue_that_is_gone_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, EventBus.__module__)
     world.rule(target=f"{world.arn}Gone")
 
     assert world.received() == []
