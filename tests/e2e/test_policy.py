@@ -49,6 +49,17 @@ WITHOUT_CONTEXT = (
     "iam:DetachRolePolicy",
     "lambda:CreateEventSourceMapping",
 )
+# It names a rule of the default event bus as one of a bus "default".
+OF_RULES = (
+    "events:DeleteRule",
+    "events:DescribeRule",
+    "events:ListTagsForResource",
+    "events:ListTargetsByRule",
+    "events:PutRule",
+    "events:PutTargets",
+    "events:RemoveTargets",
+    "events:TagResource",
+)
 # AWS judges the one as the other.
 BATCH = {"sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility"}
 NOBODY = {
@@ -59,7 +70,7 @@ NOBODY = {
         "Action": "sts:AssumeRole",
     },
 }
-EMULATORS = (*WITHOUT_RESOURCE, *WITHOUT_CONTEXT, *BATCH)
+EMULATORS = (*WITHOUT_RESOURCE, *WITHOUT_CONTEXT, *OF_RULES, *BATCH)
 DENIED = re.compile(r"not authorized to perform: ([a-z0-9]+:[A-Za-z]+)")
 
 
@@ -181,6 +192,7 @@ NOT_ASKED_FOR = {
     "lambda:UpdateEventSourceMapping",
     "sqs:UntagQueue",  # only of a queue that a moment ago another command began to delete
     "s3:DeleteObjectVersion",  # to it a DeleteObject
+    "s3:ListAccessPoints",  # only called where a file share is at an access point
     "storagegateway:DescribeNFSFileShares",  # there is no Storage Gateway in it
     "storagegateway:DescribeSMBFileShares",
     "storagegateway:ListFileShares",

@@ -21,7 +21,7 @@ BUCKET = "my-uploads"
 CODE_BUCKET = "my-code"
 NAMES = Names()
 COLUMNS, ROWS = 80, 100
-WIDE = 216  # for the longest line of a log
+WIDE = 240  # a log line with ARNs and ids, whole
 QUICK = "--window 12 --min-interval 1"
 
 
@@ -85,6 +85,7 @@ def walk(tour: Tour) -> Iterator[Scene]:
     yield tour.run("status-unhealthy", "s3agg status", code=3)
     yield tour.run("redrive", "s3agg redrive --dry-run", code=3)
     yield tour.run("mend", "s3agg create")
+    yield tour.run("refresh", f"s3agg refresh --bucket {BUCKET}")
     yield tour.run("policy", f"s3agg policy --bucket {BUCKET} | head -n 24")
     yield tour.run("cost", "s3agg cost --objects-per-day 1000 --refreshes-per-day 50")
     world.client("s3").create_bucket(Bucket=CODE_BUCKET)
