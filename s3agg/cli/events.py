@@ -64,7 +64,8 @@ def test_upload(
 ) -> int:
     """Upload objects and wait for the refresh.
 
-    Follows the objects' events through both functions. Fails if there is no refresh before the timeout.
+    Follows the objects' events through both functions, to the file shares that must show the objects. If none
+    shows a rule's keys, the objects go to a folder of one. Fails if there is no refresh before the timeout.
     Fails at once if the stack cannot work. Deletes the objects at the end. If the bucket's Object Lock keeps
     new objects, nothing is uploaded without --keep. Finds objects that an interrupted run has left, and asks
     whether to delete them.
@@ -81,7 +82,8 @@ def test_upload(
     deployment.check_exists()
     rule = deployed.the_bucket(deployment, bucket)
     before_upload.check_timeout(deployment.stack, timeout)
-    if left := test_objects.left_over(aws, rule):
+    prefixes = deployment.activity_of(rule.bucket).prefixes.values()
+    if left := test_objects.left_over(aws, rule, prefixes):
         found = f"{plural(len(left), 'object')} of interrupted runs in bucket {rule.bucket}"
         if yes or agrees(f"Delete {found}?"):
             if not test_objects.delete(aws, rule, left):

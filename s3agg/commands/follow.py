@@ -46,7 +46,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Refresh:
-    """A refresh that every touched share accepted.
+    """A refresh that every touched share accepted, or every share that must show the objects.
 
     `shares` is empty if none was touched, or if none in `region` is mapped to the bucket: not `found_shares`.
     `accepted` is None if the log level hides the functions' lines, `complete` if no gateway has told of it.
@@ -74,7 +74,7 @@ class Trail:
     held_back: datetime | None = None  # end of the minimum interval that delayed the refresh
     refreshes: list[Refresh] = field(default_factory=list)
     shares: list[ShareRefresh] = field(default_factory=list)  # of the refresh after the last event
-    accepted: bool = False  # by every share, after the last event
+    accepted: bool = False  # after the last event, by every share that was touched or must show the objects
     failure: Failure | None = None  # of the aggregator, which ended the test
     in_vain: bool = False  # no completion came, and a gateway may have done nothing for the refresh
 
@@ -290,8 +290,7 @@ class LogObserver:
         shares = _shown_by(refresh.shares, self.showing)
         if not self.confirms or not shares:
             return _Progress("", done=True)
-        last = from_ms(max(self.trail.handled_at))
-        completion = Completion(self.aws, self.stack.refresher, shares, last, self.upload.since)
+        completion = self.completion_of(shares)
         self.trail.shares = completion.read()
         if missing := completion.missing(self.trail.shares):
             if self.is_in_vain(completion):
@@ -301,6 +300,10 @@ class LogObserver:
         ends = [each.complete for each in self.trail.shares if each.complete]
         self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
         return _Progress("", [self.trail.refreshes[-1]], done=True)
+
+    def completion_of(self, shares: Sequence[str]) -> Completion:
+        last = from_ms(max(self.trail.handled_at))
+        return Completion(self.aws, self.stack.refresher, shares, last, self.upload.since)
 
     def is_in_vain(self, completion: Completion) -> bool:
         """Whether to wait no longer: the refresh came too soon after another for the gateway to do it."""
@@ -351,12 +354,35 @@ class LogObserver:
         return news
 
     def is_refreshed(self) -> bool:
-        """Read the refresh function's log; return whether a refresh started after the last event."""
+        """Read the refresh function's log; return whether a refresh started after the last event.
+
+        Of several shares, only those must have accepted that must show the objects.
+        """
         first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
         lines = self.lines(self.stack.refresher, f" for bucket: {self.upload.bucket}, started: ")
         found = [self.refresh_of(line) for line in lines]
         self.trail.refreshes = [each for each in found if each and each.start >= first]
-        return any(refresh.start >= last for refresh in self.trail.refreshes)
+        if any(refresh.start >= last for refresh in self.trail.refreshes):
+            return True
+        sooner = self.accepted_by(tuple(self.showing or ()), last)
+        self.trail.refreshes += sooner
+        return bool(sooner)
+
+    def accepted_by(self, shares: tuple[str, ...], last: datetime) -> list[Refresh]:
+        """Return the refresh of these shares that began after the last event, if all have accepted it.
+
+        The item tells when each began, and the log when it was accepted. Others may not have accepted it yet.
+        """
+        last_of = self.table.item().last_refreshes if shares else {}
+        starts = [last_of[share] for share in shares if share in last_of]
+        if not shares or len(starts) < len(shares) or min(starts) < last:
+            return []
+        refreshes = self.completion_of(shares).read()
+        if len(refreshes) < len(shares):
+            return []
+        accepted = max(each.accepted for each in refreshes)
+        region = self.upload.notification.place.region
+        return [Refresh(max(starts), shares, region, accepted)]
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
         match = OF_BUCKET.search(line.message)

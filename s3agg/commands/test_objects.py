@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import cycle
@@ -69,6 +69,7 @@ class Upload:
     notification: Notification
     keep: bool = False
     encryption: Encryption | None = None  # None: as the bucket has it
+    prefixes: Collection[str] = ()  # of the keys that the bucket's file shares show
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:ID_DIGITS])
     started: float = 0
     versions: dict[str, str | None] = field(default_factory=dict)  # version ids by key
@@ -86,7 +87,7 @@ class Upload:
 
     def is_below(self, prefix: str) -> bool:
         """Whether any key of this run may begin with this prefix."""
-        return any(start.startswith(prefix) for start, _ in _ends(self.notification))
+        return any(start.startswith(prefix) for start, _ in _ends(self.notification, self.prefixes))
 
     @property
     def since(self) -> int:
@@ -99,7 +100,7 @@ class Upload:
 
     def put(self, count: int) -> Iterator[Seen]:
         self.started = self.aws.clock.time()
-        ends = cycle(_ends(self.notification))  # so that several objects try several rules
+        ends = cycle(_ends(self.notification, self.prefixes))  # so that several objects try several rules
         names = [
             f"{prefix}{self.run_id}-{number}{suffix}"
             for number, (prefix, suffix) in zip(range(1, count + 1), ends, strict=False)
@@ -147,13 +148,23 @@ class Upload:
         return delete(self.aws, self.notification, self.versions)
 
 
-def _ends(notification: Notification) -> list[tuple[str, str]]:
+def _ends(notification: Notification, prefixes: Collection[str]) -> list[tuple[str, str]]:
     """Return the start and the end of the keys of all runs, for each rule of the bucket."""
     # A rule's prefix and suffix are URL-encoded, keys are not.
     return [
-        (f"{decoded(keys.prefix)}{TEST_OBJECT}", decoded(keys.suffix))
+        (f"{_folder(decoded(keys.prefix), prefixes)}{TEST_OBJECT}", decoded(keys.suffix))
         for keys in notification.event_filter.keys
     ]
+
+
+def _folder(start: str, prefixes: Collection[str]) -> str:
+    """Return where to upload below a rule's prefix: there, or in a folder that a file share shows.
+
+    `prefixes` are those of the file shares. One of them is enough: the others are not refreshed for it.
+    """
+    if any(f"{start}{TEST_OBJECT}".startswith(prefix) for prefix in prefixes):
+        return start
+    return min((each for each in prefixes if each.startswith(start) and each.endswith("/")), default=start)
 
 
 def delete(aws: Aws, notification: Notification, versions: Mapping[str, str | None]) -> int:
@@ -200,12 +211,13 @@ def _delete(aws: Aws, notification: Notification, key: str, version: str | None)
         aws.warn(f"Bucket {notification.bucket} is versioned and keeps versions of deleted objects.")
 
 
-def left_over(aws: Aws, notification: Notification) -> dict[str, str | None]:
+def left_over(aws: Aws, notification: Notification, prefixes: Collection[str]) -> dict[str, str | None]:
     """Return the objects of runs that ended without deleting them, as `delete` takes them.
 
-    They are older than an hour. Empty without permission to list objects: the test does not need the list.
+    `prefixes` as of `Upload`. The objects are older than an hour. Empty without permission to list objects:
+    the test does not need the list.
     """
-    ends = _ends(notification)
+    ends = _ends(notification, prefixes)
     ours = re.compile(
         "|".join(rf"{re.escape(start)}[0-9a-f]{{{ID_DIGITS}}}-\d+{re.escape(end)}" for start, end in ends)
     )

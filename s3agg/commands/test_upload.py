@@ -84,7 +84,7 @@ def run(
     warnings, retention, shares = before_upload.read(aws, deployment, notification, keep=keep)
     for warning in warnings:
         aws.warn(warning)
-    upload = Upload(aws, notification, keep, encryption)
+    upload = Upload(aws, notification, keep, encryption, {each.prefix for each in shares or ()})
     showing = None if shares is None else tuple(each.arn for each in shares if upload.is_below(each.prefix))
     left = 0
     observer: LogObserver | TableObserver | None = None

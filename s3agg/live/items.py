@@ -63,6 +63,8 @@ class BucketActivity:
     refreshed_shares: int | None = None
     last_full: datetime | None = None  # start of the last refresh of everything that every share accepted
     prefixes: Mapping[str, str] = field(default_factory=dict)  # of the keys that each share shows, by ARN
+    # Start of the last refresh that each share accepted, by ARN.
+    last_refreshes: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def refreshed_by_all(self) -> datetime | None:
@@ -139,15 +141,18 @@ def activity(
     def arns(share_ids: Iterable[str]) -> tuple[str, ...]:
         return tuple(place.arn("storagegateway", f"share/{share}") for share in sorted(share_ids))
 
-    def moment(name: str) -> datetime | None:
-        value = item.get(name, {}).get("N")
+    def time_of(name: str, value: float | None) -> datetime | None:
         if value is None:
             return None
         try:
-            return from_ms(float(value))
+            return from_ms(value)
         except (ValueError, OverflowError, OSError):  # no year of the calendar
-            warn(name, float(value))
+            warn(name, value)
             return None
+
+    def moment(name: str) -> datetime | None:
+        value = item.get(name, {}).get("N")
+        return time_of(name, None if value is None else float(value))
 
     def count(name: str) -> int | None:
         value = item.get(name, {}).get("N")
@@ -176,6 +181,11 @@ def activity(
         refreshed_shares=count("refreshed_shares"),
         last_full=moment("refreshed_all"),
         prefixes={arns([share])[0]: each.prefix for share, each in known.items()},
+        last_refreshes={
+            arns([share])[0]: began
+            for share, each in known.items()
+            if (began := time_of("known", each.began)) is not None
+        },
     )
 
 
@@ -184,6 +194,9 @@ class _KnownShare(Protocol):
 
     @property
     def prefix(self) -> str: ...
+
+    @property
+    def began(self) -> int | None: ...
 
     @property
     def owed(self) -> int | None: ...

@@ -102,8 +102,8 @@ def progressed(refresh: follow.Refresh) -> str:
         return f"The refresh found no file share in {refresh.region}"
     if not refresh.shares:
         return "The refresh was for no file share: none was touched"
-    done = "Every gateway has finished" if refresh.complete else "Every file share has accepted"
-    return f"{done}: {share_names(refresh.shares)}"
+    done = "is complete on" if refresh.complete else "is accepted by"
+    return f"The refresh {done} {share_names(refresh.shares)}"
 
 
 def refreshed(refresh: follow.Refresh) -> str:

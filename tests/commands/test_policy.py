@@ -191,7 +191,7 @@ class Life:
 
         wire.answer("logs:FilterLogEvents", lines)
         rule = deployed.the_bucket(deployment, bucket)
-        test_objects.left_over(self.world.aws, rule)
+        test_objects.left_over(self.world.aws, rule, [])
         finish(probe.run(self.world.aws, deployment, rule, count=2, timeout_s=2, keep=False))
 
     def measure(self) -> None:

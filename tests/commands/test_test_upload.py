@@ -27,7 +27,7 @@ from s3agg.stack.deployed import Request
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, share_of
 from tests.support.clock import Clock
 from tests.support.functions import SHARE, Functions
-from tests.support.handlers import known
+from tests.support.handlers import classes, known
 
 pytestmark = pytest.mark.stack
 
@@ -103,6 +103,16 @@ def play(watched: tuple[Session, Wire], running_moto: MockAWS) -> Play:
     return Play(aws, clock, BUCKET, wire=wire, warnings=warnings)
 
 
+def have_prefixes(play: Play, *prefixes: str) -> None:
+    """Give the bucket a file share for each prefix."""
+    play.wire.have_shares(
+        *(
+            share_of(BUCKET, f"share-{number}", LocationARN=f"arn:aws:s3:::{BUCKET}/{prefix}")
+            for number, prefix in enumerate(prefixes, 1)
+        )
+    )
+
+
 def once(*actions: Callable[[list[str]], object]) -> Callable[[list[str]], None]:
     """Take these one after the other, one each time."""
     left = list(actions)
@@ -159,12 +169,7 @@ def test_it_ends_when_every_share_is_complete_and_not_when_all_have_accepted(pla
 def test_only_the_shares_that_must_show_the_objects_are_followed(play: Play) -> None:
     """Another share accepted too, and its gateway is not done."""
     play.make_stack(Request((BUCKET,), prefixes=("red/",)))
-    play.wire.have_shares(
-        *(
-            share_of(BUCKET, f"share-{number}", LocationARN=f"arn:aws:s3:::{BUCKET}/{prefix}")
-            for number, prefix in ((1, "red/"), (2, "blue/"))
-        )
-    )
+    have_prefixes(play, "red/", "blue/")
     started: list[float] = []
 
     def accept(_: list[str]) -> None:
@@ -181,13 +186,46 @@ def test_only_the_shares_that_must_show_the_objects_are_followed(play: Play) -> 
     assert any("these must show the uploaded objects" in str(note) for note in report.notes)
 
 
+@pytest.mark.parametrize("began", ["after", "before"])
+def test_a_share_that_shows_no_object_is_not_waited_for(play: Play, began: str) -> None:
+    """Its gateway is off. What a round before the last event refreshed is no reason to end."""
+    play.make_stack(Request((BUCKET,), prefixes=("red/",)))
+    have_prefixes(play, "red/", "blue/")
+
+    def accept(_: list[str]) -> None:
+        now = int(play.clock.time() * 1000)
+        play.log(Names().refresher, f"Refreshing file share: {SHARE}, notification: one")
+        play.log(Names().refresher, f"File share complete: {SHARE}, notification: one, took: 2500 ms")
+        share = classes("known_shares").KnownShare
+        at = now if began == "after" else now - 3_600_000
+        shares = {"share-1": share("red/", began=at), "share-2": share("blue/", owed=now)}
+        item: Any = {"BucketName": {"S": BUCKET}, "pending": {"S": "one"}, **known(shares)}
+        play.aws.dynamodb.put_item(TableName=Names().table, Item=item)
+
+    _, report = play.run(once(play.handle, accept), timeout_s=90)
+
+    assert (report.ok, report.complete) == (began == "after", began == "after")
+    if report.ok:
+        assert [each.shares for each in report.refreshes] == [(SHARE,)]
+        assert [hop.step for hop in report.hops][-3:] == [
+            "refresh_started", "refresh_accepted", "refresh_completed",
+        ]  # fmt: skip
+
+
+def test_where_no_share_shows_the_rules_keys_the_objects_go_below_a_share(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    have_prefixes(play, "red/", "blue/")
+
+    _, report = play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+
+    assert report.showing == (SHARE.replace("share-1", "share-2"),)
+    assert {each.key.partition("s3agg-test-")[0] for each in report.objects} == {"blue/"}
+
+
 def test_the_steps_of_a_refresh_are_those_of_the_shares_that_must_show_the_objects(play: Play) -> None:
     """Another share accepts in a later round."""
     play.make_stack(Request((BUCKET,), prefixes=("red/",)))
-    play.wire.have_shares(
-        share_of(BUCKET, "share-1", LocationARN=f"arn:aws:s3:::{BUCKET}/red/"),
-        share_of(BUCKET, "share-2", LocationARN=f"arn:aws:s3:::{BUCKET}/blue/"),
-    )
+    have_prefixes(play, "red/", "blue/")
     refresher = Names().refresher
 
     def rounds(_: list[str]) -> None:
@@ -210,8 +248,8 @@ def test_the_steps_of_a_refresh_are_those_of_the_shares_that_must_show_the_objec
 
 
 def test_objects_that_no_share_shows_are_said(play: Play) -> None:
-    play.make_stack(Request((BUCKET,)))
-    play.wire.have_shares(share_of(BUCKET, "share-1", LocationARN=f"arn:aws:s3:::{BUCKET}/red/"))
+    play.make_stack(Request((BUCKET,), prefixes=("blue/",)))
+    have_prefixes(play, "red/")
     _, report = play.run(once(play.handle, lambda _: play.refresh("none touched")))
 
     assert (report.ok, report.showing) == (True, ())
@@ -549,7 +587,7 @@ def test_the_keys_fall_under_each_of_several_rules_and_left_over_ones_are_found(
     ends = {(key[:2], key[-4:]) for key in play.stored() if "0123456789ab" not in key}
     assert ends == {("a/", ".png"), ("b/", ".png")}
     rule = deployed.the_bucket(deployed.read(play.aws, Names()), None)
-    assert sorted(test_objects.left_over(play.aws, rule)) == left
+    assert sorted(test_objects.left_over(play.aws, rule, [])) == left
 
 
 def test_nothing_is_uploaded_to_a_bucket_whose_rule_lacks_created_objects(play: Play) -> None:
@@ -1155,11 +1193,11 @@ def test_objects_of_runs_that_died_are_found_after_an_hour_and_those_kept_are_no
     )
     play.run(once(play.handle, lambda _: play.refresh()), keep=True)
 
-    young = test_objects.left_over(play.aws, rule)
+    young = test_objects.left_over(play.aws, rule, ["in/"])
     play.clock.sleep(3700)
 
     assert young == {}
-    assert sorted(test_objects.left_over(play.aws, rule)) == ours
+    assert sorted(test_objects.left_over(play.aws, rule, ["in/"])) == ours
 
 
 def test_without_permission_to_list_objects_none_are_found(play: Play) -> None:
@@ -1167,7 +1205,7 @@ def test_without_permission_to_list_objects_none_are_found(play: Play) -> None:
     rule = deployed.the_bucket(deployed.read(play.aws, Names()), None)
     play.wire.refuse("s3:ListObjectsV2", "AccessDenied")
 
-    assert test_objects.left_over(play.aws, rule) == {}
+    assert test_objects.left_over(play.aws, rule, []) == {}
 
 
 def test_who_deletes_objects_of_a_versioned_bucket_is_told_that_versions_stay(play: Play) -> None:

@@ -105,8 +105,9 @@ def test_an_item_without_a_bucket_name_is_left_out_and_told_how_to_delete(table:
         ({"refreshed": {"N": "9e17"}}, {"refreshed"}),
         ({"timestamp": {"N": "1e125"}, "opened_by": {"S": "event"}}, {"timestamp", "opened_by"}),
         ({"not_before": {"N": "-9e17"}}, {"not_before"}),
+        (known({"a": classes("known_shares").KnownShare("", began=9 * 10**17)}), {"known"}),
     ],
-    ids=["refreshed", "timestamp", "not before"],
+    ids=["refreshed", "timestamp", "not before", "known"],
 )
 def test_a_time_that_is_none_is_left_out_and_its_command_removes_it(
     table: World, odd: dict[str, Any], removed: set[str]

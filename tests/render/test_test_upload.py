@@ -183,8 +183,8 @@ def test_in_a_pipe_each_step_is_a_line() -> None:
 
     assert text_of(screen.err).splitlines() == [
         "a: opened the window",
-        "Every file share has accepted: share-1",
-        "Every gateway has finished: share-1",
+        "The refresh is accepted by share-1",
+        "The refresh is complete on share-1",
     ]
 
 
