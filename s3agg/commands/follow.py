@@ -299,7 +299,7 @@ class LogObserver:
             return _Progress(f"the refresh to be complete on {plural(missing, 'file share')}")
         ends = [each.complete for each in self.trail.shares if each.complete]
         self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
-        return _Progress("", [self.trail.refreshes[-1]], done=True)
+        return _Progress("", [replace(refresh, complete=max(ends), shares=shares)], done=True)
 
     def completion_of(self, shares: Sequence[str]) -> Completion:
         last = from_ms(max(self.trail.handled_at))

@@ -179,9 +179,10 @@ def test_only_the_shares_that_must_show_the_objects_are_followed(play: Play) -> 
     def complete(_: list[str]) -> None:
         play.complete(SHARE, int(started[0] * 1000))
 
-    _, report = play.run(once(play.handle, accept, complete), timeout_s=60)
+    events, report = play.run(once(play.handle, accept, complete), timeout_s=60)
 
     assert (report.ok, report.complete, report.showing) == (True, True, (SHARE,))
+    assert [each.shares for each in events if isinstance(each, follow.Refresh)] == [(SHARE, OTHER), (SHARE,)]
     assert [each.share for each in report.shares] == [SHARE]
     assert any("these must show the uploaded objects" in str(note) for note in report.notes)
 
