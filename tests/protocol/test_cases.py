@@ -313,21 +313,32 @@ def test_a_share_that_is_the_buckets_last_is_given_up_when_it_is_not_found() -> 
 
 # What was touched (DESIGN 2a)
 
-PREFIXES = tuple(
-    Share(f"share-{number}", "one", f"gateway-{number}", location=f"arn:aws:s3:::{{}}/p{number}/")
-    for number in range(250)
-)
+FOLDERS = tuple(f"department-{number:03}/inb/" for number in range(250))
+
+
+def sharing(folders: tuple[str, ...], *, at_a_gateway: int) -> tuple[Share, ...]:
+    """A file share for each folder, with an id as AWS gives it."""
+    ids = random.Random(0)  # noqa: S311  # the same each time
+    return tuple(
+        Share(
+            f"share-{ids.randrange(16**8):08X}",
+            "one",
+            f"gateway-{number // at_a_gateway}",
+            location=f"arn:aws:s3:::{{}}/{folder}",
+        )
+        for number, folder in enumerate(folders)
+    )
 
 
 @pytest.mark.parametrize("events", [1000, pytest.param(10_000, marks=pytest.mark.proof)])
 def test_a_window_over_250_prefixes_costs_few_writes_and_little_room(events: int) -> None:
-    """Ten instances share the events. From 40 entries on, everything counts as touched."""
+    """Ten instances share the events. From 40 entries or 700 bytes on, everything counts as touched."""
     cloud = Cloud(
         Schedule(
             60,
-            tuple(Event(number * 3, folder=f"p{number * 7 % 250}/sub/") for number in range(events)),
+            tuple(Event(number * 3, folder=f"{FOLDERS[number * 7 % 250]}sub/") for number in range(events)),
             known=True,
-            shares=PREFIXES,
+            shares=sharing(FOLDERS, at_a_gateway=1),
             picks=(0, 3, 1, 7, 2, 9, 5, 4, 8, 6),
             legs_ms=(5,),
         )
@@ -337,31 +348,21 @@ def test_a_window_over_250_prefixes_costs_few_writes_and_little_room(events: int
     asked = [write for write in cloud.table.writes if write.adds or write.opener]
     assert promises.lost(cloud) == []
     assert max(map(len, written)) <= 40 + 10  # each instance may add one that the others do not know of
-    assert max(sum(map(len, touched)) for touched in written) <= 700
+    assert max(sum(map(len, touched)) for touched in written) <= 700 + 10 * len(FOLDERS[0])
     assert len(asked) <= 40 + 4 * 10
+    assert max(size_of(write.after) for write in cloud.table.writes if write.after) < 4096
 
 
 def test_the_item_of_250_shares_stays_small() -> None:
     """Each gateway takes two at a time. All are refreshed, and then 33 in each of two windows."""
-    ids = random.Random(0)  # noqa: S311  # the same each time
-    prefixes = [f"department-{number:03}/inbox/"[:19] + "/" for number in range(250)]
-    shares = tuple(
-        Share(
-            f"share-{ids.randrange(16**8):08X}",
-            "one",
-            f"G{number // 10}",
-            location=f"arn:aws:s3:::{{}}/{prefix}",
-        )
-        for number, prefix in enumerate(prefixes)
-    )
     touching = (0, 20 * HOUR_MS, 20 * HOUR_MS + 63_500)
-    events = tuple(Event(at + number, folder=prefixes[number]) for at in touching for number in range(33))
+    events = tuple(Event(at + number, folder=FOLDERS[number]) for at in touching for number in range(33))
     cloud = Cloud(
         Schedule(
             60,
             events,
             known=True,
-            shares=shares,
+            shares=sharing(FOLDERS, at_a_gateway=10),
             requests=(Request(100_000),),
             at_once=2,
             takes_ms=40_000,
