@@ -42,7 +42,7 @@ from s3agg.errors import UsageProblem, plural
     type=Seconds(1),
     metavar="DURATION",
     help=f"Time to wait for the refresh, {AS_DURATION}. At least the window and the minimum interval.",
-    default_text="--window + --min-interval + 210",
+    default_text="--window + --min-interval + 210, or + 390 with EventBridge",
 )
 @option("--keep", is_flag=True, help="Keep the uploaded objects in the bucket.")
 @option(

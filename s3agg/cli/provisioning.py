@@ -240,9 +240,9 @@ def delete(
     if problems:
         raise problems[0]
     strays = [
-        f"the item of bucket {bucket} in table {deployment.stack.table.name}, unless a refresh is due"
-        for bucket in buckets
-        if bucket in deployment.strays
+        f"the item of bucket {bucket} in table {deployment.stack.table.name}"
+        for bucket in deployment.idle_strays(aws.clock)
+        if bucket in buckets
     ]
     if dry_run:
         for stray in strays:

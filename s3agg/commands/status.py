@@ -163,18 +163,16 @@ def _read_all(aws: Aws, names: Names) -> _Readings:
 
 def _warn_of_strays(aws: Aws, deployment: Deployment) -> None:
     """Tell how to remove the items of buckets that are not attached, unless a refresh is still due."""
-    now = from_ms(aws.clock.time() * 1000)
-    for bucket in deployment.strays:
-        if deployment.activity_of(bucket).is_idle(now):
-            aws.warn(
-                S3aggError(
-                    f"Table {deployment.stack.table.name} has an item of bucket {bucket},"
-                    " which is not attached. A late event of a detached bucket leaves such an item, or a test"
-                    " event in the Lambda console",
-                    "To remove it, run",
-                    Advice("delete", bucket),
-                )
+    for bucket in deployment.idle_strays(aws.clock):
+        aws.warn(
+            S3aggError(
+                f"Table {deployment.stack.table.name} has an item of bucket {bucket},"
+                " which is not attached. A late event of a detached bucket leaves such an item, or a test"
+                " event in the Lambda console",
+                "To remove it, run",
+                Advice("delete", bucket),
             )
+        )
 
 
 def _read_windows_and_queues(aws: Aws, before: _Readings) -> _Readings:

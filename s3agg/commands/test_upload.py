@@ -23,6 +23,7 @@ from s3agg.stack.declared import REFRESH_TIMEOUT_S, Stack
 from s3agg.stack.deployed import Deployment
 
 NEW_RULE_S = 180  # a new notification rule can take minutes to take effect
+NEW_DELIVERY_S = 360  # EventBridge takes around five minutes (FACTS, EventBridge)
 MOST_FAILURES = 3  # of the functions, after a timeout
 
 
@@ -59,9 +60,10 @@ class Report:
     notes: tuple[S3aggError, ...]  # what else there is to know, and what to do
 
 
-def default_timeout(stack: Stack) -> int:
+def default_timeout(stack: Stack, notification: Notification) -> int:
     """How long a refresh may take, in s: DESIGN 2's freshness, and a new rule's delay."""
-    return stack.settings.window + stack.settings.min_interval + REFRESH_TIMEOUT_S + NEW_RULE_S
+    delay = NEW_DELIVERY_S if notification.event_filter.is_via_eventbridge else NEW_RULE_S
+    return stack.settings.window + stack.settings.min_interval + REFRESH_TIMEOUT_S + delay
 
 
 def run(
@@ -79,7 +81,7 @@ def run(
     Raises S3aggError, before any upload, if no refresh can come, or if the objects could not be deleted.
     """
     stack = deployment.stack
-    timeout = default_timeout(stack) if timeout_s is None else timeout_s
+    timeout = default_timeout(stack, notification) if timeout_s is None else timeout_s
     before_upload.check(deployment, notification)
     warnings, retention, shares = before_upload.read(aws, deployment, notification, keep=keep)
     for warning in warnings:

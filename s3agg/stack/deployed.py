@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s3agg import engine
+from s3agg.aws.clock import Clock, from_ms
 from s3agg.aws.place import Place
 from s3agg.aws.refusals import describing_errors, is_denied, is_unknown
 from s3agg.aws.session import Aws
@@ -188,6 +189,11 @@ class Deployment:
     def strays(self) -> list[str]:
         """The buckets with an item that are not attached."""
         return sorted(self.activity.keys() - set(self.buckets))
+
+    def idle_strays(self, clock: Clock) -> list[str]:
+        """The buckets with an item that are neither attached nor awaiting a refresh: `delete` removes it."""
+        now = from_ms(clock.time() * 1000)
+        return [bucket for bucket in self.strays if self.activity[bucket].is_idle(now)]
 
     @property
     def tells_completion(self) -> bool:

@@ -1041,12 +1041,17 @@ def test_the_item_of_a_bucket_that_was_never_attached_is_told_deleted(aws_shell:
     make_world().somebody.dynamodb.put_item(
         TableName=Names().table, Item={"BucketName": {"S": "example-bucket"}, "refreshed": {"N": "1"}}
     )
+    make_world().somebody.dynamodb.put_item(
+        TableName=Names().table, Item={"BucketName": {"S": "busy-bucket"}, "pending": {"S": "token"}}
+    )
 
+    busy = aws_shell("delete", "--bucket", "busy-bucket", "--dry-run")
     planned = aws_shell("delete", "--bucket", "example-bucket", "--dry-run")
     ran = aws_shell("delete", "--bucket", "example-bucket")
 
-    assert (planned.code, ran.code) == (3, 0)
-    item = "the item of bucket example-bucket in table S3EventAggregator, unless a refresh is due."
+    assert (busy.code, planned.code, ran.code) == (0, 3, 0)
+    assert "item" not in busy.stderr
+    item = "the item of bucket example-bucket in table S3EventAggregator."
     assert f"Would also delete {item}" in planned.stderr
     assert f"Deleted {item}" in ran.stderr
     assert ran.stdout.startswith("Nothing to detach: no such bucket is attached to stack ")
