@@ -112,20 +112,29 @@ def decide(item: Item, due: int, now: int, lengths: Lengths) -> Step:
     return Step(Act.REFRESH, own, closing, is_for_rest=waiting or not closing)
 
 
-def to_refresh(before: Item, now: int, full_every_ms: int, *, closing: bool) -> Touched:
-    """Return what a round refreshes, by the item that its first write has changed."""
+def to_refresh(before: Item, now: int, full_every_ms: int, *, closing: bool) -> tuple[Touched, str]:
+    """Return what a round refreshes, by the item that its first write has changed.
+
+    Also return why, if that is everything.
+    """
     last = before.number("refreshed_all") or 0
     if not closing:
         parts = [before.refreshing]
-    elif before.number("everything_until") is not None or 0 < full_every_ms <= abs(now - last):
-        return None
+    elif before.number("everything_until") is not None:
+        return None, "the stack was changed or repaired"
+    elif 0 < full_every_ms <= abs(now - last):
+        return None, f"the last refresh of all began {full_every_ms // HOUR_MS} h ago or earlier"
     elif before.text("pending") is None:
         parts = [before.touched]
     else:
         parts = [before.touched, before.refreshing]
     known = [each for each in parts if each is not None]
     touched = frozenset[str]().union(*known)
-    return None if len(known) < len(parts) or EVERYTHING in touched else touched
+    if len(known) < len(parts):
+        return None, "all were asked for, or no record tells what was touched"
+    if EVERYTHING in touched:
+        return None, "the events touched too many folders, or the file shares have changed"
+    return touched, ""
 
 
 def after(step: Step, complete: bool, accepted: int, tries: int, lengths: Lengths) -> int | None:
@@ -241,7 +250,9 @@ class Refresher:
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 
-        touched = to_refresh(before, now, self.full_every_ms, closing=step.closing)
+        touched, why_all = to_refresh(before, now, self.full_every_ms, closing=step.closing)
+        if why_all and len(before.known) > 1:
+            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
         done = frozenset[str]() if step.closing else self.arns(item.done)
         outcome = self.refresh(bucket, before, touched, done, time_left_ms)
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)

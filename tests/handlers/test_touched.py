@@ -202,23 +202,26 @@ def test_a_window_that_touched_no_share_makes_no_call_of_storage_gateway(world: 
 
 
 @pytest.mark.parametrize(
-    ("touched", "more"),
+    ("touched", "more", "why"),
     [
-        (None, {}),
-        (["/", "/a/"], {}),
-        (["/a/"], {"pending": "token"}),
-        (["/a/"], {"everything_until": START_MS + 60_000}),
-        (["/a/"], {"everything_until": START_MS - 60_000}),
+        (None, {}, "all were asked for, or no record tells what was touched"),
+        (["/", "/a/"], {}, "the events touched too many folders, or the file shares have changed"),
+        (["/a/"], {"pending": "token"}, "all were asked for, or no record tells what was touched"),
+        (["/a/"], {"everything_until": START_MS + 60_000}, "the stack was changed or repaired"),
+        (["/a/"], {"everything_until": START_MS - 60_000}, "the stack was changed or repaired"),
     ],
     ids=["older version", "everything", "died", "older instances", "older instances of before"],
 )
-def test_everything_is_refreshed(world: Instances, touched: list[str] | None, more: dict[str, Any]) -> None:
+def test_everything_is_refreshed(
+    world: Instances, log: Any, touched: list[str] | None, more: dict[str, Any], why: str
+) -> None:
     both = closing(world, touched, **more)
 
     assert not world.run(world.message(DUE))
     assert world.gateway.asked == [*both]
     assert world.item()["refreshed_all"] == START_MS + 2000
     assert ("everything_until" in world.item()) == (more.get("everything_until", 0) > START_MS)
+    assert f"Refreshing all file shares of bucket: {BUCKET}, as {why}" in log.messages
 
 
 @pytest.mark.parametrize(
@@ -226,13 +229,15 @@ def test_everything_is_refreshed(world: Instances, touched: list[str] | None, mo
     [(24, None, 2), (24, 24, 2), (24, 23, 1), (0, None, 1), (0, 999, 1), (6, 7, 2), (24, -999, 2)],
 )
 def test_everything_is_refreshed_once_in_so_many_hours(
-    world: Instances, hours: int, last: int | None, refreshed: int
+    world: Instances, log: Any, hours: int, last: int | None, refreshed: int
 ) -> None:
     more = {} if last is None else {"refreshed_all": START_MS - last * 3_600_000}
     closing(world, ["/a/"], **more)
     world.run(world.message(DUE), refresher=world.refresher(full_every_h=hours))
 
     assert len(world.gateway.asked) == refreshed
+    why = f"as the last refresh of all began {hours} h ago or earlier"
+    assert any(line.endswith(why) for line in log.messages) == (refreshed == 2)
 
 
 def test_an_unfinished_refresh_is_joined_with_the_next_window(world: Instances) -> None:

@@ -88,7 +88,9 @@ CLOSES = """        token = uuid.uuid4().hex
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 """
-REFRESHES = """        touched = to_refresh(before, now, self.full_every_ms, closing=step.closing)
+REFRESHES = """        touched, why_all = to_refresh(before, now, self.full_every_ms, closing=step.closing)
+        if why_all and len(before.known) > 1:
+            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
         done = frozenset[str]() if step.closing else self.arns(item.done)
         outcome = self.refresh(bucket, before, touched, done, time_left_ms)
 """
@@ -571,12 +573,12 @@ MUTANTS = {
     ),
     "without a word of what to refresh, nothing is": Mutant(
         REFRESHER,
-        {"None if len(known) < len(parts) or EVERYTHING in": "None if EVERYTHING in"},
+        {"if len(known) < len(parts):": "if False:"},
         with_prefixes(below(0, "a/"), faults={3: "dies after"}),
     ),
     "instances of an older aggregator are forgotten": Mutant(
         REFRESHER,
-        {'before.number("everything_until") is not None or ': ""},
+        {'before.number("everything_until") is not None': "False"},
         skipped_by_an_old_instance(),
     ),
     "instances of an older aggregator count until the first close": Mutant(
