@@ -273,8 +273,8 @@ def template(
         tell("The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET to aws cloudformation deploy.")
     tell(
         "CloudFormation cannot change the notifications of an existing bucket.",
-        f"After the deployment, attach the bucket: {made.attach.words(invocation.option)}",
+        f"After the deployment, attach the bucket: {made.attach.words(invocation.aws_options)}",
         "In that command, --prefix, --suffix, --events and --via choose the bucket's events."
         " With --via eventbridge, it also creates the EventBridge rule, and turns EventBridge on.",
-        f"Before you delete CloudFormation's stack, detach it: {made.detach.words(invocation.option)}",
+        f"Before you delete CloudFormation's stack, detach it: {made.detach.words(invocation.aws_options)}",
     )

@@ -17,7 +17,7 @@ from s3agg.cli.options import (
     option,
 )
 from s3agg.cli.questions import agrees, ask, document_unless_confirmed, unconfirmed
-from s3agg.errors import UsageProblem, plural
+from s3agg.errors import Advice, UsageProblem, plural
 
 
 @command(
@@ -191,6 +191,6 @@ def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes
     screen.redrive(report)
     if dry_run:
         if report.to_do and not discard:
-            screen.say(f"Next: s3agg redrive{invocation.option}")
+            screen.say(f"Next: {Advice('redrive').words(invocation.aws_options)}")
         return code_of_dry_run(report.to_do)
     return 0 if report.ok else 1

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from itertools import pairwise
@@ -16,7 +15,8 @@ import click
 from click.core import ParameterSource
 
 from s3agg import settings
-from s3agg.errors import Interrupted, S3aggError, UsageProblem, shell_quoted
+from s3agg.cli.stderr import fail
+from s3agg.errors import AwsOptions, Interrupted, S3aggError, UsageProblem
 from s3agg.resources.event_filter import EVENT_TYPES
 from s3agg.settings import Names, Settings
 
@@ -35,7 +35,8 @@ STACK_VARIABLE = "S3AGG_STACK"
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 DURATION = re.compile("([0-9]{1,9})([smhd])")
 AS_DURATION = "in seconds or as 5m or 2h"  # in the help of an option of type Seconds
-AWS_OPTIONS = ("profile", "region", "endpoint_url", "stack", "output", "verbose")
+REPEATED = ("stack", "profile", "region", "endpoint_url")  # by advised commands
+AWS_OPTIONS = (*REPEATED, "output", "verbose")
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,12 @@ class Invocation:
         return Names(self.stack)
 
     @property
-    def option(self) -> str:
-        """The AWS options of this command line, for the commands that messages advise."""
-        given = [name for name in ("profile", "region", "endpoint_url") if name in self.given]
-        options = [f" --{name.replace('_', '-')} {shell_quoted(getattr(self, name))}" for name in given]
-        named = self.names.option
-        if not named and "stack" in self.given:  # S3AGG_STACK may be set to another stack
-            named = f" --stack {self.stack}"
-        return named + "".join(options)
+    def aws_options(self) -> AwsOptions:
+        """The AWS options of this command line, which the commands that messages advise repeat."""
+        given = self.given
+        if self.stack != settings.BLOG_STACK:  # perhaps by S3AGG_STACK
+            given |= {"stack"}
+        return {name.replace("_", "-"): getattr(self, name) for name in REPEATED if name in given}
 
     def check_region(self) -> None:
         """Raise UsageProblem for a region that does not exist. `aws` checks it too, at the first call."""
@@ -90,13 +89,13 @@ class Invocation:
     def page(self) -> Page:
         from s3agg.render.page import Page
 
-        self.pages.append(Page(as_json=self.output == "json"))
+        self.pages.append(Page(as_json=self.output == "json", aws_options=self.aws_options))
         return self.pages[-1]
 
     def screen(self) -> Screen:
         from s3agg.render.screen import Screen
 
-        screen = Screen(as_json=self.output == "json", option=self.option)
+        screen = Screen(as_json=self.output == "json", aws_options=self.aws_options)
         self.pages.append(screen)
         return screen
 
@@ -115,22 +114,20 @@ class Invocation:
             warn=screen.warn,
         )
 
+    def run(self, command: str, work: Callable[[], int]) -> int:
+        """Run a command, print its error, and return the exit code.
 
-@contextmanager
-def failing_with_a_document(command: str, invocation: Invocation) -> Iterator[None]:
-    """With --output json, print a document of the command's schema if it fails: a program always gets one.
-
-    Not after Ctrl-C.
-    """
-    try:
-        yield
-    except S3aggError as error:
-        error.option = invocation.option
-        if invocation.output == "json" and not isinstance(error, Interrupted):
-            page = invocation.pages[-1] if invocation.pages else invocation.page()
-            page.known.setdefault("stack", invocation.stack)
-            page.failure(command, error.parts, invocation.option)
-        raise
+        With --output json, a command that fails prints a document of its schema first: a program always gets
+        one. Not after Ctrl-C.
+        """
+        try:
+            return work()
+        except S3aggError as error:
+            if self.output == "json" and not isinstance(error, Interrupted):
+                page = self.pages[-1] if self.pages else self.page()
+                page.known.setdefault("stack", self.stack)
+                page.failure(command, error.parts)
+            return fail(error, self.aws_options)
 
 
 class Range(click.IntRange):
@@ -239,7 +236,7 @@ class Command(click.Command):
 
             page = Page(as_json=True)
             page.known["stack"] = options.get("stack") or settings.BLOG_STACK
-            page.failure(str(self.name), problem.parts, "")
+            page.failure(str(self.name), problem.parts)
 
     def _refuse_contradictions(self, ctx: click.Context, args: Sequence[str]) -> None:
         # No option's value can be the name of an option: Option.process_value refuses it.
@@ -357,8 +354,8 @@ def _with_invocation(command: F, shared: Sequence[Callable[[Any], Any]]) -> F:
         aws = {name: options.pop(name) for name in AWS_OPTIONS if name in options}
         aws.setdefault("stack", settings.BLOG_STACK)
         invocation = Invocation(**aws, given=frozenset(given), seams=context.obj)
-        with failing_with_a_document(str(context.command.name), invocation):
-            return command(invocation=invocation, **options)
+        work = partial(command, invocation=invocation, **options)
+        return invocation.run(str(context.command.name), work)
 
     for each in reversed(shared):
         with_invocation = each(with_invocation)

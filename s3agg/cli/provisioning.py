@@ -24,7 +24,7 @@ from s3agg.cli.options import (
     with_options,
 )
 from s3agg.cli.questions import ask, document_unless_confirmed, unconfirmed
-from s3agg.errors import S3aggError, UsageProblem, plural
+from s3agg.errors import Advice, S3aggError, UsageProblem, as_options, plural
 from s3agg.resources.event_filter import EVENT_TYPES, WAYS
 
 
@@ -154,11 +154,12 @@ def create(
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     if missed := may_have_missed(plan):
         named = " ".join(f"--bucket {each}" for each in missed)
-        screen.say(f"If objects changed before: s3agg refresh {named}{invocation.option}")
+        screen.say(f"If objects changed before: s3agg refresh {named}{as_options(invocation.aws_options)}")
     if letters := dead_letters(deployment):
         held = f"The dead-letter queue still holds {plural(letters, 'message')}."
-        screen.say(f"{held} To see each: s3agg redrive --dry-run{invocation.option}")
-    screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
+        see = Advice("redrive", options={"dry-run": None})
+        screen.say(f"{held} To see each: {see.words(invocation.aws_options)}")
+    screen.say(f"Next: {Advice('test-upload', bucket).words(invocation.aws_options)}")
     return 0
 
 

@@ -17,7 +17,6 @@ from s3agg.cli.options import (
     Seconds,
     command,
     examples,
-    failing_with_a_document,
     option,
     output_option,
     verbose_option,
@@ -113,7 +112,8 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
     from s3agg.commands import demo as demos
 
     invocation = Invocation(None, None, None, settings.BLOG_STACK, output, verbose)
-    with failing_with_a_document("demo", invocation):
+
+    def run() -> int:
         screen = invocation.screen()
         connect = partial(
             Aws.on_this_machine,
@@ -121,6 +121,7 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
             waiting=screen.waiting,
             warn=screen.warn,
         )
-        report = screen.watch(demos.run(connect, count=count, window=window))
-    screen.demo(report)
-    return 0
+        screen.demo(screen.watch(demos.run(connect, count=count, window=window)))
+        return 0
+
+    return invocation.run("demo", run)

@@ -55,7 +55,7 @@ def check(deployment: Deployment, notification: Notification) -> None:
             f"No upload to bucket {notification.bucket} can cause a refresh, because its event types are only"
             f" {notification.event_filter.events_words}",
             "To have refreshes for created objects too, run",
-            Advice(f"create --events {','.join(['created', *types])}", notification.bucket),
+            Advice("create", notification.bucket, {"events": ",".join(["created", *types])}),
         )
     plan = Plan(_on_the_way(deployment, notification))
     if plan.foreign:

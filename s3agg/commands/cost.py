@@ -175,8 +175,8 @@ def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
             "Pass --objects-per-day. Or enable request metrics, which CloudWatch charges for, and wait a few"
             " days",
             AwsAdvice(
-                f"s3api put-bucket-metrics-configuration --bucket {bucket} --id {EVERYTHING}"
-                f" --metrics-configuration Id={EVERYTHING}"
+                "s3api put-bucket-metrics-configuration",
+                options={"bucket": bucket, "id": EVERYTHING, "metrics-configuration": f"Id={EVERYTHING}"},
             ),
         )
     _check_long_enough(f"bucket {bucket}", summed.hours)

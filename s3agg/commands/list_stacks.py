@@ -66,7 +66,7 @@ def _listed(aws: Aws, located: Located) -> ListedStack:
     try:
         return _read(aws, located)
     except S3aggError as error:
-        aws.warn(f"Could not read the buckets and settings of stack {located.stack}. {error}")
+        aws.warn(f"Could not read the buckets and settings of stack {located.stack}.", error)
         return ListedStack(located.stack, located.region)
 
 

@@ -48,7 +48,7 @@ class DeadLetter:
     since: datetime | None  # when it was sent; for a refresh message, when it was sent first
     reason: str  # why it failed, or why it is not understood
     outcome: Outcome
-    error: str | None  # why processing it failed now
+    error: S3aggError | None  # why processing it failed now
     body: str | None = None  # of a message that is not all understood, or to be discarded
 
 
@@ -104,7 +104,7 @@ def run(
         raise S3aggError(
             f"Queue {dead_letters.name} has no message with the ID {' or '.join(map(repr, sorted(missing)))}",
             f"A message in flight becomes visible within {HIDDEN_S} s. To list the messages, run",
-            Advice("redrive --dry-run"),
+            Advice("redrive", options={"dry-run": None}),
         )
     outcomes: tuple[Outcome, ...] = ("to_redrive", "to_keep") if dry_run else ("redriven", "kept")
     if discard:
@@ -194,7 +194,9 @@ class _Redrive:
             body=message["Body"] if self.discard or letter.retry is None or letter.strange else None,
         )
 
-    def retry_and_delete(self, letter: _Letter, message: Mapping[str, Any]) -> tuple[Outcome, str | None]:
+    def retry_and_delete(
+        self, letter: _Letter, message: Mapping[str, Any]
+    ) -> tuple[Outcome, S3aggError | None]:
         """Retry and delete the message; return the outcome and the error, which stops no other message."""
         retry = None if self.discard else letter.retry
         if self.dry_run:
@@ -206,7 +208,7 @@ class _Redrive:
                 retry()
             self.dead_letters.delete(message)
         except S3aggError as error:
-            return "kept", str(error)
+            return "kept", error
         return "discarded" if self.discard else "redriven", None
 
     def _refresh_message(self, message: Mapping[str, Any], *buckets: str) -> _Letter:

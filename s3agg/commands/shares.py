@@ -35,7 +35,7 @@ def of_buckets(aws: Aws, lookup: Lookup | S3aggError, buckets: Sequence[str]) ->
             raise lookup
         return lookup.of(buckets)
     except S3aggError as error:
-        aws.warn(f"Could not look up the file shares. {error}")
+        aws.warn("Could not look up the file shares.", error)
         return None
 
 
@@ -49,7 +49,7 @@ def warnings(deployment: Deployment, shares: Shares) -> Iterator[S3aggError]:
             f"The file shares of {named(several)} are on several gateways, and the stack ignores"
             " the gateways' own writes. A file written through one gateway does not show on the others",
             "To refresh after such writes too, run",
-            Advice("create --include-gateway-writes"),
+            Advice("create", options={"include-gateway-writes": None}),
         )
 
 

@@ -152,7 +152,7 @@ def _read_all(aws: Aws, names: Names) -> _Readings:
         shares.look_up,
     )
     for bucket, error in deployment.unread.items():
-        aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
+        aws.warn(f"Could not read bucket {bucket}. It may belong to another account now.", error)
     deployment.warn_of_unread_rule(aws, CANNOT_TELL)
     _warn_of_strays(aws, deployment)
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
@@ -232,7 +232,7 @@ def _or_warning(aws: Aws, ask: Callable[[], T], warning: str) -> T | None:
     try:
         return ask()
     except S3aggError as error:
-        aws.warn(f"{warning} {error}")
+        aws.warn(warning, error)
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -212,22 +211,24 @@ def _known_shares(item: Mapping[str, Any]) -> Mapping[str, _KnownShare]:
 
 
 def _delete_item(table: str, name: str) -> AwsAdvice:
-    return AwsAdvice(f"dynamodb delete-item --table-name {table} --key {_key(name)}")
+    return AwsAdvice("dynamodb delete-item", options={"table-name": table, "key": _key(name)})
 
 
 def _remove_attribute(table: str, name: str, attribute: str) -> AwsAdvice:
     """The command that removes an attribute. A window needs both of its attributes, or none (DESIGN 2)."""
     names = {"#0": attribute} | ({"#1": "opened_by"} if attribute == "timestamp" else {})
-    return AwsAdvice(
-        f"dynamodb update-item --table-name {table} --key {_key(name)}"
-        f" --update-expression {shlex.quote('REMOVE ' + ', '.join(names))}"
-        f" --expression-attribute-names {shlex.quote(json.dumps(names))}"
-    )
+    options = {
+        "table-name": table,
+        "key": _key(name),
+        "update-expression": f"REMOVE {', '.join(names)}",
+        "expression-attribute-names": json.dumps(names),
+    }
+    return AwsAdvice("dynamodb update-item", options=options)
 
 
 def _key(name: str) -> str:
     """The key of an item for a command line. JSON escapes its control characters."""
-    return shlex.quote(json.dumps({"BucketName": {"S": name}}))
+    return json.dumps({"BucketName": {"S": name}})
 
 
 def _event_filter(attached: Mapping[str, Any]) -> EventFilter:

@@ -157,5 +157,5 @@ def test_the_command_that_detaches_a_bucket_that_is_gone_is_for_the_same_stack()
     with pytest.raises(S3aggError) as told, describing_errors("looking"):
         raise refusal("NoSuchBucket")
 
-    options = " --stack Photos --profile p --region us-west-2"
-    assert told.value.text(options).endswith(f", or run: s3agg delete --bucket BUCKET{options}.")
+    text = told.value.text({"stack": "Photos", "profile": "p"})
+    assert text.endswith(", or run: s3agg delete --bucket BUCKET --stack Photos --profile p.")

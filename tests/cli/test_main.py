@@ -772,6 +772,12 @@ def test_an_empty_variable_that_cannot_be_parsed_gets_a_document(shell: Shell) -
     assert ran.json["problems"] == [{"what": "S3AGG_STACK is empty.", "advice": "Unset it, or pass --stack."}]
 
 
+def test_a_stack_that_cannot_be_gets_a_document(shell: Shell) -> None:
+    ran = shell("status", "--stack", "no.dots", *AS_JSON)
+
+    assert [each["what"] for each in ran.json["problems"]] == ["Invalid stack name: 'no.dots'."]
+
+
 def test_an_output_that_cannot_be_parsed_gets_no_document(shell: Shell) -> None:
     ran = shell("status", "--output", "jsn")
 

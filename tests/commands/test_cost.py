@@ -325,7 +325,7 @@ def test_the_command_that_turns_request_metrics_on_is_for_the_same_account_and_r
     with pytest.raises(S3aggError) as refused:
         of_buckets(world, "uploads")
 
-    told = refused.value.text(" --stack Photos --profile p --region us-west-2")
+    told = refused.value.text({"stack": "Photos", "profile": "p", "region": "us-west-2"})
     assert told.endswith(" --metrics-configuration Id=EntireBucket --profile p --region us-west-2.")
 
 
