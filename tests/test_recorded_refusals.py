@@ -13,7 +13,7 @@ import pytest
 import s3agg
 from s3agg.aws.refusals import NEXT_STEPS, NOT_FOUND, Refusal, describing_errors, is_not_found
 from s3agg.errors import S3aggError
-from s3agg.live import items
+from s3agg.live import item_writes
 from s3agg.resources import function, notification, permission, role, table
 from s3agg.resources.event_filter import EventFilter
 from s3agg.resources.queue import Queue
@@ -436,7 +436,7 @@ def test_a_log_group_that_exists_is_adopted() -> None:
 
 
 def test_a_bucket_that_is_not_attached_is_detached_without_an_error() -> None:
-    items.detach(replay(FAILED_CONDITION), "S3EventAggregator", "photos")
+    item_writes.detach(replay(FAILED_CONDITION), "S3EventAggregator", "photos")
 
 
 def refusals_in_the_code() -> set[Refusal]:

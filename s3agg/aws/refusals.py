@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -60,14 +60,19 @@ def is_not_found(error: BaseException | None) -> bool:
     return is_error(error, *NOT_FOUND)
 
 
-def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """The result of the call; None if the resource does not exist. Raises any other error."""
+def unless_error(codes: Collection[str], call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """The result of the call; None if AWS returned one of these error codes. Raises any other error."""
     try:
         return call(*args, **kwargs)
     except exceptions.ClientError as error:
-        if is_not_found(error):
+        if is_error(error, *codes):
             return None
         raise
+
+
+def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """The result of the call; None if the resource does not exist. Raises any other error."""
+    return unless_error(NOT_FOUND, call, *args, **kwargs)
 
 
 def is_denied(error: S3aggError) -> bool:

@@ -16,7 +16,7 @@ from s3agg.commands.acceptance import Goal
 from s3agg.commands.follow import Waiting
 from s3agg.engine import Change, Plan
 from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined
-from s3agg.live import items
+from s3agg.live import item_writes, items, messages
 from s3agg.live.items import BucketActivity
 from s3agg.resources.delivery import Delivery
 from s3agg.resources.log_group import LogGroup
@@ -148,7 +148,7 @@ class Finish:
         if not left:
             return
         with describing_errors(f"sending messages to queue {stack.queue.name}"):
-            items.send_messages(aws, stack.queue, left, stack.settings)  # their own may be lost
+            messages.send(aws, stack.queue, left, stack.settings)  # their own may be lost
         timeout_s = self.timeout_s
         if timeout_s is None:
             now = from_ms(aws.clock.time() * 1000)
@@ -257,13 +257,13 @@ def detach_buckets(
             with describing_errors(f"updating the item of bucket {bucket} in table {table}"):
                 act(aws, table, bucket)
 
-    with_item(items.detach)  # first, so that an interrupted run does not look like drift
+    with_item(item_writes.detach)  # first, so that an interrupted run does not look like drift
     if finish is not None:
         plan = yield from finish.first(plan)
     yield from engine.apply(aws, plan, keep_going=True)
     marked = [each for each in buckets if deployment.activity_of(each).delivery_is_ours]
-    with_item(items.forget_delivery, marked)
-    with_item(items.forget_bucket)
+    with_item(item_writes.forget_delivery, marked)
+    with_item(item_writes.forget_bucket)
     # A bucket with only an item was never attached: it has no rule of this stack.
     unread = [
         deployment.unread[bucket]

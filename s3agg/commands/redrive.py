@@ -22,7 +22,7 @@ from s3agg.aws.session import Aws
 from s3agg.commands.dead_letters import HIDDEN_S, DeadLetterQueue
 from s3agg.engine import Plan
 from s3agg.errors import Advice, S3aggError, plural
-from s3agg.live import items, object_events, queues
+from s3agg.live import item_writes, object_events, queues
 from s3agg.resources.queue import FoundQueue
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Deployment
@@ -280,7 +280,7 @@ class _Redrive:
         table = self.stack.table.name
         with describing_errors(f"requesting refreshes of everything in table {table}"):
             for bucket in sorted(buckets):
-                items.refresh_everything(self.aws, table, bucket)
+                item_writes.refresh_everything(self.aws, table, bucket)
 
     def send(self, message: Mapping[str, Any], *buckets: str) -> None:
         """Send a copy of the message to the action queue. A refresh message is for a bucket."""

@@ -12,7 +12,7 @@ from s3agg.aws.clock import to_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.errors import Advice, S3aggError
-from s3agg.live import file_shares, items
+from s3agg.live import file_shares, item_writes
 from s3agg.live.file_shares import FileShare, Lookup, Shares
 from s3agg.settings import SHARES_FRESH_S
 from s3agg.stack.deployed import Deployment
@@ -84,7 +84,7 @@ def make_known(aws: Aws, deployment: Deployment, shares: Shares) -> None:
         if (unknown := file_shares.unknown(shares, deployment.activity_of(bucket)))
     }
     with describing_errors(f"making new file shares known in table {table}"):
-        aws.side_by_side(lambda bucket: items.look_up_again(aws, table, bucket), list(new))
+        aws.side_by_side(lambda bucket: item_writes.look_up_again(aws, table, bucket), list(new))
     for bucket, found in new.items():
         aws.warn(
             f"{words(found)} of bucket {bucket} {is_or_are(found)} new. The next refresh includes"
