@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -73,6 +73,15 @@ def unless_error(codes: Collection[str], call: Callable[P, T], *args: P.args, **
 def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     """The result of the call; None if the resource does not exist. Raises any other error."""
     return unless_error(NOT_FOUND, call, *args, **kwargs)
+
+
+def until_absent(pages: Iterable[T]) -> Iterator[T]:
+    """The pages of a list; no more if the resource does not exist. Raises any other error."""
+    try:
+        yield from pages
+    except exceptions.ClientError as error:
+        if not is_not_found(error):
+            raise
 
 
 def is_denied(error: S3aggError) -> bool:

@@ -215,7 +215,6 @@ def delete(
     that no longer exist are skipped. A bucket that is not attached is no error: exit code 0. Tells which
     windows are open and which refreshes are pending.
     """
-    from s3agg import engine
     from s3agg.commands.delete import (
         Finish,
         delete_all,
@@ -232,7 +231,7 @@ def delete(
         deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
-    problems = [engine.foreign(plan)] if plan.foreign else []
+    problems = [plan.foreign_error()] if plan.foreign else []
     left = unfinished(deployment, plan, buckets, finish=finish)
     show_plan = partial(screen.plan, deployment, plan, done=False, left=left)
     screen.on_failure = lambda problems: show_plan(problems=problems)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from s3agg import engine
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
 from s3agg.commands import object_lock, shares
@@ -58,8 +57,7 @@ def check(deployment: Deployment, notification: Notification) -> None:
             Advice("create", notification.bucket, {"events": ",".join(["created", *types])}),
         )
     plan = Plan(_on_the_way(deployment, notification))
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     missing = [each.resource for each in plan.changes if each.action == "create"]
     problems = [f"{each.kind} {each.name} is missing" for each in missing]
     trigger = found.of(stack.trigger)

@@ -38,8 +38,7 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan, found: Shares | N
     old way is removed when S3 surely uses the new one. Whether s3agg turns a bucket's EventBridge delivery on
     is stored before it does.
     """
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     whole, table = plan, deployment.stack.table
     old = [each for each in plan.to_do if each.action == "delete" and _is_way(each)]
     turned_on = [

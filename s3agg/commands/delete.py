@@ -49,7 +49,7 @@ def for_delete(
         if not (keep_logs and isinstance(each, LogGroup)) and not _stays_on(deployment, each)
     ]
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
-    if not any(_belongs_to_a_stack(change) for change in plan.changes):
+    if not any(_shows_a_stack(change) for change in plan.changes):
         return deployment, Plan([])
     if plan.foreign:  # the delete stops anyway
         return deployment, plan
@@ -69,7 +69,7 @@ def for_delete(
 
 def _stays_on(deployment: Deployment, resource: Resource[Any]) -> bool:
     """Whether it is an EventBridge delivery that s3agg did not turn on, or that others may need."""
-    return isinstance(resource, Delivery) and not deployment.is_ours(resource)
+    return isinstance(resource, Delivery) and not deployment.may_turn_off(resource)
 
 
 # The refreshes are lost with the stack, the stack still makes them, or the delete waits for them.
@@ -207,8 +207,8 @@ def _warn_of_other_entities(aws: Aws, deployment: Deployment, plan: Plan) -> Non
             aws.warn(f"Policy {policy.name} is also attached to {', '.join(others)} and will be detached.")
 
 
-def _belongs_to_a_stack(change: Change) -> bool:
-    """False for a log group without s3agg's tag, which may belong to any function of that name."""
+def _shows_a_stack(change: Change) -> bool:
+    """Whether there is a stack by this resource. A log group without s3agg's tag may be of any function."""
     tags = change.found.tags if change.found is not None else None
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 

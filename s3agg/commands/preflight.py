@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands import shares
@@ -102,7 +101,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
             partial(_check_readable, deployment),
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
-            partial(_check_foreign, plan),
+            plan.check_owners,
             partial(check_policy_room, deployment.snapshot, permissions),
             *(partial(_check_attached, deployment, each) for each in attached),
             *(partial(_check_rule, deployment, each) for each in rules if each.bucket in checked),
@@ -212,11 +211,6 @@ def _check_interval(aws: Aws, deployment: Deployment) -> None:
 def _check_buckets(deployment: Deployment) -> None:
     if not deployment.stack.notifications:
         raise UsageProblem(f"No bucket is attached to stack {deployment.stack.names.stack}", "Pass --bucket")
-
-
-def _check_foreign(plan: Plan) -> None:
-    if plan.foreign:
-        raise engine.foreign(plan)
 
 
 def _check_attached(deployment: Deployment, notification: Notification) -> None:

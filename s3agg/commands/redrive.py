@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import Refusal, describing_errors
 from s3agg.aws.session import Aws
@@ -130,8 +129,7 @@ def _checked(deployment: Deployment, *, only_discards: bool) -> tuple[FoundQueue
     if not only_discards:
         needed |= {stack.queue.key, stack.aggregator.key}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     missing = [change.resource for change in plan.changes if change.action == "create"]
     dead_letters, queue = deployment.found.of(stack.dead_letters), deployment.found.of(stack.queue)
     if missing or dead_letters is None:

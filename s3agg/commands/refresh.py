@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
@@ -125,8 +124,7 @@ def check(deployment: Deployment) -> None:
     stack, found = deployment.stack, deployment.found
     needed = {each.key for each in (stack.table, stack.queue, stack.refresher, stack.trigger)}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     problems = [
         f"{each.resource.kind} {each.resource.name} is missing"
         for each in plan.changes

@@ -108,7 +108,7 @@ class _Readings:
             account=deployment.place.account,
             elsewhere=deployment.elsewhere,
             resources=resources,
-            remedy=engine.remedy(plan) if plan.foreign else "",
+            remedy=plan.remedy,
             buckets=buckets,
             gone=deployment.gone,
             late=late,
@@ -195,8 +195,7 @@ def _queues(deployment: Deployment) -> list[tuple[Queue, FoundQueue]]:
 
 def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
     table = deployment.stack.table
-    found = deployment.found.of(table)
-    if found is None or engine.is_foreign(table, found, adopt=False):
+    if deployment.found.ours(table) is None:
         return {}
     with describing_errors(f"reading the items of table {table.name}"):
         return items.read_all(aws, table.name)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from s3agg.aws.clock import from_ms
 from s3agg.aws.place import Place
+from s3agg.aws.refusals import until_absent
 from s3agg.aws.session import Aws
 from s3agg.errors import AwsAdvice, S3aggError, UsageProblem
 from s3agg.resources.event_filter import ALL_EVENTS, NOTIFICATION, WAYS, EventFilter
@@ -69,11 +70,9 @@ class BucketActivity:
 
 def read_items(aws: Aws, table: str) -> Iterator[dict[str, Any]]:
     """Read the buckets' items; none if the table does not exist."""
-    try:
-        for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
-            yield from (dict(item) for item in page["Items"] if "S" in item.get("BucketName", {}))
-    except aws.dynamodb.exceptions.ResourceNotFoundException:
-        return
+    pages = aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    for page in until_absent(pages):
+        yield from (dict(item) for item in page["Items"] if "S" in item.get("BucketName", {}))
 
 
 def read_all(aws: Aws, table: str) -> dict[str, BucketActivity]:
