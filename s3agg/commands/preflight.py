@@ -16,8 +16,8 @@ from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, comb
 from s3agg.keys import doubts
 from s3agg.live.file_shares import Lookup, Shares
 from s3agg.resources.bucket import OtherRegion, check_bucket
+from s3agg.resources.concurrency import cannot_reserve, reservable
 from s3agg.resources.delivery import Delivery
-from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.resources.permission import Permission, check_policy_room
@@ -311,12 +311,12 @@ def _warn_of_logs(aws: Aws, plan: Plan) -> None:
 def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
     """Warn if the account's quota is too low for the reserved concurrency (FACTS 7)."""
     with describing_errors("reading the account's concurrency quota"):
-        room = reservable(deployment.snapshot)
+        room = max(reservable(deployment.snapshot), 0)
     for function in (deployment.stack.aggregator, deployment.stack.refresher):
         found = deployment.found.of(function)
         more = function.concurrency - ((found and found.reserved) or 0)
         if more > room:
-            aws.warn(function.unreserved)
+            aws.warn(cannot_reserve(function.name, function.concurrency))
         else:
             room -= max(more, 0)
 
