@@ -18,8 +18,9 @@ from click.exceptions import NoArgsIsHelpError
 
 from s3agg import __version__
 from s3agg.cli import documents, events, exit_codes, monitoring, provisioning, this_machine
-from s3agg.cli.options import DEFAULT_SEAMS, Seams, usage_problem
+from s3agg.cli.invocation import DEFAULT_SEAMS, Seams
 from s3agg.cli.stderr import fail, tell
+from s3agg.cli.usage import usage_problem
 from s3agg.errors import Interrupted, S3aggError, shell_quoted
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # errors of a full or broken disk

@@ -9,21 +9,18 @@ import click
 
 from s3agg import __version__
 from s3agg.cli.exit_codes import code_of_dry_run
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import AS_DURATION, Seconds, option
 from s3agg.cli.options import (
-    AS_DURATION,
     SETTINGS_OPTIONS,
-    Invocation,
-    Seconds,
     attached_bucket_option,
     aws_options,
     bucket_option,
-    command,
     event_types,
-    examples,
-    option,
     with_options,
 )
 from s3agg.cli.questions import ask, document_unless_confirmed, unconfirmed
+from s3agg.cli.usage import command, examples
 from s3agg.errors import Advice, S3aggError, UsageProblem, as_options, plural
 from s3agg.resources.event_filter import EVENT_TYPES, WAYS
 

@@ -10,18 +10,11 @@ import click
 from click.shell_completion import get_completion_class
 
 from s3agg import settings
-from s3agg.cli.options import (
-    AS_DURATION,
-    Invocation,
-    Range,
-    Seconds,
-    command,
-    examples,
-    option,
-    output_option,
-    verbose_option,
-)
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import AS_DURATION, Range, Seconds, option
+from s3agg.cli.options import output_option, verbose_option
 from s3agg.cli.stderr import tell
+from s3agg.cli.usage import command, examples
 from s3agg.errors import S3aggError, shell_quoted
 
 

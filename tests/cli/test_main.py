@@ -23,8 +23,8 @@ from moto.core.models import MockAWS
 
 from s3agg import __version__
 from s3agg.__main__ import end_as_at_ctrl_c
+from s3agg.cli.invocation import Seams
 from s3agg.cli.main import cli, main
-from s3agg.cli.options import Seams
 from s3agg.settings import Names
 from tests.support import blog, deploying
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
