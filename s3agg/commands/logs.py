@@ -64,7 +64,7 @@ def read(
         except S3aggError as error:
             if not follow:
                 raise
-            aws.warn(f"{error} Retrying.")  # printed lines are remembered and not repeated
+            aws.warn(error, "Retrying.")  # printed lines are remembered and not repeated
         if not follow:
             return
         aws.clock.sleep(LOOK_S)

@@ -23,8 +23,8 @@ from moto.core.models import MockAWS
 
 from s3agg import __version__
 from s3agg.__main__ import end_as_at_ctrl_c
+from s3agg.cli.invocation import Seams
 from s3agg.cli.main import cli, main
-from s3agg.cli.options import Seams
 from s3agg.settings import Names
 from tests.support import blog, deploying
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
@@ -770,6 +770,12 @@ def test_an_empty_variable_that_cannot_be_parsed_gets_a_document(shell: Shell) -
         ran = shell("status")
 
     assert ran.json["problems"] == [{"what": "S3AGG_STACK is empty.", "advice": "Unset it, or pass --stack."}]
+
+
+def test_a_stack_that_cannot_be_gets_a_document(shell: Shell) -> None:
+    ran = shell("status", "--stack", "no.dots", *AS_JSON)
+
+    assert [each["what"] for each in ran.json["problems"]] == ["Invalid stack name: 'no.dots'."]
 
 
 def test_an_output_that_cannot_be_parsed_gets_no_document(shell: Shell) -> None:
