@@ -47,7 +47,7 @@ RANGES = {
     "concurrency": (1, 1000),
     "memory": (128, 10_240),
 }
-DURATIONS = ("window", "min_interval")  # in seconds
+DURATIONS = {"window": "s", "min_interval": "s", "full_every": "h", "log_retention": "d"}  # with their units
 CHOICES: dict[str, tuple[object, ...]] = {
     "log_level": LOG_LEVELS,
     "log_retention": RETENTIONS,

@@ -152,7 +152,9 @@ def cost(
     """
     from s3agg.prices import bill, tables
 
-    if measured == (objects_per_day is not None):
+    if measured and objects_per_day is not None:
+        raise UsageProblem("--measured excludes --objects-per-day", "Pass only one of them")
+    if not measured and objects_per_day is None:
         raise UsageProblem(
             "cost requires either --objects-per-day or --measured",
             "Pass --objects-per-day for an estimate, or --measured",
@@ -247,7 +249,9 @@ def template(
 
     if invocation.output == "json" and "output" in invocation.given:
         raise UsageProblem("The output of template is always YAML", "Omit --output")
-    if (code_bucket is None) == (zips is None):
+    if code_bucket is not None and zips is not None:
+        raise UsageProblem("--zips excludes --code-bucket", "Pass only one of them")
+    if code_bucket is None and zips is None:
         raise UsageProblem(
             "template requires either --code-bucket or --zips",
             "Pass --code-bucket BUCKET to upload the functions' code now,"

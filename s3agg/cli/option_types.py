@@ -33,13 +33,32 @@ class Range(click.IntRange):
 class Seconds(Range):
     """A range of seconds, which may be written in another unit: `90`, `90s`, `5m`, `2h` or `1d`."""
 
+    unit = "s"
+    units = "seconds, or as 5m or 2h"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        with_unit = DURATION.fullmatch(str(value))
-        seconds = int(with_unit[1]) * UNITS_S[with_unit[2]] if with_unit else value
+        number = value
+        if with_unit := DURATION.fullmatch(str(value)):
+            number, rest = divmod(int(with_unit[1]) * UNITS_S[with_unit[2]], UNITS_S[self.unit])
+            number = value if rest else number
         try:
-            return super().convert(seconds, param, ctx)
+            return super().convert(number, param, ctx)
         except click.BadParameter:
-            return self.fail(f"{value} ({self.words} seconds, or as 5m or 2h)", param, ctx)
+            return self.fail(f"{value} ({self.words} {self.units})", param, ctx)
+
+
+class Hours(Seconds):
+    """A range of whole hours, which may be written as `24`, `24h` or `2d`."""
+
+    unit = "h"
+    units = "hours, or as 24h or 2d"
+
+
+class Days(click.Choice):  # type: ignore[type-arg]  # none in the oldest click
+    """A choice of numbers of days, which may be written as `30` or `30d`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(str(value).removesuffix("d"), param, ctx)
 
 
 class Option(click.Option):

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from s3agg import settings
 from s3agg.cli.invocation import AWS_OPTIONS, Invocation
-from s3agg.cli.option_types import AS_DURATION, Range, Seconds, option
+from s3agg.cli.option_types import AS_DURATION, Days, Hours, Range, Seconds, option
 from s3agg.errors import UsageProblem
 from s3agg.resources.event_filter import EVENT_TYPES
 from s3agg.settings import Settings
@@ -140,10 +140,11 @@ def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
     if name in settings.RANGES:
-        kind = Seconds if name in settings.DURATIONS else Range
+        kind = {"s": Seconds, "h": Hours}.get(settings.DURATIONS.get(name, ""), Range)
         attributes["type"] = kind(*settings.RANGES[name])
     elif name in settings.CHOICES:
-        attributes["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
+        of_kind = Days if name in settings.DURATIONS else click.Choice
+        attributes["type"] = of_kind(settings.CHOICES[name], case_sensitive=False)
         if "metavar" in attributes:  # click then does not list the choices
             attributes["values"] = ", ".join(map(str, settings.CHOICES[name]))
     return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **attributes)

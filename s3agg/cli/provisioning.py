@@ -136,7 +136,7 @@ def create(
         screen.plan, checked.deployment, plan, done=False, settings=chosen, to_confirm=confirm
     )
     screen.on_failure = lambda problems: show_plan(problems=problems)
-    if dry_run:
+    if dry_run and plan.changes:
         show_plan(problems=checked.problems)
     deployment = checked.passed()
     if dry_run:
@@ -241,6 +241,8 @@ def delete(
         for bucket in deployment.idle_strays(aws.clock)
         if bucket in buckets
     ]
+    if not (plan.changes or deployment.exists):
+        screen.say(f"To list the stacks of this account: {Advice('list').words(invocation.aws_options)}")
     if dry_run:
         for stray in strays:
             screen.say(f"Would also delete {stray}.")

@@ -83,7 +83,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     deployment = read[0]
     plan = deployment.plan()
     if deployment.elsewhere:  # all other problems are those of the wrong place
-        return Checked(deployment, plan, [_elsewhere(deployment, wanted_here=checked)])
+        return Checked(deployment, Plan([]), [_elsewhere(deployment, wanted_here=checked)])
     if not deployment.exists:
         problems = [_without_stack(each) for each in problems]
     new = [each.resource for each in plan.to_do]
