@@ -18,7 +18,7 @@ from s3agg.aws.session import Aws
 from s3agg.commands import acceptance
 from s3agg.commands.acceptance import Goal
 from s3agg.commands.completion import Completion, why_not_complete
-from s3agg.commands.follow import Waiting
+from s3agg.commands.watching import Waiting
 from s3agg.engine import Plan
 from s3agg.errors import Advice, Note, S3aggError
 from s3agg.live import item_writes, messages
