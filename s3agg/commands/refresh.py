@@ -19,7 +19,6 @@ from s3agg.commands import acceptance
 from s3agg.commands.acceptance import Goal
 from s3agg.commands.completion import Completion, why_not_complete
 from s3agg.commands.watching import Waiting
-from s3agg.engine import Plan
 from s3agg.errors import Advice, Note, S3aggError
 from s3agg.live import item_writes, messages
 from s3agg.live.items import BucketActivity
@@ -121,24 +120,9 @@ def _not_complete(bucket: str, timeout: float, min_interval: int) -> S3aggError:
 
 def check(deployment: Deployment) -> None:
     """Raise S3aggError if no refresh can start."""
-    stack, found = deployment.stack, deployment.found
+    stack = deployment.stack
     needed = {each.key for each in (stack.table, stack.queue, stack.refresher, stack.trigger)}
-    plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    plan.check_owners()
-    problems = [
-        f"{each.resource.kind} {each.resource.name} is missing"
-        for each in plan.changes
-        if each.action == "create"
-    ]
-    trigger, refresher = found.of(stack.trigger), found.of(stack.refresher)
-    if trigger is not None and not trigger.enabled:
-        problems.append(f"the trigger of function {stack.refresher.name} is disabled")
-    if refresher is not None and refresher.reserved == 0:
-        problems.append(f"the reserved concurrency of function {stack.refresher.name} is 0")
-    if problems:
-        raise S3aggError(
-            f"No refresh can start: {', '.join(problems)}", "To correct this, run", Advice("create")
-        )
+    deployment.check_works(needed, "No refresh can start")
 
 
 def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
