@@ -36,13 +36,13 @@ class Refreshed:
 
     bucket: str
     outcome: Outcome
-    not_before: datetime | None  # the minimum interval ends then; None if it has passed
-    started: datetime | None  # start of the accepted refresh
-    complete: datetime | None  # when the last gateway told that it finished
-    shares: tuple[str, ...]  # the file shares that accepted
-    owed: tuple[str, ...]  # the file shares that have not accepted, as far as known
-    answer: str | None  # the gateway's last answer for the share that waits longest
-    waits_for: str | None  # at the timeout
+    not_before: datetime | None = None  # the minimum interval ends then; None if it has passed
+    started: datetime | None = None  # start of the accepted refresh
+    complete: datetime | None = None  # when the last gateway told that it finished
+    shares: tuple[str, ...] = ()  # the file shares that accepted
+    owed: tuple[str, ...] = ()  # the file shares that have not accepted, as far as known
+    answer: str | None = None  # the gateway's last answer for the share that waits longest
+    waits_for: str | None = None  # at the timeout
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
 
 def _request(item: BucketActivity, now: datetime) -> Refreshed:
     ahead = item.not_before if item.not_before is not None and item.not_before > now else None
-    return Refreshed(item.name, "requested", ahead, None, None, (), (), None, None)
+    return Refreshed(item.name, "requested", not_before=ahead)
 
 
 def _since(requested: BucketActivity) -> datetime:
@@ -160,7 +160,12 @@ def _since(requested: BucketActivity) -> datetime:
 def _outcome(item: BucketActivity, waits_for: str | None, complete: datetime | None) -> Refreshed:
     if waits_for is None:
         outcome: Outcome = "complete" if complete else "accepted" if item.shares else "no_file_share"
-        return Refreshed(item.name, outcome, None, item.last_refresh, complete, item.shares, (), None, None)
+        return Refreshed(item.name, outcome, started=item.last_refresh, complete=complete, shares=item.shares)
     return Refreshed(
-        item.name, "not_accepted", item.not_before, None, None, (), item.owed, item.answer, waits_for
+        item.name,
+        "not_accepted",
+        not_before=item.not_before,
+        owed=item.owed,
+        answer=item.answer,
+        waits_for=waits_for,
     )
