@@ -323,7 +323,11 @@ def _changes_of(resource: Resource[Any], changes: Mapping[Key, Change]) -> Itera
 
 
 def _carry_out(aws: Aws, step: _Step) -> None:
-    """Carry out the step; after a collision, read the resource again and do what is left (FACTS 26, 30)."""
+    """Carry out the step; after a collision, read the resource again and do what is left (FACTS 26, 30).
+
+    A wait of the resource itself ends by its own patience. COLLISION_S only limits when another attempt may
+    begin, from the first one on. So a change may last longer, by one attempt.
+    """
     change, resource = step.change, step.change.resource
     collided = False
 

@@ -15,6 +15,7 @@ from s3agg.errors import S3aggError
 T = TypeVar("T")
 
 PATIENCE_S = 60.0
+LONGEST_PAUSE_S = 1  # between two attempts
 
 
 def pauses(shortest: float) -> Iterator[float]:
@@ -22,7 +23,7 @@ def pauses(shortest: float) -> Iterator[float]:
     pause = shortest
     while True:
         yield pause
-        pause = min(pause * 1.25, 1)
+        pause = min(pause * 1.25, LONGEST_PAUSE_S)
 
 
 class Waiting:
@@ -88,6 +89,11 @@ class Waiting:
                 raise refused or S3aggError(
                     f"Timed out after {wait.waited_s:.0f} s waiting for {what}", "Run the same command again"
                 )
+
+    def pause(self, what: str, seconds: float) -> None:
+        """Wait for a time, where AWS shows no state that ends it: a `poll` for the clock."""
+        till = self.clock.monotonic() + seconds
+        self.poll(what, lambda: self.clock.monotonic() >= till, patience_s=seconds + LONGEST_PAUSE_S)
 
 
 def _is_among(error: ClientError, refusals: Sequence[Refusal]) -> bool:

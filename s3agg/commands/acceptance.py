@@ -10,21 +10,19 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
-from s3agg.aws.waiting import pauses
 from s3agg.commands.completion import Completion
-from s3agg.commands.follow import Waiting
+from s3agg.commands.watching import Look, Waiting, watch
 from s3agg.errors import plural
 from s3agg.live import items
 from s3agg.live.items import BucketActivity
 from s3agg.settings import SETTLE_S
 from s3agg.stack.declared import REFRESH_TIMEOUT_S, Stack
 
-SOONEST_S = 0.3  # between the first reads
-TICK_S = 1.0  # of a countdown
 LONGEST_UNREAD_S = 60.0  # somebody may change a setting meanwhile
 BUSY_S = 180  # for a busy gateway, which is tried again
 
@@ -101,28 +99,25 @@ def follow(
     aws: Aws, stack: Stack, goals: Sequence[Goal], timeout_s: float
 ) -> Generator[Waiting, None, Ended]:
     """Read the items until all goals are reached, or until the timeout; yield what it waits for."""
-    clock, growing = aws.clock, pauses(SOONEST_S)
-    deadline = clock.monotonic() + timeout_s
     read: dict[str, BucketActivity] = {}
     left = list(goals)
 
     def awaited() -> list[Awaited]:
-        now = from_ms(clock.time() * 1000)
+        now = from_ms(aws.clock.time() * 1000)
         return [goal.awaits(read[goal.bucket], stack, now) for goal in left]
 
-    while True:
+    def waiting(left_s: float) -> Waiting:
+        return _waiting([goal.bucket for goal in left], awaited()[0].what, left_s)
+
+    def look() -> Look[Waiting]:
         for item in aws.side_by_side(lambda goal: _read(aws, stack, goal.bucket), left):
             read[item.name] = _with_answers(item, read.get(item.name))
-        left = [goal for goal in left if not goal.is_reached(read[goal.bucket])]
-        if not left or clock.monotonic() >= deadline:
-            ends = {goal.bucket: each.what for goal, each in zip(left, awaited(), strict=True)}
-            return Ended(read, ends)
-        idle_s = min(*(each.seconds for each in awaited()), LONGEST_UNREAD_S)
-        till = min(clock.monotonic() + max(next(growing), idle_s), deadline)
-        while (now := clock.monotonic()) < till:
-            more = f" (and {plural(len(left) - 1, 'more bucket')})" if len(left) > 1 else ""
-            yield Waiting(f"bucket {left[0].bucket}: {awaited()[0].what}{more}", deadline - now)
-            clock.sleep(min(TICK_S, till - now))
+        left[:] = [goal for goal in left if not goal.is_reached(read[goal.bucket])]
+        idle_s = min([LONGEST_UNREAD_S, *(each.seconds for each in awaited())])
+        return Look(waiting, idle_s=idle_s, done=not left)
+
+    yield from watch(aws.clock, look, aws.clock.monotonic() + timeout_s)
+    return Ended(read, {goal.bucket: each.what for goal, each in zip(left, awaited(), strict=True)})
 
 
 def follow_completion(
@@ -132,24 +127,25 @@ def follow_completion(
 
     Return by the bucket's name when its last share was complete; a bucket without shares is left out.
     """
-    clock, growing = aws.clock, pauses(SOONEST_S)
-    deadline = clock.monotonic() + timeout_s
     left = {bucket: each for bucket, each in awaited.items() if each.shares}
     complete: dict[str, datetime] = {}
-    while left:
+
+    def look() -> Look[Waiting]:
         read = aws.side_by_side(Completion.read, list(left.values()))
-        for bucket, refreshes in zip(left, read, strict=True):
+        for bucket, refreshes in zip(list(left), read, strict=True):
             ends = [each.complete for each in refreshes if each.complete]
-            if len(ends) == len(awaited[bucket].shares):
+            if len(ends) == len(left[bucket].shares):
                 complete[bucket] = max(ends)
-        left = {bucket: each for bucket, each in left.items() if bucket not in complete}
-        left_s = deadline - clock.monotonic()
-        if not left or left_s <= 0:
-            break
-        more = f" (and {plural(len(left) - 1, 'more bucket')})" if len(left) > 1 else ""
-        yield Waiting(f"bucket {next(iter(left))}: the refresh to be complete{more}", left_s)
-        clock.sleep(min(next(growing), left_s))
+                del left[bucket]
+        return Look(partial(_waiting, list(left), "the refresh to be complete"), done=not left)
+
+    yield from watch(aws.clock, look, aws.clock.monotonic() + timeout_s)
     return complete
+
+
+def _waiting(buckets: Sequence[str], what: str, left_s: float) -> Waiting:
+    more = f" (and {plural(len(buckets) - 1, 'more bucket')})" if len(buckets) > 1 else ""
+    return Waiting(f"bucket {buckets[0]}: {what}{more}", left_s)
 
 
 def _read(aws: Aws, stack: Stack, bucket: str) -> BucketActivity:

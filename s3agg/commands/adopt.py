@@ -51,10 +51,7 @@ def wait_for_old_aggregator(aws: Aws, deployment: Deployment) -> None:
         refresher and stack.refresher.differs(refresher, CODE)
     )
     if old is not None and changes:
-        aws.waiting(
-            f"waiting for running invocations of function {stack.aggregator.name} to end ({old.timeout} s)"
-        )
-        aws.clock.sleep(old.timeout)
+        aws.wait.pause(f"running invocations of function {stack.aggregator.name} to end", old.timeout)
 
 
 def keep_windows(aws: Aws, table: str) -> None:

@@ -10,7 +10,7 @@ from s3agg.aws.session import Aws
 from s3agg.commands import object_lock, shares
 from s3agg.commands.function_failures import Failure, Failures
 from s3agg.commands.object_lock import Retention
-from s3agg.engine import Change, Plan
+from s3agg.engine import Change
 from s3agg.errors import Advice, S3aggError, UsageProblem
 from s3agg.live import log_lines
 from s3agg.live.file_shares import FileShare
@@ -24,7 +24,6 @@ from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Deployment
 
 RECENT_S = 20 * 60  # a refresh is tried again after 15 min or --min-interval at most
-UPDATE = Advice("create")
 SEE_THE_LOGS = "To see why, run"
 
 
@@ -41,7 +40,6 @@ def check_timeout(stack: Stack, timeout_s: float | None) -> None:
 
 def check(deployment: Deployment, notification: Notification) -> None:
     """Raise S3aggError if no event of the bucket can cause a refresh."""
-    stack, found = deployment.stack, deployment.found
     if notification.bucket in deployment.gone:
         raise S3aggError(
             f"Bucket {notification.bucket} no longer exists",
@@ -56,24 +54,10 @@ def check(deployment: Deployment, notification: Notification) -> None:
             "To have refreshes for created objects too, run",
             Advice("create", notification.bucket, {"events": ",".join(["created", *types])}),
         )
-    plan = Plan(_on_the_way(deployment, notification))
-    plan.check_owners()
-    missing = [each.resource for each in plan.changes if each.action == "create"]
-    problems = [f"{each.kind} {each.name} is missing" for each in missing]
-    trigger = found.of(stack.trigger)
-    if trigger is not None and not trigger.enabled:
-        problems.append(f"the trigger of function {stack.refresher.name} is disabled")
-    for function in (stack.aggregator, stack.refresher):
-        configured = found.of(function)
-        if configured is not None and configured.reserved == 0:
-            problems.append(f"the reserved concurrency of function {function.name} is 0")
-    if problems:
-        words = ", ".join(problems)
-        raise S3aggError(
-            f"No upload to bucket {notification.bucket} can cause a refresh: {words}",
-            "To correct this, run",
-            UPDATE,
-        )
+    deployment.check_works(
+        {each.resource.key for each in _on_the_way(deployment, notification)},
+        f"No upload to bucket {notification.bucket} can cause a refresh",
+    )
 
 
 def read(

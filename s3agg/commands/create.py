@@ -104,8 +104,7 @@ def _remove_old_way(aws: Aws, deployment: Deployment, changes: Sequence[Change])
         any(isinstance(each.resource, Notification | BucketRule) for each in changes)
         and not aws.lambda_is_local
     ):
-        aws.waiting(f"waiting for S3 to use the new way ({EFFECT_S} s)")
-        aws.clock.sleep(EFFECT_S)
+        aws.wait.pause("S3 to use the new way", EFFECT_S)
     yield from engine.apply(aws, Plan(changes))
     _forget_deliveries(aws, deployment)
 

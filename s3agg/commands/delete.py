@@ -13,7 +13,7 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands import acceptance, refresh
 from s3agg.commands.acceptance import Goal
-from s3agg.commands.follow import Waiting
+from s3agg.commands.watching import Waiting
 from s3agg.engine import Change, Plan
 from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined
 from s3agg.live import item_writes, items, messages

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 from urllib.parse import unquote_plus
 
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
-from s3agg.aws.waiting import pauses
 from s3agg.commands.completion import Completion
 from s3agg.commands.function_failures import Failure, Failures
 from s3agg.commands.test_objects import Became, Seen, Upload
+from s3agg.commands.watching import Look, Waiting, watch
 from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import items, log_lines
 from s3agg.live.items import BucketActivity
@@ -22,26 +23,14 @@ from s3agg.live.log_lines import SENT, SKIPPED, LogLine
 from s3agg.live.share_refreshes import OF_BUCKET, ShareRefresh
 from s3agg.resources.function import Function
 from s3agg.resources.notification import TEST_OBJECT
-from s3agg.settings import SHORTEST_INTERVAL_S
+from s3agg.settings import SETTLE_S, SHORTEST_INTERVAL_S
 from s3agg.stack.declared import Stack
 
 # What the refresh function logs instead of shares, if the bucket has some.
 NONE_OF_THEM = ("none touched", "none accepted")
-SETTLING_S = 2.0  # added to --min-interval
 REFRESH_TAKES_S = 2.15  # at least, after a window closes: the function first waits 2 s (DESIGN 2)
-SOONEST_S = 0.3  # between the first reads: an account has five FilterLogEvents calls a second
-TICK_S = 1.0  # of the countdown to the end of a window
 FAILURES_S = 10.0  # between two reads of the functions' failures
 IN_VAIN_S = 20.0  # for a completion that may never come: a small bucket takes seconds
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """The current wait: its subject, the s left, and for a window the part that has passed."""
-
-    what: str
-    seconds: float
-    passed: float | None = None  # 0 to 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,7 @@ class Refresh:
 
 
 Event = Seen | Waiting | Refresh
+REFRESH = partial(Waiting, "the refresh")
 
 
 @dataclass
@@ -68,6 +58,7 @@ class Trail:
     """What is known of the objects and their effects; times in ms since 1970."""
 
     objects: dict[str, Seen]
+    shows_events: bool = True  # False if the log level hides the functions' lines
     handled_at: list[int] = field(default_factory=list)  # times of the handled events
     opened_at: int | None = None  # when the first event opened a window
     due: datetime | None = None  # when the refresh of that window was due
@@ -77,6 +68,16 @@ class Trail:
     accepted: bool = False  # after the last event, by every share that was touched or must show the objects
     failure: Failure | None = None  # of the aggregator, which ended the test
     in_vain: bool = False  # no completion came, and a gateway may have done nothing for the refresh
+
+    @property
+    def missing(self) -> int:
+        """The number of events that no log line shows."""
+        return self.count("uploaded")
+
+    @property
+    def lacks_events(self) -> bool:
+        """Whether a failure of the aggregator can be the reason that nothing more comes."""
+        return self.missing > 0 if self.shows_events else not self.accepted
 
     @property
     def complete(self) -> bool:
@@ -100,65 +101,38 @@ class _Span:
         return Waiting(f"{self.what} in {still:.0f} s", left, max(1 - still / self.longest, 0))
 
 
-@dataclass(frozen=True)
-class _Progress:
-    """The result of one read: new events, what is awaited, and waits without anything to read."""
-
-    to_come: str
-    news: Sequence[Event] = ()
-    spans: Sequence[_Span] = ()
-    done: bool = False
-
-
 class Observer(Protocol):
-    """Observes the effects of the upload; `observe` reads once, `timed_out` returns the error."""
+    """Observes the effects of the upload; `look` reads once, `timed_out` returns the error."""
 
     trail: Trail
 
-    @property
-    def lacks_events(self) -> bool:
-        """Whether a failure of the aggregator can be the reason that nothing more comes."""
-        ...
-
-    def observe(self) -> _Progress: ...
+    def look(self) -> Look[Event]: ...
 
     def timed_out(self, timeout: float) -> S3aggError: ...
 
 
 def follow(aws: Aws, observer: Observer, failures: Failures, deadline: float) -> Generator[Event, None, bool]:
-    """Read until the observer is done, with growing pauses; return False at the deadline.
+    """Read until the observer is done; return False at the deadline, by the monotonic clock.
 
     Also return False as soon as the aggregator has failed to handle an event. Warns of each other failure
-    of the functions that shows meanwhile. `deadline` by the monotonic clock.
+    of the functions that shows meanwhile.
     """
-    clock, growing, to_come = aws.clock, pauses(SOONEST_S), ""
+    clock, trail = aws.clock, observer.trail
     next_failures = clock.monotonic() + FAILURES_S
-    while True:
-        progress = observer.observe()
-        if progress.to_come != to_come:
-            growing, to_come = pauses(SOONEST_S), progress.to_come
-        yield from progress.news
-        if progress.done:
-            return True
-        # While a window is open there is nothing to read.
-        till = max((span.end + REFRESH_TAKES_S for span in progress.spans), default=0)
-        if till <= clock.monotonic():
-            left = deadline - clock.monotonic()
-            if left <= 0:
-                return False
-            yield Waiting(progress.to_come, left)
-            if clock.monotonic() >= next_failures:
-                next_failures = clock.monotonic() + FAILURES_S
-                found = failures.read_or_warn()
-                if observer.lacks_events and (failed := failures.last_of_aggregator(found)):
-                    observer.trail.failure = failed
-                    return False
-                failures.warn(found)
-            clock.sleep(min(next(growing), left))
-        while (now := clock.monotonic()) < till and (left := deadline - now) > 0:
-            ahead = [span.waiting(now, left) for span in progress.spans if span.end > now]
-            yield ahead[0] if ahead else Waiting(progress.to_come, left)
-            clock.sleep(min(till - now, TICK_S, left))
+
+    def has_failed() -> bool:
+        nonlocal next_failures
+        if clock.monotonic() < next_failures:
+            return False
+        next_failures = clock.monotonic() + FAILURES_S
+        found = failures.read_or_warn()
+        if trail.lacks_events:
+            trail.failure = failures.last_of_aggregator(found)
+        if trail.failure is None:
+            failures.warn(found)
+        return trail.failure is not None
+
+    return (yield from watch(clock, observer.look, deadline, has_failed))
 
 
 @dataclass
@@ -173,18 +147,24 @@ class _Table:
         with describing_errors(f"reading the items of table {self.stack.table.name}"):
             return items.read_one(self.aws, self.stack.table.name, self.bucket)
 
-    def spans(self, item: BucketActivity, trail: Trail) -> list[_Span]:
-        """Return the waits before the refresh of an open window."""
+    def until_refresh(self, item: BucketActivity, trail: Trail, news: Sequence[Event] = ()) -> Look[Event]:
+        """Return what is awaited; while a window is open there is nothing to read."""
         if item.window.closes_at is None:
-            return []
+            return Look(REFRESH, news)
+        clock, settings = self.aws.clock, self.stack.settings
         trail.due = item.window.closes_at
-        settings = self.stack.settings
-        spans = [self._span("the window to close", item.window.closes_at, settings.window)]
+        spans = [self._span("the window to close", trail.due, settings.window)]
         if item.not_before is not None and not item.pending:
-            trail.held_back = max(item.not_before, item.window.closes_at)
-            longest = settings.min_interval + SETTLING_S
+            trail.held_back = max(item.not_before, trail.due)
+            longest = settings.min_interval + SETTLE_S
             spans.append(self._span("the minimum interval to end", item.not_before, longest))
-        return spans
+
+        def waiting(left: float) -> Waiting:
+            now = clock.monotonic()
+            return next((span.waiting(now, left) for span in spans if span.end > now), REFRESH(left))
+
+        till = max(span.end for span in spans) + REFRESH_TAKES_S
+        return Look(waiting, news, idle_s=till - clock.monotonic())
 
     def _span(self, what: str, end: datetime, longest: float) -> _Span:
         # Limited, as the functions' clock may differ from this machine's.
@@ -201,14 +181,10 @@ class TableObserver:
         self.showing = showing
         self.table = _Table(aws, stack, upload.bucket)
         self.region = upload.notification.place.region
-        self.trail = Trail(dict(upload.seen))
+        self.trail = Trail(dict(upload.seen), shows_events=False)
         self.since = from_ms(int(aws.clock.time() * 1000))
 
-    @property
-    def lacks_events(self) -> bool:
-        return not self.trail.accepted  # the table does not show the single events
-
-    def observe(self) -> _Progress:
+    def look(self) -> Look[Event]:
         item = self.table.item()
         idle = not item.window.open and not item.pending
         if idle and item.last_refresh is not None and item.last_refresh > self.since:
@@ -217,8 +193,8 @@ class TableObserver:
                 Refresh(item.last_refresh, shares, self.region, found_shares=bool(item.shares))
             )
             self.trail.accepted = True
-            return _Progress("", done=True)
-        return _Progress("the refresh", spans=self.table.spans(item, self.trail))
+            return Look(done=True)
+        return self.table.until_refresh(item, self.trail)
 
     def timed_out(self, timeout: float) -> S3aggError:
         return S3aggError(
@@ -257,49 +233,44 @@ class LogObserver:
         self.confirms = confirms
         self.table = _Table(aws, stack, upload.bucket)
         self.trail = Trail(dict(upload.seen))
-        self.all_known = False
         self.accepted_at = 0.0  # by the monotonic clock
 
-    def observe(self) -> _Progress:
-        news: list[Event] = []
-        if not self.all_known:
-            news += self.new_events()
-            if self.missing:
-                to_come = f"{plural(self.missing, 'event')} to reach function {self.stack.aggregator.name}"
-                return _Progress(to_come, news)
-            self.all_known = True
-            return _Progress("the refresh", news, self.table.spans(self.table.item(), self.trail))
+    def look(self) -> Look[Event]:
+        if self.trail.missing:
+            news = self.new_events()
+            if missing := self.trail.missing:
+                events = f"{plural(missing, 'event')} to reach function {self.stack.aggregator.name}"
+                return Look(partial(Waiting, events), news)
+            return self.table.until_refresh(self.table.item(), self.trail, news)
         if self.trail.accepted:
             return self.completion()
-        done = self.is_refreshed()
-        if done:
-            # An event that was delivered twice may be handled after all others.
-            news += self.new_events()
-            done = self.is_refreshed()
-        if not done:
-            return _Progress("the refresh", news)
-        self.trail.accepted = True
-        self.accepted_at = self.aws.clock.monotonic()
+        if not self.is_refreshed():
+            return Look(REFRESH)
+        # An event that was delivered twice may be handled after all others.
+        news = self.new_events()
+        if not self.is_refreshed():
+            return Look(REFRESH, news)
+        self.trail.accepted, self.accepted_at = True, self.aws.clock.monotonic()
         news.append(self.trail.refreshes[-1])
-        progress = self.completion()
-        return replace(progress, news=[*news, *progress.news])
+        look = self.completion()
+        return replace(look, news=[*news, *look.news])
 
-    def completion(self) -> _Progress:
+    def completion(self) -> Look[Event]:
         """Read which shares are complete. Done if all are, or if that is not told."""
         refresh = self.trail.refreshes[-1]
         shares = _shown_by(refresh.shares, self.showing)
         if not self.confirms or not shares:
-            return _Progress("", done=True)
+            return Look(done=True)
         completion = self.completion_of(shares)
         self.trail.shares = completion.read()
         if missing := completion.missing(self.trail.shares):
             if self.is_in_vain(completion):
                 self.trail.in_vain = True
-                return _Progress("", done=True)
-            return _Progress(f"the refresh to be complete on {plural(missing, 'file share')}")
+                return Look(done=True)
+            return Look(partial(Waiting, f"the refresh to be complete on {plural(missing, 'file share')}"))
         ends = [each.complete for each in self.trail.shares if each.complete]
         self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
-        return _Progress("", [replace(refresh, complete=max(ends), shares=shares)], done=True)
+        return Look(news=[replace(refresh, complete=max(ends), shares=shares)], done=True)
 
     def completion_of(self, shares: Sequence[str]) -> Completion:
         last = from_ms(max(self.trail.handled_at))
@@ -312,27 +283,19 @@ class LogObserver:
         return is_short and waited_s >= IN_VAIN_S and completion.may_never_come(self.trail.shares)
 
     def timed_out(self, timeout: float) -> S3aggError:
-        if self.missing:
+        if self.trail.missing:
             events = plural(len(self.trail.objects), "event")
             takes = "A new event notification can take minutes to take effect"
             if self.upload.notification.event_filter.is_via_eventbridge:
                 takes = "EventBridge gets the events of a bucket about five minutes after it is turned on"
             return S3aggError(
                 f"Timed out after {timeout:.0f} s: function {self.stack.aggregator.name} has not handled"
-                f" {self.missing} of {events}",
+                f" {self.trail.missing} of {events}",
                 f"{takes}. Run the same command again",
             )
         return S3aggError(
             f"Timed out after {timeout:.0f} s waiting for the refresh", "To see why, run", Advice("status")
         )
-
-    @property
-    def lacks_events(self) -> bool:
-        return self.missing > 0
-
-    @property
-    def missing(self) -> int:
-        return self.trail.count("uploaded")
 
     def new_events(self) -> list[Event]:
         """Read the aggregator's log and update the objects; return the changed ones."""

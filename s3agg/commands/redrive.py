@@ -19,7 +19,6 @@ from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import Refusal, describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands.dead_letters import HIDDEN_S, DeadLetterQueue
-from s3agg.engine import Plan
 from s3agg.errors import Advice, S3aggError, plural
 from s3agg.live import item_writes, object_events, queues
 from s3agg.resources.queue import FoundQueue
@@ -128,9 +127,7 @@ def _checked(deployment: Deployment, *, only_discards: bool) -> tuple[FoundQueue
     needed = {stack.dead_letters.key}
     if not only_discards:
         needed |= {stack.queue.key, stack.aggregator.key}
-    plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    plan.check_owners()
-    missing = [change.resource for change in plan.changes if change.action == "create"]
+    missing = deployment.lacking(needed)
     dead_letters, queue = deployment.found.of(stack.dead_letters), deployment.found.of(stack.queue)
     if missing or dead_letters is None:
         raise S3aggError(

@@ -18,8 +18,7 @@ from s3agg.aws.session import Aws
 from s3agg.commands import acceptance
 from s3agg.commands.acceptance import Goal
 from s3agg.commands.completion import Completion, why_not_complete
-from s3agg.commands.follow import Waiting
-from s3agg.engine import Plan
+from s3agg.commands.watching import Waiting
 from s3agg.errors import Advice, Note, S3aggError
 from s3agg.live import item_writes, messages
 from s3agg.live.items import BucketActivity
@@ -37,13 +36,13 @@ class Refreshed:
 
     bucket: str
     outcome: Outcome
-    not_before: datetime | None  # the minimum interval ends then; None if it has passed
-    started: datetime | None  # start of the accepted refresh
-    complete: datetime | None  # when the last gateway told that it finished
-    shares: tuple[str, ...]  # the file shares that accepted
-    owed: tuple[str, ...]  # the file shares that have not accepted, as far as known
-    answer: str | None  # the gateway's last answer for the share that waits longest
-    waits_for: str | None  # at the timeout
+    not_before: datetime | None = None  # the minimum interval ends then; None if it has passed
+    started: datetime | None = None  # start of the accepted refresh
+    complete: datetime | None = None  # when the last gateway told that it finished
+    shares: tuple[str, ...] = ()  # the file shares that accepted
+    owed: tuple[str, ...] = ()  # the file shares that have not accepted, as far as known
+    answer: str | None = None  # the gateway's last answer for the share that waits longest
+    waits_for: str | None = None  # at the timeout
 
 
 @dataclass(frozen=True)
@@ -121,24 +120,9 @@ def _not_complete(bucket: str, timeout: float, min_interval: int) -> S3aggError:
 
 def check(deployment: Deployment) -> None:
     """Raise S3aggError if no refresh can start."""
-    stack, found = deployment.stack, deployment.found
+    stack = deployment.stack
     needed = {each.key for each in (stack.table, stack.queue, stack.refresher, stack.trigger)}
-    plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    plan.check_owners()
-    problems = [
-        f"{each.resource.kind} {each.resource.name} is missing"
-        for each in plan.changes
-        if each.action == "create"
-    ]
-    trigger, refresher = found.of(stack.trigger), found.of(stack.refresher)
-    if trigger is not None and not trigger.enabled:
-        problems.append(f"the trigger of function {stack.refresher.name} is disabled")
-    if refresher is not None and refresher.reserved == 0:
-        problems.append(f"the reserved concurrency of function {stack.refresher.name} is 0")
-    if problems:
-        raise S3aggError(
-            f"No refresh can start: {', '.join(problems)}", "To correct this, run", Advice("create")
-        )
+    deployment.check_works(needed, "No refresh can start")
 
 
 def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
@@ -162,7 +146,7 @@ def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
 
 def _request(item: BucketActivity, now: datetime) -> Refreshed:
     ahead = item.not_before if item.not_before is not None and item.not_before > now else None
-    return Refreshed(item.name, "requested", ahead, None, None, (), (), None, None)
+    return Refreshed(item.name, "requested", not_before=ahead)
 
 
 def _since(requested: BucketActivity) -> datetime:
@@ -176,7 +160,12 @@ def _since(requested: BucketActivity) -> datetime:
 def _outcome(item: BucketActivity, waits_for: str | None, complete: datetime | None) -> Refreshed:
     if waits_for is None:
         outcome: Outcome = "complete" if complete else "accepted" if item.shares else "no_file_share"
-        return Refreshed(item.name, outcome, None, item.last_refresh, complete, item.shares, (), None, None)
+        return Refreshed(item.name, outcome, started=item.last_refresh, complete=complete, shares=item.shares)
     return Refreshed(
-        item.name, "not_accepted", item.not_before, None, None, (), item.owed, item.answer, waits_for
+        item.name,
+        "not_accepted",
+        not_before=item.not_before,
+        owed=item.owed,
+        answer=item.answer,
+        waits_for=waits_for,
     )

@@ -44,9 +44,8 @@ class StackState:
 
     `gone` lists the attached buckets that no longer exist, and `late` those whose refresh is overdue.
     `functions` is None if CloudWatch metrics could not be read. `aggregated` is None if the logs could not be
-    read, or if the log level hides the lines. `timers` holds the seconds of each file share's automated cache
-    refresh, by ARN. `shares` holds the file shares of each attached bucket. Both are None if these could not
-    be read. `of_shares` warns about them. `settings` is None without a stack.
+    read, or if the log level hides the lines. `shares` holds the file shares of each attached bucket, None if
+    these could not be read. `of_shares` warns about them. `settings` is None without a stack.
     `refreshes` holds the last refresh of each file share, by bucket. `median_hours` are the last hours that
     the medians cover, None if the logs do not tell. `unread` are the parts that could not be read.
     """
@@ -64,7 +63,6 @@ class StackState:
     log_level: str
     functions: Sequence[Invocations] | None
     aggregated: Sequence[Aggregated] | None
-    timers: Mapping[str, int] | None
     settings: StackSettings | None
     refreshes: Mapping[str, Sequence[ShareStatus]]
     median_hours: int | None
@@ -95,6 +93,13 @@ class StackState:
         """The approximate number of messages in the dead-letter queue, in flight or not; None without it."""
         name = Names(self.stack).dead_letters
         return next((queue.messages for queue in self.queues if queue.name == name), None)
+
+    @property
+    def timers(self) -> dict[str, int] | None:
+        """The s of each file share's automated cache refresh, by ARN; None if the shares are unknown."""
+        if self.shares is None:
+            return None
+        return {each.arn: each.ttl for shares in self.shares.values() for each in shares if each.ttl}
 
     @property
     def apart_s(self) -> float:

@@ -116,7 +116,6 @@ class _Readings:
             log_level=deployment.log_level,
             functions=self.functions,
             aggregated=logged.aggregated if logged else None,
-            timers=None if self.shares is None else _timers(self.shares),
             settings=StackSettings.of(deployment.stack, made_by.version if made_by else None)
             if exists(resources)
             else None,
@@ -220,10 +219,6 @@ def _logged(aws: Aws, names: Names) -> Logged | None:
             return counts.read_logs(aws, names)
 
     return _or_warning(aws, ask, "Could not count the events and refreshes.")
-
-
-def _timers(found: Shares) -> dict[str, int]:
-    return {each.arn: each.ttl for bucket in found.values() for each in bucket if each.ttl}
 
 
 def _or_warning(aws: Aws, ask: Callable[[], T], warning: str) -> T | None:

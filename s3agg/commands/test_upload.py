@@ -10,7 +10,7 @@ from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
 from s3agg.commands import before_upload, follow
 from s3agg.commands.completion import why_not_complete
-from s3agg.commands.follow import LogObserver, Refresh, TableObserver, Trail
+from s3agg.commands.follow import LogObserver, Observer, Refresh, TableObserver, Trail
 from s3agg.commands.function_failures import Failure, Failures
 from s3agg.commands.object_lock import Retention
 from s3agg.commands.test_objects import Encryption, Seen, Upload
@@ -89,18 +89,12 @@ def run(
     upload = Upload(aws, notification, keep, encryption, {each.prefix for each in shares or ()})
     showing = None if shares is None else tuple(each.arn for each in shares if upload.is_below(each.prefix))
     left = 0
-    observer: LogObserver | TableObserver | None = None
     found: bool | None = None
     try:
         yield from upload.put(count)
         # Not earlier, as for the events: what has failed before this run may be mended.
         failures = Failures(aws, stack, upload.bucket, int(upload.started * 1000))
-        if hides_lines(deployment.log_level):
-            observer = TableObserver(aws, stack, upload, showing if shares else None)
-        else:
-            observer = LogObserver(
-                aws, stack, upload, showing if shares else None, confirms=deployment.tells_completion
-            )
+        observer = _observer(aws, deployment, upload, showing if shares else None)
         found = yield from follow.follow(aws, observer, failures, aws.clock.monotonic() + timeout)
     except (KeyboardInterrupt, GeneratorExit):
         aws.wait.stopping.set()
@@ -121,12 +115,11 @@ def run(
     if ok and (trail.in_vain or not found):
         waited = aws.clock.time() - upload.started if trail.in_vain else timeout
         notes.append(_not_confirmed(waited, stack.settings.min_interval))
-    seen = isinstance(observer, LogObserver)
     return Report(
         bucket=upload.bucket,
         uploaded=len(upload.versions),
-        opened_windows=trail.count("opened_window") if seen else None,
-        within_window=trail.count("within_window") if seen else None,
+        opened_windows=trail.count("opened_window") if trail.shows_events else None,
+        within_window=trail.count("within_window") if trail.shows_events else None,
         refreshes=tuple(trail.refreshes),
         showing=showing,
         shares=tuple(trail.shares),
@@ -144,20 +137,26 @@ def run(
     )
 
 
+def _observer(aws: Aws, deployment: Deployment, upload: Upload, showing: Sequence[str] | None) -> Observer:
+    if hides_lines(deployment.log_level):
+        return TableObserver(aws, deployment.stack, upload, showing)
+    return LogObserver(aws, deployment.stack, upload, showing, confirms=deployment.tells_completion)
+
+
 def _reasons(
     deployment: Deployment,
     notification: Notification,
-    observer: LogObserver | TableObserver,
+    observer: Observer,
     failures: Failures,
     timeout: float,
 ) -> Iterator[S3aggError]:
     """Yield the failure of the aggregator, or else the timeout and what may be its cause."""
     trail = observer.trail
     latest = [] if trail.failure else failures.latest(MOST_FAILURES)
-    if trail.failure is None and observer.lacks_events:
+    if trail.failure is None and trail.lacks_events:
         trail.failure = failures.last_of_aggregator(latest)
     if trail.failure is not None:
-        yield _failed(deployment, notification, observer, trail.failure)
+        yield _failed(deployment, notification, trail, trail.failure)
         return
     if any(change.action != "keep" for change in deployment.plan().changes):
         yield S3aggError(
@@ -173,13 +172,13 @@ def _reasons(
 def _failed(
     deployment: Deployment,
     notification: Notification,
-    observer: LogObserver | TableObserver,
+    trail: Trail,
     failure: Failure,
 ) -> S3aggError:
     """Return the failure of the aggregator as the reason; a drifted or missing resource can be its cause."""
     events = ""
-    if isinstance(observer, LogObserver):
-        events = f", and has not handled {observer.missing} of {plural(len(observer.trail.objects), 'event')}"
+    if trail.shows_events:
+        events = f", and has not handled {trail.missing} of {plural(len(trail.objects), 'event')}"
     reason = failure.words.rstrip(".")
     problem = f"Function {failure.function} failed at {failure.time:%H:%M:%S} UTC{events}: {reason}"
     if drifted := before_upload.drifted(deployment, notification):

@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from s3agg import engine
-from s3agg.commands import demo, follow, redrive
+from s3agg.commands import demo, follow, redrive, watching
 from s3agg.commands.test_objects import Seen
 from s3agg.render.redrive import of_kind
 from s3agg.render.test_upload import BECAME, objects_table, progressed
@@ -39,7 +39,7 @@ class Progress:
         elif isinstance(event, Seen):
             self.objects[event.key] = event
             line = "" if event.became == "uploaded" else f"{event.key}: {BECAME[event.became]}"
-        elif isinstance(event, follow.Waiting):
+        elif isinstance(event, watching.Waiting):
             self.passed = event.passed
         elif isinstance(event, follow.Refresh):
             self.waiting, self.passed = "", None

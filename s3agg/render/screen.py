@@ -14,7 +14,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from s3agg.aws.trace import Call
-from s3agg.commands import demo, follow, redrive, refresh
+from s3agg.commands import demo, redrive, refresh, watching
 from s3agg.commands import test_upload as probe
 from s3agg.commands.delete import Left
 from s3agg.commands.health import Status
@@ -127,7 +127,7 @@ class Screen(Page):
     def _show_event(self, event: object) -> str:
         """Show an event. Return its line if only the live view shows it."""
         line = self.progress.fold(event)
-        if isinstance(event, follow.Waiting):
+        if isinstance(event, watching.Waiting):
             self.waiting(f"Waiting for {event.what}")
         elif isinstance(event, demo.Step):
             print_to(self.err, Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))

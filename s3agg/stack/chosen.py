@@ -46,23 +46,12 @@ class StackSettings:
     def of(cls, stack: Stack, version: str | None) -> StackSettings:
         settings = stack.settings
         buckets = {each.bucket: each.event_filter for each in stack.notifications}
+        same = {name: getattr(settings, name) for name in cls.__dataclass_fields__ if hasattr(settings, name)}
+        if settings.on_demand:
+            same |= dict.fromkeys(CAPACITIES)
         return cls(
-            window=settings.window,
-            min_interval=settings.min_interval,
-            full_every=settings.full_every,
-            concurrency=settings.concurrency,
-            memory=settings.memory,
-            architecture=settings.architecture,
-            runtime=settings.runtime,
-            log_level=settings.log_level,
-            log_retention=settings.log_retention,
+            **same,
             capacity_mode="on-demand" if settings.on_demand else "provisioned",
-            read_capacity=None if settings.on_demand else settings.read_capacity,
-            write_capacity=None if settings.on_demand else settings.write_capacity,
-            include_gateway_writes=settings.include_gateway_writes,
-            permissions_boundary=settings.permissions_boundary,
-            alarm_topic=settings.alarm_topic,
-            tags=settings.tags,
             buckets=buckets,
             chosen=_chosen(settings, buckets),
             version=version,

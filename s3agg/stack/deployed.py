@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +23,7 @@ from s3agg.resources.event_filter import ALL_EVENTS, EVENTBRIDGE, EventFilter
 from s3agg.resources.notification import FoundNotification, Notification
 from s3agg.resources.other_patterns import may_need, rules_of_default_bus
 from s3agg.resources.permission import STAND_IN, statements
+from s3agg.resources.resource import Resource
 from s3agg.resources.rule import FoundRule
 from s3agg.resources.table import FoundTable
 from s3agg.settings import (
@@ -225,6 +226,27 @@ class Deployment:
         ]
         resources = [each for each in self.stack.resources if each.key not in left_on]
         return engine.plan(resources, self.found, adopt=self.adopt)
+
+    def lacking(self, keys: Collection[engine.Key]) -> list[Resource[Any]]:
+        """Return which of these resources do not exist. Raises S3aggError if one is foreign."""
+        plan = Plan([change for change in self.plan().changes if change.resource.key in keys])
+        plan.check_owners()
+        return [change.resource for change in plan.changes if change.action == "create"]
+
+    def check_works(self, keys: Collection[engine.Key], consequence: str) -> None:
+        """Raise S3aggError with this consequence if one of these resources is foreign, missing or off."""
+        problems = [f"{each.kind} {each.name} is missing" for each in self.lacking(keys)]
+        trigger = self.found.of(self.stack.trigger)
+        if self.stack.trigger.key in keys and trigger is not None and not trigger.enabled:
+            problems.append(f"the trigger of function {self.stack.refresher.name} is disabled")
+        for function in (self.stack.aggregator, self.stack.refresher):
+            found = self.found.of(function)
+            if function.key in keys and found is not None and found.reserved == 0:
+                problems.append(f"the reserved concurrency of function {function.name} is 0")
+        if problems:
+            raise S3aggError(
+                f"{consequence}: {', '.join(problems)}", "To correct this, run", Advice("create")
+            )
 
 
 def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:

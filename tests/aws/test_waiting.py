@@ -122,6 +122,15 @@ def test_a_write_counts_as_spread_when_it_shows_often_enough_in_a_row(wait: Wait
     assert len(clock.slept) == 6
 
 
+def test_a_pause_is_as_long_as_asked_for_and_counted_down(
+    wait: Waiting, clock: Clock, told: list[str]
+) -> None:
+    wait.pause("the old way to end", 300)
+
+    assert 300 <= clock.waited < 301
+    assert told[0] == "waiting for the old way to end (1 s, at most 300 s more)"
+
+
 def test_who_stops_does_not_wait(wait: Waiting, clock: Clock) -> None:
     wait.stopping.set()
 

@@ -8,7 +8,7 @@ import pytest
 
 from s3agg.aws.clock import from_ms
 from s3agg.commands.delete import Finish, delete_all, detach_buckets, for_delete, for_detach, unfinished
-from s3agg.commands.follow import Waiting
+from s3agg.commands.watching import Waiting
 from s3agg.errors import S3aggError
 from s3agg.resources.event_filter import EVENTBRIDGE
 from s3agg.settings import Names

@@ -12,8 +12,8 @@ import pytest
 from s3agg.aws.clock import from_ms
 from s3agg.commands import refresh
 from s3agg.commands.acceptance import Goal
-from s3agg.commands.follow import Waiting
 from s3agg.commands.refresh import Report
+from s3agg.commands.watching import Waiting
 from s3agg.errors import S3aggError
 from s3agg.live.items import BucketActivity, Window
 from s3agg.settings import Names

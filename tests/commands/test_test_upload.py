@@ -15,7 +15,7 @@ from moto.core.models import MockAWS
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.session import Aws
-from s3agg.commands import before_upload, follow, preflight, test_objects
+from s3agg.commands import before_upload, follow, preflight, test_objects, watching
 from s3agg.commands import test_upload as probe
 from s3agg.commands.completion import why_not_complete
 from s3agg.commands.test_objects import Encryption, Seen
@@ -70,7 +70,7 @@ class Play(Functions):
                 events.append(next(running))
             except StopIteration as end:
                 return events, end.value
-            if isinstance(events[-1], follow.Waiting):
+            if isinstance(events[-1], watching.Waiting):
                 on_waiting(sorted({each.key for each in events if isinstance(each, Seen)}))
 
     def stored(self) -> list[str]:
@@ -678,7 +678,7 @@ def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
 
     events, _ = play.run(once(open_window, lambda _: play.refresh()))
 
-    waiting = [event.what for event in events if isinstance(event, follow.Waiting)]
+    waiting = [event.what for event in events if isinstance(event, watching.Waiting)]
     assert waiting[0] == "3 events to reach function S3EventAggregator"
     assert waiting[1:3] == ["the window to close in 10 s", "the window to close in 9 s"]
 
@@ -695,7 +695,7 @@ def test_a_refresh_that_may_not_come_yet_is_counted_down_to(play: Play) -> None:
         once(open_window, *[lambda _: None] * 7, lambda _: play.refresh()), timeout_s=60
     )
 
-    waiting = [event for event in events if isinstance(event, follow.Waiting)]
+    waiting = [event for event in events if isinstance(event, watching.Waiting)]
     assert report.ok
     assert [event.what for event in waiting[1:6]] == [
         "the window to close in 2 s",
@@ -721,7 +721,7 @@ def test_the_end_of_a_refresh_under_way_is_not_counted_down_to(play: Play) -> No
     events, _ = play.run(once(open_window, lambda _: None, lambda _: play.refresh()), timeout_s=60)
 
     assert not [
-        event for event in events if isinstance(event, follow.Waiting) and "long enough" in event.what
+        event for event in events if isinstance(event, watching.Waiting) and "long enough" in event.what
     ]
 
 

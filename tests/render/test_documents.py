@@ -136,7 +136,7 @@ def test_dead_letters_are_a_number_or_null_without_their_queue() -> None:
 
 
 def test_metrics_that_were_not_counted_are_null() -> None:
-    document = printed(replace(make_status(make_resource()), functions=None, aggregated=None, timers=None))
+    document = printed(replace(make_status(make_resource()), functions=None, aggregated=None))
 
     assert [document[name] for name in ("functions", "aggregated", "timers")] == [None, None, None]
 

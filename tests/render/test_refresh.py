@@ -14,11 +14,13 @@ from tests.support import documents
 from tests.support.screens import NOW, make_screen, text_of
 
 SHARES = ("arn:aws:storagegateway:eu-west-1:123456789012:share/share-1",)
-REQUESTED = Refreshed("b", "requested", NOW + timedelta(seconds=40), None, None, (), (), None, None)
-ACCEPTED = Refreshed("b", "accepted", None, NOW - timedelta(seconds=12), None, SHARES, (), None, None)
+REQUESTED = Refreshed("b", "requested", not_before=NOW + timedelta(seconds=40))
+ACCEPTED = Refreshed("b", "accepted", started=NOW - timedelta(seconds=12), shares=SHARES)
 COMPLETE = replace(ACCEPTED, outcome="complete", complete=NOW)
-NO_SHARE = Refreshed("b", "no_file_share", None, NOW, None, (), (), None, None)
-REFUSED = Refreshed("b", "not_accepted", NOW, None, None, (), SHARES, "busy", "1 file share to accept")
+NO_SHARE = Refreshed("b", "no_file_share", started=NOW)
+REFUSED = Refreshed(
+    "b", "not_accepted", not_before=NOW, owed=SHARES, answer="busy", waits_for="1 file share to accept"
+)
 
 
 def shown(*buckets: Refreshed) -> str:

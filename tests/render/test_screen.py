@@ -10,7 +10,7 @@ import pytest
 
 from s3agg import engine
 from s3agg.aws.trace import Call
-from s3agg.commands import follow, redrive
+from s3agg.commands import redrive, watching
 from s3agg.commands.health import Status
 from s3agg.commands.test_objects import Seen
 from s3agg.errors import Advice, Note, S3aggError
@@ -220,8 +220,8 @@ def test_in_a_pipe_waiting_for_the_same_thing_is_said_once() -> None:
 
     screen.watch(
         happening(
-            follow.Waiting("the window to close in 10 s", 60),
-            follow.Waiting("the window to close in 9 s", 59),
+            watching.Waiting("the window to close in 10 s", 60),
+            watching.Waiting("the window to close in 9 s", 59),
         )
     )
 

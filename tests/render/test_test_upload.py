@@ -10,9 +10,10 @@ import pytest
 from rich.console import Group
 
 from s3agg.commands import follow
-from s3agg.commands.follow import Refresh, Waiting
+from s3agg.commands.follow import Refresh
 from s3agg.commands.test_objects import Seen
 from s3agg.commands.test_upload import Hop, Report
+from s3agg.commands.watching import Waiting
 from s3agg.errors import S3aggError
 from s3agg.live.share_refreshes import ShareRefresh
 from tests.support import documents

@@ -10,6 +10,7 @@ from s3agg.commands.health import Status
 from s3agg.commands.stack_state import ResourceStatus, State
 from s3agg.live import share_status
 from s3agg.live.counts import Aggregated, Counted, Invocations
+from s3agg.live.file_shares import FileShare
 from s3agg.live.items import BucketActivity
 from s3agg.live.queues import QueueDepth
 from s3agg.live.share_status import ShareStatus
@@ -63,11 +64,11 @@ def make_status(
             for hours in (1, 24)
         ),
         aggregated=aggregated or None,
-        timers=timers or {},
         settings=None,
         refreshes=refreshes
         or {each.name: share_status.of_bucket(each, None, confirms=False) for each in buckets},
         median_hours=24 if refreshes else None,
+        shares={"b": [FileShare(arn, "", ttl) for arn, ttl in timers.items()]} if timers else None,
     )
 
 
