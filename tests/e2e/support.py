@@ -31,20 +31,18 @@ from tests.support.ran import Ran
 
 T = TypeVar("T")
 
-READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
-
 # Longer than any command has: a message whose refresh the emulator cut off is back after the queue's 180 s.
 PATIENCE_S = 240
 
 numbers = itertools.count(1)
 
 
-def eventually(condition: Callable[[], T], within: float = PATIENCE_S) -> T:
-    """Look until it is so, and return what it gave; fail after `within` seconds."""
+def eventually(condition: Callable[[], T], within: float = PATIENCE_S, every: float = 0.05) -> T:
+    """Look every so many seconds until it is so, and return what it gave; fail after `within` seconds."""
     deadline = time.monotonic() + within
     while not (result := condition()):
         assert time.monotonic() < deadline, f"it did not come about within {within} s"
-        time.sleep(0.05)
+        time.sleep(every)
     return result
 
 

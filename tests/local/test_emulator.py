@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from s3agg.errors import S3aggError
 from s3agg.local.emulator import Emulator
+from tests.e2e.support import eventually
 
 pytestmark = [
     pytest.mark.e2e,
@@ -320,7 +321,7 @@ def test_a_server_that_dies_at_once_shows_the_end_of_its_log() -> None:
     assert "nonsense" in caught.value.hint
 
 
-def test_a_server_that_died_later_is_noticed(emulator: Emulator, eventually: Callable[..., None]) -> None:
+def test_a_server_that_died_later_is_noticed(emulator: Emulator) -> None:
     def is_noticed() -> bool:
         try:
             emulator.ensure_running()
@@ -335,7 +336,7 @@ def test_a_server_that_died_later_is_noticed(emulator: Emulator, eventually: Cal
     eventually(is_noticed)
 
 
-def test_nothing_is_left_afterwards(client: Callable[..., Any], eventually: Callable[..., None]) -> None:
+def test_nothing_is_left_afterwards(client: Callable[..., Any]) -> None:
     with Emulator() as emulator:
         environment = run_function(client("lambda", emulator.url))["environment"]
         folder, group = Path(environment["HOME"]).parent, emulator.pid
@@ -398,7 +399,7 @@ def handler(event, context):
 
 
 def test_throttled_events_are_kept_and_a_traceback_is_one_event_of_the_log(
-    client: Callable[..., Any], eventually: Callable[..., None]
+    client: Callable[..., Any],
 ) -> None:
     with Emulator() as emulator:
         functions, logs = client("lambda", emulator.url), client("logs", emulator.url)
@@ -441,7 +442,6 @@ def test_an_ended_parent_leaves_nothing(
     number: signal.Signals,
     host: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,
-    eventually: Callable[..., None],
 ) -> None:
     program = host()
     assert program.stdout is not None
@@ -469,7 +469,6 @@ def test_a_parent_ended_during_the_start_leaves_nothing(
     moment: str,
     host: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,
-    eventually: Callable[..., None],
 ) -> None:
     has_come: dict[str, Callable[[], object]] = {
         "the server is a process": lambda: processes_below(tmp_path),
@@ -478,7 +477,7 @@ def test_a_parent_ended_during_the_start_leaves_nothing(
         "its home is there": lambda: list(tmp_path.glob("*/home")),
     }
     program = host()
-    eventually(has_come[moment])
+    eventually(has_come[moment], every=0.01)
 
     program.send_signal(number)
     program.wait(30)
