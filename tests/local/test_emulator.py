@@ -73,8 +73,15 @@ def run_function(functions: Any, source: str = PROBE, role: str = "any") -> Any:
     return result
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
+    """One for all tests that change nothing that another one sees."""
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture
+def own_emulator() -> Iterator[Emulator]:
     with Emulator() as running:
         yield running
 
@@ -191,9 +198,9 @@ def test_a_function_runs_and_reaches_the_emulator(emulator: Emulator, client: Ca
     assert [bucket["Name"] for bucket in buckets] == ["made-by-the-function"]
 
 
-def test_every_socket_is_on_loopback(emulator: Emulator, client: Callable[..., Any]) -> None:
-    run_function(client("lambda", emulator.url))
-    processes = members_of(emulator.pid)
+def test_every_socket_is_on_loopback(own_emulator: Emulator, client: Callable[..., Any]) -> None:
+    run_function(client("lambda", own_emulator.url))
+    processes = members_of(own_emulator.pid)
     addresses = local_addresses(processes)
 
     assert len(processes) == 2
@@ -321,17 +328,17 @@ def test_a_server_that_dies_at_once_shows_the_end_of_its_log() -> None:
     assert "nonsense" in caught.value.hint
 
 
-def test_a_server_that_died_later_is_noticed(emulator: Emulator) -> None:
+def test_a_server_that_died_later_is_noticed(own_emulator: Emulator) -> None:
     def is_noticed() -> bool:
         try:
-            emulator.ensure_running()
+            own_emulator.ensure_running()
         except S3aggError:
             return True
         return False
 
     assert not is_noticed()
 
-    os.kill(emulator.pid, signal.SIGKILL)
+    os.kill(own_emulator.pid, signal.SIGKILL)
 
     eventually(is_noticed)
 
