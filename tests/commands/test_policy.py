@@ -34,7 +34,7 @@ from s3agg.stack.deployed import Deployment, Request
 from tests.support import aws as support
 from tests.support import iam
 from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world, share_of
-from tests.support.deploying import make
+from tests.support.deploying import finish, make
 from tests.support.iam import Need
 
 pytestmark = pytest.mark.stack
@@ -231,11 +231,6 @@ class Life:
 def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[Need]:
     """Return the permissions that the calls so far required."""
     return [need for call in world.wire.calls for need in iam.needs(call, place, names.refresher)]
-
-
-def finish(events: Iterable[object]) -> None:
-    for _ in events:
-        pass
 
 
 @pytest.fixture(scope="module")

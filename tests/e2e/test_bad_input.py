@@ -86,18 +86,11 @@ def told(nothing: OwnStack, before: object) -> dict[str, Ran]:  # noqa: ARG001  
         return dict(zip(CASES, pool.map(run, CASES.values()), strict=True))
 
 
-def is_one_line(ran: Ran) -> bool:
-    """Whether it is one line, beside those about a silent service and a plan with the problems."""
-    told = [line for line in ran.stderr.splitlines() if not line.startswith("waiting for ")]
-    explained = ran.stdout == "" or bool(ran.json["problems"])
-    return explained and len(told) == 1 and ran.stderr.endswith("\n")
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_one_line_says_what_is_wrong(case: str, told: dict[str, Ran]) -> None:
     bad, ran = CASES[case], told[case]
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert ran.code == bad.code
     assert bad.words in ran.stderr
 
@@ -155,6 +148,6 @@ def test_credentials_that_are_refused(status: int, body: str, words: str, nothin
     with refusing(body, status) as url:
         ran = nothing.run.set(AWS_ENDPOINT_URL_STS=url)(*CREATE)
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert ran.code == FAILED
     assert words in ran.stderr

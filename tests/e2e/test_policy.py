@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ from s3agg.stack.deployed import Request
 from tests.e2e import support
 from tests.e2e.support import Cli, LocalAws, OwnStack, eventually
 from tests.support import iam
+from tests.support.deploying import finish
 
 pytestmark = pytest.mark.e2e
 
@@ -321,8 +322,3 @@ class Life:
     def delete(self, aws: Aws) -> None:
         _, plan = for_delete(aws, self.own.names)
         finish(engine.apply(aws, plan, keep_going=True))
-
-
-def finish(events: Iterable[object]) -> None:
-    for _ in events:
-        pass

@@ -17,7 +17,6 @@ import pytest
 
 from s3agg.local import ACCOUNT
 from tests.e2e.support import Cli, LocalAws, user
-from tests.support.ran import Ran
 from tests.support.terminal import running
 
 pytestmark = pytest.mark.e2e
@@ -98,12 +97,6 @@ def home(world: LocalAws, tmp_path: Path) -> Home:
     return Home(user(tmp_path, AWS_ENDPOINT_URL=url, AWS_EC2_METADATA_DISABLED="true", S3AGG_OUTPUT="json"))
 
 
-def is_one_line(ran: Ran) -> bool:
-    """Whether it failed with one line, and with one problem in its document if it prints any."""
-    told = not ran.stdout or len(ran.json["problems"]) == 1
-    return ran.code in {FAILED, USAGE} and told and len(ran.stderr.splitlines()) == 1
-
-
 # Profiles
 
 
@@ -144,7 +137,7 @@ def test_no_command_takes_a_profile_that_does_not_exist(home: Home) -> None:
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(lambda command: home.cli.set(AWS_PROFILE="nobody")(*command), commands))
 
-    assert all(is_one_line(ran) for ran in told), told
+    assert all(ran.is_one_line for ran in told), told
     assert {ran.code for ran in told} == {USAGE}
     assert all("(nobody)" in ran.stderr for ran in told)
 
@@ -169,7 +162,7 @@ def test_what_is_wrong_with_a_profile_is_one_line(home: Home, settings: dict[str
 
     ran = home.cli("status")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert words in ran.stderr
 
 
@@ -178,7 +171,7 @@ def test_a_configuration_that_cannot_be_read_is_one_line(home: Home) -> None:
 
     ran = home.cli("status")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert "Unable to parse config file" in ran.stderr
 
 
@@ -208,7 +201,7 @@ def test_who_is_not_logged_in_is_told_the_command_that_logs_in(
 
     ran = home.cli("status", "--profile", profile)
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert ran.code == FAILED
     assert ran.stderr.endswith(f"To log in, run: aws sso login --profile {who}.\n")
 
@@ -220,7 +213,7 @@ def test_a_token_that_the_portal_refuses_has_to_be_had_anew(home: Home) -> None:
     with portal(401, {"__type": "UnauthorizedException", "message": "Session token not found"}) as refusing:
         ran = home.cli.set(AWS_ENDPOINT_URL_SSO=refusing.url, AWS_PROFILE="work")("status")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert ran.stderr.endswith("To log in, run: aws sso login --profile work.\n")
 
 
@@ -281,7 +274,7 @@ def with_mfa(home: Home, role: str) -> Home:
 def test_no_code_is_asked_for_where_there_is_no_terminal(with_mfa: Home) -> None:
     ran = with_mfa.cli("status", "--profile", "work", input="123456\n")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert "requires an MFA code, but there is no terminal" in ran.stderr
 
 
