@@ -92,9 +92,8 @@ def test_the_oldest_version_makes_room_when_a_policy_has_five(world: World) -> N
     world.create(POLICY)
     add_versions(world, 4)
 
-    changes = world.update(POLICY)
+    world.update(POLICY)
 
-    assert changes == ["iam:DeletePolicyVersion", "iam:CreatePolicyVersion"]
     assert versions(world) == ["v2", "v3", "v4", "v5", "v6"]
 
 
