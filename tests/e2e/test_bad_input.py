@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
-from tests.e2e.support import LocalAws, OwnStack
+from tests.e2e.support import LocalAws, OwnStack, answering
 from tests.support.ran import Ran
 
 pytestmark = pytest.mark.e2e
@@ -105,33 +102,6 @@ REFUSAL = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
 <RequestId>0</RequestId></ErrorResponse>"""
 
 
-@contextmanager
-def refusing(body: str, status: int) -> Iterator[str]:
-    """The URL of a server that answers every request so."""
-
-    class Refuse(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            if body.startswith("<ErrorResponse"):
-                self.send_header("x-amzn-RequestId", "1")
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Refuse) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
@@ -145,8 +115,9 @@ def refusing(body: str, status: int) -> Iterator[str]:
     ids=["expired", "invalid", "denied", "another server", "another broken server", "another polite server"],
 )
 def test_credentials_that_are_refused(status: int, body: str, words: str, nothing: OwnStack) -> None:
-    with refusing(body, status) as url:
-        ran = nothing.run.set(AWS_ENDPOINT_URL_STS=url)(*CREATE)
+    headers = {"x-amzn-RequestId": "1"} if body.startswith("<ErrorResponse") else {}
+    with answering(status, body, headers) as refusing:
+        ran = nothing.run.set(AWS_ENDPOINT_URL_STS=refusing.url)(*CREATE)
 
     assert ran.is_one_line, ran
     assert ran.code == FAILED

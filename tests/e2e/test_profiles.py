@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from s3agg.local import ACCOUNT
-from tests.e2e.support import Cli, LocalAws, user
+from tests.e2e.support import Cli, LocalAws, Server, answering, user
 from tests.support.terminal import running
 
 pytestmark = pytest.mark.e2e
@@ -28,41 +26,10 @@ TOKEN = {"startUrl": START, "region": "eu-west-3", "accessToken": "the-token"}
 NOT_THERE, FAILED, USAGE = 3, 1, 2
 
 
-@dataclass(frozen=True)
-class Portal:
+def portal(status: int, answer: Mapping[str, object]) -> AbstractContextManager[Server]:
     """The SSO portal of an organization, on loopback."""
-
-    url: str
-    asked: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def portal(status: int, answer: Mapping[str, object]) -> Iterator[Portal]:
-    """A portal that answers every request so, and keeps the tokens that it is shown."""
-    asked: list[str] = []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.headers["x-amz-sso_bearer_token"])
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("x-amzn-ErrorType", str(answer.get("__type", "")))
-            self.send_header("x-amzn-RequestId", "1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield Portal(f"http://127.0.0.1:{server.server_port}", asked)
-        finally:
-            server.shutdown()
-            thread.join()
+    headers = {"x-amzn-ErrorType": str(answer.get("__type", "")), "x-amzn-RequestId": "1"}
+    return answering(status, json.dumps(answer), headers)
 
 
 @dataclass(frozen=True)
@@ -226,7 +193,7 @@ def test_who_is_logged_in_has_the_credentials_of_the_portal(home: Home) -> None:
         ran = home.cli.set(AWS_ENDPOINT_URL_SSO=giving.url)("status", "--profile", "work")
 
     assert (ran.code, ran.json["account"]) == (NOT_THERE, ACCOUNT), ran
-    assert giving.asked == ["the-token"]
+    assert [each["x-amz-sso_bearer_token"] for each in giving.asked] == ["the-token"]
 
 
 # Roles and MFA
