@@ -198,13 +198,13 @@ class LocalAws:
     def cli(self) -> Cli:
         return user(self.home, **self.machine.variables)
 
-    def client(self, service: str, region: str = REGION, key: str = KEY) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         emulator = self.machine.emulator
         urls = {
             "storagegateway": self.machine.gateway.url,
             "s3control": emulator.endpoints["AWS_ENDPOINT_URL_S3_CONTROL"],
         }
-        return client(service, urls.get(service, emulator.url), region, key)
+        return client(service, urls.get(service, emulator.url), region)
 
     def stack(self) -> OwnStack:
         """A stack that no other test has; it is not made yet."""
@@ -307,12 +307,12 @@ def _session() -> boto3.Session:
 
 
 @cache
-def client(service: str, url: str, region: str = REGION, key: str = KEY) -> Any:
+def client(service: str, url: str, region: str = REGION) -> Any:
     return _session().client(  # type: ignore[call-overload]  # any of boto3's, by name
         service,
         endpoint_url=url,
         region_name=region,
-        aws_access_key_id=key,
+        aws_access_key_id=KEY,
         aws_secret_access_key=KEY,
         config=Config(proxies={}, max_pool_connections=20),
     )
