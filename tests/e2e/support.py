@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from email.message import Message
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -30,23 +29,10 @@ from s3agg.local.machine import PATIENCE, Machine
 from s3agg.local.session import KEY
 from s3agg.local.storage_gateway import StorageGateway
 from s3agg.settings import Names
+from tests.support.polling import PATIENCE_S
 from tests.support.ran import Ran
 
-T = TypeVar("T")
-
-# Longer than any command has: a message whose refresh the emulator cut off is back after the queue's 180 s.
-PATIENCE_S = 240
-
 numbers = itertools.count(1)
-
-
-def eventually(condition: Callable[[], T], within: float = PATIENCE_S, every: float = 0.05) -> T:
-    """Look every so many seconds until it is so, and return what it gave; fail after `within` seconds."""
-    deadline = time.monotonic() + within
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"it did not come about within {within} s"
-        time.sleep(every)
-    return result
 
 
 @dataclass(frozen=True)

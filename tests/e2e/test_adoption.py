@@ -18,8 +18,9 @@ import pytest
 from s3agg.aws.session import Aws
 from s3agg.settings import Names
 from tests.e2e import support
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
 from tests.support import blog
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -17,8 +17,9 @@ from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
 from s3agg.local.session import isolated_session
 from tests.e2e import support
-from tests.e2e.support import Cli, LocalAws, OwnStack, eventually
+from tests.e2e.support import Cli, LocalAws, OwnStack
 from tests.support import iam
+from tests.support.polling import eventually
 from tests.support.steps import Step, Steps
 
 pytestmark = pytest.mark.e2e

@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 
 from s3agg.errors import S3aggError
 from s3agg.local.emulator import Emulator
-from tests.e2e.support import eventually
+from tests.support.polling import eventually
 
 pytestmark = [
     pytest.mark.e2e,
