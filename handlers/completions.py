@@ -17,12 +17,12 @@ from file_shares import Shares, UnfinishedLookupError, ids
 from known_shares import pack
 from messages import MANY_RECEIVES, Completion, completion_of, pause_after_error_s, receives_of, sent_of
 from shared import (
-    EVERYTHING,
     LOST_RACE_S,
     REFRESH_TIMEOUT_MS,
     SPARE_MS,
     Item,
     Lengths,
+    entry,
     touches,
     within_limits,
 )
@@ -168,7 +168,7 @@ class Completions:
         pending = frozenset[str]() if item.text("pending") is None else item.refreshing
         if pending is not None:  # otherwise everything is pending
             update += ", refreshing = :refreshing"
-            pending = within_limits(pending | {EVERYTHING + known[share].prefix})
+            pending = within_limits(pending | {entry(known[share].prefix)})
             values[":refreshing"] = {"SS": sorted(pending)}
         if not self.table.write_if_as_read(bucket, item, update, values):
             return False

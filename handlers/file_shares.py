@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -65,11 +65,11 @@ class Shares:
         self.given: dict[str, str] = {}  # the notification's id of the last refresh of a share, shortened
 
     def refresh(
-        self, bucket: str, shares: Collection[str], time_left_ms: TimeLeft
+        self, bucket: str, shares: Sequence[str], time_left_ms: TimeLeft
     ) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
         """Refresh each share; return the shares that accepted, those that no longer exist, and refusals.
 
-        The refusals hold the gateway's answer by the share's ARN.
+        `shares` begins with those to try first. The refusals hold the gateway's answer by the share's ARN.
         """
         refusals = {}
         self.buckets.update(dict.fromkeys(shares, bucket))
@@ -98,10 +98,12 @@ class Shares:
             logger.info("Refreshing file share: %s, notification: %s", share, notification)
             return "accepted"
 
-        # If each round is too short for all shares, a fixed order would never reach the last ones.
-        shuffled = random.sample(sorted(shares), len(shares))
+        # Gateways that do not answer can take all the time of a round. In a fixed order, the last shares
+        # would never have a turn. So every second share is taken by chance.
+        pairs = zip(shares, random.sample(shares, len(shares)), strict=True)
+        mixed = list(dict.fromkeys(chain.from_iterable(pairs)))
         with self.pool(AT_A_TIME) as pool:
-            answers = list(zip(shuffled, pool.map(one, shuffled), strict=True))
+            answers = list(zip(mixed, pool.map(one, mixed), strict=True))
         return (
             frozenset(share for share, answer in answers if answer == "accepted"),
             frozenset(share for share, answer in answers if answer == "gone"),

@@ -39,6 +39,7 @@ from shared import (
     Item,
     Lengths,
     Touched,
+    entry,
     log_as_lambda_does,
     touches,
     within_limits,
@@ -94,7 +95,7 @@ class Window:
         prefix = longest_prefix(folder, self.prefixes)
         if prefix is None or touches(self.touched, prefix):
             return None
-        return EVERYTHING + prefix
+        return entry(prefix)
 
 
 class Aggregator:
@@ -300,7 +301,7 @@ class Aggregator:
         values: dict[str, Any] = {":due": {"N": str(due)}, ":me": {"S": me}}
         sets = "#timestamp = :due, opened_by = :me"
         removes = ""
-        added = within_limits(frozenset({EVERYTHING + (folder or "")}))
+        added = within_limits(frozenset({EVERYTHING if folder is None else entry(folder)}))
         if instead_of is None:
             # A missing attribute has no type. An attribute of another type is not ours and no window.
             condition = "NOT attribute_type(opened_by, :string) OR NOT attribute_type(#timestamp, :number)"

@@ -42,6 +42,7 @@ from shared import (
     Item,
     Lengths,
     Touched,
+    entry,
     log_as_lambda_does,
     touches,
     within_limits,
@@ -112,20 +113,45 @@ def decide(item: Item, due: int, now: int, lengths: Lengths) -> Step:
     return Step(Act.REFRESH, own, closing, is_for_rest=waiting or not closing)
 
 
-def to_refresh(before: Item, now: int, full_every_ms: int, *, closing: bool) -> Touched:
-    """Return what a round refreshes, by the item that its first write has changed."""
+def to_refresh(before: Item, now: int, full_every_ms: int, *, closing: bool) -> tuple[Touched, str]:
+    """Return what a round refreshes, by the item that its first write has changed.
+
+    Also return why, if that is everything.
+    """
     last = before.number("refreshed_all") or 0
     if not closing:
         parts = [before.refreshing]
-    elif before.number("everything_until") is not None or 0 < full_every_ms <= abs(now - last):
-        return None
+    elif before.number("everything_until") is not None:
+        return None, "the stack was changed or repaired"
+    elif 0 < full_every_ms <= abs(now - last):
+        return None, f"the last refresh of all began {full_every_ms // HOUR_MS} h ago or earlier"
     elif before.text("pending") is None:
         parts = [before.touched]
     else:
         parts = [before.touched, before.refreshing]
     known = [each for each in parts if each is not None]
     touched = frozenset[str]().union(*known)
-    return None if len(known) < len(parts) or EVERYTHING in touched else touched
+    if len(known) < len(parts):
+        return None, "all were asked for, or no record tells what was touched"
+    if EVERYTHING in touched:
+        return None, "the events touched too many folders, or the file shares have changed"
+    return touched, ""
+
+
+def still_done(before: Item, now: int, full_every_ms: int) -> frozenset[str]:
+    """Return the shares that accepted the unfinished refresh, and that no event of the closed window touched.
+
+    They owe nothing to anybody. If they were refreshed again, a gateway that accepts two in each round would
+    never finish a refresh of everything. But none of them may wait longer than `full_every_ms`.
+    """
+    if before.text("pending") is None or before.number("everything_until") is not None:
+        return frozenset()
+    return frozenset(
+        share
+        for share in before.done & before.known.keys()
+        if not touches(before.touched, before.known[share].prefix)
+        and (not full_every_ms or abs(now - (before.known[share].began or 0)) < full_every_ms)
+    )
 
 
 def after(step: Step, complete: bool, accepted: int, tries: int, lengths: Lengths) -> int | None:
@@ -241,9 +267,12 @@ class Refresher:
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 
-        touched = to_refresh(before, now, self.full_every_ms, closing=step.closing)
-        done = frozenset[str]() if step.closing else self.arns(item.done)
-        outcome = self.refresh(bucket, before, touched, done, time_left_ms)
+        touched, why_all = to_refresh(before, now, self.full_every_ms, closing=step.closing)
+        if why_all and len(before.known) > 1:
+            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
+        done = self.arns(still_done(before, now, self.full_every_ms) if step.closing else item.done)
+        first = (before.touched or frozenset()) - {EVERYTHING} if step.closing else frozenset()
+        outcome = self.refresh(bucket, before, touched, first, done, time_left_ms)
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.accepted else min(tries + 1, MOST_TRIES)
         accepted = self.clock.now()
@@ -326,7 +355,8 @@ class Refresher:
             values[":started"] = {"N": str(outcome.started)}
             values[":count"] = {"N": str(len(outcome.targets - outcome.lost))}
             if outcome.touched is None:
-                sets.append("refreshed_all = :started")
+                sets.append("refreshed_all = :all")
+                values[":all"] = {"N": str(self.refreshed_all(outcome))}
             removes += ["pending", "refreshing", "done", "tries", "unrefreshed_since", "owed", "answer"]
         else:
             unfinished, more = self.unfinished(outcome, tries, owed)
@@ -382,6 +412,12 @@ class Refresher:
             )
         return known
 
+    def refreshed_all(self, outcome: Outcome) -> int:
+        """Return when the first of the rounds began in which all shares accepted, ms since 1970."""
+        earlier = ids((outcome.done & outcome.targets) - outcome.accepted)
+        began = [outcome.known_before[share].began for share in earlier if share in outcome.known_before]
+        return min((each for each in began if each is not None), default=outcome.started)
+
     def accepted_by(self, outcome: Outcome) -> str:
         """Return the shares that accepted for the log line, or why there are none."""
         if not outcome.shares:
@@ -401,7 +437,7 @@ class Refresher:
             values[":done"] = {"BOOL": True}  # of each share `known` tells it
         if outcome.touched is not None:
             sets.append("refreshing = :refreshing")
-            new = {EVERYTHING + outcome.shares[share] for share in outcome.new}
+            new = {entry(outcome.shares[share]) for share in outcome.new}
             values[":refreshing"] = {"SS": sorted(within_limits(outcome.touched | new))}
         if not owed:
             return sets, values
@@ -432,10 +468,15 @@ class Refresher:
         bucket: str,
         item: Item,
         touched: Touched,
+        first: frozenset[str],
         done: frozenset[str],
         time_left_ms: Callable[[], int],
     ) -> Outcome:
-        """Refresh the touched shares that have not accepted yet; look the shares up if necessary."""
+        """Refresh the touched shares that have not accepted yet; look the shares up if necessary.
+
+        `first` holds the folders and prefixes of the events of the window that this round closed. Their
+        shares come first: the others may be many, and only wait for a refresh of everything.
+        """
         started = self.clock.now()
         before = {self.share_prefix + share: each.prefix for share, each in item.known.items()}
         # An older version stored the shares without their prefixes.
@@ -447,20 +488,30 @@ class Refresher:
                 share for share, prefix in shares.items() if share not in before or touches(touched, prefix)
             )
 
+        def in_turn(some: frozenset[str]) -> list[str]:
+            """Those in `first` come first, then those whose last refresh began earliest."""
+            began = {self.share_prefix + share: each.began or 0 for share, each in item.known.items()}
+            return sorted(
+                some, key=lambda share: (not touches(first, shares[share]), began.get(share, 0), share)
+            )
+
         looked_up = None
         all_found = True
         is_old = abs(started - (item.number("shares_found") or 0)) > SHARES_FRESH_MS
         if of_older or not shares or is_old:
             looked_up, shares = self.look_up(bucket, shares, time_left_ms)
             all_found = looked_up is not None
+        # With another prefix, a share shows other events than it was refreshed for.
+        done -= {share for share, prefix in before.items() if shares.get(share) != prefix}
         tried = targets() - done
-        accepted, gone, refusals = self.shares.refresh(bucket, tried, time_left_ms)
+        accepted, gone, refusals = self.shares.refresh(bucket, in_turn(tried), time_left_ms)
         lost = frozenset[str]()
         if gone:
             left = {share: prefix for share, prefix in shares.items() if share not in gone}
             looked_up, shares = self.look_up(bucket, left, time_left_ms)
             all_found = looked_up is not None
-            more, lost, other = self.shares.refresh(bucket, targets() - (tried - gone) - done, time_left_ms)
+            again = in_turn(targets() - (tried - gone) - done)
+            more, lost, other = self.shares.refresh(bucket, again, time_left_ms)
             accepted |= more
             refusals |= other
         for share in sorted(lost):

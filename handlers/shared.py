@@ -126,6 +126,11 @@ class Item:
         return frozenset(self.raw.get(name, {}).get("SS", ()))
 
 
+def entry(folder: str) -> str:
+    """Return the entry of `touched` for a folder or a share's prefix; EVERYTHING alone would mean more."""
+    return EVERYTHING + (folder or "/")
+
+
 def touches(touched: Touched, prefix: str) -> bool:
     """Whether a file share with this prefix can show an object of the touched folders."""
     if touched is None or EVERYTHING in touched:

@@ -10,8 +10,8 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
+from s3agg.cli.invocation import DEFAULT_SEAMS, Seams
 from s3agg.cli.main import main
-from s3agg.cli.options import DEFAULT_SEAMS, Seams
 from s3agg.errors import Interrupted
 
 # Most objects of a command, such as botocore's service models, live until its end. Garbage collection would

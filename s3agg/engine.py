@@ -75,6 +75,27 @@ class Plan:
     def foreign(self) -> list[Change]:
         return [change for change in self.changes if change.action == "foreign"]
 
+    def check_owners(self) -> None:
+        """Raise S3aggError if resources are foreign."""
+        if self.foreign:
+            raise self.foreign_error()
+
+    def foreign_error(self) -> S3aggError:
+        """Return the error that names the foreign resources and the remedy."""
+        names = [f"{each.resource.kind} {each.resource.name} ({each.owner.reason})" for each in self.foreign]
+        return S3aggError(
+            f"Resources with this stack's names belong to something else: {', '.join(names)}", self.remedy
+        )
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do about the foreign resources, without a final period; "" without any."""
+        remedies = [change.resource.remedy for change in self.foreign]
+        if remedies and all(change.owner.adoptable for change in self.foreign):
+            remedies.insert(0, "to adopt untagged resources, pass --adopt to create")
+        hint = ", or ".join(dict.fromkeys(remedies))
+        return hint[:1].upper() + hint[1:]
+
 
 class Findings(dict[Key, Found]):
     """Found resources by their keys."""
@@ -82,6 +103,11 @@ class Findings(dict[Key, Found]):
     def of(self, resource: Resource[F]) -> F | None:
         """Return the found resource; None if it does not exist."""
         return cast("F | None", self.get(resource.key))
+
+    def ours(self, resource: Resource[F]) -> F | None:
+        """Return the found resource; None if it does not exist or is not the stack's."""
+        found = self.of(resource)
+        return found if found is not None and resource.owner(found).ours else None
 
     def add(self, resource: Resource[F], found: F | None) -> None:
         """Add a found resource; do nothing for None."""
@@ -160,7 +186,7 @@ def plan_delete(
     return Plan(changes)
 
 
-def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:  # noqa: C901  # one loop and its ends
+def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:
     """Apply the plan with concurrent changes; yield events, and raise all failures at the end.
 
     A resource is created or updated after its dependencies and deleted before them. The dependencies in its
@@ -171,8 +197,7 @@ def apply(aws: Aws, plan: Plan, *, keep_going: bool = False) -> Events:  # noqa:
     skipped. No new change starts either when the caller closes the generator: running changes are waited for.
     Ctrl-C waits for a second only, as a call may have no answer. It raises Interrupted, which names the rest.
     """
-    if plan.foreign:
-        raise foreign(plan)
+    plan.check_owners()
     changes = {change.resource.key: change for change in plan.to_do}
     order = _order(changes)
     left = dict(changes)
@@ -307,7 +332,8 @@ def _carry_out(aws: Aws, step: _Step) -> None:
         have = resource.find(Snapshot(aws)) if collided else change.found
         collided = True
         if have is not None and change.found is None and not resource.owner(have).ours:
-            raise foreign(Plan([Change(resource, "foreign", found=have)]))  # somebody created it meanwhile
+            # Somebody created it meanwhile.
+            raise Plan([Change(resource, "foreign", found=have)]).foreign_error()
         if step.attaching:
             resource.attach(aws, have)
         elif change.action == "delete":
@@ -341,22 +367,3 @@ def _create(aws: Aws, resource: Resource[Any]) -> None:
         if found is None or not resource.owner(found).ours:
             raise
         resource.update(aws, found)
-
-
-def foreign(plan: Plan) -> S3aggError:
-    """Return the error that names the foreign resources and the remedy."""
-    names = [
-        f"{change.resource.kind} {change.resource.name} ({change.owner.reason})" for change in plan.foreign
-    ]
-    return S3aggError(
-        f"Resources with this stack's names belong to something else: {', '.join(names)}", remedy(plan)
-    )
-
-
-def remedy(plan: Plan) -> str:
-    """Return what the user can do about the foreign resources, without a final period."""
-    remedies = [change.resource.remedy for change in plan.foreign]
-    if all(change.owner.adoptable for change in plan.foreign):
-        remedies.insert(0, "to adopt untagged resources, pass --adopt to create")
-    hint = ", or ".join(dict.fromkeys(remedies))
-    return hint[:1].upper() + hint[1:]

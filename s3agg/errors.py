@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 # Control characters, and characters without width or with a direction: two texts could look the same.
 UNPRINTABLE = (
@@ -16,44 +17,52 @@ NOTHING_CHANGED = "Nothing was changed. Fix these problems first"
 
 
 OF_ALL_STACKS = {"list"}  # commands without --stack
-
-
-def without_stack(option: str) -> str:
-    """The AWS options of a command line without --stack."""
-    return re.sub(r"^ --stack [\w-]+", "", option)
+# The AWS options of a command line, by their names: stack, profile, region, endpoint-url.
+AwsOptions = Mapping[str, str]
+NO_OPTIONS: AwsOptions = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A command to run next. The command line adds --stack, --profile, --region and --endpoint-url."""
+    """A command to run next. `options` are its own by their names, with None as the value of a flag.
+
+    Where it is shown, it repeats the AWS options of the command line.
+    """
 
     command: str
     bucket: str = ""
+    options: Mapping[str, str | None] = field(default_factory=dict)
 
-    def words(self, option: str = "") -> str:
-        """The command line. `option` holds the options --stack, --profile, --region and --endpoint-url."""
-        if self.command in OF_ALL_STACKS:
-            option = without_stack(option)
-        return (
-            f"s3agg {self.command}{f' --bucket {shell_quoted(self.bucket)}' if self.bucket else ''}{option}"
-        )
+    def words(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
+        """The command line."""
+        bucket = {"bucket": self.bucket} if self.bucket else {}
+        repeated = without_stack(aws_options) if self.command in OF_ALL_STACKS else aws_options
+        return f"s3agg {self.command}{as_options({**self.options, **bucket, **repeated})}"
 
 
 class AwsAdvice(Advice):
-    """A command of the AWS CLI to run next, which has the same options except --stack."""
+    """A command of the AWS CLI to run next, which has the same AWS options except --stack."""
 
-    def words(self, option: str = "") -> str:
-        return f"aws {self.command}{without_stack(option)}"
+    def words(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
+        return f"aws {self.command}{as_options({**self.options, **without_stack(aws_options)})}"
+
+
+def without_stack(aws_options: AwsOptions) -> AwsOptions:
+    return {name: value for name, value in aws_options.items() if name != "stack"}
+
+
+def as_options(options: Mapping[str, str | None]) -> str:
+    """Options as the end of a command line."""
+    return "".join(
+        f" --{name}" if value is None else f" --{name} {shell_quoted(value)}"
+        for name, value in options.items()
+    )
 
 
 class S3aggError(Exception):
-    """A failure or a warning. `str()` is one line for a person; `exit_code` is the exit code of the process.
-
-    `option` holds the AWS options of this command line. Each advised command repeats them.
-    """
+    """A failure or a warning, which `text` tells in one line; `exit_code` is the exit code of the process."""
 
     exit_code = 1
-    option = ""
 
     def __init__(self, problem: str, hint: str = "", advice: Advice | None = None) -> None:
         """`problem` states what failed and AWS's reason; `hint` and `advice` state the next step."""
@@ -63,15 +72,15 @@ class S3aggError(Exception):
         super().__init__(self.problem)
 
     def __str__(self) -> str:
-        return self.text(self.option)
+        return self.text()
 
-    def text(self, option: str = "") -> str:
-        """Problem, hint and advice on one line."""
-        return f"{self.problem}. {self.step(option)}".rstrip()
+    def text(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
+        """Problem, hint and advice on one line. The advised command repeats `aws_options`."""
+        return f"{self.problem}. {self.step(aws_options)}".rstrip()
 
-    def step(self, option: str = "") -> str:
+    def step(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
         """Hint and advice in one sentence; empty without a next step."""
-        step = self.hint if self.advice is None else f"{self.hint}: {self.advice.words(option)}"
+        step = self.hint if self.advice is None else f"{self.hint}: {self.advice.words(aws_options)}"
         return step and f"{step}."
 
     @property
@@ -79,9 +88,9 @@ class S3aggError(Exception):
         """The errors that this one combines, or only itself."""
         return [self]
 
-    def lines(self) -> Sequence[str]:
+    def lines(self, aws_options: AwsOptions = NO_OPTIONS) -> Sequence[str]:
         """The lines that a terminal shows."""
-        return [str(self)]
+        return [self.text(aws_options)]
 
 
 class Note(S3aggError):
@@ -107,11 +116,11 @@ class Problems(S3aggError):
     def parts(self) -> Sequence[S3aggError]:
         return self._parts
 
-    def text(self, option: str = "") -> str:
-        return f"{self.problem}: {' '.join(part.text(option) for part in self.parts)}"
+    def text(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
+        return f"{self.problem}: {' '.join(part.text(aws_options) for part in self.parts)}"
 
-    def lines(self) -> Sequence[str]:
-        return [f"{self.problem}:", *(f"- {part.text(self.option)}" for part in self.parts)]
+    def lines(self, aws_options: AwsOptions = NO_OPTIONS) -> Sequence[str]:
+        return [f"{self.problem}:", *(f"- {part.text(aws_options)}" for part in self.parts)]
 
 
 def combined(heading: str, errors: Iterable[S3aggError]) -> S3aggError:

@@ -13,7 +13,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from s3agg.errors import S3aggError, UsageProblem, combined
+from s3agg.errors import AwsOptions, S3aggError, UsageProblem, combined
 
 BLOG_STACK = "S3EventAggregator"
 TAG_PREFIX = "s3agg:"
@@ -47,7 +47,7 @@ RANGES = {
     "concurrency": (1, 1000),
     "memory": (128, 10_240),
 }
-DURATIONS = ("window", "min_interval")  # in seconds
+DURATIONS = {"window": "s", "min_interval": "s", "full_every": "h", "log_retention": "d"}  # with their units
 CHOICES: dict[str, tuple[object, ...]] = {
     "log_level": LOG_LEVELS,
     "log_retention": RETENTIONS,
@@ -288,9 +288,9 @@ class Names:
             )
 
     @property
-    def option(self) -> str:
-        """The --stack option of an advised command; empty for the default stack."""
-        return "" if self.stack == BLOG_STACK else f" --stack {self.stack}"
+    def options(self) -> AwsOptions:
+        """The option --stack, for the commands that messages advise; none for the default stack."""
+        return {} if self.stack == BLOG_STACK else {"stack": self.stack}
 
     def _either(self, blog: str, other: str) -> str:
         return blog if self.stack == BLOG_STACK else other

@@ -63,8 +63,14 @@ LONGEST_FIRST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take Ctrl-C, and so does all that tests start; a shell has its background jobs ignore it."""
+    """Take Ctrl-C, and so does all that tests start; a shell has its background jobs ignore it.
+
+    Forget the shell's AWS, such as the variables of `s3agg local`. Only the acceptance run needs them.
+    """
     config.stash[LEFT_OUT] = {}
+    if "S3AGG_AWS_ACCEPTANCE" not in os.environ:
+        for name in [each for each in os.environ if each.startswith("AWS_")]:
+            del os.environ[name]
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

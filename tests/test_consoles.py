@@ -21,8 +21,8 @@ import pytest
 from moto.core.models import MockAWS
 
 from s3agg.aws.session import Aws
+from s3agg.cli.invocation import Seams
 from s3agg.cli.main import main
-from s3agg.cli.options import Seams
 from s3agg.commands.status import LOOK_S
 from s3agg.settings import Names
 from tests.support.aws import REGION, Session, Wire, empty, make_bucket, watch

@@ -50,7 +50,7 @@ def test_a_word_of_a_command_comes_through_a_shell_as_it_was(word: str) -> None:
 
 
 def test_a_bucket_of_an_odd_name_is_one_word_of_the_advised_command() -> None:
-    assert Advice("delete", "a; b").words(" --region x") == "s3agg delete --bucket 'a; b' --region x"
+    assert Advice("delete", "a; b").words({"region": "x"}) == "s3agg delete --bucket 'a; b' --region x"
 
 
 def test_a_region_from_a_tag_is_one_word_of_the_advice() -> None:

@@ -22,8 +22,8 @@ from moto.core.models import MockAWS
 
 from s3agg import assets
 from s3agg.aws.session import Aws
+from s3agg.cli.invocation import Seams
 from s3agg.cli.main import main
-from s3agg.cli.options import Seams
 from s3agg.resources.event_filter import EventFilter
 from s3agg.settings import Names, Settings
 from s3agg.stack import declared

@@ -13,8 +13,8 @@ import pytest
 import s3agg
 from s3agg.aws.refusals import NEXT_STEPS, NOT_FOUND, Refusal, describing_errors, is_not_found
 from s3agg.errors import S3aggError
-from s3agg.live import items
-from s3agg.resources import function, notification, permission, role, table
+from s3agg.live import item_writes
+from s3agg.resources import concurrency, function, notification, permission, role, table
 from s3agg.resources.event_filter import EventFilter
 from s3agg.resources.queue import Queue
 from s3agg.settings import Names, Settings
@@ -304,7 +304,7 @@ RECOGNISED: list[Row] = [
         for each in (*NOT_THERE, NO_FUNCTION_TO_CONFIGURE, NO_FUNCTION_TO_INVOKE)
     ),
     *((function.NEW_QUEUE, each) for each in (NO_QUEUE, NO_DESTINATION)),
-    ((function.NO_ROOM,), NO_ROOM),
+    ((concurrency.NO_ROOM,), NO_ROOM),
     (function.ALREADY_EXISTS, SECOND_MAPPING),
     (permission.POLICY_CHANGING, REVISED),
     (Queue.already_exists, SECOND_QUEUE),
@@ -322,7 +322,7 @@ MEANS_SOMETHING_ELSE: list[Row] = [
         for each in (NO_BUCKET_OF_THE_CODE, DESTINATION_OF_NO_SERVICE, TO_ITSELF, NO_FUNCTION_TO_INVOKE)
     ),
     *((function.ROLE_SPREADING, each) for each in (NO_QUEUE, NO_DESTINATION, NO_ROOM)),
-    ((function.NO_ROOM,), OF_A_VERSION),
+    ((concurrency.NO_ROOM,), OF_A_VERSION),
     ((table.DELETING,), SECOND_TABLE),
     ((notification.UNVALIDATED,), NO_ARN),
     (notification.OVERLAPS, NO_ARN),
@@ -436,7 +436,7 @@ def test_a_log_group_that_exists_is_adopted() -> None:
 
 
 def test_a_bucket_that_is_not_attached_is_detached_without_an_error() -> None:
-    items.detach(replay(FAILED_CONDITION), "S3EventAggregator", "photos")
+    item_writes.detach(replay(FAILED_CONDITION), "S3EventAggregator", "photos")
 
 
 def refusals_in_the_code() -> set[Refusal]:

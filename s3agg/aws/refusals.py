@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from botocore import exceptions
 
 from s3agg.aws.answers import NotFromAwsError
-from s3agg.errors import S3aggError, UsageProblem
+from s3agg.errors import Advice, S3aggError, UsageProblem
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,14 +60,28 @@ def is_not_found(error: BaseException | None) -> bool:
     return is_error(error, *NOT_FOUND)
 
 
-def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """The result of the call; None if the resource does not exist. Raises any other error."""
+def unless_error(codes: Collection[str], call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """The result of the call; None if AWS returned one of these error codes. Raises any other error."""
     try:
         return call(*args, **kwargs)
     except exceptions.ClientError as error:
-        if is_not_found(error):
+        if is_error(error, *codes):
             return None
         raise
+
+
+def unless_absent(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """The result of the call; None if the resource does not exist. Raises any other error."""
+    return unless_error(NOT_FOUND, call, *args, **kwargs)
+
+
+def until_absent(pages: Iterable[T]) -> Iterator[T]:
+    """The pages of a list; no more if the resource does not exist. Raises any other error."""
+    try:
+        yield from pages
+    except exceptions.ClientError as error:
+        if not is_not_found(error):
+            raise
 
 
 def is_denied(error: S3aggError) -> bool:
@@ -172,7 +186,7 @@ PERMISSIONS_SPREAD = (
     " check whether a permissions boundary or a service control policy denies the call"
 )
 OTHER_REGION = "The bucket is in another region. Check its name and --region"
-NEXT_STEPS = (
+NEXT_STEPS: Sequence[tuple[Refusal, str | tuple[str, Advice]]] = (
     (Refusal("InvalidParameterValueException", "cannot be assumed by Lambda"), PERMISSIONS_SPREAD),
     (Refusal("InvalidParameterValueException", "does not have permissions"), PERMISSIONS_SPREAD),
     (Refusal("InvalidParameterValueException", "less than Function timeout"), f"{AGAIN} in a minute"),
@@ -193,7 +207,7 @@ NEXT_STEPS = (
     (Refusal("ResourceConflictException", "update is in progress"), f"{AGAIN} when the update has ended"),
     (Refusal("ResourceConflictException", "concurrent update"), f"{AGAIN} when the update has ended"),
     (Refusal("DeleteConflict"), f"Detach the policy from other users, groups and roles, then r{AGAIN[1:]}"),
-    (Refusal("NoSuchBucket"), "Create the bucket again, or run: s3agg delete --bucket BUCKET"),
+    (Refusal("NoSuchBucket"), ("Create the bucket again, or run", Advice("delete", "BUCKET"))),
     (Refusal("PermanentRedirect"), OTHER_REGION),
     (Refusal("AuthorizationHeaderMalformed"), OTHER_REGION),
 )  # the next step after an error that outlasted the retries (FACTS)
@@ -203,11 +217,12 @@ def _status(error: exceptions.ClientError) -> int:
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
 
 
-def next_step(error: exceptions.ClientError) -> str:
-    """The next step for the user, or ""."""
+def next_step(error: exceptions.ClientError) -> tuple[str, Advice | None]:
+    """The next step for the user: its words, or "", and the command to run."""
     if _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR or is_error(error, *THROTTLED):
-        return f"AWS is throttling requests or has an outage. {AGAIN} in a minute"
-    return next((step for refusal, step in NEXT_STEPS if refusal.matches(error)), "")
+        return f"AWS is throttling requests or has an outage. {AGAIN} in a minute", None
+    step = next((step for refusal, step in NEXT_STEPS if refusal.matches(error)), "")
+    return (step, None) if isinstance(step, str) else step
 
 
 def explain(
@@ -252,4 +267,4 @@ def _explain_refusal(error: exceptions.ClientError, action: str) -> S3aggError:
         # It can be another action than the call, such as the use of a KMS key.
         action = denied_action(error) or error.operation_name
         return S3aggError(problem, f"Ask for permission to call {action}, then r{AGAIN[1:]}")
-    return S3aggError(problem, next_step(error))
+    return S3aggError(problem, *next_step(error))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import boto3
 import botocore.session
@@ -59,6 +59,12 @@ SIDE_BY_SIDE = 32  # threads: about the number of calls that read a stack with s
 READING = ("dynamodb", "lambda", "iam", "sqs", "s3", "logs", "cloudwatch", "events", "storagegateway")
 
 
+class Warn(Protocol):
+    """Tells a warning. Sentences and errors make one text."""
+
+    def __call__(self, *what: str | S3aggError) -> None: ...
+
+
 class Aws:
     """The profile, region and endpoints in use, and the clients for them. Safe to use from several threads.
 
@@ -79,7 +85,7 @@ class Aws:
         sightings: int | None = None,
         trace: Callable[[Call], None] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
-        warn: Callable[[str | S3aggError], None] = lambda _: None,
+        warn: Warn = lambda *_: None,
     ) -> None:
         self.workers = workers
         self._sightings = sightings
@@ -112,7 +118,7 @@ class Aws:
         *,
         trace: Callable[[Call], None] | None = None,
         waiting: Callable[[str], None] = lambda _: None,
-        warn: Callable[[str | S3aggError], None] = lambda _: None,
+        warn: Warn = lambda *_: None,
     ) -> Aws:
         """AWS at these two loopback URLs, without the user's profiles and environment."""
         return cls(

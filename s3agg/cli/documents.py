@@ -8,20 +8,18 @@ from typing import Any
 import click
 
 from s3agg import settings
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import Range, option
 from s3agg.cli.options import (
     COST_OPTIONS,
     SETTINGS_OPTIONS,
-    Invocation,
-    Range,
     arn_or_none,
     aws_options,
     bucket_option,
-    command,
-    examples,
-    option,
     with_options,
 )
 from s3agg.cli.stderr import tell
+from s3agg.cli.usage import command, examples
 from s3agg.errors import UsageProblem, shell_quoted
 from s3agg.resources.event_filter import EVENTBRIDGE, WAYS
 from s3agg.settings import Settings
@@ -154,7 +152,9 @@ def cost(
     """
     from s3agg.prices import bill, tables
 
-    if measured == (objects_per_day is not None):
+    if measured and objects_per_day is not None:
+        raise UsageProblem("--measured excludes --objects-per-day", "Pass only one of them")
+    if not measured and objects_per_day is None:
         raise UsageProblem(
             "cost requires either --objects-per-day or --measured",
             "Pass --objects-per-day for an estimate, or --measured",
@@ -249,7 +249,9 @@ def template(
 
     if invocation.output == "json" and "output" in invocation.given:
         raise UsageProblem("The output of template is always YAML", "Omit --output")
-    if (code_bucket is None) == (zips is None):
+    if code_bucket is not None and zips is not None:
+        raise UsageProblem("--zips excludes --code-bucket", "Pass only one of them")
+    if code_bucket is None and zips is None:
         raise UsageProblem(
             "template requires either --code-bucket or --zips",
             "Pass --code-bucket BUCKET to upload the functions' code now,"
@@ -273,8 +275,8 @@ def template(
         tell("The template exceeds 51 200 bytes. Pass --s3-bucket BUCKET to aws cloudformation deploy.")
     tell(
         "CloudFormation cannot change the notifications of an existing bucket.",
-        f"After the deployment, attach the bucket: {made.attach.words(invocation.option)}",
+        f"After the deployment, attach the bucket: {made.attach.words(invocation.aws_options)}",
         "In that command, --prefix, --suffix, --events and --via choose the bucket's events."
         " With --via eventbridge, it also creates the EventBridge rule, and turns EventBridge on.",
-        f"Before you delete CloudFormation's stack, detach it: {made.detach.words(invocation.option)}",
+        f"Before you delete CloudFormation's stack, detach it: {made.detach.words(invocation.aws_options)}",
     )

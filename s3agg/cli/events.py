@@ -5,19 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from s3agg.cli.exit_codes import code_of_dry_run
-from s3agg.cli.options import (
-    AS_DURATION,
-    Invocation,
-    Range,
-    Seconds,
-    attached_bucket_option,
-    aws_options,
-    command,
-    examples,
-    option,
-)
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import AS_DURATION, Range, Seconds, option
+from s3agg.cli.options import attached_bucket_option, aws_options
 from s3agg.cli.questions import agrees, ask, document_unless_confirmed, unconfirmed
-from s3agg.errors import UsageProblem, plural
+from s3agg.cli.usage import command, examples
+from s3agg.errors import Advice, UsageProblem, plural
 
 
 @command(
@@ -191,6 +184,6 @@ def redrive(invocation: Invocation, dry_run: bool, discard: tuple[str, ...], yes
     screen.redrive(report)
     if dry_run:
         if report.to_do and not discard:
-            screen.say(f"Next: s3agg redrive{invocation.option}")
+            screen.say(f"Next: {Advice('redrive').words(invocation.aws_options)}")
         return code_of_dry_run(report.to_do)
     return 0 if report.ok else 1

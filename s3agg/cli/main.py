@@ -18,8 +18,9 @@ from click.exceptions import NoArgsIsHelpError
 
 from s3agg import __version__
 from s3agg.cli import documents, events, exit_codes, monitoring, provisioning, this_machine
-from s3agg.cli.options import DEFAULT_SEAMS, Seams, usage_problem
-from s3agg.cli.stderr import tell
+from s3agg.cli.invocation import DEFAULT_SEAMS, Seams
+from s3agg.cli.stderr import fail, tell
+from s3agg.cli.usage import usage_problem
 from s3agg.errors import Interrupted, S3aggError, shell_quoted
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # errors of a full or broken disk
@@ -67,22 +68,18 @@ def run(args: Sequence[str] | None, seams: Seams) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.UsageError as error:
-        return fail(2, *usage_problem(error).lines())
+        return fail(usage_problem(error))
     except click.Abort:
-        return fail(
-            1,
-            "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed. Answer y, or pass --yes.",
+        tell(
+            "Nothing was changed." if sys.stdin.isatty() else "Nothing was changed. Answer y, or pass --yes."
         )
+        return 1
     except click.ClickException as error:
-        return fail(error.exit_code, error.format_message())
+        tell(error.format_message())
+        return error.exit_code
     except S3aggError as error:
-        return fail(error.exit_code, *error.lines())
+        return fail(error)
     return code or 0
-
-
-def fail(code: int, *lines: str) -> int:
-    tell(*lines)
-    return code
 
 
 class Commands(click.Group):

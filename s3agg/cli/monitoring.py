@@ -9,15 +9,10 @@ import click
 
 from s3agg import settings
 from s3agg.cli.exit_codes import NOT_AS_DECLARED, NOT_HEALTHY
-from s3agg.cli.options import (
-    Invocation,
-    account_options,
-    attached_bucket_option,
-    aws_options,
-    command,
-    examples,
-    option,
-)
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import option
+from s3agg.cli.options import account_options, attached_bucket_option, aws_options
+from s3agg.cli.usage import command, examples
 from s3agg.errors import UsageProblem
 
 if TYPE_CHECKING:

@@ -4,253 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from s3agg import settings
-from s3agg.errors import Interrupted, S3aggError, UsageProblem, shell_quoted
+from s3agg.cli.invocation import AWS_OPTIONS, Invocation
+from s3agg.cli.option_types import AS_DURATION, Days, Hours, Range, Seconds, option
+from s3agg.errors import UsageProblem
 from s3agg.resources.event_filter import EVENT_TYPES
-from s3agg.settings import Names, Settings
-
-if TYPE_CHECKING:
-    from botocore.session import Session
-    from click.types import OptionHelpExtra
-
-    from s3agg.aws.clock import Clock
-    from s3agg.aws.session import Aws
-    from s3agg.render.page import Page
-    from s3agg.render.screen import Screen
+from s3agg.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 STACK_VARIABLE = "S3AGG_STACK"
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-DURATION = re.compile("([0-9]{1,9})([smhd])")
-AS_DURATION = "in seconds or as 5m or 2h"  # in the help of an option of type Seconds
-AWS_OPTIONS = ("profile", "region", "endpoint_url", "stack", "output", "verbose")
-
-
-@dataclass(frozen=True)
-class Seams:
-    """Session, clock and workers, replaceable in tests."""
-
-    session: Session | None = None
-    clock: Clock = time
-    workers: int | None = None  # concurrent AWS calls; 1 in tests with a fake clock
-
-
-DEFAULT_SEAMS = Seams()
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """The AWS options of a command. `given` holds the names of all options on its command line."""
-
-    profile: str | None
-    region: str | None
-    endpoint_url: str | None
-    stack: str
-    output: str
-    verbose: bool
-    given: frozenset[str] = frozenset()
-    seams: Seams = DEFAULT_SEAMS
-    pages: list[Page] = field(default_factory=list, compare=False)  # that the command has made
-
-    @property
-    def names(self) -> Names:
-        return Names(self.stack)
-
-    @property
-    def option(self) -> str:
-        """The AWS options of this command line, for the commands that messages advise."""
-        given = [name for name in ("profile", "region", "endpoint_url") if name in self.given]
-        options = [f" --{name.replace('_', '-')} {shell_quoted(getattr(self, name))}" for name in given]
-        named = self.names.option
-        if not named and "stack" in self.given:  # S3AGG_STACK may be set to another stack
-            named = f" --stack {self.stack}"
-        return named + "".join(options)
-
-    def check_region(self) -> None:
-        """Raise UsageProblem for a region that does not exist. `aws` checks it too, at the first call."""
-        if self.region:
-            from botocore.loaders import create_loader
-
-            from s3agg.aws.regions import check_region
-
-            check_region(create_loader(os.environ.get("AWS_DATA_PATH")), self.region)
-
-    def page(self) -> Page:
-        from s3agg.render.page import Page
-
-        self.pages.append(Page(as_json=self.output == "json"))
-        return self.pages[-1]
-
-    def screen(self) -> Screen:
-        from s3agg.render.screen import Screen
-
-        screen = Screen(as_json=self.output == "json", option=self.option)
-        self.pages.append(screen)
-        return screen
-
-    def aws(self, screen: Screen) -> Aws:
-        from s3agg.aws.session import SIDE_BY_SIDE, Aws
-
-        return Aws(
-            profile=self.profile,
-            region=self.region,
-            endpoint_url=self.endpoint_url,
-            session=self.seams.session,
-            workers=self.seams.workers or SIDE_BY_SIDE,
-            clock=self.seams.clock,
-            trace=screen.trace if self.verbose else None,
-            waiting=screen.waiting,
-            warn=screen.warn,
-        )
-
-
-@contextmanager
-def failing_with_a_document(command: str, invocation: Invocation) -> Iterator[None]:
-    """With --output json, print a document of the command's schema if it fails: a program always gets one.
-
-    Not after Ctrl-C.
-    """
-    try:
-        yield
-    except S3aggError as error:
-        error.option = invocation.option
-        if invocation.output == "json" and not isinstance(error, Interrupted):
-            page = invocation.pages[-1] if invocation.pages else invocation.page()
-            page.known.setdefault("stack", invocation.stack)
-            page.failure(command, error.parts, invocation.option)
-        raise
-
-
-class Range(click.IntRange):
-    """A range of integers. Help and errors describe it in the same words."""
-
-    @property
-    def words(self) -> str:
-        return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter:
-            return self.fail(f"{value} ({self.words})", param, ctx)
-
-
-class Seconds(Range):
-    """A range of seconds, which may be written in another unit: `90`, `90s`, `5m`, `2h` or `1d`."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        with_unit = DURATION.fullmatch(str(value))
-        seconds = int(with_unit[1]) * UNITS_S[with_unit[2]] if with_unit else value
-        try:
-            return super().convert(seconds, param, ctx)
-        except click.BadParameter:
-            return self.fail(f"{value} ({self.words} seconds, or as 5m or 2h)", param, ctx)
-
-
-class Option(click.Option):
-    """An option whose help ends with its default and range, in one format for all options.
-
-    `default_text` replaces the default value; `values` describes the range if the type has none.
-    """
-
-    def __init__(self, *args: Any, default_text: str = "", values: str = "", **attributes: Any) -> None:
-        super().__init__(*args, **{"show_default": True, "show_envvar": True, **attributes})
-        self.default_text = default_text
-        self.values = values
-
-    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
-        extra = super().get_help_extra(ctx)
-        if self.default_text or (self.is_bool_flag and not self.secondary_opts):
-            extra["default"] = self.default_text or "off"
-        if isinstance(self.type, Range):
-            extra["range"] = self.type.words
-        if self.values:
-            extra["range"] = self.values
-        return extra
-
-    def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """Convert the value. If it is another option, this one lacks its value: click takes any word."""
-        words = value if isinstance(value, (list, tuple)) else [value]
-        flags = {flag for each in ctx.command.params for flag in (*each.opts, *each.secondary_opts)}
-        if not flags.isdisjoint(word for word in words if isinstance(word, str)):
-            raise click.BadOptionUsage(self.opts[0], f"Option '{self.opts[0]}' requires an argument.", ctx)
-        return super().process_value(ctx, value)
-
-    def get_error_hint(self, ctx: click.Context | None) -> str:
-        """The option's name in an error, without click's quotes."""
-        return super().get_error_hint(ctx).replace("'", "")
-
-
-option = partial(click.option, cls=Option)
-
-
-def usage_problem(error: click.UsageError) -> UsageProblem:
-    """Turn an error of click into one of s3agg that names the command and its help."""
-    command = error.ctx.command_path if error.ctx else "s3agg"
-    message = " ".join(error.format_message().split())
-    asking = re.fullmatch(r"(.*?)\.? \(?(Did you mean .*\?)\)?", message)
-    problem, question = asking.groups() if asking else (message, "")
-    see = "" if "--help" in problem and not question else f"See {command} --help"
-    return UsageProblem(f"{command}: {problem}", f"{question} {see}".strip())
-
-
-class Command(click.Command):
-    """A command that names itself in each usage error: click does not if an option lacks its value.
-
-    It refuses both names of an option such as `--on-demand/--provisioned`: click takes the last one.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments. With --output json, an error prints a document too, as that of any failure."""
-        given = list(args)  # click empties the list
-        try:
-            rest = super().parse_args(ctx, args)
-            if not ctx.resilient_parsing:  # of a completion, which must not fail
-                self._refuse_contradictions(ctx, given)
-        except click.UsageError as error:
-            error.ctx = error.ctx or ctx
-            self._print_document(ctx, given, usage_problem(error))
-            raise
-        except S3aggError as error:
-            self._print_document(ctx, given, error)
-            raise
-        return rest
-
-    def _print_document(self, ctx: click.Context, args: Sequence[str], problem: S3aggError) -> None:
-        """Print a document with the problem, if the options that can be parsed ask for JSON."""
-        lenient = {"resilient_parsing": True, "ignore_unknown_options": True}
-        options = self.make_context(ctx.info_name, list(args), ctx.parent, **lenient).params
-        # An option without its value takes the next word as its value, also --output.
-        asked = {value for word, value in pairwise(args) if word == "--output"}
-        if options.get("output") == "json" or "json" in asked:
-            from s3agg.render.page import Page
-
-            page = Page(as_json=True)
-            page.known["stack"] = options.get("stack") or settings.BLOG_STACK
-            page.failure(str(self.name), problem.parts, "")
-
-    def _refuse_contradictions(self, ctx: click.Context, args: Sequence[str]) -> None:
-        # No option's value can be the name of an option: Option.process_value refuses it.
-        for each in self.params:
-            names = [name for name in (*each.opts, *each.secondary_opts) if name in args]
-            if not set(names).isdisjoint(each.opts) and not set(names).isdisjoint(each.secondary_opts):
-                both = " and ".join(names)
-                raise click.UsageError(f"{both} exclude each other. Pass only one of them.", ctx)
-
-
-command = partial(click.command, cls=Command)
 
 
 def completing(
@@ -357,17 +127,12 @@ def _with_invocation(command: F, shared: Sequence[Callable[[Any], Any]]) -> F:
         aws = {name: options.pop(name) for name in AWS_OPTIONS if name in options}
         aws.setdefault("stack", settings.BLOG_STACK)
         invocation = Invocation(**aws, given=frozenset(given), seams=context.obj)
-        with failing_with_a_document(str(context.command.name), invocation):
-            return command(invocation=invocation, **options)
+        work = partial(command, invocation=invocation, **options)
+        return invocation.run(str(context.command.name), work)
 
     for each in reversed(shared):
         with_invocation = each(with_invocation)
     return with_invocation  # type: ignore[return-value]  # click's decorators keep the callable
-
-
-def examples(*commands: str) -> str:
-    """The examples below a command's help. The backspace keeps click from wrapping their lines."""
-    return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
 
 
 def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
@@ -375,10 +140,11 @@ def setting(flag: str, help_text: str, **attributes: Any) -> Callable[[F], F]:
     name = flag.lstrip("-").replace("-", "_")
     default = Settings.__dataclass_fields__[name].default or settings.NONE
     if name in settings.RANGES:
-        kind = Seconds if name in settings.DURATIONS else Range
+        kind = {"s": Seconds, "h": Hours}.get(settings.DURATIONS.get(name, ""), Range)
         attributes["type"] = kind(*settings.RANGES[name])
     elif name in settings.CHOICES:
-        attributes["type"] = click.Choice(settings.CHOICES[name], case_sensitive=False)
+        of_kind = Days if name in settings.DURATIONS else click.Choice
+        attributes["type"] = of_kind(settings.CHOICES[name], case_sensitive=False)
         if "metavar" in attributes:  # click then does not list the choices
             attributes["values"] = ", ".join(map(str, settings.CHOICES[name]))
     return option(flag, default=None, help=f"{help_text}.", default_text=str(default), **attributes)

@@ -9,22 +9,19 @@ import click
 
 from s3agg import __version__
 from s3agg.cli.exit_codes import code_of_dry_run
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import AS_DURATION, Seconds, option
 from s3agg.cli.options import (
-    AS_DURATION,
     SETTINGS_OPTIONS,
-    Invocation,
-    Seconds,
     attached_bucket_option,
     aws_options,
     bucket_option,
-    command,
     event_types,
-    examples,
-    option,
     with_options,
 )
 from s3agg.cli.questions import ask, document_unless_confirmed, unconfirmed
-from s3agg.errors import S3aggError, UsageProblem, plural
+from s3agg.cli.usage import command, examples
+from s3agg.errors import Advice, S3aggError, UsageProblem, as_options, plural
 from s3agg.resources.event_filter import EVENT_TYPES, WAYS
 
 
@@ -139,7 +136,7 @@ def create(
         screen.plan, checked.deployment, plan, done=False, settings=chosen, to_confirm=confirm
     )
     screen.on_failure = lambda problems: show_plan(problems=problems)
-    if dry_run:
+    if dry_run and plan.changes:
         show_plan(problems=checked.problems)
     deployment = checked.passed()
     if dry_run:
@@ -154,11 +151,12 @@ def create(
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     if missed := may_have_missed(plan):
         named = " ".join(f"--bucket {each}" for each in missed)
-        screen.say(f"If objects changed before: s3agg refresh {named}{invocation.option}")
+        screen.say(f"If objects changed before: s3agg refresh {named}{as_options(invocation.aws_options)}")
     if letters := dead_letters(deployment):
         held = f"The dead-letter queue still holds {plural(letters, 'message')}."
-        screen.say(f"{held} To see each: s3agg redrive --dry-run{invocation.option}")
-    screen.say(f"Next: s3agg test-upload --bucket {bucket}{invocation.option}")
+        see = Advice("redrive", options={"dry-run": None})
+        screen.say(f"{held} To see each: {see.words(invocation.aws_options)}")
+    screen.say(f"Next: {Advice('test-upload', bucket).words(invocation.aws_options)}")
     return 0
 
 
@@ -214,7 +212,6 @@ def delete(
     that no longer exist are skipped. A bucket that is not attached is no error: exit code 0. Tells which
     windows are open and which refreshes are pending.
     """
-    from s3agg import engine
     from s3agg.commands.delete import (
         Finish,
         delete_all,
@@ -231,7 +228,7 @@ def delete(
         deployment, plan = for_detach(aws, invocation.names, buckets, adopt=adopt)
     else:
         deployment, plan = for_delete(aws, invocation.names, keep_logs=keep_logs, adopt=adopt)
-    problems = [engine.foreign(plan)] if plan.foreign else []
+    problems = [plan.foreign_error()] if plan.foreign else []
     left = unfinished(deployment, plan, buckets, finish=finish)
     show_plan = partial(screen.plan, deployment, plan, done=False, left=left)
     screen.on_failure = lambda problems: show_plan(problems=problems)
@@ -244,6 +241,8 @@ def delete(
         for bucket in deployment.idle_strays(aws.clock)
         if bucket in buckets
     ]
+    if not (plan.changes or deployment.exists):
+        screen.say(f"To list the stacks of this account: {Advice('list').words(invocation.aws_options)}")
     if dry_run:
         for stray in strays:
             screen.say(f"Would also delete {stray}.")

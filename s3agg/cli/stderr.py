@@ -8,7 +8,13 @@ from contextlib import suppress
 
 import click
 
-from s3agg.errors import printable
+from s3agg.errors import NO_OPTIONS, AwsOptions, S3aggError, printable
+
+
+def fail(error: S3aggError, aws_options: AwsOptions = NO_OPTIONS) -> int:
+    """Print an error, whose advised commands repeat `aws_options`, and return its exit code."""
+    tell(*error.lines(aws_options))
+    return error.exit_code
 
 
 def tell(*lines: str) -> None:

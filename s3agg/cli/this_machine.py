@@ -10,19 +10,11 @@ import click
 from click.shell_completion import get_completion_class
 
 from s3agg import settings
-from s3agg.cli.options import (
-    AS_DURATION,
-    Invocation,
-    Range,
-    Seconds,
-    command,
-    examples,
-    failing_with_a_document,
-    option,
-    output_option,
-    verbose_option,
-)
+from s3agg.cli.invocation import Invocation
+from s3agg.cli.option_types import AS_DURATION, Range, Seconds, option
+from s3agg.cli.options import output_option, verbose_option
 from s3agg.cli.stderr import tell
+from s3agg.cli.usage import command, examples
 from s3agg.errors import S3aggError, shell_quoted
 
 
@@ -113,7 +105,8 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
     from s3agg.commands import demo as demos
 
     invocation = Invocation(None, None, None, settings.BLOG_STACK, output, verbose)
-    with failing_with_a_document("demo", invocation):
+
+    def run() -> int:
         screen = invocation.screen()
         connect = partial(
             Aws.on_this_machine,
@@ -121,6 +114,7 @@ def demo(count: int, window: int, output: str, verbose: bool) -> int:
             waiting=screen.waiting,
             warn=screen.warn,
         )
-        report = screen.watch(demos.run(connect, count=count, window=window))
-    screen.demo(report)
-    return 0
+        screen.demo(screen.watch(demos.run(connect, count=count, window=window)))
+        return 0
+
+    return invocation.run("demo", run)

@@ -11,7 +11,7 @@ during the update. So the order is:
 3. Update the refresh function and its event source mapping, and create the rule for finished refreshes. The
    blog's refresh function fails on the rule's messages, as these name no bucket.
 4. Send a message for every bucket with an open window or pending refresh, as every `create` does
-   (`items.send_messages`). The bucket's own message may be lost: the old refresh function deletes messages
+   (`messages.send`). The bucket's own message may be lost: the old refresh function deletes messages
    without closing their windows. A mapping without batch item failures deletes messages that were put off.
 
 The item decides what a message does (DESIGN 2). So steps 2 and 4 are harmless if they are repeated after an
@@ -24,7 +24,7 @@ from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.engine import Plan
-from s3agg.live import items
+from s3agg.live import item_writes, items
 from s3agg.resources.function import CODE
 from s3agg.stack.deployed import Deployment
 
@@ -64,4 +64,4 @@ def keep_windows(aws: Aws, table: str) -> None:
     """
     for item in items.read_items(aws, table):
         if "timestamp" in item and "opened_by" not in item:
-            items.request_refresh(aws, table, item["BucketName"]["S"], items.BLOG_WINDOW)
+            item_writes.request_refresh(aws, table, item["BucketName"]["S"], item_writes.BLOG_WINDOW)

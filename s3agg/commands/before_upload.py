@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from s3agg import engine
 from s3agg.aws.clock import from_ms, to_ms
 from s3agg.aws.session import Aws
 from s3agg.commands import object_lock, shares
@@ -55,11 +54,10 @@ def check(deployment: Deployment, notification: Notification) -> None:
             f"No upload to bucket {notification.bucket} can cause a refresh, because its event types are only"
             f" {notification.event_filter.events_words}",
             "To have refreshes for created objects too, run",
-            Advice(f"create --events {','.join(['created', *types])}", notification.bucket),
+            Advice("create", notification.bucket, {"events": ",".join(["created", *types])}),
         )
     plan = Plan(_on_the_way(deployment, notification))
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     missing = [each.resource for each in plan.changes if each.action == "create"]
     problems = [f"{each.kind} {each.name} is missing" for each in missing]
     trigger = found.of(stack.trigger)

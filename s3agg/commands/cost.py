@@ -7,7 +7,7 @@ from typing import Any
 
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
-from s3agg.errors import Advice, S3aggError
+from s3agg.errors import Advice, AwsAdvice, S3aggError
 from s3agg.live import metrics
 from s3agg.live.metrics import Metric
 from s3agg.prices import bill
@@ -172,9 +172,12 @@ def _uploads(aws: Aws, bucket: str) -> tuple[float, float]:
         region = aws.cloudwatch.meta.region_name  # the metrics are in the bucket's region
         raise S3aggError(
             f"Bucket {bucket} has no request metrics for the last two weeks in {region}",
-            "Enable request metrics, which CloudWatch charges for, and wait a few days: aws s3api"
-            f" put-bucket-metrics-configuration --bucket {bucket} --id {EVERYTHING}"
-            f" --metrics-configuration Id={EVERYTHING}. Or pass --objects-per-day",
+            "Pass --objects-per-day. Or enable request metrics, which CloudWatch charges for, and wait a few"
+            " days",
+            AwsAdvice(
+                "s3api put-bucket-metrics-configuration",
+                options={"bucket": bucket, "id": EVERYTHING, "metrics-configuration": f"Id={EVERYTHING}"},
+            ),
         )
     _check_long_enough(f"bucket {bucket}", summed.hours)
     by_filter = dict.fromkeys((each.of["FilterId"] for each in wanted.values()), 0.0)

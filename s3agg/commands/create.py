@@ -14,7 +14,7 @@ from s3agg.aws.snapshot import Snapshot
 from s3agg.commands import shares
 from s3agg.commands.adopt import apply_adoption
 from s3agg.engine import Change, Plan
-from s3agg.live import items
+from s3agg.live import item_writes, items, messages
 from s3agg.live.file_shares import Shares
 from s3agg.resources.delivery import Delivery
 from s3agg.resources.function import CODE, VARIABLE, VARIABLES
@@ -38,8 +38,7 @@ def apply_create(aws: Aws, deployment: Deployment, plan: Plan, found: Shares | N
     old way is removed when S3 surely uses the new one. Whether s3agg turns a bucket's EventBridge delivery on
     is stored before it does.
     """
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     whole, table = plan, deployment.stack.table
     old = [each for each in plan.to_do if each.action == "delete" and _is_way(each)]
     turned_on = [
@@ -90,7 +89,7 @@ def _turn_on(aws: Aws, deployment: Deployment, changes: Sequence[Change]) -> eng
     calls: list[Callable[[], None]] = []
     for each in ours:
         if not deployment.activity_of(each.bucket).delivery_is_ours:
-            calls.append(partial(items.keep_delivery, aws, table, each.bucket))
+            calls.append(partial(item_writes.keep_delivery, aws, table, each.bucket))
         rule = deployment.found.of(each.rule)
         if rule is None or not each.rule.is_marked(rule):
             calls.append(partial(each.rule.mark, aws))
@@ -120,7 +119,7 @@ def _forget_deliveries(aws: Aws, deployment: Deployment) -> None:
         if not each.wanted and deployment.activity_of(each.bucket).delivery_is_ours
     ]
     with describing_errors(f"saving the EventBridge deliveries in table {table}"):
-        aws.side_by_side(lambda each: items.forget_delivery(aws, table, each), done)
+        aws.side_by_side(lambda each: item_writes.forget_delivery(aws, table, each), done)
 
 
 def _changes(aws: Aws, deployment: Deployment, plan: Plan) -> engine.Events:
@@ -150,7 +149,7 @@ def _refresh_everything(aws: Aws, deployment: Deployment) -> None:
     if table.key in deployment.found:
         with describing_errors(f"requesting refreshes of everything in table {table.name}"):
             names = [item["BucketName"]["S"] for item in items.read_items(aws, table.name)]
-            aws.side_by_side(lambda name: items.refresh_everything(aws, table.name, name), names)
+            aws.side_by_side(lambda name: item_writes.refresh_everything(aws, table.name, name), names)
 
 
 def may_have_missed(plan: Plan) -> list[str]:
@@ -252,7 +251,7 @@ def _store_buckets(aws: Aws, deployment: Deployment) -> None:
         if deployment.stored_filter(each.bucket) != each.event_filter
     ]
     with describing_errors(f"saving the attached buckets in table {table}"):
-        aws.side_by_side(lambda each: items.attach(aws, table, each.bucket, each.event_filter), new)
+        aws.side_by_side(lambda each: item_writes.attach(aws, table, each.bucket, each.event_filter), new)
 
 
 def _send_messages(aws: Aws, deployment: Deployment, plan: Plan) -> None:
@@ -261,4 +260,4 @@ def _send_messages(aws: Aws, deployment: Deployment, plan: Plan) -> None:
     if stack.table.key in deployment.found:  # a new table has no windows
         with describing_errors(f"sending messages to queue {stack.queue.name}"):
             activity = items.read_all(aws, stack.table.name) if plan.to_do else deployment.activity
-            items.send_messages(aws, stack.queue, activity.values(), stack.settings)
+            messages.send(aws, stack.queue, activity.values(), stack.settings)

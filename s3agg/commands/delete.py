@@ -16,7 +16,7 @@ from s3agg.commands.acceptance import Goal
 from s3agg.commands.follow import Waiting
 from s3agg.engine import Change, Plan
 from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined
-from s3agg.live import items
+from s3agg.live import item_writes, items, messages
 from s3agg.live.items import BucketActivity
 from s3agg.resources.delivery import Delivery
 from s3agg.resources.log_group import LogGroup
@@ -49,7 +49,7 @@ def for_delete(
         if not (keep_logs and isinstance(each, LogGroup)) and not _stays_on(deployment, each)
     ]
     plan = engine.plan_delete(resources, deployment.found, adopt=adopt)
-    if not any(_belongs_to_a_stack(change) for change in plan.changes):
+    if not any(_shows_a_stack(change) for change in plan.changes):
         return deployment, Plan([])
     if plan.foreign:  # the delete stops anyway
         return deployment, plan
@@ -69,7 +69,7 @@ def for_delete(
 
 def _stays_on(deployment: Deployment, resource: Resource[Any]) -> bool:
     """Whether it is an EventBridge delivery that s3agg did not turn on, or that others may need."""
-    return isinstance(resource, Delivery) and not deployment.is_ours(resource)
+    return isinstance(resource, Delivery) and not deployment.may_turn_off(resource)
 
 
 # The refreshes are lost with the stack, the stack still makes them, or the delete waits for them.
@@ -148,7 +148,7 @@ class Finish:
         if not left:
             return
         with describing_errors(f"sending messages to queue {stack.queue.name}"):
-            items.send_messages(aws, stack.queue, left, stack.settings)  # their own may be lost
+            messages.send(aws, stack.queue, left, stack.settings)  # their own may be lost
         timeout_s = self.timeout_s
         if timeout_s is None:
             now = from_ms(aws.clock.time() * 1000)
@@ -207,8 +207,8 @@ def _warn_of_other_entities(aws: Aws, deployment: Deployment, plan: Plan) -> Non
             aws.warn(f"Policy {policy.name} is also attached to {', '.join(others)} and will be detached.")
 
 
-def _belongs_to_a_stack(change: Change) -> bool:
-    """False for a log group without s3agg's tag, which may belong to any function of that name."""
+def _shows_a_stack(change: Change) -> bool:
+    """Whether there is a stack by this resource. A log group without s3agg's tag may be of any function."""
     tags = change.found.tags if change.found is not None else None
     return not isinstance(change.resource, LogGroup) or STACK_TAG in (tags or {})
 
@@ -257,13 +257,13 @@ def detach_buckets(
             with describing_errors(f"updating the item of bucket {bucket} in table {table}"):
                 act(aws, table, bucket)
 
-    with_item(items.detach)  # first, so that an interrupted run does not look like drift
+    with_item(item_writes.detach)  # first, so that an interrupted run does not look like drift
     if finish is not None:
         plan = yield from finish.first(plan)
     yield from engine.apply(aws, plan, keep_going=True)
     marked = [each for each in buckets if deployment.activity_of(each).delivery_is_ours]
-    with_item(items.forget_delivery, marked)
-    with_item(items.forget_bucket)
+    with_item(item_writes.forget_delivery, marked)
+    with_item(item_writes.forget_bucket)
     # A bucket with only an item was never attached: it has no rule of this stack.
     unread = [
         deployment.unread[bucket]

@@ -136,7 +136,7 @@ def _overdue(status: StackState) -> list[Problem]:
             f"{_waiting(each)} not refreshed since {each.unrefreshed_since:%Y-%m-%d %H:%M} UTC",
             [
                 *_last_answer(each),
-                Step("Look at the gateway. To see each try, run", Advice("logs --since 1h", each.name)),
+                Step("Look at the gateway. To see each try, run", Advice("logs", each.name, {"since": "1h"})),
                 Step("to try again now, run", Advice("create")),
             ],
         )
@@ -183,9 +183,11 @@ def _redrive_steps(status: StackState) -> Sequence[Step]:
     `status` does not read the messages, because that would hide them from `redrive` for a while. So it
     cannot tell those that `redrive` does not understand from the others.
     """
-    see = Advice("redrive --dry-run")
+    see = Advice("redrive", options={"dry-run": None})
     redrive = Step("to redrive them, run", Advice("redrive"))
-    discard = Step("to delete one that redrive does not understand, run", Advice("redrive --discard ID"))
+    discard = Step(
+        "to delete one that redrive does not understand, run", Advice("redrive", options={"discard": "ID"})
+    )
     names = Names(status.stack)
     needed = {(Queue.kind, names.queue), (Function.kind, names.aggregator)}
     states = {each.state for each in status.resources if (each.kind, each.name) in needed}
@@ -219,7 +221,7 @@ def _ignored(status: StackState) -> list[Problem]:
         Problem(
             f"The last refresh of {shares.named(running)} is accepted and not complete."
             f" {why_not_complete(interval)}",
-            [Step("Choose a longer interval:", Advice(f"create --min-interval {SHORTEST_INTERVAL_S}"))],
+            [_choose(SHORTEST_INTERVAL_S)],
         )
     ]
 
@@ -236,10 +238,14 @@ def _slow(status: StackState) -> list[Problem]:
         Problem(
             f"Refreshes of bucket {each.bucket} take {each.took_s:.0f} s (median), longer than"
             f" --min-interval {status.settings.min_interval}, so they pile up at the gateway",
-            [Step("Choose a longer interval:", Advice(f"create --min-interval {interval}"))],
+            [_choose(interval)],
         )
         for each in slow
     ]
+
+
+def _choose(interval: int) -> Step:
+    return Step("Choose a longer interval:", Advice("create", options={"min-interval": str(interval)}))
 
 
 def _waiting(bucket: BucketActivity) -> str:

@@ -66,7 +66,7 @@ def _listed(aws: Aws, located: Located) -> ListedStack:
     try:
         return _read(aws, located)
     except S3aggError as error:
-        aws.warn(f"Could not read the buckets and settings of stack {located.stack}. {error}")
+        aws.warn(f"Could not read the buckets and settings of stack {located.stack}.", error)
         return ListedStack(located.stack, located.region)
 
 
@@ -75,8 +75,7 @@ def _read(aws: Aws, located: Located) -> ListedStack:
     names = Names(located.stack)
     bare = declared.make(aws.place, names, Settings(), {})
     found = engine.find(Snapshot(aws), [bare.table])
-    table = found.of(bare.table)
-    if table is None or not bare.table.owner(table).ours:
+    if found.ours(bare.table) is None:
         raise S3aggError(f"The stack has no table {names.table}")
     kept = stored_options(aws, bare, found, adopt=False)
     settings = Settings.declared({}, kept, untagged_billing(bare, found, kept))

@@ -23,8 +23,8 @@ LOOK_S = 2.0  # between two reads when following
 # CloudWatch Logs may show a line later than newer ones. So each read starts this long before the last line.
 LATE_MS = 30_000
 
-AGE = re.compile(r"(\d+)([smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+AGE = re.compile(r"(?=\d{1,7}$|\d+\D)(\d+)([smhd]?)")  # a longer number may be a date
+UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def read(
@@ -64,7 +64,7 @@ def read(
         except S3aggError as error:
             if not follow:
                 raise
-            aws.warn(f"{error} Retrying.")  # printed lines are remembered and not repeated
+            aws.warn(error, "Retrying.")  # printed lines are remembered and not repeated
         if not follow:
             return
         aws.clock.sleep(LOOK_S)
@@ -80,7 +80,7 @@ def _of_bucket(entries: Iterable[Entry], selected: OfBucket | None) -> Iterator[
 
 
 def since(text: str, now: datetime) -> datetime:
-    """Parse an age (`10m`, `2h`) or an ISO 8601 time (UTC if it has no zone).
+    """Parse an age (`10m`, `2h`, seconds without a unit) or an ISO 8601 time (UTC if it has no zone).
 
     Raises UsageProblem for any other text, and for a time after `now`, which is in UTC.
     """
@@ -94,7 +94,7 @@ def since(text: str, now: datetime) -> datetime:
     except ValueError as error:
         raise UsageProblem(
             f"{text!r} is not an age or a time",
-            "Pass an age (30s, 10m, 2h, 7d) or a time (2026-01-31T08:00:00Z)",
+            "Pass an age (90, 30s, 10m, 2h, 7d) or a time (2026-01-31T08:00:00Z)",
         ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     if moment > now:

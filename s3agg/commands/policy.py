@@ -101,7 +101,7 @@ def _check_place(aws: Aws, deployment: Deployment, buckets: Sequence[str]) -> No
         return
     if not buckets:
         raise deployment.missing
-    aws.warn(f"This policy is for a stack in {deployment.place.region}. {deployment.missing}")
+    aws.warn(f"This policy is for a stack in {deployment.place.region}.", deployment.missing)
 
 
 def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None) -> Stack:
@@ -116,9 +116,7 @@ def _stack(aws: Aws, names: Names, buckets: Sequence[str], boundary: str | None)
                 raise
             if not buckets:
                 raise S3aggError(error.problem, "Pass the buckets with --bucket") from error
-            aws.warn(
-                f"Could not read the stack's permissions boundary, so this policy enforces none. {error}"
-            )
+            aws.warn("Could not read the stack's permissions boundary, so this policy enforces none.", error)
         else:
             _check_place(aws, deployment, buckets)
             settings = deployment.stack.settings

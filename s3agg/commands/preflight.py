@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from s3agg import engine
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands import shares
@@ -17,8 +16,8 @@ from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, UsageProblem, comb
 from s3agg.keys import doubts
 from s3agg.live.file_shares import Lookup, Shares
 from s3agg.resources.bucket import OtherRegion, check_bucket
+from s3agg.resources.concurrency import cannot_reserve, reservable
 from s3agg.resources.delivery import Delivery
-from s3agg.resources.function import reservable
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.notification import Notification
 from s3agg.resources.permission import Permission, check_policy_room
@@ -84,7 +83,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
     deployment = read[0]
     plan = deployment.plan()
     if deployment.elsewhere:  # all other problems are those of the wrong place
-        return Checked(deployment, plan, [_elsewhere(deployment, wanted_here=checked)])
+        return Checked(deployment, Plan([]), [_elsewhere(deployment, wanted_here=checked)])
     if not deployment.exists:
         problems = [_without_stack(each) for each in problems]
     new = [each.resource for each in plan.to_do]
@@ -102,7 +101,7 @@ def check(aws: Aws, names: Names, request: Request) -> Checked:
             partial(_check_readable, deployment),
             partial(_check_interval, aws, deployment),
             partial(_check_buckets, deployment),
-            partial(_check_foreign, plan),
+            plan.check_owners,
             partial(check_policy_room, deployment.snapshot, permissions),
             *(partial(_check_attached, deployment, each) for each in attached),
             *(partial(_check_rule, deployment, each) for each in rules if each.bucket in checked),
@@ -214,11 +213,6 @@ def _check_buckets(deployment: Deployment) -> None:
         raise UsageProblem(f"No bucket is attached to stack {deployment.stack.names.stack}", "Pass --bucket")
 
 
-def _check_foreign(plan: Plan) -> None:
-    if plan.foreign:
-        raise engine.foreign(plan)
-
-
 def _check_attached(deployment: Deployment, notification: Notification) -> None:
     """Check a bucket that is not in the request, but whose rule has drifted and would be restored."""
     try:
@@ -317,12 +311,12 @@ def _warn_of_logs(aws: Aws, plan: Plan) -> None:
 def _warn_of_quota(aws: Aws, deployment: Deployment) -> None:
     """Warn if the account's quota is too low for the reserved concurrency (FACTS 7)."""
     with describing_errors("reading the account's concurrency quota"):
-        room = reservable(deployment.snapshot)
+        room = max(reservable(deployment.snapshot), 0)
     for function in (deployment.stack.aggregator, deployment.stack.refresher):
         found = deployment.found.of(function)
         more = function.concurrency - ((found and found.reserved) or 0)
         if more > room:
-            aws.warn(function.unreserved)
+            aws.warn(cannot_reserve(function.name, function.concurrency))
         else:
             room -= max(more, 0)
 

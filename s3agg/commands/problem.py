@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from s3agg.errors import Advice, S3aggError
+from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, S3aggError
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Step:
     words: str
     command: Advice | None = None
 
-    def text(self, option: str = "") -> str:
-        """`option` as for Advice."""
-        return f"{self.words} {self.command.words(option)}" if self.command else self.words
+    def text(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
+        """The step in words. Its command repeats `aws_options`."""
+        return f"{self.words} {self.command.words(aws_options)}" if self.command else self.words
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Problem:
     steps: Sequence[Step]
     brief: str = ""
 
-    def advice(self, option: str = "") -> str:
-        """All steps in one sentence, empty without steps. `option` as for Advice."""
-        return f"{'; '.join(step.text(option) for step in self.steps)}." if self.steps else ""
+    def advice(self, aws_options: AwsOptions = NO_OPTIONS) -> str:
+        """All steps in one sentence, empty without steps. Their commands repeat `aws_options`."""
+        return f"{'; '.join(step.text(aws_options) for step in self.steps)}." if self.steps else ""
 
 
-SEE_THE_LOGS = Step("To see why, run", Advice("logs --since 1h"))
+SEE_THE_LOGS = Step("To see why, run", Advice("logs", options={"since": "1h"}))
 
 
 def as_problem(error: S3aggError) -> Problem:

@@ -15,14 +15,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import Refusal, describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands.dead_letters import HIDDEN_S, DeadLetterQueue
 from s3agg.engine import Plan
 from s3agg.errors import Advice, S3aggError, plural
-from s3agg.live import items, object_events, queues
+from s3agg.live import item_writes, object_events, queues
 from s3agg.resources.queue import FoundQueue
 from s3agg.stack.declared import Stack
 from s3agg.stack.deployed import Deployment
@@ -48,7 +47,7 @@ class DeadLetter:
     since: datetime | None  # when it was sent; for a refresh message, when it was sent first
     reason: str  # why it failed, or why it is not understood
     outcome: Outcome
-    error: str | None  # why processing it failed now
+    error: S3aggError | None  # why processing it failed now
     body: str | None = None  # of a message that is not all understood, or to be discarded
 
 
@@ -104,7 +103,7 @@ def run(
         raise S3aggError(
             f"Queue {dead_letters.name} has no message with the ID {' or '.join(map(repr, sorted(missing)))}",
             f"A message in flight becomes visible within {HIDDEN_S} s. To list the messages, run",
-            Advice("redrive --dry-run"),
+            Advice("redrive", options={"dry-run": None}),
         )
     outcomes: tuple[Outcome, ...] = ("to_redrive", "to_keep") if dry_run else ("redriven", "kept")
     if discard:
@@ -130,8 +129,7 @@ def _checked(deployment: Deployment, *, only_discards: bool) -> tuple[FoundQueue
     if not only_discards:
         needed |= {stack.queue.key, stack.aggregator.key}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     missing = [change.resource for change in plan.changes if change.action == "create"]
     dead_letters, queue = deployment.found.of(stack.dead_letters), deployment.found.of(stack.queue)
     if missing or dead_letters is None:
@@ -194,7 +192,9 @@ class _Redrive:
             body=message["Body"] if self.discard or letter.retry is None or letter.strange else None,
         )
 
-    def retry_and_delete(self, letter: _Letter, message: Mapping[str, Any]) -> tuple[Outcome, str | None]:
+    def retry_and_delete(
+        self, letter: _Letter, message: Mapping[str, Any]
+    ) -> tuple[Outcome, S3aggError | None]:
         """Retry and delete the message; return the outcome and the error, which stops no other message."""
         retry = None if self.discard else letter.retry
         if self.dry_run:
@@ -206,7 +206,7 @@ class _Redrive:
                 retry()
             self.dead_letters.delete(message)
         except S3aggError as error:
-            return "kept", str(error)
+            return "kept", error
         return "discarded" if self.discard else "redriven", None
 
     def _refresh_message(self, message: Mapping[str, Any], *buckets: str) -> _Letter:
@@ -278,7 +278,7 @@ class _Redrive:
         table = self.stack.table.name
         with describing_errors(f"requesting refreshes of everything in table {table}"):
             for bucket in sorted(buckets):
-                items.refresh_everything(self.aws, table, bucket)
+                item_writes.refresh_everything(self.aws, table, bucket)
 
     def send(self, message: Mapping[str, Any], *buckets: str) -> None:
         """Send a copy of the message to the action queue. A refresh message is for a bucket."""

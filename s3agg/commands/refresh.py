@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
@@ -22,7 +21,7 @@ from s3agg.commands.completion import Completion, why_not_complete
 from s3agg.commands.follow import Waiting
 from s3agg.engine import Plan
 from s3agg.errors import Advice, Note, S3aggError
-from s3agg.live import items
+from s3agg.live import item_writes, messages
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
 from s3agg.stack.deployed import Deployment, the_bucket
@@ -125,8 +124,7 @@ def check(deployment: Deployment) -> None:
     stack, found = deployment.stack, deployment.found
     needed = {each.key for each in (stack.table, stack.queue, stack.refresher, stack.trigger)}
     plan = Plan([change for change in deployment.plan().changes if change.resource.key in needed])
-    if plan.foreign:
-        raise engine.foreign(plan)
+    plan.check_owners()
     problems = [
         f"{each.resource.kind} {each.resource.name} is missing"
         for each in plan.changes
@@ -150,7 +148,7 @@ def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
     """
     stack = deployment.stack
     with describing_errors(f"requesting a refresh of bucket {bucket} in table {stack.table.name}"):
-        item = items.request_refresh(aws, stack.table.name, bucket)
+        item = item_writes.request_refresh(aws, stack.table.name, bucket)
     if item is None:
         raise S3aggError(
             f"Table {stack.table.name} does not store bucket {bucket} as attached",
@@ -158,7 +156,7 @@ def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
             Advice("create", bucket),
         )
     with describing_errors(f"sending a message to queue {stack.queue.name}"):
-        items.send_messages(aws, stack.queue, [item], stack.settings, at_once=True)
+        messages.send(aws, stack.queue, [item], stack.settings, at_once=True)
     return item
 
 

@@ -12,7 +12,7 @@ from s3agg.aws.clock import to_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.errors import Advice, S3aggError
-from s3agg.live import file_shares, items
+from s3agg.live import file_shares, item_writes
 from s3agg.live.file_shares import FileShare, Lookup, Shares
 from s3agg.settings import SHARES_FRESH_S
 from s3agg.stack.deployed import Deployment
@@ -35,7 +35,7 @@ def of_buckets(aws: Aws, lookup: Lookup | S3aggError, buckets: Sequence[str]) ->
             raise lookup
         return lookup.of(buckets)
     except S3aggError as error:
-        aws.warn(f"Could not look up the file shares. {error}")
+        aws.warn("Could not look up the file shares.", error)
         return None
 
 
@@ -49,7 +49,7 @@ def warnings(deployment: Deployment, shares: Shares) -> Iterator[S3aggError]:
             f"The file shares of {named(several)} are on several gateways, and the stack ignores"
             " the gateways' own writes. A file written through one gateway does not show on the others",
             "To refresh after such writes too, run",
-            Advice("create --include-gateway-writes"),
+            Advice("create", options={"include-gateway-writes": None}),
         )
 
 
@@ -84,7 +84,7 @@ def make_known(aws: Aws, deployment: Deployment, shares: Shares) -> None:
         if (unknown := file_shares.unknown(shares, deployment.activity_of(bucket)))
     }
     with describing_errors(f"making new file shares known in table {table}"):
-        aws.side_by_side(lambda bucket: items.look_up_again(aws, table, bucket), list(new))
+        aws.side_by_side(lambda bucket: item_writes.look_up_again(aws, table, bucket), list(new))
     for bucket, found in new.items():
         aws.warn(
             f"{words(found)} of bucket {bucket} {is_or_are(found)} new. The next refresh includes"

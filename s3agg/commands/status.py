@@ -108,7 +108,7 @@ class _Readings:
             account=deployment.place.account,
             elsewhere=deployment.elsewhere,
             resources=resources,
-            remedy=engine.remedy(plan) if plan.foreign else "",
+            remedy=plan.remedy,
             buckets=buckets,
             gone=deployment.gone,
             late=late,
@@ -152,7 +152,7 @@ def _read_all(aws: Aws, names: Names) -> _Readings:
         shares.look_up,
     )
     for bucket, error in deployment.unread.items():
-        aws.warn(f"Could not read bucket {bucket}. It may belong to another account now. {error}")
+        aws.warn(f"Could not read bucket {bucket}. It may belong to another account now.", error)
     deployment.warn_of_unread_rule(aws, CANNOT_TELL)
     _warn_of_strays(aws, deployment)
     depths = [QueueDepth.of(queue.name, found) for queue, found in _queues(deployment)]
@@ -195,8 +195,7 @@ def _queues(deployment: Deployment) -> list[tuple[Queue, FoundQueue]]:
 
 def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
     table = deployment.stack.table
-    found = deployment.found.of(table)
-    if found is None or engine.is_foreign(table, found, adopt=False):
+    if deployment.found.ours(table) is None:
         return {}
     with describing_errors(f"reading the items of table {table.name}"):
         return items.read_all(aws, table.name)
@@ -232,7 +231,7 @@ def _or_warning(aws: Aws, ask: Callable[[], T], warning: str) -> T | None:
     try:
         return ask()
     except S3aggError as error:
-        aws.warn(f"{warning} {error}")
+        aws.warn(warning, error)
         return None
 
 

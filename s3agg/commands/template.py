@@ -111,7 +111,6 @@ def make(
     # The table stores the parameters as tags, passed or not.
     kept = replace(settings, asked=settings.asked | {"window", "log_level"})
     stack = declared.make(PLACE, names, kept, {BUCKET: ALL_EVENTS})
-    option = f"{names.option} --region {PLACE.region}"
     document = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "S3 event aggregator. CloudFormation cannot attach the bucket: see the outputs."
@@ -119,16 +118,29 @@ def make(
         "Parameters": _parameters(stack, bucket, code_bucket),
         "Resources": _resources(stack),
         "Outputs": {
-            "Attach": {"Value": Sub(Advice(f"create --adopt --bucket {BUCKET}").words(option))},
-            "Detach": {"Value": Sub(Advice(f"delete --bucket {BUCKET}").words(option))},
+            "Attach": {"Value": _output(_attach(BUCKET), names)},
+            "Detach": {"Value": _output(_detach(BUCKET), names)},
         },
     }
     return Template(
         yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1000),
         {each.code_key: each.code for each in (stack.aggregator, stack.refresher)},
-        Advice("create --adopt", bucket or "BUCKET"),
-        Advice("delete", bucket or "BUCKET"),
+        _attach(bucket or "BUCKET"),
+        _detach(bucket or "BUCKET"),
     )
+
+
+def _attach(bucket: str) -> Advice:
+    return Advice("create", bucket, {"adopt": None})
+
+
+def _detach(bucket: str) -> Advice:
+    return Advice("delete", bucket)
+
+
+def _output(advice: Advice, names: Names) -> Sub:
+    """A command as an output. CloudFormation replaces the parameters, whose values need no quotes."""
+    return Sub(advice.words({**names.options, "region": PLACE.region}).replace("'", ""))
 
 
 def write(zips: Mapping[str, bytes], folder: Path) -> None:

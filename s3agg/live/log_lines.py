@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from s3agg.aws.refusals import until_absent
 from s3agg.aws.session import Aws
 
 # The beginnings of the functions' lines at level INFO.
@@ -48,16 +49,13 @@ def pages(
     if until is not None:
         more["endTime"] = until - 1  # endTime is inclusive
     found = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **more)
-    try:
-        for page in found:
-            # Filtered again, because emulators match less exactly. MiniStack returns no event ids.
-            yield [
-                LogLine(event["timestamp"], event["message"].rstrip(), event.get("eventId") or repr(event))
-                for event in page["events"]
-                if not containing or any(text in event.get("message", "") for text in containing)
-            ]
-    except aws.logs.exceptions.ResourceNotFoundException:
-        return
+    for page in until_absent(found):
+        # Filtered again, because emulators match less exactly. MiniStack returns no event ids.
+        yield [
+            LogLine(event["timestamp"], event["message"].rstrip(), event.get("eventId") or repr(event))
+            for event in page["events"]
+            if not containing or any(text in event.get("message", "") for text in containing)
+        ]
 
 
 def _any_of(texts: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from s3agg.errors import S3aggError
+from s3agg.errors import AwsOptions, S3aggError
 
 if TYPE_CHECKING:  # some commands make no AWS calls, and do not wait for boto3
     from s3agg.stack.deployed import Deployment
@@ -20,13 +20,13 @@ def to_json(value: object, indent: int | None = 2) -> str:
     return json.dumps(_jsonable(value), indent=indent)
 
 
-def problem_documents(problems: Sequence[S3aggError], option: str) -> list[dict[str, str | None]]:
-    """The JSON of problems; `option` holds the AWS options that each advised command repeats."""
-    return [{"what": f"{each.problem}.", "advice": each.step(option) or None} for each in problems]
+def problem_documents(problems: Sequence[S3aggError], aws_options: AwsOptions) -> list[dict[str, str | None]]:
+    """The JSON of problems. Each advised command repeats `aws_options`."""
+    return [{"what": f"{each.problem}.", "advice": each.step(aws_options) or None} for each in problems]
 
 
 def failed_document(
-    command: str, known: Mapping[str, object], problems: Sequence[S3aggError], option: str
+    command: str, known: Mapping[str, object], problems: Sequence[S3aggError], aws_options: AwsOptions
 ) -> dict[str, object] | None:
     """The JSON of a command that these problems prevented or ended, with the keys that its schema has.
 
@@ -38,7 +38,7 @@ def failed_document(
     keys = schema.get("anyOf", [schema])[-1].get("properties", {})
     if "problems" not in keys:
         return None
-    told = {**known, "problems": problem_documents(problems, option)}
+    told = {**known, "problems": problem_documents(problems, aws_options)}
     return {key: told[key] if key in told else _emptiest(part) for key, part in keys.items()}
 
 
@@ -64,6 +64,4 @@ def _jsonable(value: Any) -> Any:
         return [_jsonable(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(value, S3aggError):
-        return str(value)
     return value

@@ -5,17 +5,18 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from s3agg.commands.list_stacks import AttachedBucket, ListedStack, Stacks
-from s3agg.errors import plural
+from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, plural
 from s3agg.render.words import new_table, plain
+from s3agg.render.wrapping import Wrapped
 from s3agg.resources.event_filter import EVENTBRIDGE
 
 
-def stacks_view(found: Stacks, *, option: str = "") -> RenderableType:
-    """A row for each stack. `option` holds the AWS options that each advised command repeats."""
+def stacks_view(found: Stacks, *, aws_options: AwsOptions = NO_OPTIONS) -> RenderableType:
+    """A row for each stack. Each advised command repeats `aws_options`."""
     if not found.stacks:
-        return plain(
+        return Wrapped(
             f"There are no stacks in account {found.account}."
-            f" Create one: s3agg create --bucket BUCKET{option}"
+            f" Create one: {Advice('create', 'BUCKET').words(aws_options)}"
         )
     table = new_table("stack", "region", "buckets", "window", "min interval")
     for each in found.stacks:

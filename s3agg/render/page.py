@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, RenderableType
 
-from s3agg.errors import S3aggError
+from s3agg.errors import NO_OPTIONS, AwsOptions, S3aggError
 from s3agg.prices.bill import Bill
 from s3agg.render.cost import cost_view
 from s3agg.render.document import failed_document, to_json
@@ -63,8 +63,12 @@ def print_to(to: Console, content: RenderableType, *, soft_wrap: bool = False) -
 class Page:
     """The output of a command on stdout. Imports no boto3, as some commands make no AWS calls."""
 
-    def __init__(self, *, as_json: bool, out: Console | None = None) -> None:
+    def __init__(
+        self, *, as_json: bool, aws_options: AwsOptions = NO_OPTIONS, out: Console | None = None
+    ) -> None:
+        """Each advised command repeats `aws_options`."""
         self.as_json = as_json
+        self.aws_options = aws_options
         self.out = out or console()
         self.known: dict[str, object] = {}  # keys of the document of a failure
         self.on_failure: Callable[[Sequence[S3aggError]], object] | None = None  # prints a fuller one
@@ -86,14 +90,14 @@ class Page:
         self.out.file.write(to_json(content) + "\n")
         self.out.file.flush()
 
-    def failure(self, command: str, problems: Sequence[S3aggError], option: str) -> None:
+    def failure(self, command: str, problems: Sequence[S3aggError]) -> None:
         """Print the JSON of a command that failed, unless it has printed a document."""
         if self._has_document:
             return
         if self.on_failure is not None:
             self.on_failure(problems)
             return
-        content = failed_document(command, self.known, problems, option)
+        content = failed_document(command, self.known, problems, self.aws_options)
         if content is not None:
             indent = None if command == "logs" else 2  # one document a line
             self.out.file.write(to_json(content, indent) + "\n")

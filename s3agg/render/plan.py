@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 
 from s3agg.commands.delete import Effect, Left, Unfinished
 from s3agg.engine import VERBS, Change, Plan
-from s3agg.errors import S3aggError, plural
+from s3agg.errors import NO_OPTIONS, AwsOptions, S3aggError, plural
 from s3agg.render.differences import changes, split
 from s3agg.render.document import problem_documents, stack_document
 from s3agg.render.settings import settings_table
@@ -30,7 +30,7 @@ def plan_document(
     deployment: Deployment,
     plan: Plan,
     problems: Sequence[S3aggError],
-    option: str = "",
+    aws_options: AwsOptions = NO_OPTIONS,
     settings: StackSettings | None = None,
     to_confirm: Sequence[str] = (),
     unfinished: Left | None = None,
@@ -38,14 +38,14 @@ def plan_document(
     """The JSON of a plan, as schemas/create.json and schemas/delete.json describe it.
 
     `problems` prevent the changes. `settings` are those that `create` declares, and `to_confirm` are the
-    effects that it asks about. `unfinished` are the refreshes that `delete` can lose. `option` holds the AWS
-    options that each advised command repeats.
+    effects that it asks about. `unfinished` are the refreshes that `delete` can lose. Each advised
+    command repeats `aws_options`.
     """
     return {
         **stack_document(deployment),
         **({"settings": settings, "to_confirm": to_confirm} if settings else {}),
         **({} if unfinished is None else {"unfinished": unfinished.refreshes}),
-        "problems": problem_documents(problems, option),
+        "problems": problem_documents(problems, aws_options),
         "changes": [
             {
                 "kind": code(change.resource.kind),

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from s3agg.commands import redrive
 from s3agg.commands.dead_letters import HIDDEN_S
-from s3agg.errors import Advice, S3aggError, plural
+from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, S3aggError, plural
 from s3agg.render.document import problem_documents
 from s3agg.render.words import STYLES, ago, counted, dead_letters, new_table, place_of, plain, spaced
 from s3agg.render.wrapping import Wrapped
@@ -31,25 +31,29 @@ def of_kind(kind: redrive.Kind, count: int | None = None) -> str:
 
 
 def redrive_document(
-    report: redrive.Report, problems: Sequence[S3aggError] = (), option: str = ""
+    report: redrive.Report, problems: Sequence[S3aggError] = (), aws_options: AwsOptions = NO_OPTIONS
 ) -> dict[str, object]:
     """The JSON of `redrive`, as schemas/redrive.json describes it. `problems` prevent the changes."""
     return {
         "stack": report.stack,
         "region": report.region,
         "account": report.account,
-        "problems": problem_documents(problems, option),
+        "problems": problem_documents(problems, aws_options),
         "counts": report.counts,
         "in_flight": report.in_flight,
-        "dead_letters": report.dead_letters,
+        "dead_letters": [
+            {**vars(each), "error": each.error and each.error.text(aws_options)}
+            for each in report.dead_letters
+        ],
     }
 
 
-def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> RenderableType:
+def redrive_view(
+    report: redrive.Report, now: datetime, aws_options: AwsOptions = NO_OPTIONS
+) -> RenderableType:
     """The results for the dead letters. Letters with the same result, bucket and reason share a row.
 
-    A letter with a body has a row of its own. `option` holds the AWS options that each advised command
-    repeats.
+    A letter with a body has a row of its own. Each advised command repeats `aws_options`.
     """
     where = place_of(report.stack, report.region, report.account)
     notes: list[RenderableType] = []
@@ -68,7 +72,7 @@ def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> Ren
             Wrapped(
                 f"Kept in the queue: {of_kind('not_understood', len(strange))}."
                 " To see all of each, pass --output json."
-                f" To delete one, run: {Advice('redrive --discard ID').words(option)}"
+                f" To delete one, run: {Advice('redrive', options={'discard': 'ID'}).words(aws_options)}"
             )
         )
     hidden = [each for each in report.dead_letters if each.body is not None][MOST_BODIES:]
@@ -79,9 +83,8 @@ def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> Ren
     alike: dict[tuple[object, ...], list[redrive.DeadLetter]] = {}
     for each in report.dead_letters:
         own = "" if each.body is None else each.id
-        alike.setdefault((each.outcome, each.kind, each.bucket, each.reason, each.error, own), []).append(
-            each
-        )
+        same = (each.outcome, each.kind, each.bucket, each.reason, str(each.error), own)
+        alike.setdefault(same, []).append(each)
     table = new_table("result", "message and reason")
     for letters in alike.values():
         letter = letters[0]
@@ -91,7 +94,7 @@ def redrive_view(report: redrive.Report, now: datetime, option: str = "") -> Ren
         if letter.body is not None:
             lines += [plain(f"ID: {letter.id}"), _body(letter.body)]
         if letter.error:
-            lines.append(plain(letter.error, "red"))
+            lines.append(plain(letter.error.text(aws_options), "red"))
         table.add_row(plain(spaced(letter.outcome), STYLES[letter.outcome]), Text("\n").join(lines))
     heading = f"{dead_letters(len(report.dead_letters))}: {counted(report.counts)}; {where}"
     return Group(plain(heading, "bold"), table, *notes)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands.refresh import Refreshed, Report
-from s3agg.errors import Advice, plural
+from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, plural
 from s3agg.render.words import STYLES, ago, counted, new_table, place_of, plain, share_names, spaced
 from s3agg.render.wrapping import Wrapped
 
@@ -19,8 +19,8 @@ def refresh_document(report: Report) -> dict[str, object]:
     return {**vars(report), "problems": []}
 
 
-def refresh_view(report: Report, now: datetime, option: str = "") -> RenderableType:
-    """The outcome of each bucket. `option` holds the AWS options that each advised command repeats."""
+def refresh_view(report: Report, now: datetime, aws_options: AwsOptions = NO_OPTIONS) -> RenderableType:
+    """The outcome of each bucket. Each advised command repeats `aws_options`."""
     where = place_of(report.stack, report.region, report.account)
     counts = counted(Counter(each.outcome for each in report.buckets))
     table = new_table("result", "bucket")
@@ -31,7 +31,9 @@ def refresh_view(report: Report, now: datetime, option: str = "") -> RenderableT
     if report.ok:
         return Group(heading, table)
     waited = f"Timed out after {report.seconds:.0f} s. The stack goes on trying."
-    return Group(heading, table, Wrapped(f"{waited} To see the state, run: {Advice('status').words(option)}"))
+    return Group(
+        heading, table, Wrapped(f"{waited} To see the state, run: {Advice('status').words(aws_options)}")
+    )
 
 
 def _details(refreshed: Refreshed, region: str, now: datetime) -> list[str]:

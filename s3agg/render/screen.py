@@ -21,7 +21,7 @@ from s3agg.commands.health import Status
 from s3agg.commands.list_stacks import Stacks
 from s3agg.commands.test_objects import Seen
 from s3agg.engine import Plan
-from s3agg.errors import Note, S3aggError, plural
+from s3agg.errors import NO_OPTIONS, AwsOptions, Note, S3aggError, plural
 from s3agg.live.log_entries import Entry
 from s3agg.render.demo import demo_view
 from s3agg.render.document import to_json
@@ -46,11 +46,15 @@ class Screen(Page):
     """Shows the progress of one command on stderr, and its result on stdout."""
 
     def __init__(
-        self, *, as_json: bool, option: str = "", out: Console | None = None, err: Console | None = None
+        self,
+        *,
+        as_json: bool,
+        aws_options: AwsOptions = NO_OPTIONS,
+        out: Console | None = None,
+        err: Console | None = None,
     ) -> None:
-        super().__init__(as_json=as_json, out=out)
+        super().__init__(as_json=as_json, aws_options=aws_options, out=out)
         self.err = err or console(stderr=True)
-        self.option = option  # the AWS options that each advised command repeats
         self.progress = Progress()
         self._printed: set[str] = set()
         self._plan_shown = False
@@ -64,13 +68,14 @@ class Screen(Page):
         """Print a text to stderr, on a terminal wrapped at words."""
         print_line(self.err, text, style)
 
-    def warn(self, what: str | S3aggError) -> None:
-        """Print a warning or a note to stderr, each text only once."""
-        text = what.text(self.option) if isinstance(what, S3aggError) else what
+    def warn(self, *what: str | S3aggError) -> None:
+        """Print a warning or a note to stderr, each text only once. Sentences and errors make one text."""
+        texts = [each.text(self.aws_options) if isinstance(each, S3aggError) else each for each in what]
+        text = " ".join(texts)
         if text in self._printed:
             return
         self._printed.add(text)
-        label = "" if isinstance(what, Note) else "Warning: "
+        label = "" if isinstance(what[0], Note) else "Warning: "
         if self._held_warnings is None:
             print_line(self.err, text, label=label, label_style="yellow")
         else:
@@ -127,7 +132,7 @@ class Screen(Page):
         elif isinstance(event, demo.Step):
             print_to(self.err, Text.assemble("\n", (event.what, "bold"), f"  {event.command}"))
         elif isinstance(event, Status):
-            print_to(self.err, status_view(event, utc_now(), option=self.option))
+            print_to(self.err, status_view(event, utc_now(), aws_options=self.aws_options))
         elif line and not self.err.is_terminal:
             self.say(line)
         elif not isinstance(event, Seen):  # the result lists these
@@ -156,7 +161,7 @@ class Screen(Page):
 
     def ask_about_letters(self, report: redrive.Report) -> None:
         """Show the messages on stderr, before the confirmation."""
-        print_to(self.err, redrive_view(report, utc_now(), self.option))
+        print_to(self.err, redrive_view(report, utc_now(), self.aws_options))
 
     def plan(
         self,
@@ -178,7 +183,7 @@ class Screen(Page):
         lines = unfinished_lines(left, utc_now()) if left else ()
         brief = self._plan_shown and self.out.is_terminal
         self.show(
-            plan_document(deployment, plan, problems, self.option, settings, to_confirm, left),
+            plan_document(deployment, plan, problems, self.aws_options, settings, to_confirm, left),
             lambda: plan_table(
                 deployment,
                 plan,
@@ -192,27 +197,27 @@ class Screen(Page):
 
     def status(self, status: Status) -> None:
         self.show(
-            status_document(status, self.option),
-            lambda: status_view(status, utc_now(), option=self.option, every_share=not self.out.is_terminal),
+            status_document(status, self.aws_options),
+            lambda: status_view(
+                status, utc_now(), aws_options=self.aws_options, every_share=not self.out.is_terminal
+            ),
         )
 
     def stacks(self, found: Stacks) -> None:
-        self.show({**vars(found), "problems": []}, lambda: stacks_view(found, option=self.option))
+        self.show({**vars(found), "problems": []}, lambda: stacks_view(found, aws_options=self.aws_options))
 
     def probe(self, report: probe.Report) -> None:
-        for note in report.notes:
-            note.option = self.option
-        self.show(probe_document(report), lambda: probe_view(report))
+        self.show(probe_document(report, self.aws_options), lambda: probe_view(report, self.aws_options))
 
     def redrive(self, report: redrive.Report, *, problems: Sequence[S3aggError] = ()) -> None:
         """Show the results for the dead letters. `problems` prevent them, and are only part of the JSON."""
         self.show(
-            redrive_document(report, problems, self.option),
-            lambda: redrive_view(report, utc_now(), self.option),
+            redrive_document(report, problems, self.aws_options),
+            lambda: redrive_view(report, utc_now(), self.aws_options),
         )
 
     def refresh(self, report: refresh.Report) -> None:
-        self.show(refresh_document(report), lambda: refresh_view(report, utc_now(), self.option))
+        self.show(refresh_document(report), lambda: refresh_view(report, utc_now(), self.aws_options))
 
     def demo(self, report: demo.Report) -> None:
         self.show({**vars(report), "problems": []}, lambda: demo_view(report))
@@ -254,7 +259,8 @@ class Screen(Page):
             for reading in chain([first], each):
                 notes = list(self._held_warnings)
                 if isinstance(reading, S3aggError):
-                    notes.append(f"Not updated since {read_at:%H:%M:%S} UTC: {reading}")
+                    why = reading.text(self.aws_options)
+                    notes.append(f"Not updated since {read_at:%H:%M:%S} UTC: {why}")
                 else:
                     status, read_at = reading, utc_now()
                 if status is not None:
@@ -266,7 +272,7 @@ class Screen(Page):
         for brief in (False, True):
             view = Group(
                 *(plain(note, "yellow") for note in notes),
-                status_view(status, utc_now(), option=self.option, brief=brief),
+                status_view(status, utc_now(), aws_options=self.aws_options, brief=brief),
             )
             lines = self.out.render_lines(view, pad=False)
             if len(lines) <= self.out.height:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from s3agg.commands.health import Status
 from s3agg.commands.problem import Problem
-from s3agg.errors import plural
+from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, plural
 from s3agg.live.counts import Counted
 from s3agg.live.items import BucketActivity
 from s3agg.live.log_lines import hides_lines
@@ -42,17 +42,22 @@ ESTIMATED = timedelta(seconds=5)
 
 
 def status_view(
-    status: Status, now: datetime, *, option: str = "", brief: bool = False, every_share: bool = False
+    status: Status,
+    now: datetime,
+    *,
+    aws_options: AwsOptions = NO_OPTIONS,
+    brief: bool = False,
+    every_share: bool = False,
 ) -> RenderableType:
     """The status on one screen, the verdict first.
 
     If `brief`, all healthy resources share a line, and the settings are left out.
     Only the first file shares of a bucket are shown, unless `every_share`.
-    `option` holds the AWS options that each advised command repeats.
+    Each advised command repeats `aws_options`.
     """
     if not status.exists:
-        return _verdict(status, option)
-    parts: list[RenderableType] = [_verdict(status, option), *_advice(status, option)]
+        return _verdict(status, aws_options)
+    parts: list[RenderableType] = [_verdict(status, aws_options), *_advice(status, aws_options)]
     parts += [heading("Resources"), _resources(status, brief=brief)]
     if status.buckets:
         parts += [heading("Buckets"), _buckets(status, now)]
@@ -70,8 +75,8 @@ def status_view(
     return Group(*parts)
 
 
-def status_document(status: Status, option: str = "") -> dict[str, object]:
-    """The JSON of `status`, as schemas/status.json describes it. `option` as for `status_view`."""
+def status_document(status: Status, aws_options: AwsOptions = NO_OPTIONS) -> dict[str, object]:
+    """The JSON of `status`, as schemas/status.json describes it. `aws_options` as for `status_view`."""
     return {
         "stack": status.stack,
         "region": status.region,
@@ -79,8 +84,8 @@ def status_document(status: Status, option: str = "") -> dict[str, object]:
         "elsewhere": status.elsewhere,
         "exists": status.exists,
         "healthy": status.healthy,
-        "problems": [_problem(each, option) for each in status.problems],
-        "warnings": [_problem(each, option) for each in status.warnings],
+        "problems": [_problem(each, aws_options) for each in status.problems],
+        "warnings": [_problem(each, aws_options) for each in status.warnings],
         "unread": status.unread,
         "dead_letters": status.dead_letters,
         "resources": [
@@ -113,15 +118,15 @@ def _bucket_document(status: Status, bucket: BucketActivity) -> dict[str, object
     return {**vars(bucket), **unknown, "refreshes": status.refreshes.get(bucket.name, ())}
 
 
-def _problem(problem: Problem, option: str) -> dict[str, str | None]:
-    return {"what": f"{problem.what}.", "advice": problem.advice(option) or None}
+def _problem(problem: Problem, aws_options: AwsOptions) -> dict[str, str | None]:
+    return {"what": f"{problem.what}.", "advice": problem.advice(aws_options) or None}
 
 
-def _verdict(status: Status, option: str) -> RenderableType:
+def _verdict(status: Status, aws_options: AwsOptions) -> RenderableType:
     where = place_of(status.stack, status.region, status.account)
     if not status.exists:
-        missing = NoStack(status.stack, status.region, status.elsewhere).text(option)
-        create = "" if status.elsewhere else f" Create it: s3agg create --bucket BUCKET{option}"
+        missing = NoStack(status.stack, status.region, status.elsewhere).text(aws_options)
+        create = "" if status.elsewhere else f" Create it: {Advice('create', 'BUCKET').words(aws_options)}"
         return Wrapped(f": {missing}{create}", "Not deployed", "bold red")
     unread = ", ".join(map(spaced, status.unread))
     if status.healthy and unread:
@@ -135,11 +140,12 @@ def _verdict(status: Status, option: str) -> RenderableType:
     return Text.assemble(("Not healthy", "bold red"), plain(f": {reasons}; {where}"))
 
 
-def _advice(status: Status, option: str) -> list[RenderableType]:
+def _advice(status: Status, aws_options: AwsOptions) -> list[RenderableType]:
     """A line with the next steps for each problem and each warning."""
     labels = [*((each, "") for each in status.problems), *((each, "Warning: ") for each in status.warnings)]
     return [
-        Wrapped(f"{each.what}. {each.advice(option)}".rstrip(), label, "yellow") for each, label in labels
+        Wrapped(f"{each.what}. {each.advice(aws_options)}".rstrip(), label, "yellow")
+        for each, label in labels
     ]
 
 

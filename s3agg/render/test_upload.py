@@ -11,7 +11,7 @@ from rich.text import Text
 from s3agg.commands import follow
 from s3agg.commands import test_upload as probe
 from s3agg.commands.test_objects import Became, Seen
-from s3agg.errors import plural
+from s3agg.errors import NO_OPTIONS, AwsOptions, plural
 from s3agg.live.share_refreshes import ShareRefresh
 from s3agg.render.words import counted, lasting, new_table, plain, share_names, spaced
 from s3agg.render.wrapping import Wrapped
@@ -25,12 +25,13 @@ BECAME: Mapping[Became, str] = {
 STYLES: Mapping[Became, str] = {"uploaded": "dim", "opened_window": "bold green", "within_window": "cyan"}
 
 
-def probe_document(report: probe.Report) -> dict[str, object]:
+def probe_document(report: probe.Report, aws_options: AwsOptions = NO_OPTIONS) -> dict[str, object]:
     """The JSON of `test-upload`, as schemas/test-upload.json describes it."""
-    return {**vars(report), "problems": []}
+    notes = [note.text(aws_options) for note in report.notes]
+    return {**vars(report), "notes": notes, "problems": []}
 
 
-def probe_view(report: probe.Report) -> RenderableType:
+def probe_view(report: probe.Report, aws_options: AwsOptions = NO_OPTIONS) -> RenderableType:
     """The verdict, the objects with their results, and the time of each step."""
     parts: list[RenderableType] = [
         Text.assemble(
@@ -50,7 +51,7 @@ def probe_view(report: probe.Report) -> RenderableType:
         parts += ["", shares_table(report.shares)]
     else:
         parts += [plain(refreshed(each)) for each in report.refreshes]
-    return Group(*parts, *(Wrapped(str(note)) for note in report.notes))
+    return Group(*parts, *(Wrapped(note.text(aws_options)) for note in report.notes))
 
 
 def _verdict(report: probe.Report) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from botocore.exceptions import ClientError
 
 from s3agg.aws.place import Place
-from s3agg.aws.refusals import AGAIN, is_error
+from s3agg.aws.refusals import AGAIN, is_error, is_not_found
 from s3agg.aws.session import Aws
 from s3agg.errors import S3aggError
 
@@ -69,7 +69,7 @@ def region_of(aws: Aws, place: Place, bucket: str) -> str:
     try:
         head = aws.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=place.account)
     except ClientError as error:
-        if is_error(error, "404", "NoSuchBucket"):
+        if is_not_found(error):
             raise S3aggError(
                 f"Bucket {bucket} does not exist", "Check the name, or create the bucket"
             ) from error

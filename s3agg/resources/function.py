@@ -18,6 +18,7 @@ from s3agg.aws.refusals import Refusal, unless_absent
 from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.errors import S3aggError
+from s3agg.resources import concurrency
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import IAM_PATIENCE_S
 from s3agg.resources.queue import Queue
@@ -49,10 +50,7 @@ NEW_QUEUE = (
     Refusal("InvalidParameterValueException", "NonExistentQueue"),
     Refusal("InvalidParameterValueException", "destination ARN"),
 )
-NO_ROOM = Refusal("InvalidParameterValueException", "UnreservedConcurrentExecution")  # FACTS 7
 ACTIVATION_S = 120  # the longest that a new or changed function takes to become active
-LEAST_RESERVED = 2
-UNRESERVED_MINIMUM = 100  # AWS keeps at least this much concurrency unreserved
 ROLE_TAG = "s3agg:role"  # the id of the role that Lambda granted the use of the function's variables
 GRANT = "grant for the execution role"
 CODE = "code SHA-256"
@@ -193,11 +191,11 @@ class Function(Resource[FoundFunction]):
         return {"AWS::Lambda::Function": function, "AWS::Lambda::EventInvokeConfig": failures}
 
     def find(self, snapshot: Snapshot) -> FoundFunction | None:
-        function, invoke_config, queue_url, unreserved, role = snapshot.aws.concurrently(
+        function, invoke_config, queue_url, room, role = snapshot.aws.concurrently(
             self._function,
             self._invoke_config,
             lambda _: self.queue.url_in(snapshot),
-            lambda _: _unreserved(snapshot),
+            lambda _: concurrency.reservable(snapshot),
             lambda _: self._role_in(snapshot),
         )
         if function is None:
@@ -221,7 +219,7 @@ class Function(Resource[FoundFunction]):
             unreadable=environment.get("Error", {}).get("Message"),
             queue_url=queue_url,
             reserved=reserved,
-            reservable=unreserved + (reserved or 0) - UNRESERVED_MINIMUM,
+            reservable=room + (reserved or 0),
             invoke_config=invoke_config,
             tags=tags,
         )
@@ -231,7 +229,7 @@ class Function(Resource[FoundFunction]):
 
         The URL of the queue is known only if the queue exists, because SQS chooses it.
         """
-        has_no_room = self.concurrency > found.reservable and not _is_too_low(found.reserved)
+        has_no_room = self.concurrency > found.reservable and not concurrency.is_too_low(found.reserved)
         has_url = found.queue_url is not None and found.variables.get("QUEUE_URL") == found.queue_url
         differences = [
             replace(each, declared=found.queue_url) if each.what == QUEUE_URL and found.queue_url else each
@@ -392,20 +390,11 @@ class Function(Resource[FoundFunction]):
                 patience_s=ACTIVATION_S,
             )
         except aws.lambda_.exceptions.InvalidParameterValueException as error:
-            if not NO_ROOM.matches(error):
+            if not concurrency.NO_ROOM.matches(error):
                 raise
-            if _is_too_low(reserved):
+            if concurrency.is_too_low(reserved):
                 aws.lambda_.delete_function_concurrency(FunctionName=self.name)
-            aws.warn(self.unreserved)
-
-    @property
-    def unreserved(self) -> str:
-        """The warning that the account's quota is too low (FACTS 7), which does not stop `create`."""
-        return (
-            "The account's concurrency quota is too low to reserve a concurrency of"
-            f" {self.concurrency} for function {self.name}."
-            " The function runs without reserved concurrency, which is safe."
-        )
+            aws.warn(concurrency.cannot_reserve(self.name, self.concurrency))
 
     def _set_failure_destination(self, aws: Aws, config: Mapping[str, Any]) -> None:
         """Set the on-failure destination, if there is one, and keep the other settings of `config`."""
@@ -468,21 +457,3 @@ def _changed(configuration: Mapping[str, Any]) -> datetime:
     """Return the time of the last change, to the ms: Python 3.10 reads no more digits, and no other zone."""
     in_ms = re.sub(r"(\.\d{3})\d+", r"\1", configuration["LastModified"])
     return datetime.fromisoformat(re.sub(r"\+0000$|Z$", "+00:00", in_ms))
-
-
-def _is_too_low(reserved: int | None) -> bool:
-    """Whether this reserved concurrency throttles so much that none is better (FACTS 9)."""
-    return reserved is not None and reserved < LEAST_RESERVED
-
-
-def reservable(snapshot: Snapshot) -> int:
-    """Return the concurrency of the account that can still be reserved."""
-    return max(_unreserved(snapshot) - UNRESERVED_MINIMUM, 0)
-
-
-def _unreserved(snapshot: Snapshot) -> int:
-    """Return the concurrency of the account that is not reserved."""
-    limit = snapshot.once("account settings", snapshot.aws.lambda_.get_account_settings).get(
-        "AccountLimit", {}
-    )
-    return limit.get("UnreservedConcurrentExecutions", UNRESERVED_MINIMUM)

@@ -140,9 +140,8 @@ class Deployment:
 
     def _has_rule(self, delivery: Delivery) -> bool:
         """Whether the bucket has something of the way by EventBridge that only this stack can have."""
-        rule, permission = delivery.rule, delivery.rule.permission
-        found = self.found.of(rule)
-        return permission.key in self.found or (found is not None and rule.owner(found).ours)
+        rule = delivery.rule
+        return rule.permission.key in self.found or self.found.ours(rule) is not None
 
     def is_turned_on(self, delivery: Delivery) -> bool:
         """Whether s3agg turned the delivery on, by the bucket's item, or by the rule if the item was lost."""
@@ -151,7 +150,7 @@ class Deployment:
             rule is not None and delivery.rule.is_marked(rule)
         )
 
-    def is_ours(self, delivery: Delivery) -> bool:
+    def may_turn_off(self, delivery: Delivery) -> bool:
         """Whether s3agg turned the delivery on, and no other rule of the default bus may need it.
 
         Lists the rules of the bus if s3agg turned it on. Raises S3aggError.
@@ -221,7 +220,9 @@ class Deployment:
 
     def plan(self) -> Plan:
         """Plan the changes from deployed to declared. A delivery that others may need stays on."""
-        left_on = [each.key for each in self.stack.deliveries if not each.wanted and not self.is_ours(each)]
+        left_on = [
+            each.key for each in self.stack.deliveries if not each.wanted and not self.may_turn_off(each)
+        ]
         resources = [each for each in self.stack.resources if each.key not in left_on]
         return engine.plan(resources, self.found, adopt=self.adopt)
 
@@ -405,8 +406,8 @@ def _read_bridged(
 
 def _bridged_filter(found: Findings, delivery: Delivery) -> EventFilter | None:
     """Return the filter of a bucket's EventBridge rule; all events if only its statement is there."""
-    rule = found.of(delivery.rule)
-    if rule is not None and delivery.rule.owner(rule).ours:
+    rule = found.ours(delivery.rule)
+    if rule is not None:
         return delivery.rule.filter_of(rule)
     return replace(ALL_EVENTS, via=EVENTBRIDGE) if found.of(delivery.rule.permission) else None
 

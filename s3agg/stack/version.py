@@ -20,10 +20,8 @@ class MadeBy:
     @classmethod
     def of(cls, table: Table, found: Findings) -> MadeBy | None:
         """Return the version of a stack; None if its table is missing or foreign."""
-        have = found.of(table)
-        if have is None or not table.owner(have).ours:
-            return None
-        return cls((have.tags or {}).get(VERSION_TAG))
+        have = found.ours(table)
+        return None if have is None else cls((have.tags or {}).get(VERSION_TAG))
 
     def __str__(self) -> str:
         return f"s3agg {self.version}" if self.version else "an older s3agg"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3agg.resources.function import UNRESERVED_MINIMUM
+from s3agg.resources.concurrency import UNRESERVED_MINIMUM
 from s3agg.settings import Settings
 from tests.acceptance.account import WINDOW_S, Account, told
 from tests.support import blog

@@ -153,4 +153,9 @@ def test_only_a_refusal_has_a_code() -> None:
     assert not is_error(ValueError("Busy"), "Busy")
 
 
-# Tracing
+def test_the_command_that_detaches_a_bucket_that_is_gone_is_for_the_same_stack() -> None:
+    with pytest.raises(S3aggError) as told, describing_errors("looking"):
+        raise refusal("NoSuchBucket")
+
+    text = told.value.text({"stack": "Photos", "profile": "p"})
+    assert text.endswith(", or run: s3agg delete --bucket BUCKET --stack Photos --profile p.")

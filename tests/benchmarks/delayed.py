@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import botocore.session
 
 from s3agg.__main__ import run
-from s3agg.cli.options import Seams
+from s3agg.cli.invocation import Seams
 
 TREE = str(Path(__file__).parents[2])
 

@@ -23,8 +23,8 @@ from moto.core.models import MockAWS
 
 from s3agg import __version__
 from s3agg.__main__ import end_as_at_ctrl_c
+from s3agg.cli.invocation import Seams
 from s3agg.cli.main import cli, main
-from s3agg.cli.options import Seams
 from s3agg.settings import Names
 from tests.support import blog, deploying
 from tests.support.aws import REGION, Session, Wire, account_settings, empty, make_bucket, make_world
@@ -355,7 +355,7 @@ WRONG = {
         "template --zips zips --read-capacity 10 --write-capacity 10",
         "--read-capacity and --write-capacity cannot apply",
     ),
-    "a cost of both": ("cost --objects-per-day 1 --measured", "either --objects-per-day or --measured"),
+    "a cost of both": ("cost --objects-per-day 1 --measured", "--measured excludes --objects-per-day"),
     "objects below zero": ("cost --objects-per-day -1", "--objects-per-day: -1 ("),
     "objects in a bucket below zero": (
         "cost --objects-per-day 1 --objects-in-bucket -1",
@@ -386,7 +386,7 @@ WRONG = {
     "a template without code": ("template", "Pass --code-bucket BUCKET to upload the functions' code now"),
     "a template with its code twice": (
         "template --code-bucket uploads --zips build",
-        "template requires either --code-bucket or --zips",
+        "--zips excludes --code-bucket. Pass only one of them.",
     ),
     "zips where nothing can be": ("template --zips /dev/null/zips", "write to /dev/null/zips"),
 }
@@ -475,6 +475,7 @@ THERE = (
         "delete --yes --bucket far-away",
         "create",
         "create --bucket far-away",
+        "create --bucket far-away --dry-run",
         "policy",
     ],
 )
@@ -585,21 +586,22 @@ def test_prefixes_and_suffixes_are_cleared(
 
 
 @pytest.mark.parametrize(
-    ("command", "seconds"),
+    ("command", "numbers"),
     [
         ("create --window 90", {"window": 90}),
         ("create --window 90s --min-interval 2h", {"window": 90, "min_interval": 7200}),
+        ("create --full-every 2d --log-retention 60d", {"full_every": 48, "log_retention": 60}),
         ("template --window 5m --min-interval 60", {"window": 300, "min_interval": 60}),
         ("test-upload --timeout 1d", {"timeout": 86400}),
         ("demo --window 1m", {"window": 60}),
     ],
 )
-def test_an_option_in_seconds_takes_other_units_too(command: str, seconds: dict[str, int]) -> None:
+def test_a_duration_takes_other_units_too(command: str, numbers: dict[str, int]) -> None:
     name, *arguments = command.split()
 
     taken = cli.commands[name].make_context(name, arguments, obj=Seams()).params
 
-    assert {each: taken[each] for each in seconds} == seconds
+    assert {each: taken[each] for each in numbers} == numbers
 
 
 @pytest.mark.stack
@@ -768,6 +770,12 @@ def test_an_empty_variable_that_cannot_be_parsed_gets_a_document(shell: Shell) -
         ran = shell("status")
 
     assert ran.json["problems"] == [{"what": "S3AGG_STACK is empty.", "advice": "Unset it, or pass --stack."}]
+
+
+def test_a_stack_that_cannot_be_gets_a_document(shell: Shell) -> None:
+    ran = shell("status", "--stack", "no.dots", *AS_JSON)
+
+    assert [each["what"] for each in ran.json["problems"]] == ["Invalid stack name: 'no.dots'."]
 
 
 def test_an_output_that_cannot_be_parsed_gets_no_document(shell: Shell) -> None:
@@ -1064,6 +1072,14 @@ def test_a_name_that_no_bucket_can_have_is_wrong_usage(command: str, aws_shell: 
 
     assert ran.code == 2
     assert "Invalid bucket name" in ran.stderr
+
+
+@pytest.mark.stack
+def test_a_stack_that_does_not_exist_is_no_error_of_delete(aws_shell: Shell) -> None:
+    ran = aws_shell("delete", "--stack", "Typo")
+
+    assert (ran.code, ran.stdout.startswith("Nothing to delete: ")) == (0, True)
+    assert "To list the stacks of this account: s3agg list" in ran.stderr
 
 
 @pytest.mark.stack

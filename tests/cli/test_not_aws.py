@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 from moto.core.models import MockAWS
 
+from s3agg.cli.invocation import Seams
 from s3agg.cli.main import main
-from s3agg.cli.options import Seams
 from tests.support import deploying
 from tests.support.aws import REGION, Page, Session, Wire, empty, make_world, watch
 from tests.support.clock import Clock

@@ -15,7 +15,7 @@ from s3agg.commands import preflight
 from s3agg.commands.create import apply_create
 from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError
-from s3agg.live import items
+from s3agg.live import messages
 from s3agg.resources.permission import statements
 from s3agg.settings import STACK_TAG, VERSION_TAG, Names
 from s3agg.stack import deployed
@@ -617,5 +617,5 @@ def test_a_message_is_delayed_no_longer_than_sqs_can(photos: World) -> None:
 
     adopt(photos, window=3600)
 
-    assert woken(photos)["DelaySeconds"] == items.LONGEST_DELAY_S
+    assert woken(photos)["DelaySeconds"] == messages.LONGEST_DELAY_S
     assert json.loads(woken(photos)["MessageBody"]) == {}

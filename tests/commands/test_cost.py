@@ -321,6 +321,14 @@ def test_a_bucket_without_request_metrics_is_told_how_to_turn_them_on(world: Wor
     assert "aws s3api put-bucket-metrics-configuration --bucket uploads" in str(refused.value)
 
 
+def test_the_command_that_turns_request_metrics_on_is_for_the_same_account_and_region(world: World) -> None:
+    with pytest.raises(S3aggError) as refused:
+        of_buckets(world, "uploads")
+
+    told = refused.value.text({"stack": "Photos", "profile": "p", "region": "us-west-2"})
+    assert told.endswith(" --metrics-configuration Id=EntireBucket --profile p --region us-west-2.")
+
+
 def test_what_cannot_be_a_bucket_is_refused(world: World) -> None:
     with pytest.raises(UsageProblem, match="Invalid bucket name"):
         of_buckets(world, "Not_A_Bucket")

@@ -9,7 +9,7 @@ import pytest
 from s3agg.commands import preflight, redrive
 from s3agg.commands.create import apply_create
 from s3agg.errors import Interrupted
-from s3agg.live import items
+from s3agg.live import item_writes
 from s3agg.settings import Names
 from s3agg.stack.deployed import Request, read
 from tests.support import aws as support
@@ -99,6 +99,6 @@ def test_a_redriven_message_is_followed_by_refreshes_of_everything(uploads: Worl
 
 def test_a_requested_refresh_is_one_of_everything(uploads: World) -> None:
     put(uploads, pending={"S": "token"}, refreshing={"SS": ["/a/"]})
-    items.request_refresh(uploads.aws, NAMES.table, "uploads")
+    item_writes.request_refresh(uploads.aws, NAMES.table, "uploads")
 
     assert "refreshing" not in item(uploads)

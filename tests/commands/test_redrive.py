@@ -249,7 +249,7 @@ def test_an_event_that_fails_again_stays_and_keeps_nobody_waiting(post: Post) ->
 
     stays, done = report.dead_letters
     assert (stays.outcome, done.outcome) == ("kept", "redriven")
-    assert stays.error == "Function S3EventAggregator failed again: ClientError: still no queue."
+    assert str(stays.error) == "Function S3EventAggregator failed again: ClientError: still no queue."
     assert (post.dead, post.hidden) == ([failing], 0)
     assert (report.ok, report.counts) == (False, {"redriven": 1, "kept": 1})
 
@@ -261,7 +261,7 @@ def test_a_failure_that_says_nothing_is_one_too(post: Post, payload: bytes) -> N
 
     letter = only(post.redrive())
 
-    assert letter.error == "Function S3EventAggregator failed again: no reason given."
+    assert str(letter.error) == "Function S3EventAggregator failed again: no reason given."
 
 
 NOT_UNDERSTOOD = {
@@ -537,7 +537,7 @@ def test_what_aws_refuses_for_one_letter_is_that_letters_error(post: Post) -> No
 
     assert (stays.outcome, done.outcome) == ("kept", "redriven")
     assert stays.error is not None
-    assert stays.error.startswith("While invoking function S3EventAggregator: ")
+    assert str(stays.error).startswith("While invoking function S3EventAggregator: ")
 
 
 NEEDED = ["dead_letters", "queue", "aggregator"]

@@ -367,7 +367,7 @@ def test_it_names_the_commands_that_attach_and_detach_the_bucket(stack: str, opt
         for name, command in commands.items()
     }
     advised = {"Attach": named.attach, "Detach": named.detach}
-    assert {name: each.words(Names(stack).option) for name, each in advised.items()} == {
+    assert {name: each.words(Names(stack).options) for name, each in advised.items()} == {
         name: f"{command} my-uploads{option}" for name, command in commands.items()
     }
 

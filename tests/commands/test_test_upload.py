@@ -97,7 +97,11 @@ def play(watched: tuple[Session, Wire], running_moto: MockAWS) -> Play:
     wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
     warnings: list[str] = []
     aws = Aws(
-        session=session, region=REGION, workers=1, clock=clock, warn=lambda what: warnings.append(str(what))
+        session=session,
+        region=REGION,
+        workers=1,
+        clock=clock,
+        warn=lambda *what: warnings.append(" ".join(map(str, what))),
     )
     make_bucket(aws, BUCKET)
     return Play(aws, clock, BUCKET, wire=wire, warnings=warnings)
@@ -598,7 +602,7 @@ def test_nothing_is_uploaded_to_a_bucket_whose_rule_lacks_created_objects(play: 
         play.run(lambda _: None)
 
     assert play.stored() == []
-    assert caught.value.advice == Advice("create --events created,removed,expired", BUCKET)
+    assert caught.value.advice == Advice("create", BUCKET, {"events": "created,removed,expired"})
 
 
 def test_without_the_removed_objects_their_deletion_causes_no_refresh(play: Play) -> None:
@@ -837,7 +841,7 @@ def test_what_is_advised_is_for_the_aws_at_hand(play: Play) -> None:
     play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
     _, report = play.run(once(), count=1, timeout_s=1)
 
-    assert report.notes[0].text(" --profile p").endswith("run: s3agg status --profile p.")
+    assert report.notes[0].text({"profile": "p"}).endswith("run: s3agg status --profile p.")
 
 
 def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:

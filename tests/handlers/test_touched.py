@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.handlers import BUCKET, FUNCTION_ARN, START_MS, Instances, load, record
+from tests.support.handlers import BUCKET, FUNCTION_ARN, START_MS, Instances, classes, load, record
 
 UPDATE = "dynamodb.UpdateItem"
 DUE = START_MS - 500
@@ -70,8 +70,8 @@ def test_a_prefix_is_in_doubt_shorter_than_that_of_the_location(
         ("a/./b/file", "/a/./b/"),
         ("a+b/c%2Bd/%C3%A9/file", "/a b/c+d/é/"),
         ("/file", "//"),
-        ("file", "/"),
-        ("", "/"),
+        ("file", "//"),
+        ("", "//"),
         ("a/%C3/file", "/"),
         ("a/%zz/file", "/"),
         ("a/100%/file", "/"),
@@ -202,23 +202,26 @@ def test_a_window_that_touched_no_share_makes_no_call_of_storage_gateway(world: 
 
 
 @pytest.mark.parametrize(
-    ("touched", "more"),
+    ("touched", "more", "why"),
     [
-        (None, {}),
-        (["/", "/a/"], {}),
-        (["/a/"], {"pending": "token"}),
-        (["/a/"], {"everything_until": START_MS + 60_000}),
-        (["/a/"], {"everything_until": START_MS - 60_000}),
+        (None, {}, "all were asked for, or no record tells what was touched"),
+        (["/", "/a/"], {}, "the events touched too many folders, or the file shares have changed"),
+        (["/a/"], {"pending": "token"}, "all were asked for, or no record tells what was touched"),
+        (["/a/"], {"everything_until": START_MS + 60_000}, "the stack was changed or repaired"),
+        (["/a/"], {"everything_until": START_MS - 60_000}, "the stack was changed or repaired"),
     ],
     ids=["older version", "everything", "died", "older instances", "older instances of before"],
 )
-def test_everything_is_refreshed(world: Instances, touched: list[str] | None, more: dict[str, Any]) -> None:
+def test_everything_is_refreshed(
+    world: Instances, log: Any, touched: list[str] | None, more: dict[str, Any], why: str
+) -> None:
     both = closing(world, touched, **more)
 
     assert not world.run(world.message(DUE))
     assert world.gateway.asked == [*both]
     assert world.item()["refreshed_all"] == START_MS + 2000
     assert ("everything_until" in world.item()) == (more.get("everything_until", 0) > START_MS)
+    assert f"Refreshing all file shares of bucket: {BUCKET}, as {why}" in log.messages
 
 
 @pytest.mark.parametrize(
@@ -226,13 +229,58 @@ def test_everything_is_refreshed(world: Instances, touched: list[str] | None, mo
     [(24, None, 2), (24, 24, 2), (24, 23, 1), (0, None, 1), (0, 999, 1), (6, 7, 2), (24, -999, 2)],
 )
 def test_everything_is_refreshed_once_in_so_many_hours(
-    world: Instances, hours: int, last: int | None, refreshed: int
+    world: Instances, log: Any, hours: int, last: int | None, refreshed: int
 ) -> None:
     more = {} if last is None else {"refreshed_all": START_MS - last * 3_600_000}
     closing(world, ["/a/"], **more)
     world.run(world.message(DUE), refresher=world.refresher(full_every_h=hours))
 
     assert len(world.gateway.asked) == refreshed
+    why = f"as the last refresh of all began {hours} h ago or earlier"
+    assert any(line.endswith(why) for line in log.messages) == (refreshed == 2)
+
+
+HOUR_MS = 3_600_000
+
+
+def unfinished(world: Instances, *touched: str, began: int = 0) -> tuple[str, str]:
+    """A refresh of everything that the first share has accepted, and an open window that touched these."""
+    first, second = shares(world)
+    share = classes("known_shares").KnownShare
+    both = {first: share("a/", began=began or START_MS - HOUR_MS, done=True), second: share("b/")}
+    world.put(
+        timestamp=DUE,
+        opened_by="event",
+        pending="token",
+        done={"BOOL": True},
+        touched={"SS": [*touched]},
+        known=both,
+        shares_found=START_MS,
+    )
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("touched", "hours", "again"), [("/b/", 0, False), ("/b/", 2, False), ("/b/", 1, True), ("/a/", 0, True)]
+)
+def test_what_has_accepted_is_refreshed_again_only_if_it_is_touched_or_was_refreshed_long_ago(
+    world: Instances, touched: str, hours: int, again: bool
+) -> None:
+    both = unfinished(world, touched)
+
+    assert not world.run(world.message(DUE), refresher=world.refresher(full_every_h=hours))
+    assert set(world.gateway.asked) == set(both if again else both[1:])
+    assert world.item()["refreshed_all"] == START_MS + (2000 if again else -HOUR_MS)
+
+
+def test_what_has_accepted_is_refreshed_again_if_a_lookup_finds_it_elsewhere(world: Instances) -> None:
+    """An older version may have stored another prefix."""
+    first, second = unfinished(world, "/c/")
+    world.change(shares_found=0, done={"BOOL": True}, touched={"SS": ["/c/"]})
+    world.gateway.shares[first] = ("NFS", f"arn:aws:s3:::{BUCKET}/c/")
+
+    assert not world.run(world.message(DUE))
+    assert set(world.gateway.asked) == {first, second}
 
 
 def test_an_unfinished_refresh_is_joined_with_the_next_window(world: Instances) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from s3agg.live import items, log_lines, queues
+from s3agg.live import item_writes, items, log_lines, messages, queues
 from s3agg.live.items import BucketActivity, Window
 from s3agg.live.log_lines import LogLine
 from s3agg.live.queues import QueueDepth
@@ -164,13 +164,13 @@ def test_a_bucket_is_forgotten_only_when_no_refresh_is_to_come_and_the_interval_
     put(table, "photos", item)
     put(table, "other", IDLE)
 
-    items.forget_bucket(table.aws, "Table", "photos")
+    item_writes.forget_bucket(table.aws, "Table", "photos")
 
     assert set(items.read_all(table.aws, "Table")) == ({"photos", "other"} if kept else {"other"})
 
 
 def test_forgetting_what_is_not_known_is_no_error(world: World) -> None:
-    items.forget_bucket(world.aws, "Table", "photos")
+    item_writes.forget_bucket(world.aws, "Table", "photos")
 
     assert world.wire.changes == ["dynamodb:DeleteItem"]
 
@@ -259,7 +259,7 @@ def test_a_message_comes_when_its_window_is_due_or_sooner_if_that_is_too_far_ahe
     now = 1_750_000_000_000
     due = None if due_s is None else now + round(due_s * 1000)
 
-    delay, numbers = items.message_for(due, now, Settings(window=30, min_interval=60))
+    delay, numbers = messages.message_for(due, now, Settings(window=30, min_interval=60))
 
     assert delay == delay_s
     assert numbers == {"timestamp": now} | ({} if due is None else {"due": due})

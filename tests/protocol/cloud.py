@@ -16,7 +16,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3agg.live.items import everything_request, lookup_request, message_for, refresh_request
+from s3agg.live.item_writes import everything_request, lookup_request, refresh_request
+from s3agg.live.messages import message_for
 from s3agg.settings import Settings
 from tests.protocol.gateways import ACCOUNT, REGION, Gateways, InTurn, S3Control, StorageGateway
 from tests.protocol.queues import Message, Queue, Reader, Writer

@@ -353,8 +353,7 @@ def needless(cloud: Cloud) -> list[str]:
                 *(
                     write.at
                     for write, repeated, _ in _repeats(cloud)
-                    if write.bucket == share.bucket
-                    and (prefixes[repeated].startswith(prefixes[share.name]) or not prefixes[repeated])
+                    if write.bucket == share.bucket and prefixes[repeated].startswith(prefixes[share.name])
                 ),
             ]
             if not any(since - SKEW_MS <= each <= at for each in moments) and not _is_of_everything(
@@ -393,10 +392,10 @@ def _is_for_everything(cloud: Cloud, write: Write) -> bool:
     before = write.before.get("touched", {"SS": ()})["SS"]
     folders = [cloud.events[number].folder for number in cloud.openers.values()]
     return (
-        "touched" not in write.before
+        ("opened_by" in write.before and "touched" not in write.before)
         or len(before) >= MOST_TOUCHED
         or sum(map(len, before)) > MOST_TOUCHED_BYTES
-        or any("/" not in folder or "%" in folder or len(folder) > MOST_TOUCHED_BYTES for folder in folders)
+        or any("%" in folder or len(folder) > MOST_TOUCHED_BYTES for folder in folders)
     )
 
 

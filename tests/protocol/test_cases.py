@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from s3agg.live.items import refresh_request
+from s3agg.live.item_writes import refresh_request
 from tests.protocol import promises
 from tests.protocol.cloud import Cloud
 from tests.protocol.generated import NESTED

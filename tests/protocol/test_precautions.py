@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -88,9 +89,12 @@ CLOSES = """        token = uuid.uuid4().hex
             return self.clock.now() + LOST_RACE_S * 1000
         self.clock.sleep(SETTLE_S)
 """
-REFRESHES = """        touched = to_refresh(before, now, self.full_every_ms, closing=step.closing)
-        done = frozenset[str]() if step.closing else self.arns(item.done)
-        outcome = self.refresh(bucket, before, touched, done, time_left_ms)
+REFRESHES = """        touched, why_all = to_refresh(before, now, self.full_every_ms, closing=step.closing)
+        if why_all and len(before.known) > 1:
+            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
+        done = self.arns(still_done(before, now, self.full_every_ms) if step.closing else item.done)
+        first = (before.touched or frozenset()) - {EVERYTHING} if step.closing else frozenset()
+        outcome = self.refresh(bucket, before, touched, first, done, time_left_ms)
 """
 # RefreshCache never finds it, though it is listed.
 LOST = Share("share-1", "one", removed_ms=1, listed_ms=FOREVER, status="AVAILABLE")
@@ -142,7 +146,7 @@ def never_shown(cloud: Cloud) -> list[str]:
     return [str(event) for event in handled if not any(at > event.at for at in starts)]
 
 
-def skipped_by_an_old_instance() -> Schedule:
+def skipped_by_an_old_instance(picks: tuple[int, ...] = (0, 1, 1), **more: Any) -> Schedule:
     """The third window is opened by a new instance, and an older one skips its second event."""
     return with_prefixes(
         below(0, "a/"),
@@ -152,8 +156,43 @@ def skipped_by_an_old_instance() -> Schedule:
         older=True,
         changes=(Change(100, 5),),
         spread_ms=300_000,
-        picks=(0, 1, 1),
+        picks=picks,
+        **more,
     )
+
+
+# A gateway takes two refreshes at a time, a window closes in each round, and all are asked for after 10 min.
+BUSY = Schedule(
+    30,
+    tuple(Event(at, folder="p0/") for at in range(0, HOUR_MS, 30_000)),
+    known=True,
+    shares=tuple(replace(share, gateway="A") for share in MANY[:20]),
+    requests=(Request(600_000),),
+    at_once=2,
+    takes_ms=20_000,
+)
+
+
+def refreshed_twice(cloud: Cloud) -> list[str]:
+    """The shares that no event touches, and that were refreshed more than once."""
+    return [
+        name for name, starts in cloud.gateways.accepted.items() if name != MANY[0].name and len(starts) > 1
+    ]
+
+
+def waits_longer_than(longest_ms: int, *shares: Share) -> Callable[[Cloud], list[str]]:
+    """The longer pauses between two refreshes of these shares."""
+
+    def longer(cloud: Cloud) -> list[str]:
+        starts = [cloud.gateways.accepted[share.name] for share in shares]
+        return [
+            f"{end - start} ms"
+            for each in starts
+            for start, end in pairwise(each)
+            if end - start > longest_ms
+        ]
+
+    return longer
 
 
 # Somebody else spoils the refresh of share-1. Then comes one that is only for share-2.
@@ -225,9 +264,40 @@ MUTANTS = {
         REFRESHER,
         {
             "opened_by, touched, refreshing, done, again": "opened_by, touched, refreshing, again",
-            "frozenset[str]() if step.closing else self": "self",
+            "still_done(before, now, self.full_every_ms) if step.closing else item": "item",
         },
         Schedule(5, (Event(0), Event(20_000)), at_once=1, takes_ms=90_000),
+    ),
+    "what has accepted counts as done for later events": Mutant(
+        REFRESHER,
+        {"if not touches(before.touched, before.known[share].prefix)\n        and": "if"},
+        with_prefixes(
+            below(0, "a/"), below(0, "b/"), below(70_000, "a/"), outages=(Outage("B", 0, 200_000),)
+        ),
+    ),
+    "it does although an instance of an older aggregator may have skipped one": Mutant(
+        REFRESHER,
+        {'"pending") is None or before.number("everything_until") is not None': '"pending") is None'},
+        skipped_by_an_old_instance(picks=(1, 0, 0, 1), outages=(Outage("A", 60_000, 210_000),)),
+    ),
+    "what has accepted is refreshed again after each close": Mutant(
+        REFRESHER,
+        {"still_done(before, now, self.full_every_ms) if": "() if"},
+        BUSY,
+        refreshed_twice,
+    ),
+    "the touched share waits for all others": Mutant(
+        REFRESHER, {"not touches(first, shares[share]), ": ""}, BUSY, waits_longer_than(180_000, MANY[0])
+    ),
+    "the share that has waited longest has no turn before others": Mutant(
+        REFRESHER,
+        {"began.get(share, 0), share": "share"},
+        replace(
+            BUSY,
+            events=tuple(Event(at, folder=f"p{at // 10_000 % 8}/") for at in range(0, 2 * HOUR_MS, 10_000)),
+            requests=(),
+        ),
+        waits_longer_than(600_000, *MANY[:8]),
     ),
     "the last write is unconditional": Mutant(
         REFRESHER,
@@ -571,12 +641,12 @@ MUTANTS = {
     ),
     "without a word of what to refresh, nothing is": Mutant(
         REFRESHER,
-        {"None if len(known) < len(parts) or EVERYTHING in": "None if EVERYTHING in"},
+        {"if len(known) < len(parts):": "if False:"},
         with_prefixes(below(0, "a/"), faults={3: "dies after"}),
     ),
     "instances of an older aggregator are forgotten": Mutant(
         REFRESHER,
-        {'before.number("everything_until") is not None or ': ""},
+        {'elif before.number("everything_until") is not None': "elif False"},
         skipped_by_an_old_instance(),
     ),
     "instances of an older aggregator count until the first close": Mutant(
@@ -595,6 +665,12 @@ MUTANTS = {
         {"if prefix is None or touches(self.touched, prefix):": "if prefix is None:"},
         with_prefixes(below(0, "a/"), below(0, "a/"), below(1000, "a/")),
         promises.added_too_often,
+    ),
+    "a key without a folder touches everything": Mutant(
+        AGGREGATOR,
+        {"EVERYTHING if folder is None else entry(folder)": 'EVERYTHING + (folder or "")'},
+        with_prefixes(below(0, "a/"), below(70_000, "")),
+        promises.needless,
     ),
     "what is touched grows without limit": Mutant(
         SHARED,

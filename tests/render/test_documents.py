@@ -30,9 +30,9 @@ from tests.support.statuses import counted, make_resource, make_status
 SCHEMAS = sorted(path.stem for path in documents.FOLDER.glob("*.json"))
 
 
-def printed(status: Status, option: str = "") -> Any:
+def printed(status: Status, **aws_options: str) -> Any:
     screen = make_screen(as_json=True)
-    screen.option = option
+    screen.aws_options = aws_options
     screen.status(status)
     return documents.parse(text_of(screen.out), "status")
 
@@ -103,7 +103,7 @@ def test_a_full_status_is_as_its_schema_says() -> None:
 
 
 def test_problems_are_what_is_wrong_and_what_to_do_with_the_options_at_hand() -> None:
-    assert printed(make_status(make_resource(), dead=1), option=" --stack Other")["problems"] == [
+    assert printed(make_status(make_resource(), dead=1), stack="Other")["problems"] == [
         {
             "what": "The dead-letter queue holds 1 message.",
             "advice": "To see each and why it failed, run s3agg redrive --dry-run --stack Other;"
@@ -166,7 +166,7 @@ def test_what_there_is_not_is_null_and_no_empty_text() -> None:
     assert {each["owner"] for each in document["resources"]} == {None}
     assert document["resources"][1]["arn"] is None
     assert {"what": "The share has no name.", "advice": None} in document["warnings"]
-    assert problem_documents([S3aggError("It failed")], "") == [{"what": "It failed.", "advice": None}]
+    assert problem_documents([S3aggError("It failed")], {}) == [{"what": "It failed.", "advice": None}]
 
 
 @pytest.mark.parametrize("state", ["missing", "foreign"])

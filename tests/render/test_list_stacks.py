@@ -24,9 +24,9 @@ OURS = ListedStack(
 FAR = ListedStack("Archive", "us-east-1")
 
 
-def shown(*stacks: ListedStack, option: str = "") -> list[list[str]]:
+def shown(*stacks: ListedStack, **aws_options: str) -> list[list[str]]:
     screen = make_screen(width=120)
-    screen.out.print(stacks_view(Stacks("eu-west-1", "123456789012", stacks), option=option))
+    screen.out.print(stacks_view(Stacks("eu-west-1", "123456789012", stacks), aws_options=aws_options))
     return [line.split() for line in text_of(screen.out).splitlines()]
 
 
@@ -58,6 +58,6 @@ def test_a_stack_without_buckets_says_so() -> None:
 
 
 def test_no_stack_is_a_line_and_the_command_that_makes_one() -> None:
-    (line,) = shown(option=" --profile p")
+    (line,) = shown(profile="p")
 
     assert " ".join(line).endswith("Create one: s3agg create --bucket BUCKET --profile p")

@@ -23,7 +23,7 @@ REFUSED = Refreshed("b", "not_accepted", NOW, None, None, (), SHARES, "busy", "1
 
 def shown(*buckets: Refreshed) -> str:
     screen = make_screen(width=120)
-    screen.show(None, lambda: refresh_view(Report("S", "eu-west-1", "1", buckets, 30.0), NOW, " --stack S"))
+    screen.show(None, lambda: refresh_view(Report("S", "eu-west-1", "1", buckets, 30.0), NOW, {"stack": "S"}))
     return text_of(screen.out)
 
 

@@ -13,7 +13,7 @@ from s3agg.aws.trace import Call
 from s3agg.commands import follow, redrive
 from s3agg.commands.health import Status
 from s3agg.commands.test_objects import Seen
-from s3agg.errors import Note, S3aggError
+from s3agg.errors import Advice, Note, S3aggError
 from s3agg.live.items import BucketActivity, Window
 from s3agg.render.document import to_json
 from s3agg.render.redrive import redrive_view
@@ -67,6 +67,18 @@ def test_json_goes_to_stdout_alone() -> None:
 
     assert json.loads(text_of(screen.out))["healthy"] is True
     assert text_of(screen.err) == "Warning: careful\n"
+
+
+def test_an_error_in_a_warning_keeps_the_options_of_the_command_that_it_advises() -> None:
+    screen = make_screen()
+    screen.aws_options = {"stack": "Photos", "profile": "p"}
+
+    screen.warn("Could not read bucket b.", S3aggError("It is gone", "Detach it", Advice("delete", "b")))
+
+    assert text_of(screen.err) == (
+        "Warning: Could not read bucket b. It is gone."
+        " Detach it: s3agg delete --bucket b --stack Photos --profile p.\n"
+    )
 
 
 def test_a_note_is_printed_once_and_not_called_a_warning() -> None:
@@ -263,7 +275,7 @@ def test_dead_letters_of_the_same_fate_share_a_row() -> None:
         make_redrive(
             make_letter(),
             make_letter(since=older),
-            make_letter(bucket="c", error="Failed again.", outcome="kept"),
+            make_letter(bucket="c", error=S3aggError("Failed again"), outcome="kept"),
             make_letter(kind="refresh_message", keys=None),
             make_letter(kind="not_understood", bucket=None, keys=None, outcome="kept"),
             make_letter(kind="not_understood", bucket=None, keys=None, since=None, outcome="kept"),
@@ -299,7 +311,9 @@ def test_dead_letters_in_other_hands_are_told_of() -> None:
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_what_a_dead_letter_says_is_data_and_fits_the_terminal(width: int) -> None:
     hostile = "[red]x[/red]\x1b[31m\n" + "y" * 300
-    lines = redriven(make_redrive(make_letter(reason=hostile, error=hostile, bucket="b" * 63)), width)
+    lines = redriven(
+        make_redrive(make_letter(reason=hostile, error=S3aggError(hostile), bucket="b" * 63)), width
+    )
 
     assert max(len(line) for line in lines) <= width
     assert "".join(lines).count("[red]x[/red]\\x1b[31m\\n") == 2
@@ -362,7 +376,7 @@ def test_no_more_than_ten_messages_are_shown_with_their_bodies() -> None:
 
 def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
     screen = make_screen(as_json=True)
-    screen.redrive(make_redrive(make_letter(outcome="kept", error="no"), in_flight=1))
+    screen.redrive(make_redrive(make_letter(outcome="kept", error=S3aggError("no")), in_flight=1))
 
     assert documents.parse(text_of(screen.out), "redrive") == {
         "stack": "Stack",
@@ -380,7 +394,7 @@ def test_a_redrive_as_json_tells_all_of_each_letter() -> None:
                 "since": "2026-01-02T03:01:05.000Z",
                 "reason": "failed 3 times",
                 "outcome": "kept",
-                "error": "no",
+                "error": "no.",
                 "body": None,
             }
         ],

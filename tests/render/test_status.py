@@ -20,14 +20,14 @@ from tests.support.screens import NOW, make_screen, text_of
 from tests.support.statuses import SHARE, counted, make_resource, make_status, of_shares, share
 
 
-def shown(status: Status, width: int = 80, option: str = "") -> str:
+def shown(status: Status, width: int = 80, **aws_options: str) -> str:
     screen = make_screen(width=width)
-    screen.out.print(status_view(status, NOW, option=option))
+    screen.out.print(status_view(status, NOW, aws_options=aws_options))
     return text_of(screen.out)
 
 
-def words(status: Status, width: int = 200, option: str = "") -> str:
-    return " ".join(shown(status, width, option).split())
+def words(status: Status, width: int = 200, **aws_options: str) -> str:
+    return " ".join(shown(status, width, **aws_options).split())
 
 
 def quiet(buckets: tuple[BucketActivity, ...]) -> Status:
@@ -74,12 +74,11 @@ def test_dead_letters_that_cannot_be_redriven_yet_are_followed_by_create_first(k
 
 @pytest.mark.parametrize("width", range(60, 120, 7))
 def test_a_command_to_copy_stays_on_one_line(width: int) -> None:
-    option = " --stack Other --region eu-west-1"
 
-    lines = shown(make_status(make_resource(), dead=2), width, option).splitlines()
+    lines = shown(make_status(make_resource(), dead=2), width, stack="Other", region="eu-west-1").splitlines()
 
     for command in ("redrive --dry-run", "redrive", "redrive --discard ID"):
-        assert any(f"s3agg {command}{option}" in line for line in lines)
+        assert any(f"s3agg {command} --stack Other --region eu-west-1" in line for line in lines)
 
 
 def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
@@ -89,7 +88,7 @@ def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
     other = shown(
         replace(status, stack="Other", queues=(QueueDepth("OtherDeadLetters", 0, 0, 1),)),
         width=300,
-        option=" --stack Other",
+        stack="Other",
     )
 
     assert first.startswith("Not healthy: 2 dead letters; ")
@@ -115,7 +114,7 @@ def test_dead_letters_are_followed_by_what_to_do_with_them() -> None:
 def test_what_is_not_as_declared_is_followed_by_the_command_that_mends_it(state: str, command: str) -> None:
     status = make_status(make_resource(), make_resource(state))  # type: ignore[arg-type]  # a State
 
-    assert command in words(status, option=" --profile p")
+    assert command in words(status, profile="p")
 
 
 def test_an_overdue_refresh_is_told_in_the_first_line_with_what_wakes_it() -> None:
@@ -177,7 +176,7 @@ def test_errors_of_the_last_hour_are_followed_by_where_to_look() -> None:
 
 def test_a_bucket_without_a_file_share_is_a_warning_with_the_next_step() -> None:
     unshared = BucketActivity("b", last_refresh=NOW)
-    first, second, *_ = shown(quiet(buckets=(unshared,)), width=400, option=" --stack S").splitlines()
+    first, second, *_ = shown(quiet(buckets=(unshared,)), width=400, stack="S").splitlines()
 
     assert first.startswith("Healthy: ")
     assert second == (
@@ -347,7 +346,7 @@ def test_a_stack_that_is_not_there_is_one_line_and_the_command_that_makes_it() -
 
 
 def test_a_stack_that_is_nowhere_is_followed_by_the_list_of_all_stacks() -> None:
-    line = words(make_status(make_resource("missing")), option=" --stack Other --profile p")
+    line = words(make_status(make_resource("missing")), stack="Other", profile="p")
 
     assert "There is no stack S3EventAggregator in eu-west-1. " in line
     assert "run: s3agg list --profile p." in line

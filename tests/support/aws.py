@@ -496,7 +496,7 @@ def make_world(region: str = REGION) -> World:
         workers=1,
         clock=clock,
         waiting=waiting.append,
-        warn=lambda what: warnings.append(str(what)),
+        warn=lambda *what: warnings.append(" ".join(map(str, what))),
     )
     somebody = Aws(session=_unwatched(), region=region, clock=clock)
     return World(aws, somebody, clock, wire, waiting, warnings)
