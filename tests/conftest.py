@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.support.aws import MOTO
 
 LOOPBACK = ["127.0.0.1", "::1"]
 PROOF = "proof"
+LEFT_OUT = pytest.StashKey[dict[str, int]]()  # how many proofs and how many others
 TESTS = Path(__file__).parent
 # Each of their tests is long and makes its own account: any worker may take one.
 TEST_BY_TEST = ("test_interruptions.py", "test_mends.py")
@@ -61,11 +62,12 @@ LONGEST_FIRST = (
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Take Ctrl-C, and so does all that tests start; a shell has its background jobs ignore it.
 
     Forget the shell's AWS, such as the variables of `s3agg local`. Only the acceptance run needs them.
     """
+    config.stash[LEFT_OUT] = {}
     if "S3AGG_AWS_ACCEPTANCE" not in os.environ:
         for name in [each for each in os.environ if each.startswith("AWS_")]:
             del os.environ[name]
@@ -107,6 +109,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: first.get(item.path.relative_to(TESTS).as_posix(), len(first)))
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        left_out = item.config.stash[LEFT_OUT]
+        what = "proofs" if item.get_closest_marker(PROOF) else "other tests"
+        left_out[what] = left_out.get(what, 0) + 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Only workers collect tests: each tells the process that started it what was left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT_OUT].update(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("acceptance"):
         return  # its own conftest.py opens the sockets that its user has consented to
@@ -123,11 +143,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for name, words in report.user_properties:
             if name == "tells":
                 terminalreporter.write_line(str(words))
-    terminalreporter.write_line(
-        "left out: all but the proofs; pytest without -m runs it"
-        if asks_for_proofs(config)
-        else "left out: the proofs (sweeps, bursts, load, tour, benchmarks, wheel); pytest -m proof runs them"
-    )
+    if left_out := config.stash[LEFT_OUT]:
+        told = ", ".join(f"{what} {number}" for what, number in sorted(left_out.items()))
+        terminalreporter.write_line(f"left out: {told}; pytest -m 'proof or not proof' runs all")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,6 +24,7 @@ from s3agg.resources.resource import Difference, Found, Resource
 from s3agg.settings import STACK_TAG
 from tests.support.aws import PLACE, Session
 from tests.support.clock import Clock
+from tests.support.polling import eventually
 
 OURS = {STACK_TAG: "Test"}
 
@@ -456,15 +460,15 @@ def test_giving_the_iteration_up_ends_the_waiting_of_what_runs(workshop: Worksho
 
 
 def test_ctrl_c_names_the_changes_that_still_run_and_shows_those_that_end(workshop: Workshop) -> None:
-    go, pressed = threading.Event(), threading.Event()
+    go, main = threading.Event(), threading.main_thread().ident or 0
 
-    def press_ctrl_c() -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        pressed.set()
+    def engine_waits() -> bool:
+        frames = traceback.walk_stack(sys._current_frames()[main])  # noqa: SLF001  # as documented
+        return any(frame.f_code is futures.wait.__code__ for frame, _ in frames)
 
     def ends_after_ctrl_c() -> None:
-        threading.Timer(0.3, press_ctrl_c).start()  # by then the engine waits
-        pressed.wait(30)
+        eventually(engine_waits, every=0.001)
+        signal.pthread_kill(main, signal.SIGINT)
 
     a = workshop.thing("a", act=lambda: go.wait(30))
     b = workshop.thing("b", act=ends_after_ctrl_c)

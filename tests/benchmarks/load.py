@@ -26,8 +26,9 @@ from s3agg.local.machine import PATIENCE
 from tests.benchmarks import report
 from tests.e2e import support
 from tests.e2e.bursts import counted
-from tests.e2e.support import OwnStack, eventually
+from tests.e2e.support import OwnStack
 from tests.protocol.load import Load, figures
+from tests.support.polling import eventually
 
 BUCKETS, A_SECOND, INSTANCES = 20, 2, 10
 QUIET_S = 600  # until the share shows every file

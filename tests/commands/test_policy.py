@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import groupby
+from itertools import cycle, groupby
 from typing import Any
 
 import pytest
@@ -16,26 +15,23 @@ from moto.core.models import MockAWS
 from s3agg import engine
 from s3agg.aws.clock import from_ms
 from s3agg.aws.place import Place
-from s3agg.commands import cost, list_stacks, logs, preflight, redrive, refresh, status, test_objects
+from s3agg.commands import logs, preflight, refresh
 from s3agg.commands import policy as operator_policy
-from s3agg.commands import test_upload as probe
-from s3agg.commands.create import apply_create
-from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.errors import S3aggError, UsageProblem
 from s3agg.live import log_lines
-from s3agg.prices import tables as prices
 from s3agg.resources.event_filter import EventFilter
 from s3agg.resources.policy import Policy
 from s3agg.resources.queue import DELETED_TAG
-from s3agg.settings import PRICE_TABLES, STACK_TAG, Names, Settings
+from s3agg.settings import STACK_TAG, Names, Settings
 from s3agg.stack import declared, deployed
 from s3agg.stack.declared import Stack
-from s3agg.stack.deployed import Deployment, Request
+from s3agg.stack.deployed import Request
 from tests.support import aws as support
 from tests.support import iam
 from tests.support.aws import ACCOUNT, PLACE, World, empty, make_world, share_of
-from tests.support.deploying import make
+from tests.support.deploying import finish, make
 from tests.support.iam import Need
+from tests.support.steps import Steps
 
 pytestmark = pytest.mark.stack
 world = support.world
@@ -73,6 +69,7 @@ class Life:
     """One stack's, from its first create to its delete; whatever can differ does once."""
 
     world: World
+    steps: Steps
 
     def live(self) -> list[Need]:
         """Live it; what that took."""
@@ -81,37 +78,24 @@ class Life:
         self.have_neighbour()
         self.world.somebody.iam.create_policy(PolicyName="Boundary", PolicyDocument=json.dumps(printed()))
         options = {"alarm_topic": PLACE.arn("sns", "Topic"), "permissions_boundary": BOUNDARY}
-        self.create(Request(BUCKETS, options={**options, "tags": {"team": "a"}}))
-        self.create(Request())
-        self.create(Request(BUCKETS[1:], via="eventbridge"))
+        self.create(BUCKETS, options={**options, "tags": {"team": "a"}})
+        self.create()
         before = deployed.read(self.world.aws, NAMES)
         finish(refresh.run(self.world.aws, before, (), wait=True, timeout_s=1))
-        self.adopt()
         self.be_denied()
         self.outgrow()
         self.spoil()
         # A new window changes an alarm, a new tag all that carries tags.
-        self.create(Request(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "on_demand": False}))
-        self.look()
+        self.create(options={"tags": {"team": "b"}, "window": 40, "memory": 256, "on_demand": False})
         finish(logs.read(self.world.aws, NAMES, since=from_ms(0)))
-        list_stacks.read(self.world.aws)
-        self.measure()
-        deployment = deployed.read(self.world.aws, NAMES)
-        for bucket in BUCKETS:
-            self.test_upload(deployment, bucket)
-        self.redrive(deployment)
-        self.delete()
+        self.have_shares()
+        self.answer()
+        for step in self.steps.after_create():
+            step(self.world.aws)
         return needs_of(self.world)
 
-    def create(self, request: Request) -> None:
-        checked = preflight.check(self.world.aws, NAMES, request)
-        finish(apply_create(self.world.aws, checked.passed(), checked.plan))
-
-    def adopt(self) -> None:
-        """Bring it up to date while a window of the blog's is open."""
-        window = {"BucketName": {"S": BUCKETS[0]}, "timestamp": {"N": "1"}}
-        self.world.somebody.dynamodb.put_item(TableName=NAMES.table, Item=window)
-        self.create(Request(adopt=True))
+    def create(self, buckets: tuple[str, ...] = (), **how: Any) -> None:
+        self.steps.create(buckets, **how)(self.world.aws)
 
     def have_neighbour(self) -> None:
         """Somebody else has a rule on a bucket."""
@@ -138,7 +122,7 @@ class Life:
             "below its minimum UnreservedConcurrentExecution",
             times=2,
         )
-        self.create(Request())
+        self.create()
 
     def spoil(self) -> None:
         """Change several properties by hand."""
@@ -151,6 +135,7 @@ class Life:
         for role in (NAMES.aggregator_role, NAMES.refresh_role):
             aws.iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(NOBODY))
             aws.iam.delete_role_permissions_boundary(RoleName=role)
+            aws.iam.put_role_policy(RoleName=role, PolicyName="inline", PolicyDocument=json.dumps(printed()))
         for name in (NAMES.queue, NAMES.dead_letters):
             url = aws.sqs.get_queue_url(QueueName=name)["QueueUrl"]
             aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "7"})
@@ -166,8 +151,8 @@ class Life:
         (trigger,) = aws.lambda_.list_event_source_mappings()["EventSourceMappings"]
         aws.lambda_.update_event_source_mapping(UUID=trigger["UUID"], BatchSize=5)
 
-    def look(self) -> None:
-        """See a bucket that has a file share of each kind, one of them at an access point."""
+    def have_shares(self) -> None:
+        """Have a file share of each kind, one of them at an access point."""
         self.world.wire.have_shares(
             share_of(BUCKETS[0], "a"),
             share_of(BUCKETS[0], "b", FileShareType="SMB", LocationARN="point-s3alias"),
@@ -175,57 +160,23 @@ class Life:
         self.world.wire.answer(
             "s3control:ListAccessPoints", {"AccessPointList": [{"Alias": "point-s3alias"}]}
         )
-        status.read(self.world.aws, NAMES)
 
-    def test_upload(self, deployment: Deployment, bucket: str) -> None:
-        """Of two objects, one versioned; their events show, their refresh does not."""
+    def answer(self) -> None:
+        """Take objects, every other one versioned, whose events show; their refresh does not."""
         wire = self.world.wire
-        wire.answer("s3:PutObject", {})
-        wire.answer("s3:PutObject", {"VersionId": "1"}, times=1)
+        versioned_or_not = cycle([{"VersionId": "1"}, {}])
+        wire.answer("s3:PutObject", lambda: next(versioned_or_not))
         wire.answer("s3:DeleteObject", {})
 
         def lines() -> dict[str, Any]:
-            keys = [params["Key"] for params in wire.made("s3:PutObject")]
-            sent = [f"{log_lines.SENT}{bucket}, timestamp: 1 key={key}" for key in keys]
+            sent = [
+                f"{log_lines.SENT}{params['Bucket']}, timestamp: 1 key={params['Key']}"
+                for params in wire.made("s3:PutObject")
+            ]
             return {"events": [{"timestamp": 1, "message": line} for line in sent]}
 
         wire.answer("logs:FilterLogEvents", lines)
-        rule = deployed.the_bucket(deployment, bucket)
-        test_objects.left_over(self.world.aws, rule, [])
-        finish(probe.run(self.world.aws, deployment, rule, count=2, timeout_s=2, keep=False))
-
-    def measure(self) -> None:
-        """Ask what the stack and its buckets cost; nothing was counted yet."""
-        table = prices.read(PRICE_TABLES[-1])
-        with suppress(S3aggError):
-            cost.of_stack(self.world.aws, NAMES, {}, table)
-        with suppress(S3aggError):
-            cost.of_buckets(self.world.aws, BUCKETS, None, {}, table)
-
-    def redrive(self, deployment: Deployment) -> None:
-        """One event, one refresh message, and one message that is not understood."""
-        aws, wire = self.world.somebody, self.world.wire
-        url = aws.sqs.get_queue_url(QueueName=NAMES.dead_letters)["QueueUrl"]
-        event = {"Records": [{"s3": {"bucket": {"name": BUCKETS[0]}}}]}
-        arn = PLACE.arn("lambda", f"function:{NAMES.aggregator}:$LATEST")
-        record = {"requestContext": {"functionArn": arn}, "requestPayload": event}
-        for body in (json.dumps(record), "strange"):
-            aws.sqs.send_message(QueueUrl=url, MessageBody=body)
-        attributes: Any = {"bucket-name": {"DataType": "String", "StringValue": BUCKETS[0]}}
-        aws.sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
         wire.answer("lambda:Invoke", lambda: {"Payload": BytesIO(b"null")})
-        finish(redrive.run(self.world.aws, deployment, dry_run=False))
-
-    def delete(self) -> None:
-        """First one bucket, then everything; of a role that somebody gave a policy inline."""
-        deployment, plan = for_detach(self.world.aws, NAMES, BUCKETS[1:])
-        finish(detach_buckets(self.world.aws, deployment, BUCKETS[1:], plan))
-        for role in (NAMES.aggregator_role, NAMES.refresh_role):
-            self.world.somebody.iam.put_role_policy(
-                RoleName=role, PolicyName="inline", PolicyDocument=json.dumps(printed())
-            )
-        _, plan = for_delete(self.world.aws, NAMES)
-        finish(engine.apply(self.world.aws, plan, keep_going=True))
 
 
 def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[Need]:
@@ -233,16 +184,12 @@ def needs_of(world: World, place: Place = PLACE, names: Names = NAMES) -> list[N
     return [need for call in world.wire.calls for need in iam.needs(call, place, names.refresher)]
 
 
-def finish(events: Iterable[object]) -> None:
-    for _ in events:
-        pass
-
-
 @pytest.fixture(scope="module")
 def life(running_moto: MockAWS) -> list[Need]:
     """The permissions for the life of a stack with a permissions boundary."""
     empty(running_moto)
-    return Life(make_world()).live()
+    world = make_world()
+    return Life(world, Steps(NAMES, BUCKETS, world.somebody, test_upload_s=2)).live()
 
 
 def without_boundary(life: list[Need]) -> list[Need]:

@@ -14,11 +14,11 @@ from statistics import median
 from typing import Any
 
 from tests.e2e.counting import VARIABLE, Closing, Door, door
-from tests.e2e.support import OwnStack, eventually
+from tests.e2e.support import OwnStack
+from tests.support.polling import eventually
 
 KEY = re.compile(r" key=(\S+)$")
 REPORTED = re.compile(r"^REPORT .*\tDuration: (\d+) ms")
-PATIENCE_S = 240  # a refresh that failed on a busy machine comes again after the queue's 180 s
 SPARE_S = 2  # between two refreshes, on top of the least interval
 CLOSING_S = 2  # this long before it is due, a window is no longer trusted from memory
 
@@ -91,7 +91,7 @@ class Counted:
             return not self._left(uploads)
 
         try:
-            eventually(over, PATIENCE_S)
+            eventually(over)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self._left(uploads)}") from error
         return Burst(

@@ -8,14 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from email.message import Message
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -27,25 +29,10 @@ from s3agg.local.machine import PATIENCE, Machine
 from s3agg.local.session import KEY
 from s3agg.local.storage_gateway import StorageGateway
 from s3agg.settings import Names
+from tests.support.polling import PATIENCE_S
 from tests.support.ran import Ran
 
-T = TypeVar("T")
-
-READS = ("Get", "List", "Describe", "Head", "Filter", "Scan", "Query")
-
-# Longer than any command has: a message whose refresh the emulator cut off is back after the queue's 180 s.
-PATIENCE_S = 240
-
 numbers = itertools.count(1)
-
-
-def eventually(condition: Callable[[], T], within: float = PATIENCE_S) -> T:
-    """Look until it is so, and return what it gave; fail after `within` seconds."""
-    deadline = time.monotonic() + within
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"it did not come about within {within} s"
-        time.sleep(0.05)
-    return result
 
 
 @dataclass(frozen=True)
@@ -135,6 +122,43 @@ def user(home: Path, **variables: str) -> Cli:
     return Cli(environment, home)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server on loopback that answers every request alike, and the requests' headers."""
+
+    url: str
+    asked: list[Message] = field(default_factory=list)
+
+
+@contextmanager
+def answering(status: int, body: str, headers: Mapping[str, str]) -> Iterator[Server]:
+    asked: list[Message] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers)
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_GET  # noqa: N815  # as http.server names it
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield Server(f"http://127.0.0.1:{server.server_port}", asked)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def processes_below(folder: Path) -> list[int]:
     """The processes that name this folder in their command line or environment, and are no zombies."""
     found = []
@@ -160,13 +184,13 @@ class LocalAws:
     def cli(self) -> Cli:
         return user(self.home, **self.machine.variables)
 
-    def client(self, service: str, region: str = REGION, key: str = KEY) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         emulator = self.machine.emulator
         urls = {
             "storagegateway": self.machine.gateway.url,
             "s3control": emulator.endpoints["AWS_ENDPOINT_URL_S3_CONTROL"],
         }
-        return client(service, urls.get(service, emulator.url), region, key)
+        return client(service, urls.get(service, emulator.url), region)
 
     def stack(self) -> OwnStack:
         """A stack that no other test has; it is not made yet."""
@@ -269,12 +293,12 @@ def _session() -> boto3.Session:
 
 
 @cache
-def client(service: str, url: str, region: str = REGION, key: str = KEY) -> Any:
+def client(service: str, url: str, region: str = REGION) -> Any:
     return _session().client(  # type: ignore[call-overload]  # any of boto3's, by name
         service,
         endpoint_url=url,
         region_name=region,
-        aws_access_key_id=key,
+        aws_access_key_id=KEY,
         aws_secret_access_key=KEY,
         config=Config(proxies={}, max_pool_connections=20),
     )

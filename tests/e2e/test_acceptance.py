@@ -19,7 +19,8 @@ import pytest
 from s3agg.local import ACCOUNT
 from tests.acceptance.account import STACKS
 from tests.e2e import support
-from tests.e2e.support import Cli, LocalAws, eventually
+from tests.e2e.support import Cli, LocalAws
+from tests.support.polling import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from tests.e2e import support
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
+from tests.support.polling import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.proof]
 

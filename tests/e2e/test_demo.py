@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import Cli, Running, client, eventually, processes_below, user
+from tests.e2e.support import Cli, Running, client, processes_below, user
+from tests.support.polling import eventually
 
 pytestmark = [
     pytest.mark.e2e,

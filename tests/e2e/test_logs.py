@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.e2e.support import LocalAws, eventually
+from tests.e2e.support import LocalAws
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.e2e
 

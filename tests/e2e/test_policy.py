@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from s3agg import engine
 from s3agg.assets import handler_zip
 from s3agg.aws.session import Aws
-from s3agg.commands import cost, list_stacks, preflight, redrive, status
-from s3agg.commands import test_upload as probe
-from s3agg.commands.create import apply_create
-from s3agg.commands.delete import detach_buckets, for_delete, for_detach
 from s3agg.commands.policy import OF_RULES
 from s3agg.errors import S3aggError
 from s3agg.local import ACCOUNT, REGION
 from s3agg.local.session import isolated_session
-from s3agg.prices import tables as prices
-from s3agg.resources.event_filter import EVENTBRIDGE
-from s3agg.settings import PRICE_TABLES
-from s3agg.stack import deployed
-from s3agg.stack.deployed import Request
 from tests.e2e import support
-from tests.e2e.support import Cli, LocalAws, OwnStack, eventually
+from tests.e2e.support import Cli, LocalAws, OwnStack
 from tests.support import iam
+from tests.support.polling import eventually
+from tests.support.steps import Step, Steps
 
 pytestmark = pytest.mark.e2e
 
@@ -218,8 +209,10 @@ class Life:
         self.aws = self.user.aws(self.denied)
 
     def live(self) -> None:
-        names, hasty = self.own.names, {"window": 1, "min_interval": 1}
-        self.insist(lambda aws: self.create(aws, Request((self.bucket,), options=hasty)))
+        emulator, gateway = self.world.machine.emulator, self.world.machine.gateway
+        anybody = Aws.on_this_machine(emulator.url, gateway.url)
+        steps = Steps(self.own.names, (self.bucket,), anybody, test_upload_s=20)
+        self.insist(steps.create((self.bucket,), options={"window": 1, "min_interval": 1}))
         changes = {
             "tags": {"team": "a"},
             "memory": 256,
@@ -227,20 +220,12 @@ class Life:
             "alarm_topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:any",
         }
         self.spoil()
-        self.insist(lambda aws: self.create(aws, Request(options=changes)))
-        self.insist(lambda aws: self.create(aws, Request(options={"tags": {"team": "b"}})))
-        self.open_window_of_the_blogs()
-        self.insist(lambda aws: self.create(aws, Request(adopt=True)))
-        self.insist(lambda aws: status.read(aws, names))
-        self.insist(list_stacks.read)
-        self.insist(self.measure)
-        self.insist(self.test_upload)
-        self.insist(self.redrive)
-        self.insist(lambda aws: self.create(aws, Request((self.bucket,), via=EVENTBRIDGE)))
-        self.insist(self.detach)
-        self.insist(self.delete)
+        self.insist(steps.create(options=changes))
+        self.insist(steps.create(options={"tags": {"team": "b"}}))
+        for step in steps.after_create():
+            self.insist(step)
 
-    def insist(self, step: Callable[[Aws], object]) -> None:
+    def insist(self, step: Step) -> None:
         """Do it until nothing is denied; what was denied is then allowed."""
         while True:
             self.denied.clear()
@@ -266,14 +251,6 @@ class Life:
         statements += allowing(*more)["Statement"] if more else []
         self.user.may_inline({"Version": "2012-10-17", "Statement": statements})
 
-    def create(self, aws: Aws, request: Request) -> None:
-        checked = preflight.check(aws, self.own.names, request)
-        finish(apply_create(aws, checked.passed(), checked.plan))
-
-    def open_window_of_the_blogs(self) -> None:
-        window = {"BucketName": {"S": self.bucket}, "timestamp": {"N": "1"}}
-        self.world.client("dynamodb").put_item(TableName=self.own.names.table, Item=window)
-
     def spoil(self) -> None:
         """Be somebody who changes this and that by hand."""
         names, client = self.own.names, self.world.client
@@ -288,41 +265,3 @@ class Life:
         code = handler_zip("s3_sgw_refresh")
         client("lambda").update_function_code(FunctionName=names.aggregator, ZipFile=code)
         client("lambda").delete_function_event_invoke_config(FunctionName=names.aggregator)
-
-    def fail(self) -> None:
-        """Leave dead letters: an event, a refresh message, and one that nobody understands."""
-        sqs = self.world.client("sqs")
-        url = sqs.get_queue_url(QueueName=self.own.names.dead_letters)["QueueUrl"]
-        function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.own.names.aggregator}"
-        event = {"Records": [{"s3": {"bucket": {"name": self.bucket}}}]}
-        record = {"requestContext": {"functionArn": function}, "requestPayload": event}
-        attributes = {"bucket-name": {"DataType": "String", "StringValue": self.bucket}}
-        sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
-        for body in ("strange", json.dumps(record)):
-            sqs.send_message(QueueUrl=url, MessageBody=body)
-
-    def test_upload(self, aws: Aws) -> None:
-        deployment = deployed.read(aws, self.own.names)
-        rule = deployed.the_bucket(deployment, self.bucket)
-        finish(probe.run(aws, deployment, rule, count=1, timeout_s=20, keep=False))
-
-    def measure(self, aws: Aws) -> None:
-        with suppress(S3aggError):  # nothing has been counted yet
-            cost.of_buckets(aws, [self.bucket], None, {}, prices.read(PRICE_TABLES[-1]))
-
-    def redrive(self, aws: Aws) -> None:
-        self.fail()  # again: what could not be given back is hidden for a minute
-        finish(redrive.run(aws, deployed.read(aws, self.own.names), dry_run=False))
-
-    def detach(self, aws: Aws) -> None:
-        deployment, plan = for_detach(aws, self.own.names, [self.bucket])
-        finish(detach_buckets(aws, deployment, [self.bucket], plan))
-
-    def delete(self, aws: Aws) -> None:
-        _, plan = for_delete(aws, self.own.names)
-        finish(engine.apply(aws, plan, keep_going=True))
-
-
-def finish(events: Iterable[object]) -> None:
-    for _ in events:
-        pass

@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from s3agg.local import ACCOUNT
-from tests.e2e.support import Cli, LocalAws, user
-from tests.support.ran import Ran
+from tests.e2e.support import Cli, LocalAws, Server, answering, user
 from tests.support.terminal import running
 
 pytestmark = pytest.mark.e2e
@@ -29,41 +26,10 @@ TOKEN = {"startUrl": START, "region": "eu-west-3", "accessToken": "the-token"}
 NOT_THERE, FAILED, USAGE = 3, 1, 2
 
 
-@dataclass(frozen=True)
-class Portal:
+def portal(status: int, answer: Mapping[str, object]) -> AbstractContextManager[Server]:
     """The SSO portal of an organization, on loopback."""
-
-    url: str
-    asked: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def portal(status: int, answer: Mapping[str, object]) -> Iterator[Portal]:
-    """A portal that answers every request so, and keeps the tokens that it is shown."""
-    asked: list[str] = []
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.headers["x-amz-sso_bearer_token"])
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("x-amzn-ErrorType", str(answer.get("__type", "")))
-            self.send_header("x-amzn-RequestId", "1")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield Portal(f"http://127.0.0.1:{server.server_port}", asked)
-        finally:
-            server.shutdown()
-            thread.join()
+    headers = {"x-amzn-ErrorType": str(answer.get("__type", "")), "x-amzn-RequestId": "1"}
+    return answering(status, json.dumps(answer), headers)
 
 
 @dataclass(frozen=True)
@@ -96,12 +62,6 @@ def home(world: LocalAws, tmp_path: Path) -> Home:
     """Somebody whose AWS is on this machine, but who has no keys in the environment."""
     url = world.machine.emulator.url
     return Home(user(tmp_path, AWS_ENDPOINT_URL=url, AWS_EC2_METADATA_DISABLED="true", S3AGG_OUTPUT="json"))
-
-
-def is_one_line(ran: Ran) -> bool:
-    """Whether it failed with one line, and with one problem in its document if it prints any."""
-    told = not ran.stdout or len(ran.json["problems"]) == 1
-    return ran.code in {FAILED, USAGE} and told and len(ran.stderr.splitlines()) == 1
 
 
 # Profiles
@@ -144,7 +104,7 @@ def test_no_command_takes_a_profile_that_does_not_exist(home: Home) -> None:
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(lambda command: home.cli.set(AWS_PROFILE="nobody")(*command), commands))
 
-    assert all(is_one_line(ran) for ran in told), told
+    assert all(ran.is_one_line for ran in told), told
     assert {ran.code for ran in told} == {USAGE}
     assert all("(nobody)" in ran.stderr for ran in told)
 
@@ -169,7 +129,7 @@ def test_what_is_wrong_with_a_profile_is_one_line(home: Home, settings: dict[str
 
     ran = home.cli("status")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert words in ran.stderr
 
 
@@ -178,7 +138,7 @@ def test_a_configuration_that_cannot_be_read_is_one_line(home: Home) -> None:
 
     ran = home.cli("status")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert "Unable to parse config file" in ran.stderr
 
 
@@ -208,7 +168,7 @@ def test_who_is_not_logged_in_is_told_the_command_that_logs_in(
 
     ran = home.cli("status", "--profile", profile)
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert ran.code == FAILED
     assert ran.stderr.endswith(f"To log in, run: aws sso login --profile {who}.\n")
 
@@ -220,7 +180,7 @@ def test_a_token_that_the_portal_refuses_has_to_be_had_anew(home: Home) -> None:
     with portal(401, {"__type": "UnauthorizedException", "message": "Session token not found"}) as refusing:
         ran = home.cli.set(AWS_ENDPOINT_URL_SSO=refusing.url, AWS_PROFILE="work")("status")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert ran.stderr.endswith("To log in, run: aws sso login --profile work.\n")
 
 
@@ -233,7 +193,7 @@ def test_who_is_logged_in_has_the_credentials_of_the_portal(home: Home) -> None:
         ran = home.cli.set(AWS_ENDPOINT_URL_SSO=giving.url)("status", "--profile", "work")
 
     assert (ran.code, ran.json["account"]) == (NOT_THERE, ACCOUNT), ran
-    assert giving.asked == ["the-token"]
+    assert [each["x-amz-sso_bearer_token"] for each in giving.asked] == ["the-token"]
 
 
 # Roles and MFA
@@ -281,7 +241,7 @@ def with_mfa(home: Home, role: str) -> Home:
 def test_no_code_is_asked_for_where_there_is_no_terminal(with_mfa: Home) -> None:
     ran = with_mfa.cli("status", "--profile", "work", input="123456\n")
 
-    assert is_one_line(ran), ran
+    assert ran.is_one_line, ran
     assert "requires an MFA code, but there is no terminal" in ran.stderr
 
 

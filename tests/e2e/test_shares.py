@@ -9,8 +9,9 @@ import pytest
 
 from s3agg.local import ACCOUNT
 from tests.e2e import support
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
 from tests.support.handlers import known_shares
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.e2e
 

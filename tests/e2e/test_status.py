@@ -6,8 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
 from tests.support import terminal
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.e2e
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from s3agg import assets
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.e2e
 

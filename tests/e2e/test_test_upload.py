@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.support import LocalAws, OwnStack, eventually
+from tests.e2e.support import LocalAws, OwnStack
+from tests.support.polling import eventually
 from tests.support.ran import Ran
 
 pytestmark = pytest.mark.e2e

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,16 +39,3 @@ def request_to() -> Callable[..., tuple[int, str]]:
             connection.close()
 
     return send
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    """Wait until the condition holds; fail after `seconds`."""
-
-    def wait(condition: Callable[[], object], seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come about in time"
-            time.sleep(0.01)
-
-    return wait

@@ -56,7 +56,7 @@ def matched(params: dict[str, Any], **_: object) -> tuple[object, dict[str, Any]
     return AWSResponse("", 200, HTTPHeaders(), None), {"Result": event["source"] in pattern["source"]}
 
 
-class World:
+class Bus:
     """moto's EventBridge and SQS."""
 
     def __init__(self) -> None:
@@ -81,52 +81,52 @@ class World:
 
 
 @pytest.fixture
-def world() -> Any:
+def bus() -> Any:
     with mock_aws():
-        yield World()
+        yield Bus()
 
 
-def test_the_queue_of_a_matching_rule_gets_the_event(world: World) -> None:
-    world.rule()
-    world.allow(policy(statement()))
+def test_the_queue_of_a_matching_rule_gets_the_event(bus: Bus) -> None:
+    bus.rule()
+    bus.allow(policy(statement()))
 
-    assert world.received() == [EVENT]
-
-
-def test_a_rule_of_another_source_delivers_nothing(world: World) -> None:
-    world.rule(EventPattern=json.dumps({"source": ["aws.s3"]}))
-    world.allow(policy(statement()))
-
-    assert world.received() == []
+    assert bus.received() == [EVENT]
 
 
-def test_a_rule_that_is_disabled_delivers_nothing(world: World) -> None:
-    world.rule(State="DISABLED")
-    world.allow(policy(statement()))
+def test_a_rule_of_another_source_delivers_nothing(bus: Bus) -> None:
+    bus.rule(EventPattern=json.dumps({"source": ["aws.s3"]}))
+    bus.allow(policy(statement()))
 
-    assert world.received() == []
+    assert bus.received() == []
 
 
-def test_a_schedule_and_a_target_that_is_no_queue_are_left_out(world: World) -> None:
-    world.events.put_rule(Name="Hourly", ScheduleExpression="rate(1 hour)")
-    world.rule(target="arn:aws:lambda:us-east-1:123456789012:function:theirs")
+def test_a_rule_that_is_disabled_delivers_nothing(bus: Bus) -> None:
+    bus.rule(State="DISABLED")
+    bus.allow(policy(statement()))
 
-    assert world.received() == []
+    assert bus.received() == []
+
+
+def test_a_schedule_and_a_target_that_is_no_queue_are_left_out(bus: Bus) -> None:
+    bus.events.put_rule(Name="Hourly", ScheduleExpression="rate(1 hour)")
+    bus.rule(target="arn:aws:lambda:us-east-1:123456789012:function:theirs")
+
+    assert bus.received() == []
 
 
 def test_without_a_policy_of_the_queue_the_event_is_lost_and_logged(
-    world: World, caplog: pytest.LogCaptureFixture
+    bus: Bus, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, EventBus.__module__)
-    world.rule()
+    bus.rule()
 
-    assert world.received() == []
+    assert bus.received() == []
     assert caplog.messages == ["The policy of queue Actions does not let rule Complete send to it"]
 
 
-def test_a_queue_that_is_gone_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_is_gone_is_logged(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, EventBus.__module__)
-    world.rule(target=f"{world.arn}Gone")
+    bus.rule(target=f"{bus.arn}Gone")
 
-    assert world.received() == []
+    assert bus.received() == []
     assert caplog.messages[0].startswith("Failed to deliver an event of aws.storagegateway: ")

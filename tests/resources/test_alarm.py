@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -27,14 +26,6 @@ ALARM = Alarm(
 )
 
 
-def change_by_hand(world: World, **changed: Any) -> None:
-    world.create(ALARM)
-    alarm: dict[str, Any] = dict(world.somebody.cloudwatch.describe_alarms()["MetricAlarms"][0])
-    names = world.somebody.cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members  # type: ignore[union-attr]  # it has an input
-    kept = {name: value for name, value in alarm.items() if name in names and value is not None}
-    world.somebody.cloudwatch.put_metric_alarm(**{**kept, **changed})
-
-
 def test_an_alarm_that_is_not_there_is_not_found(world: World) -> None:
     assert ALARM.find(world.snapshot) is None
 
@@ -49,41 +40,6 @@ def test_a_new_alarm_is_as_declared(world: World) -> None:
 def test_an_alarm_is_wanted_only_with_a_topic() -> None:
     assert ALARM.wanted
     assert not replace(ALARM, topic=None).wanted
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"AlarmActions": ["arn:aws:sns:eu-west-1:123456789012:b"]}, "SNS topic"),
-        ({"Threshold": 5}, "threshold"),
-        ({"Period": 60}, "period"),
-        ({"Statistic": "Average"}, "statistic"),
-        ({"MetricName": "NumberOfMessagesSent"}, "metric"),
-        ({"Dimensions": [{"Name": "QueueName", "Value": "Other"}]}, "dimensions"),
-    ],
-)
-def test_a_property_changed_by_hand_is_named_and_mended(
-    world: World, changed: dict[str, Any], named: str
-) -> None:
-    change_by_hand(world, **changed)
-
-    differences = world.differences(ALARM)
-    changes = world.update(ALARM)
-
-    assert list(differences) == [named]
-    assert changes == ["cloudwatch:PutMetricAlarm"]
-    assert world.differences(ALARM) == {}
-
-
-def test_a_tag_changed_by_hand_is_named_and_alone_written(world: World) -> None:
-    world.create(ALARM)
-    world.somebody.cloudwatch.tag_resource(ResourceARN=ALARM.arn, Tags=[{"Key": "team", "Value": "b"}])
-
-    named = world.differences(ALARM)
-    changes = world.update(ALARM)
-
-    assert named == {"tag team": ("a", "b")}
-    assert changes == ["cloudwatch:TagResource"]
 
 
 @pytest.mark.parametrize("tags", [{}, {STACK_TAG: "Other"}])

@@ -40,37 +40,12 @@ def test_a_group_that_a_late_line_made_again_is_ours_and_lacks_all(world: World)
     world.somebody.logs.create_log_group(logGroupName=GROUP.name)
 
     named = world.differences(GROUP)
-    changes = world.update(GROUP)
+    world.update(GROUP)
 
     assert GROUP.owner(world.found(GROUP)).ours
     assert set(named) == {"retention", "tag team", f"tag {STACK_TAG}"}
     assert named["retention"] == ("30 days", "forever")
-    assert changes == ["logs:TagResource", "logs:PutRetentionPolicy"]
     assert world.differences(GROUP) == {}
-
-
-def test_a_retention_changed_by_hand_is_named_and_mended(world: World) -> None:
-    world.create(GROUP)
-    world.somebody.logs.put_retention_policy(logGroupName=GROUP.name, retentionInDays=1)
-
-    named = world.differences(GROUP)
-    changes = world.update(GROUP)
-
-    assert named == {"retention": ("30 days", "1 day")}
-    assert changes == ["logs:PutRetentionPolicy"]
-    assert world.differences(GROUP) == {}
-
-
-def test_a_tag_changed_by_hand_is_named_and_alone_written(world: World) -> None:
-    world.create(GROUP)
-    world.somebody.logs.tag_resource(resourceArn=GROUP.arn, tags={"team": "b"})
-
-    named = world.differences(GROUP)
-    changes = world.update(GROUP)
-
-    assert named == {"tag team": ("a", "b")}
-    assert changes == ["logs:TagResource"]
-    assert world.wire.made("logs:TagResource")[0]["tags"] == {"team": "a"}
 
 
 def test_delete_removes_it(world: World) -> None:

@@ -134,33 +134,6 @@ def test_each_combination_of_a_prefix_and_a_suffix_is_a_rule_and_the_first_keeps
     assert ids[1:] == [f"{RULE.rule}.{number}" for number in ("346878bf", "0b2da61b", "0538b5f4")]
 
 
-@pytest.mark.parametrize(
-    ("edit", "named"),
-    [
-        (lambda rules: rules[:2], {"prefix": "in/"}),
-        (lambda rules: rules[::2], {"suffix": ".jpg"}),
-        (lambda rules: rules[:3], {"combinations without a rule": "prefix new/, suffix .png"}),
-        (
-            lambda rules: [{**rules[0], "Events": [PUT]}, *rules[1:]],
-            {"event types": f"prefix in/, suffix .jpg: {PUT}; others: {CREATED} {REMOVED}"},
-        ),
-    ],
-)
-def test_one_of_several_rules_changed_by_hand_is_named_and_mended(
-    photos: World, edit: Callable[[list[Any]], list[Any]], named: dict[str, str]
-) -> None:
-    declared = replace(RULE, event_filter=TWO_BY_TWO)
-    photos.create(declared)
-    put(photos, {"LambdaFunctionConfigurations": edit(get(photos)["LambdaFunctionConfigurations"])})
-
-    differences = photos.differences(declared)
-    changes = photos.update(declared)
-
-    assert {what: found for what, (_, found) in differences.items()} == named
-    assert changes == [PUT_ALL]
-    assert photos.differences(declared) == {}
-
-
 def test_fewer_prefixes_leave_no_rule_of_ours_behind_and_none_of_others_goes(photos: World) -> None:
     """Nobody but the stack has an Id of the stack's with a hash."""
     backup = rule(f"{RULE.rule}.backup", "LambdaFunction", FUNCTION, "s3:ObjectRestore:*")

@@ -50,39 +50,6 @@ def test_the_rule_sends_a_gateways_events_to_the_queue(made: World) -> None:
     assert made.differences(RULE) == {}
 
 
-OTHER = json.dumps({"source": ["aws.s3"]})
-SCHEDULED = {"EventPattern": json.dumps(RULE.pattern), "ScheduleExpression": "rate(1 hour)"}
-CHANGED = [{"Id": "s3agg", "Arn": QUEUE.arn, "Input": "{}"}]
-# What somebody does, and what alone is written then.
-DRIFT: Mapping[str, Any] = {
-    "event pattern": (lambda events: events.put_rule(Name=NAME, EventPattern=OTHER), "PutRule"),
-    "schedule": (lambda events: events.put_rule(Name=NAME, **SCHEDULED), "PutRule"),
-    "state": (lambda events: events.disable_rule(Name=NAME), "PutRule"),
-    "target, none": (lambda events: events.remove_targets(Rule=NAME, Ids=["s3agg"]), "PutTargets"),
-    "target, another message": (
-        lambda events: events.put_targets(Rule=NAME, Targets=CHANGED),
-        "PutTargets",
-    ),
-    "tag s3agg:stack": (
-        lambda events: events.untag_resource(ResourceARN=RULE.arn, TagKeys=["s3agg:stack"]),
-        "TagResource",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", DRIFT)
-def test_a_property_changed_by_hand_is_named_and_alone_written(made: World, what: str) -> None:
-    change, written = DRIFT[what]
-    change(made.somebody.eventbridge)
-
-    named = made.differences(RULE).keys()
-    changes = made.update(RULE)
-
-    assert named == {what.partition(",")[0]}
-    assert changes == [f"events:{written}"]
-    assert made.differences(RULE) == {}
-
-
 def test_a_target_of_somebody_else_stays_until_the_rule_is_deleted(made: World) -> None:
     """EventBridge deletes no rule that has targets."""
     made.somebody.eventbridge.put_targets(Rule=NAME, Targets=[THEIRS])
@@ -173,7 +140,7 @@ def set_policy(world: World, *statements: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("operation", ["PutTargets", "TagResource"])
 def test_an_update_waits_until_the_rule_of_an_interrupted_run_shows(world: World, operation: str) -> None:
-    world.somebody.eventbridge.put_rule(Name=NAME, EventPattern=OTHER)
+    world.somebody.eventbridge.put_rule(Name=NAME, EventPattern='{"source": ["aws.s3"]}')
     world.wire.refuse(f"events:{operation}", "ResourceNotFoundException", times=2)
 
     world.update(RULE)

@@ -72,6 +72,11 @@ def say_made_by(aws: Aws, version: str) -> None:
     aws.dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": VERSION_TAG, "Value": version}])
 
 
+def finish(events: Iterable[object]) -> None:
+    for _ in events:
+        pass
+
+
 def carry_out(events: Iterable[object]) -> list[str]:
     finished = [event.change for event in events if isinstance(event, engine.Finished)]
     return [f"{change.action} {change.resource.kind} {change.resource.name}" for change in finished]

@@ -35,6 +35,13 @@ class Ran:
         return documents.parse(self.stdout, self.command)
 
     @property
+    def is_one_line(self) -> bool:
+        """Whether it failed with one line and one problem, beside a plan and lines about a silent service."""
+        told = [line for line in self.stderr.splitlines() if not line.startswith("waiting for ")]
+        explained = not self.stdout or len(self.json["problems"]) == 1
+        return self.code in {1, 2} and explained and len(told) == 1 and self.stderr.endswith("\n")
+
+    @property
     def actions(self) -> dict[str, str]:
         """What `create` or `delete` did, by `kind name`."""
         return {f"{each['kind']} {each['name']}": each["action"] for each in self.json["changes"]}

@@ -13,8 +13,9 @@ import pyte
 
 from s3agg.local import machine
 from s3agg.settings import Names
-from tests.e2e.support import LocalAws, eventually
+from tests.e2e.support import LocalAws
 from tests.support import terminal
+from tests.support.polling import eventually
 from tests.support.terminal import Terminal
 
 BUCKET = "my-uploads"
