@@ -102,18 +102,20 @@ def follow(
     read: dict[str, BucketActivity] = {}
     left = list(goals)
 
-    def awaited() -> list[Awaited]:
+    def awaited(items: Mapping[str, BucketActivity] = read) -> list[Awaited]:
         now = from_ms(aws.clock.time() * 1000)
-        return [goal.awaits(read[goal.bucket], stack, now) for goal in left]
+        return [goal.awaits(items[goal.bucket], stack, now) for goal in left]
 
     def waiting(left_s: float) -> Waiting:
         return _waiting([goal.bucket for goal in left], awaited()[0].what, left_s)
 
     def look() -> Look[Waiting]:
-        for item in aws.side_by_side(lambda goal: _read(aws, stack, goal.bucket), left):
-            read[item.name] = _with_answers(item, read.get(item.name))
+        found = aws.side_by_side(lambda goal: _read(aws, stack, goal.bucket), left)
+        now = {item.name: item for item in found}
+        read.update({name: _with_answers(item, read.get(name)) for name, item in now.items()})
         left[:] = [goal for goal in left if not goal.is_reached(read[goal.bucket])]
-        idle_s = min([LONGEST_UNREAD_S, *(each.seconds for each in awaited())])
+        # By the items as they are: a round that runs may end at once.
+        idle_s = min([LONGEST_UNREAD_S, *(each.seconds for each in awaited(now))])
         return Look(waiting, idle_s=idle_s, done=not left)
 
     yield from watch(aws.clock, look, aws.clock.monotonic() + timeout_s)

@@ -301,6 +301,21 @@ def test_a_refresh_that_no_gateway_confirms_is_accepted_at_the_timeout(telling: 
     )
 
 
+def test_a_round_that_runs_is_looked_at_again_soon(stack: World) -> None:
+    """It has moved `not_before` to the end of the next interval, and may end at once."""
+    share = classes("known_shares").KnownShare("", owed=1)
+    busy = {**known({"share-1": share}), "owed": {"BOOL": True}, "not_before": {"N": str(stack.clock.ms)}}
+    running = {"owed": None, "not_before": {"N": str(stack.clock.ms + 92_000)}}
+    stack.wire.before("dynamodb:GetItem", lambda: put(stack, "photos", **busy), after=1)
+    stack.wire.before("dynamodb:GetItem", lambda: put(stack, "photos", **running), after=2)
+    stack.wire.before("dynamodb:GetItem", accept(stack, stack.clock.ms + 92_000), after=3)
+
+    _, report = run(stack, "photos", wait=True)
+
+    assert report.ok
+    assert report.seconds < 5
+
+
 def test_at_the_timeout_it_names_the_shares_and_the_last_answer(stack: World) -> None:
     """A round has just removed `owed`, as each does at its start."""
     share = classes("known_shares").KnownShare("", owed=1)
