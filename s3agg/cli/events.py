@@ -76,7 +76,8 @@ def test_upload(
     rule = deployed.the_bucket(deployment, bucket)
     before_upload.check_timeout(deployment.stack, timeout)
     prefixes = deployment.activity_of(rule.bucket).prefixes.values()
-    if left := test_objects.left_over(aws, rule, prefixes):
+    there = rule.bucket not in deployment.gone
+    if there and (left := test_objects.left_over(aws, rule, prefixes)):
         found = f"{plural(len(left), 'object')} of interrupted runs in bucket {rule.bucket}"
         if yes or agrees(f"Delete {found}?"):
             if not test_objects.delete(aws, rule, left):

@@ -152,7 +152,7 @@ def _waiting(buckets: Sequence[str], what: str, left_s: float) -> Waiting:
 
 def _read(aws: Aws, stack: Stack, bucket: str) -> BucketActivity:
     with describing_errors(f"reading the item of bucket {bucket} in table {stack.table.name}"):
-        return items.read_one(aws, stack.table.name, bucket)
+        return items.read_one(aws, stack.table.name, bucket).at_interval(stack.settings.min_interval)
 
 
 def _with_answers(item: BucketActivity, before: BucketActivity | None) -> BucketActivity:

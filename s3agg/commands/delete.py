@@ -144,7 +144,8 @@ class Finish:
         if stack.table.key not in self.deployment.found:
             return
         with describing_errors(f"reading the items of table {stack.table.name}"):
-            left = _busy(items.read_all(aws, stack.table.name).values(), self.buckets)
+            read = items.read_all(aws, stack.table.name).values()
+        left = _busy([each.at_interval(stack.settings.min_interval) for each in read], self.buckets)
         if not left:
             return
         with describing_errors(f"sending messages to queue {stack.queue.name}"):

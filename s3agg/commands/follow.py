@@ -30,6 +30,7 @@ from s3agg.stack.declared import Stack
 NONE_OF_THEM = ("none touched", "none accepted")
 REFRESH_TAKES_S = 2.15  # at least, after a window closes: the function first waits 2 s (DESIGN 2)
 FAILURES_S = 10.0  # between two reads of the functions' failures
+NEVER = from_ms(0)
 IN_VAIN_S = 20.0  # for a completion that may never come: a small bucket takes seconds
 
 
@@ -83,6 +84,12 @@ class Trail:
     def complete(self) -> bool:
         """Whether each gateway has told that it finished that refresh."""
         return bool(self.refreshes) and self.refreshes[-1].complete is not None
+
+    def not_yet(self, aws: Aws) -> str:
+        """Return when the refresh is due, for an error before that."""
+        due = self.held_back or self.due
+        is_ahead = due is not None and due.timestamp() > aws.clock.time()
+        return f", which is due at {due:%H:%M:%S} UTC" if due is not None and is_ahead else ""
 
     def count(self, became: Became) -> int:
         return sum(each.became == became for each in self.objects.values())
@@ -145,7 +152,8 @@ class _Table:
 
     def item(self) -> BucketActivity:
         with describing_errors(f"reading the items of table {self.stack.table.name}"):
-            return items.read_one(self.aws, self.stack.table.name, self.bucket)
+            item = items.read_one(self.aws, self.stack.table.name, self.bucket)
+        return item.at_interval(self.stack.settings.min_interval)
 
     def until_refresh(self, item: BucketActivity, trail: Trail, news: Sequence[Event] = ()) -> Look[Event]:
         """Return what is awaited; while a window is open there is nothing to read."""
@@ -186,28 +194,28 @@ class TableObserver:
 
     def look(self) -> Look[Event]:
         item = self.table.item()
-        idle = not item.window.open and not item.pending
-        if idle and item.last_refresh is not None and item.last_refresh > self.since:
-            shares = _shown_by(item.shares, self.showing)
-            self.trail.refreshes.append(
-                Refresh(item.last_refresh, shares, self.region, found_shares=bool(item.shares))
-            )
-            self.trail.accepted = True
-            return Look(done=True)
-        return self.table.until_refresh(item, self.trail)
+        start = _start_of(item, self.showing) or (None if item.pending else item.last_refresh)
+        if item.window.open or start is None or start <= self.since:
+            return self.table.until_refresh(item, self.trail)
+        shares = item.shares if self.showing is None else tuple(self.showing)
+        self.trail.refreshes.append(Refresh(start, shares, self.region, found_shares=bool(item.shares)))
+        self.trail.accepted = True
+        return Look(done=True)
 
     def timed_out(self, timeout: float) -> S3aggError:
-        return S3aggError(
-            f"Timed out after {timeout:.0f} s: DynamoDB shows no refresh", "To see why, run", Advice("status")
-        )
+        shows = f"Timed out after {timeout:.0f} s: DynamoDB shows no refresh"
+        return S3aggError(f"{shows}{self.trail.not_yet(self.table.aws)}", "To see why, run", Advice("status"))
 
 
-def _shown_by(shares: tuple[str, ...], showing: Collection[str] | None) -> tuple[str, ...]:
-    """Return the shares that must show the objects; all if that is unknown, or was changed meanwhile."""
-    if showing is None:
-        return shares
-    found = tuple(share for share in shares if share in showing)
-    return found or (shares if showing else ())
+def _start_of(item: BucketActivity, showing: Collection[str] | None) -> datetime | None:
+    """Return when the refresh began that each share accepted which must show the objects; the earliest.
+
+    NEVER if one has accepted none yet. None without such shares, or if older functions wrote the item: then
+    only the refresh of the whole bucket tells.
+    """
+    if not showing or not item.last_refreshes:
+        return None
+    return min(item.last_refreshes.get(share, NEVER) for share in showing)
 
 
 class LogObserver:
@@ -258,7 +266,7 @@ class LogObserver:
     def completion(self) -> Look[Event]:
         """Read which shares are complete. Done if all are, or if that is not told."""
         refresh = self.trail.refreshes[-1]
-        shares = _shown_by(refresh.shares, self.showing)
+        shares = refresh.shares if self.showing is None else tuple(self.showing)
         if not self.confirms or not shares:
             return Look(done=True)
         completion = self.completion_of(shares)
@@ -293,9 +301,8 @@ class LogObserver:
                 f" {self.trail.missing} of {events}",
                 f"{takes}. Run the same command again",
             )
-        return S3aggError(
-            f"Timed out after {timeout:.0f} s waiting for the refresh", "To see why, run", Advice("status")
-        )
+        waited = f"Timed out after {timeout:.0f} s waiting for the refresh"
+        return S3aggError(f"{waited}{self.trail.not_yet(self.aws)}", "To see why, run", Advice("status"))
 
     def new_events(self) -> list[Event]:
         """Read the aggregator's log and update the objects; return the changed ones."""
@@ -317,35 +324,28 @@ class LogObserver:
         return news
 
     def is_refreshed(self) -> bool:
-        """Read the refresh function's log; return whether a refresh started after the last event.
+        """Return whether a refresh started after the last event, and each share that must show it accepted.
 
-        Of several shares, only those must have accepted that must show the objects.
+        The item tells this of each share. The log alone tells it if these shares are unknown.
         """
         first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
         lines = self.lines(self.stack.refresher, f" for bucket: {self.upload.bucket}, started: ")
         found = [self.refresh_of(line) for line in lines]
         self.trail.refreshes = [each for each in found if each and each.start >= first]
-        if any(refresh.start >= last for refresh in self.trail.refreshes):
-            return True
-        sooner = self.accepted_by(tuple(self.showing or ()), last)
-        self.trail.refreshes += sooner
-        return bool(sooner)
-
-    def accepted_by(self, shares: tuple[str, ...], last: datetime) -> list[Refresh]:
-        """Return the refresh of these shares that began after the last event, if all have accepted it.
-
-        The item tells when each began, and the log when it was accepted. Others may not have accepted it yet.
-        """
-        last_of = self.table.item().last_refreshes if shares else {}
-        starts = [last_of[share] for share in shares if share in last_of]
-        if not shares or len(starts) < len(shares) or min(starts) < last:
-            return []
+        start = _start_of(self.table.item(), self.showing) if self.showing else None
+        if start is None:
+            return any(refresh.start >= last for refresh in self.trail.refreshes)
+        if start < last:
+            return False
+        shares = tuple(self.showing or ())
         refreshes = self.completion_of(shares).read()
-        if len(refreshes) < len(shares):
-            return []
-        accepted = max(each.accepted for each in refreshes)
+        if len(refreshes) < len(shares):  # the log is later than the item
+            return False
         region = self.upload.notification.place.region
-        return [Refresh(max(starts), shares, region, accepted)]
+        accepted = max(each.accepted for each in refreshes)
+        before = [each for each in self.trail.refreshes if each.start < start]
+        self.trail.refreshes = [*before, Refresh(start, shares, region, accepted)]
+        return True
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
         match = OF_BUCKET.search(line.message)

@@ -141,7 +141,7 @@ def request(aws: Aws, deployment: Deployment, bucket: str) -> BucketActivity:
         )
     with describing_errors(f"sending a message to queue {stack.queue.name}"):
         messages.send(aws, stack.queue, [item], stack.settings, at_once=True)
-    return item
+    return item.at_interval(stack.settings.min_interval)
 
 
 def _request(item: BucketActivity, now: datetime) -> Refreshed:

@@ -193,11 +193,12 @@ def _queues(deployment: Deployment) -> list[tuple[Queue, FoundQueue]]:
 
 
 def _activity(aws: Aws, deployment: Deployment) -> Mapping[str, BucketActivity]:
-    table = deployment.stack.table
+    table, interval = deployment.stack.table, deployment.stack.settings.min_interval
     if deployment.found.ours(table) is None:
         return {}
     with describing_errors(f"reading the items of table {table.name}"):
-        return items.read_all(aws, table.name)
+        found = items.read_all(aws, table.name)
+    return {name: each.at_interval(interval) for name, each in found.items()}
 
 
 def _depth(name: str, url: str, aws: Aws) -> QueueDepth | None:

@@ -257,9 +257,10 @@ def _hops(upload: Upload, trail: Trail) -> Iterator[Hop]:
         yield hop("window_opened", from_ms(trail.opened_at))
     if len(trail.handled_at) > 1:
         yield hop("last_event_handled", from_ms(max(trail.handled_at)))
-    if trail.due is not None:
+    now = from_ms(upload.aws.clock.time() * 1000)
+    if trail.due is not None and (trail.accepted or trail.due <= now):
         yield hop("window_closed", trail.due)
-    if trail.held_back is not None and trail.held_back != trail.due:
+    if trail.held_back not in {None, trail.due} and (trail.accepted or trail.held_back <= now):
         yield hop("min_interval_ended", trail.held_back)
     for refresh in trail.refreshes:
         yield from (hop(*each) for each in _hops_of(refresh, trail))

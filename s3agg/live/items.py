@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -15,7 +15,9 @@ from s3agg.aws.refusals import until_absent
 from s3agg.aws.session import Aws
 from s3agg.errors import AwsAdvice, S3aggError, UsageProblem
 from s3agg.resources.event_filter import ALL_EVENTS, NOTIFICATION, WAYS, EventFilter
-from s3agg.settings import ANY_REGION, check_bucket_name
+from s3agg.settings import ANY_REGION, LONGEST_WINDOW_S, SETTLE_S, check_bucket_name
+
+LONGEST_PAUSE_MS = (LONGEST_WINDOW_S + SETTLE_S) * 1000
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class BucketActivity:
     shares: tuple[str, ...] = ()
     pending: bool = False  # the window is closed, its refresh is not finished
     not_before: datetime | None = None  # no refresh earlier; a pending one is tried again then
+    pause: timedelta | None = None  # the interval that `not_before` was computed with; None if unknown
     event_filter: EventFilter | None = None  # as declared; None if the bucket is not stored as attached
     unrefreshed_since: datetime | None = None  # when the oldest refresh was due that is still owed to a share
     owed: tuple[str, ...] = ()  # the shares that did not accept it, or a later one
@@ -61,6 +64,13 @@ class BucketActivity:
         """Start of the last refresh that was for every share."""
         is_of_all = self.refreshed_shares is None or self.refreshed_shares >= len(self.shares)
         return self.last_refresh if is_of_all else self.last_full
+
+    def at_interval(self, min_interval: int) -> BucketActivity:
+        """Return the activity with `not_before` for this minimum interval, s, as the functions compute it."""
+        if self.not_before is None or self.pause is None:
+            return self
+        pause = timedelta(seconds=min_interval + SETTLE_S)
+        return replace(self, not_before=self.not_before - self.pause + pause, pause=pause)
 
     def is_idle(self, now: datetime) -> bool:
         """Whether `forget_bucket` deletes the item: no refresh is due, and the minimum interval is over."""
@@ -149,6 +159,7 @@ def activity(
         return None if value is None else int(float(value))
 
     known = _known_shares(item)
+    pause = count("pause")
     # An older version stored ids alone, in `shares` and in `owed`.
     ids = {*known, *item.get("shares", {}).get("SS", ())}
     owing = [share for share, each in known.items() if each.owed is not None]
@@ -162,6 +173,7 @@ def activity(
         shares=arns(ids),
         pending="pending" in item,
         not_before=moment("not_before"),
+        pause=None if pause is None or not 0 <= pause <= LONGEST_PAUSE_MS else timedelta(milliseconds=pause),
         event_filter=None if attached is None else _event_filter(attached),
         unrefreshed_since=moment("unrefreshed_since"),
         owed=arns(owed),

@@ -115,7 +115,8 @@ def status_document(status: Status, aws_options: AwsOptions = NO_OPTIONS) -> dic
 def _bucket_document(status: Status, bucket: BucketActivity) -> dict[str, object]:
     """The JSON of a bucket. Without the table's items it is not known whether a window is open."""
     unknown = {} if status.knows_windows else {"window": None, "pending": None}
-    return {**vars(bucket), **unknown, "refreshes": status.refreshes.get(bucket.name, ())}
+    told = {name: value for name, value in vars(bucket).items() if name != "pause"}
+    return {**told, **unknown, "refreshes": status.refreshes.get(bucket.name, ())}
 
 
 def _problem(problem: Problem, aws_options: AwsOptions) -> dict[str, str | None]:

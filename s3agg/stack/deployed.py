@@ -308,7 +308,8 @@ def read(aws: Aws, names: Names, request: Request | None = None) -> Deployment:
     if request.skip_validation:
         skipping = (replace(each, skips_validation=True) for each in stack.notifications)
         stack = replace(stack, notifications=tuple(skipping))
-    return Deployment(aws.place, stack, found, table.activity, unread, snapshot, request.adopt, unread_rule)
+    activity = {name: each.at_interval(settings.min_interval) for name, each in table.activity.items()}
+    return Deployment(aws.place, stack, found, activity, unread, snapshot, request.adopt, unread_rule)
 
 
 @dataclass(frozen=True)

@@ -1064,6 +1064,17 @@ def test_the_item_of_a_bucket_that_was_never_attached_is_told_deleted(aws_shell:
 
 
 @pytest.mark.stack
+def test_the_test_of_a_bucket_that_is_gone_tells_how_to_detach_it(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    make_world().somebody.s3.delete_bucket(Bucket="uploads")
+
+    ran = aws_shell("test-upload")
+
+    assert ran.code == 1
+    assert ran.stderr.endswith("Bucket uploads no longer exists. Detach it: s3agg delete --bucket uploads.\n")
+
+
+@pytest.mark.stack
 @pytest.mark.parametrize("command", ["test-upload", "refresh", "delete", "logs"])
 def test_a_name_that_no_bucket_can_have_is_wrong_usage(command: str, aws_shell: Shell) -> None:
     aws_shell("create", "--bucket", "uploads")

@@ -95,6 +95,16 @@ def test_everything_is_pending_and_a_message_comes_at_once(stack: World) -> None
     assert "pending" not in item_of(stack, "videos")
 
 
+def test_the_start_that_is_told_follows_a_minimum_interval_that_was_changed(stack: World) -> None:
+    """The last round stored the end of an interval of 300 s, and now it is 60 s."""
+    ends = {"not_before": {"N": str(stack.clock.ms + 250_000)}, "pause": {"N": "302000"}}
+    put(stack, "photos", **ends)
+
+    _, report = run(stack, "photos")
+
+    assert report.buckets[0].not_before == from_ms(stack.clock.ms + 10_000)
+
+
 def test_an_open_window_stays_and_the_message_waits_for_it_too(stack: World) -> None:
     put(stack, "photos", **WINDOW)
 

@@ -95,6 +95,7 @@ def play(watched: tuple[Session, Wire], running_moto: MockAWS) -> Play:
     wire.reset()
     clock = Clock(time.time())
     wire.answer("lambda:GetAccountSettings", account_settings(1000))  # not in moto
+    wire.have_shares(share_of(BUCKET, "share-1"))
     warnings: list[str] = []
     aws = Aws(
         session=session,
@@ -148,6 +149,7 @@ OTHER = f"{SHARE}2"
 
 def test_it_ends_when_every_share_is_complete_and_not_when_all_have_accepted(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
+    play.wire.have_shares(share_of(BUCKET, "share-1"), share_of(BUCKET, "share-12"))
     started: list[float] = []
 
     def accept(_: list[str]) -> None:
@@ -193,7 +195,7 @@ def test_only_the_shares_that_must_show_the_objects_are_followed(play: Play) -> 
 
 @pytest.mark.parametrize("began", ["after", "before"])
 def test_a_share_that_shows_no_object_is_not_waited_for(play: Play, began: str) -> None:
-    """Its gateway is off. What a round before the last event refreshed is no reason to end."""
+    """Its gateway is off. A refresh of others, or one before the last event, is no reason to end."""
     play.make_stack(Request((BUCKET,), prefixes=("red/",)))
     have_prefixes(play, "red/", "blue/")
 
@@ -201,6 +203,8 @@ def test_a_share_that_shows_no_object_is_not_waited_for(play: Play, began: str) 
         now = int(play.clock.time() * 1000)
         play.log(Names().refresher, f"Refreshing file share: {SHARE}, notification: one")
         play.log(Names().refresher, f"File share complete: {SHARE}, notification: one, took: 2500 ms")
+        if began == "before":
+            play.refresh(OTHER)
         share = classes("known_shares").KnownShare
         at = now if began == "after" else now - 3_600_000
         shares = {"share-1": share("red/", began=at), "share-2": share("blue/", owed=now)}
@@ -667,6 +671,22 @@ def put_item(play: Play, **attributes: str | float) -> None:
         for name, value in attributes.items()
     }
     play.aws.dynamodb.put_item(TableName="S3EventAggregator", Item={"BucketName": {"S": BUCKET}, **item})
+
+
+def test_a_window_that_is_open_at_the_timeout_is_no_step_and_its_end_is_told(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    due: list[float] = []
+
+    def open_window(keys: list[str]) -> None:
+        play.handle(keys)
+        due.append(play.clock.time() + 20)
+        put_item(play, timestamp=due[0], opened_by="x")
+
+    _, report = play.run(once(open_window))
+
+    assert "window_closed" not in [hop.step for hop in report.hops]
+    ends = f"{from_ms(due[0] * 1000):%H:%M:%S}"
+    assert f"Timed out after 8 s waiting for the refresh, which is due at {ends} UTC." in str(report.notes[0])
 
 
 def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
