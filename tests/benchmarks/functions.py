@@ -15,12 +15,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from s3agg import assets
+from s3agg.errors import plural
 from s3agg.local.session import KEY
 from tests.benchmarks import refreshes
 from tests.benchmarks.figures import Figure
 from tests.e2e.counting import VARIABLE, door
 from tests.e2e.support import LocalAws
 from tests.support import blog
+from tests.support.handlers import known
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-west-3"  # the blog's function knows its table by name alone: no stack is here
@@ -47,6 +49,7 @@ def figures(world: LocalAws, *, small: bool) -> list[Figure]:
             *inside_a_window(
                 environment, runs=1 if small else 5, ours=50 if small else 5000, theirs=10 if small else 300
             ),
+            *with_known_shares(world, environment, runs=1 if small else 5, events=50 if small else 5000),
             writes(world, environment, events=200 if small else 10_000),
             *cold_starts(environment, folder, runs=1 if small else 15),
             packages(environment, folder),
@@ -144,6 +147,27 @@ def inside_a_window(
             note="by Python's audit events in the same processes, which hear every call of the blog's rule",
         ),
     )
+
+
+def with_known_shares(
+    world: LocalAws, environment: Mapping[str, str], *, runs: int, events: int
+) -> Iterator[Figure]:
+    """How long an event in a known window takes if the item tells of many file shares."""
+    for shares in (1, 50, 250):
+        took = []
+        for each in range(runs):
+            bucket = f"shares-{shares}-{each}"
+            prefixes = {f"share-{number:08X}": f"folder-{number}/" for number in range(1, shares)}
+            item = {"BucketName": {"S": bucket}, **known({"share-00000000": "folder/", **prefixes})}
+            world.client("dynamodb", REGION).put_item(TableName=blog.TABLE, Item=item)
+            took.append(run(OURS, bucket, events, environment).median_us)
+        yield Figure(
+            f"such an event with {plural(shares, 'file share')} known",
+            "µs",
+            took,
+            at_most=50,
+            note="each on a prefix of its own; one of them shows the object",
+        )
 
 
 def writes(world: LocalAws, environment: Mapping[str, str], *, events: int) -> Figure:
