@@ -116,10 +116,13 @@ def test_an_outage_of_days_ends_in_dead_letters_that_bring_the_refresh_when_they
     assert len(cloud.gateways.accepted["share-1"]) == 1
 
 
-def test_a_gateway_that_is_off_for_a_day_is_told_however_many_events_come() -> None:
+@pytest.mark.parametrize(
+    ("hours", "apart_ms"), [(24, 240_000), pytest.param(48, 30_000, marks=pytest.mark.proof)]
+)
+def test_a_gateway_that_is_off_for_days_is_told_however_many_events_come(hours: int, apart_ms: int) -> None:
     """Each window closes and the next one opens: nothing fails for good, and no dead letter comes."""
-    day = 24 * HOUR_MS
-    events = tuple(Event(at) for at in range(0, day, 240_000))
+    day = hours * HOUR_MS
+    events = tuple(Event(at) for at in range(0, day, apart_ms))
     cloud = Cloud(Schedule(30, events, outages=(Outage("A", 0, day),))).run()
 
     assert cloud.queue.dead == []

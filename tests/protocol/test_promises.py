@@ -81,6 +81,7 @@ def test_while_nothing_fails_refreshes_are_few_soon_and_cheap(schedule: Schedule
     assert promises.too_soon(cloud) == []
     assert promises.too_often(cloud) == []
     assert promises.late(cloud) == []
+    assert promises.silent(cloud) == []
     assert promises.needless(cloud) == []
     assert promises.asked_too_often(cloud) == []
     assert promises.added_too_often(cloud) == []
@@ -104,6 +105,7 @@ def is_neither_lost_nor_stuck(schedule: Schedule) -> None:
     assert promises.lost(cloud) == []
     assert promises.too_soon(cloud) == []
     assert promises.stuck(cloud) == []
+    assert promises.silent(cloud) == []
     assert promises.lost_after_all(cloud.redrive()) == []
 
 
@@ -130,6 +132,7 @@ def test_whenever_others_refresh_every_event_has_a_refresh_with_an_effect(schedu
     assert promises.too_soon(cloud) == []
     assert promises.in_vain(cloud) == []
     assert promises.repeated_too_often(cloud) == []
+    assert promises.silent(cloud) == []
     assert promises.needless(cloud) == []
 
 
@@ -157,3 +160,4 @@ def test_however_wrong_gateways_clocks_are_no_repetition_is_repeated(schedule: S
     assert promises.lost(cloud) == []
     assert promises.too_soon(cloud) == []
     assert promises.repeated_without_end(cloud) == []
+    assert promises.silent(cloud) == []

@@ -41,7 +41,7 @@ NATURES = st.builds(
     often=st.sampled_from([0.5, 1]),
     seed=st.integers(0, 1000),
 )
-SCHEDULES_TRIED = int(os.environ.get("S3AGG_SCHEDULES", "5"))
+SCHEDULES_TRIED = int(os.environ.get("S3AGG_SPREADING", "5"))
 BUCKETS_OF_A_STEP = st.sampled_from([("photos",), ("videos",), BUCKETS])
 OPTIONS = st.sampled_from([(), (("window", 300),), (("window", 60), ("memory", 256))])
 
