@@ -183,9 +183,12 @@ def silent(cloud: Cloud) -> list[str]:
 
     That is longer than window + interval + 15 minutes after the refresh was due.
     """
-    settings = Settings(window=cloud.schedule.window_s, min_interval=cloud.schedule.interval_s)
+    schedule = cloud.schedule
+    window_s = max([schedule.window_s, *(each.window_s for each in schedule.changes)])
+    interval_s = max([schedule.interval_s, *(each.interval_s for each in schedule.changes)])
+    settings = Settings(window=window_s, min_interval=interval_s)
     # While a refresh is running, a window is due only after its expected end.
-    due = max(cloud.schedule.window_s * 1000, _pause(cloud) + ROUND_MS)
+    due = max(window_s * 1000, interval_s * 1000 + SPARE_MS + ROUND_MS)
     longest = due + settings.longest_owed * 1000 + 2 * SKEW_MS
     # The first event or request that a refresh of a share is owed for.
     owed: dict[tuple[Share, int], int] = {}
