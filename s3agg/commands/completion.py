@@ -13,6 +13,8 @@ from s3agg.live.share_refreshes import NOTIFICATION, ShareRefresh
 from s3agg.resources.function import Function
 from s3agg.settings import SHORTEST_INTERVAL_S
 
+SKEW = timedelta(seconds=2)  # between the functions' clocks, less than any interval between two refreshes
+
 
 @dataclass(frozen=True)
 class Completion:

@@ -188,7 +188,7 @@ def test_only_the_shares_that_must_show_the_objects_are_followed(play: Play) -> 
     events, report = play.run(once(play.handle, accept, complete), timeout_s=60)
 
     assert (report.ok, report.complete, report.showing) == (True, True, (SHARE,))
-    assert [each.shares for each in events if isinstance(each, follow.Refresh)] == [(SHARE, OTHER), (SHARE,)]
+    assert [each.shares for each in events if isinstance(each, follow.Refresh)] == [(SHARE,), (SHARE,)]
     assert [each.share for each in report.shares] == [SHARE]
     assert any("these must show the uploaded objects" in str(note) for note in report.notes)
 
@@ -221,13 +221,45 @@ def test_a_share_that_shows_no_object_is_not_waited_for(play: Play, began: str) 
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("told", ["none accepted", "none touched", "no file share in eu-west-1"])
+def test_a_refresh_that_none_of_the_shares_accepted_is_no_success(play: Play, told: str) -> None:
+    """The stack is new, so no item tells who accepted before."""
+    play.make_stack(Request((BUCKET,)))
+
+    _, report = play.run(once(play.handle, lambda _: play.refresh(told)))
+
+    assert not report.ok
+
+
+def test_a_completion_of_the_refresh_before_the_last_event_does_not_count(play: Play) -> None:
+    """That refresh began before the event, and its gateway accepted it afterwards."""
+    play.make_stack(Request((BUCKET,)))
+    before, began = play.clock.time(), 0
+
+    def rounds(_: list[str]) -> None:
+        nonlocal began
+        play.refresh(started=before)
+        play.clock.sleep(5)
+        began = int(play.clock.time() * 1000)
+        play.refresh(started=began / 1000, complete=False)
+        share = classes("known_shares").KnownShare("", began=began)
+        item: Any = {"BucketName": {"S": BUCKET}, **known({"share-1": share})}
+        play.aws.dynamodb.put_item(TableName=Names().table, Item=item)
+
+    _, report = play.run(once(play.handle, rounds), timeout_s=90)
+
+    assert (report.ok, report.complete) == (True, False)
+    assert report.shares[0].accepted == from_ms(began)
+
+
 def test_where_no_share_shows_the_rules_keys_the_objects_go_below_a_share(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     have_prefixes(play, "red/", "blue/")
+    blue = SHARE.replace("share-1", "share-2")
 
-    _, report = play.run(once(play.handle, lambda _: play.refresh()), keep=True)
+    _, report = play.run(once(play.handle, lambda _: play.refresh(blue)), keep=True)
 
-    assert report.showing == (SHARE.replace("share-1", "share-2"),)
+    assert report.showing == (blue,)
     assert {each.key.partition("s3agg-test-")[0] for each in report.objects} == {"blue/"}
 
 
@@ -620,6 +652,7 @@ def test_without_the_removed_objects_their_deletion_causes_no_refresh(play: Play
 def test_a_bucket_without_a_share_is_no_failure_and_is_said(play: Play, told: str) -> None:
     """FACTS 40: a share may be in another region."""
     play.make_stack(Request((BUCKET,)))
+    play.wire.have_shares()
     _, report = play.run(once(play.handle, lambda _: play.refresh(told)))
 
     assert report.ok
@@ -842,6 +875,21 @@ def test_a_refresh_from_before_the_upload_is_not_taken_from_the_table(play: Play
     put_item(play, refreshed=play.clock.time() - 60)
 
     _, report = play.run(once())
+
+    assert not report.ok
+
+
+def test_a_refresh_that_the_share_did_not_accept_is_not_taken_from_the_table(play: Play) -> None:
+    """The gateway does not know the share, and never did."""
+    play.make_stack(Request((BUCKET,), options={"log_level": "WARN"}))
+
+    def leave_out(_: list[str]) -> None:
+        refreshed = {"N": str(int(play.clock.time() * 1000) + 1)}
+        shares = known({"share-1": classes("known_shares").KnownShare("")})
+        item: Any = {"BucketName": {"S": BUCKET}, "refreshed": refreshed, **shares}
+        play.aws.dynamodb.put_item(TableName=Names().table, Item=item)
+
+    _, report = play.run(once(leave_out))
 
     assert not report.ok
 
