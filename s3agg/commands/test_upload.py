@@ -49,9 +49,7 @@ class Report:
     within_window: int | None
     refreshes: tuple[Refresh, ...]
     showing: tuple[str, ...] | None  # the file shares that must show the objects; None if unknown
-    shares: tuple[
-        ShareRefresh, ...
-    ]  # of the last refresh, of those that must show the objects, as far as known
+    shares: tuple[ShareRefresh, ...]  # of the last refresh: those that must show the objects, if known
     hops: tuple[Hop, ...]
     objects: tuple[Seen, ...]
     seconds: float
@@ -188,7 +186,7 @@ def _failed(
 
 def _not_confirmed(waited: float, min_interval: int) -> S3aggError:
     return S3aggError(
-        f"Every file share accepted the refresh, but not every gateway finished it within {waited:.0f} s."
+        f"The refresh is accepted, but not every gateway finished it within {waited:.0f} s."
         f" {why_not_complete(min_interval)}",
         "To see when it is complete, run",
         Advice("status"),
