@@ -57,6 +57,11 @@ class Completion:
         """Return how many shares are not complete."""
         return len(self.shares) - sum(each.complete is not None for each in refreshes)
 
+    def end(self, refreshes: Sequence[ShareRefresh]) -> datetime | None:
+        """Return when the last share was complete; None if one is not."""
+        ends = [each.complete for each in refreshes if each.complete]
+        return None if self.missing(refreshes) else max(ends, default=None)
+
 
 def why_not_complete(min_interval: int) -> str:
     """Return why an accepted refresh may not be complete yet; `min_interval` in s."""

@@ -277,8 +277,7 @@ class LogObserver:
                 self.trail.in_vain = True
                 return Look(done=True)
             return Look(partial(Waiting, f"the refresh to be complete on {plural(missing, 'file share')}"))
-        ends = [each.complete for each in self.trail.shares if each.complete]
-        self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
+        self.trail.refreshes[-1] = replace(refresh, complete=completion.end(self.trail.shares))
         return Look(news=self.trail.refreshes[-1:], done=True)
 
     def completion_of(self, shares: Sequence[str]) -> Completion:
