@@ -27,9 +27,10 @@ class Completion:
     log_since: int  # where to begin in the log, ms since 1970
 
     def read(self) -> list[ShareRefresh]:
-        """Return the refresh of each share whose acceptance shows; of several, one that is complete."""
+        """Return the refresh of each share whose acceptance shows: the first complete one, else the first."""
         since = [each for each in self._all(self.log_since) if each.accepted >= self.since]
-        of_share = {each.share: each for each in (*since, *(each for each in since if each.complete))}
+        last_first = sorted(since, key=lambda each: (each.complete is not None, -each.accepted.timestamp()))
+        of_share = {each.share: each for each in last_first}
         return [of_share[share] for share in self.shares if share in of_share]
 
     def _all(self, log_since: int) -> list[ShareRefresh]:

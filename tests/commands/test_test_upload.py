@@ -252,6 +252,20 @@ def test_a_completion_of_the_refresh_before_the_last_event_does_not_count(play: 
     assert report.shares[0].accepted == from_ms(began)
 
 
+def test_of_several_refreshes_after_the_last_event_the_first_is_told(play: Play) -> None:
+    play.make_stack(Request((BUCKET,)))
+    times: list[float] = []
+
+    def refresh(_: list[str]) -> None:
+        times.append(play.clock.time())
+        play.refresh(complete=False)
+
+    _, report = play.run(once(play.handle, refresh, *[lambda _: None] * 3, refresh), timeout_s=30)
+
+    assert len(times) == 2
+    assert report.shares[0].accepted == from_ms(int(times[0] * 1000))
+
+
 def test_where_no_share_shows_the_rules_keys_the_objects_go_below_a_share(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     have_prefixes(play, "red/", "blue/")
