@@ -181,7 +181,10 @@ class _Table:
 
 
 class TableObserver:
-    """Reads the bucket's item until a refresh started after the upload and no window is open."""
+    """Reads the bucket's item until a refresh started after the upload and no window is open.
+
+    Other events may always keep one open. So a second refresh after the upload counts too.
+    """
 
     def __init__(
         self, aws: Aws, stack: Stack, upload: Upload, showing: Collection[str] | None = None
@@ -191,11 +194,15 @@ class TableObserver:
         self.region = upload.notification.place.region
         self.trail = Trail(dict(upload.seen), shows_events=False)
         self.since = from_ms(int(aws.clock.time() * 1000))
+        self.starts: set[datetime] = set()  # of the refreshes after the upload
 
     def look(self) -> Look[Event]:
         item = self.table.item()
         start = _start_of(item, self.showing) or (None if item.pending else item.last_refresh)
-        if item.window.open or start is None or start <= self.since:
+        if start is None or start <= self.since:
+            return self.table.until_refresh(item, self.trail)
+        self.starts.add(start)
+        if item.window.open and len(self.starts) == 1:
             return self.table.until_refresh(item, self.trail)
         shares = item.shares if self.showing is None else tuple(self.showing)
         self.trail.refreshes.append(Refresh(start, shares, self.region, found_shares=bool(item.shares)))
