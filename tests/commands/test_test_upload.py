@@ -1298,17 +1298,17 @@ def put(play: Play, *keys: str) -> None:
 def test_objects_of_runs_that_died_are_found_after_an_hour_and_those_kept_are_not(play: Play) -> None:
     play.make_stack(Request((BUCKET,), prefixes=("in/",), suffixes=(".t+x",)))
     rule = deployed.the_bucket(deployed.read(play.aws, Names()), None)
-    ours = [f"in/s3agg-test-0123456789ab-{number}.t x" for number in (1, 12)]
+    ours = ["in/red/s3agg-test-0123456789ab-1.t x", "in/s3agg-test-0123456789ab-12.t x"]
     put(
         play, *ours, "s3agg-test-0123456789ab-1.t x", "in/s3agg-test-mine.t x", "in/s3agg-test-0123456789ab-1"
     )
     play.run(once(play.handle, lambda _: play.refresh()), keep=True)
 
-    young = test_objects.left_over(play.aws, rule, ["in/"])
+    young = test_objects.left_over(play.aws, rule, ["in/red/"])
     play.clock.sleep(3700)
 
     assert young == {}
-    assert sorted(test_objects.left_over(play.aws, rule, ["in/"])) == ours
+    assert sorted(test_objects.left_over(play.aws, rule, ["in/red/"])) == ours
 
 
 def test_without_permission_to_list_objects_none_are_found(play: Play) -> None:
