@@ -1,4 +1,7 @@
-"""Waiting for AWS: `retry` a call that AWS rejects for a while, or `poll` until a state is reached."""
+"""Waiting for AWS: `retry` a call that AWS rejects for a while, or `poll` until a state is reached.
+
+Where no state shows that the wait is over, `pause` waits for a time.
+"""
 
 from __future__ import annotations
 

@@ -241,11 +241,15 @@ def delete(
         for bucket in deployment.idle_strays(aws.clock)
         if bucket in buckets
     ]
-    if not (plan.changes or deployment.exists):
-        screen.say(f"To list the stacks of this account: {Advice('list').words(invocation.aws_options)}")
-    if dry_run:
+
+    def tell_the_rest(verb: str) -> None:
         for stray in strays:
-            screen.say(f"Would also delete {stray}.")
+            screen.say(f"{verb} {stray}.")
+        if not (plan.changes or deployment.exists):
+            screen.say(f"To list the stacks of this account: {Advice('list').words(invocation.aws_options)}")
+
+    if dry_run:
+        tell_the_rest("Would also delete")
         return code_of_dry_run([*plan.to_do, *strays])
     if plan.to_do and not yes:
         screen.ask_about(deployment, plan, left=left)
@@ -258,8 +262,7 @@ def delete(
     else:
         screen.watch(delete_all(aws, plan, first))
     screen.plan(deployment, plan, done=True, left=left)
-    for stray in strays:
-        screen.say(f"Deleted {stray}.")
+    tell_the_rest("Deleted")
     return 0
 
 

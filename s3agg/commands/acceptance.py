@@ -8,7 +8,7 @@ item decides only by what has changed in it, and times only count down.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -99,27 +99,37 @@ def follow(
     aws: Aws, stack: Stack, goals: Sequence[Goal], timeout_s: float
 ) -> Generator[Waiting, None, Ended]:
     """Read the items until all goals are reached, or until the timeout; yield what it waits for."""
-    read: dict[str, BucketActivity] = {}
-    left = list(goals)
+    items = _Items(aws, stack, list(goals))
+    yield from watch(aws.clock, items.look, aws.clock.monotonic() + timeout_s)
+    awaited = items.awaited(items.read)
+    return Ended(items.read, {goal.bucket: each.what for goal, each in zip(items.left, awaited, strict=True)})
 
-    def awaited(items: Mapping[str, BucketActivity] = read) -> list[Awaited]:
-        now = from_ms(aws.clock.time() * 1000)
-        return [goal.awaits(items[goal.bucket], stack, now) for goal in left]
 
-    def waiting(left_s: float) -> Waiting:
-        return _waiting([goal.bucket for goal in left], awaited()[0].what, left_s)
+@dataclass
+class _Items:
+    """The items as last read, and the goals that are not reached."""
 
-    def look() -> Look[Waiting]:
-        found = aws.side_by_side(lambda goal: _read(aws, stack, goal.bucket), left)
+    aws: Aws
+    stack: Stack
+    left: Sequence[Goal]
+    read: dict[str, BucketActivity] = field(default_factory=dict)
+
+    def look(self) -> Look[Waiting]:
+        found = self.aws.side_by_side(lambda goal: _read(self.aws, self.stack, goal.bucket), self.left)
         now = {item.name: item for item in found}
-        read.update({name: _with_answers(item, read.get(name)) for name, item in now.items()})
-        left[:] = [goal for goal in left if not goal.is_reached(read[goal.bucket])]
+        self.read |= {name: _with_answers(item, self.read.get(name)) for name, item in now.items()}
+        self.left = [goal for goal in self.left if not goal.is_reached(self.read[goal.bucket])]
         # By the items as they are: a round that runs may end at once.
-        idle_s = min([LONGEST_UNREAD_S, *(each.seconds for each in awaited(now))])
-        return Look(waiting, idle_s=idle_s, done=not left)
+        idle_s = min([LONGEST_UNREAD_S, *(each.seconds for each in self.awaited(now))])
+        return Look(self.waiting, idle_s=idle_s, done=not self.left)
 
-    yield from watch(aws.clock, look, aws.clock.monotonic() + timeout_s)
-    return Ended(read, {goal.bucket: each.what for goal, each in zip(left, awaited(), strict=True)})
+    def awaited(self, items: Mapping[str, BucketActivity]) -> list[Awaited]:
+        now = from_ms(self.aws.clock.time() * 1000)
+        return [goal.awaits(items[goal.bucket], self.stack, now) for goal in self.left]
+
+    def waiting(self, left_s: float) -> Waiting:
+        first = self.awaited(self.read)[0]
+        return _waiting([goal.bucket for goal in self.left], first.what, left_s)
 
 
 def follow_completion(
@@ -135,9 +145,8 @@ def follow_completion(
     def look() -> Look[Waiting]:
         read = aws.side_by_side(Completion.read, list(left.values()))
         for bucket, refreshes in zip(list(left), read, strict=True):
-            ends = [each.complete for each in refreshes if each.complete]
-            if len(ends) == len(left[bucket].shares):
-                complete[bucket] = max(ends)
+            if end := left[bucket].end(refreshes):
+                complete[bucket] = end
                 del left[bucket]
         return Look(partial(_waiting, list(left), "the refresh to be complete"), done=not left)
 

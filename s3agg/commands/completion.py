@@ -13,6 +13,8 @@ from s3agg.live.share_refreshes import NOTIFICATION, ShareRefresh
 from s3agg.resources.function import Function
 from s3agg.settings import SHORTEST_INTERVAL_S
 
+SKEW = timedelta(seconds=2)  # between the functions' clocks, less than any interval between two refreshes
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -25,9 +27,10 @@ class Completion:
     log_since: int  # where to begin in the log, ms since 1970
 
     def read(self) -> list[ShareRefresh]:
-        """Return the refresh of each share whose acceptance shows; of several, one that is complete."""
+        """Return the refresh of each share whose acceptance shows: the first complete one, else the first."""
         since = [each for each in self._all(self.log_since) if each.accepted >= self.since]
-        of_share = {each.share: each for each in (*since, *(each for each in since if each.complete))}
+        last_first = sorted(since, key=lambda each: (each.complete is not None, -each.accepted.timestamp()))
+        of_share = {each.share: each for each in last_first}
         return [of_share[share] for share in self.shares if share in of_share]
 
     def _all(self, log_since: int) -> list[ShareRefresh]:
@@ -54,6 +57,11 @@ class Completion:
     def missing(self, refreshes: Sequence[ShareRefresh]) -> int:
         """Return how many shares are not complete."""
         return len(self.shares) - sum(each.complete is not None for each in refreshes)
+
+    def end(self, refreshes: Sequence[ShareRefresh]) -> datetime | None:
+        """Return when the last share was complete; None if one is not."""
+        ends = [each.complete for each in refreshes if each.complete]
+        return None if self.missing(refreshes) else max(ends, default=None)
 
 
 def why_not_complete(min_interval: int) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from s3agg.aws.clock import from_ms
 from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
-from s3agg.commands.completion import Completion
+from s3agg.commands.completion import SKEW, Completion
 from s3agg.commands.function_failures import Failure, Failures
 from s3agg.commands.test_objects import Became, Seen, Upload
 from s3agg.commands.watching import Look, Waiting, watch
@@ -181,7 +181,10 @@ class _Table:
 
 
 class TableObserver:
-    """Reads the bucket's item until a refresh started after the upload and no window is open."""
+    """Reads the bucket's item until a refresh started after the upload and no window is open.
+
+    Other events may always keep one open. So a second refresh after the upload counts too.
+    """
 
     def __init__(
         self, aws: Aws, stack: Stack, upload: Upload, showing: Collection[str] | None = None
@@ -191,11 +194,15 @@ class TableObserver:
         self.region = upload.notification.place.region
         self.trail = Trail(dict(upload.seen), shows_events=False)
         self.since = from_ms(int(aws.clock.time() * 1000))
+        self.starts: set[datetime] = set()  # of the refreshes after the upload
 
     def look(self) -> Look[Event]:
         item = self.table.item()
         start = _start_of(item, self.showing) or (None if item.pending else item.last_refresh)
-        if item.window.open or start is None or start <= self.since:
+        if start is None or start <= self.since:
+            return self.table.until_refresh(item, self.trail)
+        self.starts.add(start)
+        if item.window.open and len(self.starts) == 1:
             return self.table.until_refresh(item, self.trail)
         shares = item.shares if self.showing is None else tuple(self.showing)
         self.trail.refreshes.append(Refresh(start, shares, self.region, found_shares=bool(item.shares)))
@@ -213,7 +220,7 @@ def _start_of(item: BucketActivity, showing: Collection[str] | None) -> datetime
     NEVER if one has accepted none yet. None without such shares, or if older functions wrote the item: then
     only the refresh of the whole bucket tells.
     """
-    if not showing or not item.last_refreshes:
+    if not showing or not item.prefixes:
         return None
     return min(item.last_refreshes.get(share, NEVER) for share in showing)
 
@@ -241,6 +248,7 @@ class LogObserver:
         self.confirms = confirms
         self.table = _Table(aws, stack, upload.bucket)
         self.trail = Trail(dict(upload.seen))
+        self.since = NEVER  # no acceptance before this counts
         self.accepted_at = 0.0  # by the monotonic clock
 
     def look(self) -> Look[Event]:
@@ -276,13 +284,11 @@ class LogObserver:
                 self.trail.in_vain = True
                 return Look(done=True)
             return Look(partial(Waiting, f"the refresh to be complete on {plural(missing, 'file share')}"))
-        ends = [each.complete for each in self.trail.shares if each.complete]
-        self.trail.refreshes[-1] = replace(refresh, complete=max(ends))
-        return Look(news=[replace(refresh, complete=max(ends), shares=shares)], done=True)
+        self.trail.refreshes[-1] = replace(refresh, complete=completion.end(self.trail.shares))
+        return Look(news=self.trail.refreshes[-1:], done=True)
 
     def completion_of(self, shares: Sequence[str]) -> Completion:
-        last = from_ms(max(self.trail.handled_at))
-        return Completion(self.aws, self.stack.refresher, shares, last, self.upload.since)
+        return Completion(self.aws, self.stack.refresher, shares, self.since, self.upload.since)
 
     def is_in_vain(self, completion: Completion) -> bool:
         """Whether to wait no longer: the refresh came too soon after another for the gateway to do it."""
@@ -324,28 +330,34 @@ class LogObserver:
         return news
 
     def is_refreshed(self) -> bool:
-        """Return whether a refresh started after the last event, and each share that must show it accepted.
-
-        The item tells this of each share. The log alone tells it if these shares are unknown.
-        """
+        """Read the log and the item; return whether a refresh after the last event is accepted."""
         first, last = (from_ms(which(self.trail.handled_at)) for which in (min, max))
         lines = self.lines(self.stack.refresher, f" for bucket: {self.upload.bucket}, started: ")
-        found = [self.refresh_of(line) for line in lines]
-        self.trail.refreshes = [each for each in found if each and each.start >= first]
-        start = _start_of(self.table.item(), self.showing) if self.showing else None
-        if start is None:
-            return any(refresh.start >= last for refresh in self.trail.refreshes)
-        if start < last:
-            return False
+        found = [each for each in map(self.refresh_of, lines) if each and each.start >= first]
+        refresh = self.accepted(found, last)
+        before = [each for each in found if refresh is None or each.start < refresh.start]
+        self.trail.refreshes = before if refresh is None else [*before, refresh]
+        return refresh is not None
+
+    def accepted(self, logged: Sequence[Refresh], last: datetime) -> Refresh | None:
+        """Return the refresh that began after the last event, if each share that must show it has accepted.
+
+        The item tells this of each share. Without it, the log tells who accepted a refresh of the bucket.
+        """
         shares = tuple(self.showing or ())
+        start = _start_of(self.table.item(), shares) if shares else None
+        self.since = last if start is None else start - SKEW
+        if start is None:
+            after = (each for each in logged if each.start >= last and set(shares) <= set(each.shares))
+            refresh = next(after, None)
+            return replace(refresh, shares=shares) if refresh and shares else refresh
+        if start < last:
+            return None
         refreshes = self.completion_of(shares).read()
         if len(refreshes) < len(shares):  # the log is later than the item
-            return False
+            return None
         region = self.upload.notification.place.region
-        accepted = max(each.accepted for each in refreshes)
-        before = [each for each in self.trail.refreshes if each.start < start]
-        self.trail.refreshes = [*before, Refresh(start, shares, region, accepted)]
-        return True
+        return Refresh(start, shares, region, max(each.accepted for each in refreshes))
 
     def refresh_of(self, line: LogLine) -> Refresh | None:
         match = OF_BUCKET.search(line.message)

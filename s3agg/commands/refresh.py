@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from s3agg.aws.clock import from_ms
@@ -17,7 +17,7 @@ from s3agg.aws.refusals import describing_errors
 from s3agg.aws.session import Aws
 from s3agg.commands import acceptance
 from s3agg.commands.acceptance import Goal
-from s3agg.commands.completion import Completion, why_not_complete
+from s3agg.commands.completion import SKEW, Completion, why_not_complete
 from s3agg.commands.watching import Waiting
 from s3agg.errors import Advice, Note, S3aggError
 from s3agg.live import item_writes, messages
@@ -26,7 +26,6 @@ from s3agg.live.log_lines import hides_lines
 from s3agg.stack.deployed import Deployment, the_bucket
 
 Outcome = Literal["requested", "accepted", "complete", "not_accepted", "no_file_share"]
-SKEW_MS = 2000  # between the clocks of the functions, less than any interval between two refreshes
 LOG_SINCE_MS = 60_000  # before the request: the clocks of the functions and of this machine may differ
 
 
@@ -154,7 +153,7 @@ def _since(requested: BucketActivity) -> datetime:
 
     Each one comes after `not_before` of that time, and each earlier one was the interval before it.
     """
-    return (requested.not_before or from_ms(SKEW_MS)) - timedelta(milliseconds=SKEW_MS)
+    return (requested.not_before or from_ms(0)) - SKEW
 
 
 def _outcome(item: BucketActivity, waits_for: str | None, complete: datetime | None) -> Refreshed:

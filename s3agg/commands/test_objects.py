@@ -214,10 +214,10 @@ def _delete(aws: Aws, notification: Notification, key: str, version: str | None)
 def left_over(aws: Aws, notification: Notification, prefixes: Collection[str]) -> dict[str, str | None]:
     """Return the objects of runs that ended without deleting them, as `delete` takes them.
 
-    `prefixes` as of `Upload`. The objects are older than an hour. Empty without permission to list objects:
-    the test does not need the list.
+    `prefixes` as of `Upload`, as far as they are known: a run may have known no share. The objects are older
+    than an hour. Empty without permission to list objects: the test does not need the list.
     """
-    ends = _ends(notification, prefixes)
+    ends = {*_ends(notification, prefixes), *_ends(notification, ())}
     ours = re.compile(
         "|".join(rf"{re.escape(start)}[0-9a-f]{{{ID_DIGITS}}}-\d+{re.escape(end)}" for start, end in ends)
     )

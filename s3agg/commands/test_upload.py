@@ -49,9 +49,7 @@ class Report:
     within_window: int | None
     refreshes: tuple[Refresh, ...]
     showing: tuple[str, ...] | None  # the file shares that must show the objects; None if unknown
-    shares: tuple[
-        ShareRefresh, ...
-    ]  # of the last refresh, of those that must show the objects, as far as known
+    shares: tuple[ShareRefresh, ...]  # of the last refresh: those that must show the objects, if known
     hops: tuple[Hop, ...]
     objects: tuple[Seen, ...]
     seconds: float
@@ -188,7 +186,7 @@ def _failed(
 
 def _not_confirmed(waited: float, min_interval: int) -> S3aggError:
     return S3aggError(
-        f"Every file share accepted the refresh, but not every gateway finished it within {waited:.0f} s."
+        f"The refresh is accepted, but not every gateway finished it within {waited:.0f} s."
         f" {why_not_complete(min_interval)}",
         "To see when it is complete, run",
         Advice("status"),
@@ -257,10 +255,11 @@ def _hops(upload: Upload, trail: Trail) -> Iterator[Hop]:
         yield hop("window_opened", from_ms(trail.opened_at))
     if len(trail.handled_at) > 1:
         yield hop("last_event_handled", from_ms(max(trail.handled_at)))
-    now = from_ms(upload.aws.clock.time() * 1000)
-    if trail.due is not None and (trail.accepted or trail.due <= now):
+    # By the functions' clock, if a refresh tells it. A later window is not of these objects.
+    now = trail.refreshes[-1].start if trail.accepted else from_ms(upload.aws.clock.time() * 1000)
+    if trail.due is not None and trail.due <= now:
         yield hop("window_closed", trail.due)
-    if trail.held_back not in {None, trail.due} and (trail.accepted or trail.held_back <= now):
+    if trail.held_back not in {None, trail.due} and trail.held_back <= now:
         yield hop("min_interval_ended", trail.held_back)
     for refresh in trail.refreshes:
         yield from (hop(*each) for each in _hops_of(refresh, trail))
