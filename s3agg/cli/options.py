@@ -205,7 +205,7 @@ def with_options(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
 COST_OPTIONS = (
     setting(
         "--log-retention",
-        "Retention of the functions' log groups, in days",
+        "Retention of the functions' log groups, in days (30 or 30d)",
         metavar="DAYS",
     ),
     setting("--read-capacity", "Read capacity units of the table, with --provisioned", metavar="UNITS"),
@@ -244,7 +244,8 @@ SETTINGS_OPTIONS = (
     ),
     setting(
         "--full-every",
-        "Hours after which a window refreshes every file share of its bucket, touched or not. 0 is never",
+        "Hours (24, 24h or 1d) after which a window refreshes every file share of its bucket, touched or not."
+        " 0 is never",
         metavar="HOURS",
     ),
     setting("--log-level", "Log level of the functions"),

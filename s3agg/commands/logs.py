@@ -23,8 +23,8 @@ LOOK_S = 2.0  # between two reads when following
 # CloudWatch Logs may show a line later than newer ones. So each read starts this long before the last line.
 LATE_MS = 30_000
 
-AGE = re.compile(r"(?=\d{1,7}$|\d+\D)(\d+)([smhd]?)")  # a longer number may be a date
-UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+AGE = re.compile(r"(\d+)([smhd])|(\d{1,7})")  # without a unit in seconds; a longer number may be a date
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def read(
@@ -86,7 +86,7 @@ def since(text: str, now: datetime) -> datetime:
     """
     if age := AGE.fullmatch(text):
         try:
-            return now - timedelta(**{UNITS[age[2]]: int(age[1])})
+            return now - timedelta(**{UNITS[age[2] or "s"]: int(age[1] or age[3])})
         except OverflowError:
             pass
     try:

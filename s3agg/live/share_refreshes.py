@@ -13,6 +13,7 @@ from s3agg.live.log_lines import REFRESHED, LogLine
 NOTIFICATION = ", notification: "  # in both lines, of an acceptance and of a completion
 ACCEPTED = re.compile(r"Refreshing file share: (\S+), notification: (\S+)")
 COMPLETE = re.compile(r"File share complete: (\S+), notification: (\S+), took: (-?\d+) ms")
+NO_ID = "-"  # in the line of an acceptance without a notification's id
 # Of a whole bucket. Older functions wrote "Refresh complete".
 OF_BUCKET = re.compile(rf"Refresh (?:accepted|complete) for bucket: (\S+), started: (\d+){REFRESHED}(.+)")
 
@@ -59,15 +60,17 @@ def of_lines(lines: Iterable[LogLine]) -> list[ShareRefresh]:
 
     A completion without its acceptance is of somebody else's refresh, or of one before the first line.
     """
-    accepted: dict[str, tuple[str, datetime]] = {}
+    accepted: dict[object, tuple[str, str, datetime]] = {}
     complete: dict[str, tuple[datetime, float]] = {}
     for line in lines:
         if found := ACCEPTED.search(line.message):
-            accepted.setdefault(found[2], (found[1], from_ms(line.time)))
+            # AWS's answer need not have a notification's id: then each acceptance is one of its own.
+            key = (found[1], line.time) if found[2] == NO_ID else found[2]
+            accepted.setdefault(key, (found[1], found[2], from_ms(line.time)))
         elif found := COMPLETE.search(line.message):
             complete.setdefault(found[2], (from_ms(line.time), int(found[3]) / 1000))
     refreshes = [
         ShareRefresh(share, notification, at, *complete.get(notification, (None, None)))
-        for notification, (share, at) in accepted.items()
+        for share, notification, at in accepted.values()
     ]
     return sorted(refreshes, key=lambda refresh: refresh.accepted)

@@ -35,6 +35,16 @@ def test_a_completion_may_come_first_and_twice() -> None:
     assert of_lines(lines) == [ShareRefresh(ONE, "a", from_ms(6), from_ms(5), 2.5)]
 
 
+def test_acceptances_without_a_notification_are_each_one_of_its_own() -> None:
+    lines = [accepted(1, ONE, "-"), accepted(1, TWO, "-"), accepted(70, ONE, "-")]
+
+    assert [(each.share, each.complete) for each in of_lines(lines)] == [
+        (ONE, None),
+        (TWO, None),
+        (ONE, None),
+    ]
+
+
 def test_a_refresh_of_somebody_else_is_left_out() -> None:
     assert of_lines([complete(5, ONE, "theirs")]) == []
 
