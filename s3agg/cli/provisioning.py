@@ -111,7 +111,7 @@ def create(
     """
     from s3agg.commands import preflight
     from s3agg.commands.consent import to_confirm
-    from s3agg.commands.create import apply_create, dead_letters, may_have_missed
+    from s3agg.commands.create import apply_create, may_have_missed
     from s3agg.stack import deployed
     from s3agg.stack.chosen import StackSettings
 
@@ -152,7 +152,7 @@ def create(
     if missed := may_have_missed(plan):
         named = " ".join(f"--bucket {each}" for each in missed)
         screen.say(f"If objects changed before: s3agg refresh {named}{as_options(invocation.aws_options)}")
-    if letters := dead_letters(deployment):
+    if letters := deployment.dead_letters:
         held = f"The dead-letter queue still holds {plural(letters, 'message')}."
         see = Advice("redrive", options={"dry-run": None})
         screen.say(f"{held} To see each: {see.words(invocation.aws_options)}")

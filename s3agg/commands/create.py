@@ -177,12 +177,6 @@ def may_have_missed(plan: Plan) -> list[str]:
     return sorted(missed.keys() - set(_on_old_way(plan)))
 
 
-def dead_letters(deployment: Deployment) -> int:
-    """Return the number of messages in the dead-letter queue before `create`, which leaves them there."""
-    found = deployment.found.of(deployment.stack.dead_letters)
-    return 0 if found is None or found.is_dying else found.visible
-
-
 def _on_old_way(plan: Plan) -> Iterator[str]:
     """Yield the buckets whose old way gave all events, and is removed when the new one is there."""
     for change in plan.to_do:

@@ -15,7 +15,7 @@ from s3agg.commands import acceptance, refresh
 from s3agg.commands.acceptance import Goal
 from s3agg.commands.watching import Waiting
 from s3agg.engine import Change, Plan
-from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined
+from s3agg.errors import NOTHING_CHANGED, Advice, S3aggError, combined, plural
 from s3agg.live import item_writes, items, messages
 from s3agg.live.items import BucketActivity
 from s3agg.resources.delivery import Delivery
@@ -62,6 +62,9 @@ def for_delete(
                 Advice("delete", "BUCKET"),
             )
         )
+    if letters := deployment.dead_letters:
+        lost = f"The deletion loses {plural(letters, 'message')} of the dead-letter queue"
+        aws.warn(S3aggError(lost, "To see each, run", Advice("redrive", options={"dry-run": None})))
     deployment.warn_of_unread_rule(aws, f"Rule {names.refresh_rule} may be left")
     _warn_of_other_entities(aws, deployment, plan)
     return deployment, plan

@@ -116,6 +116,14 @@ def warnings(status: StackState) -> list[Problem]:
                 [Step("If it was provisioned, pass --provisioned to create")],
             )
         )
+    warnings += [
+        Problem(
+            f"{_waiting(each)} still to accept a refresh. The gateway's last answer: {_answer(each) or 'none'}",
+            [Step("To see each try, run", Advice("logs", each.name))],
+        )
+        for each in status.buckets
+        if each.owed and each.name not in status.late
+    ]
     if any(ran.hours == 1 and ran.errors.total for ran in status.functions or ()):
         warnings.append(Problem("A function failed in the last hour", [SEE_THE_LOGS]))
     return warnings
@@ -255,5 +263,9 @@ def _waiting(bucket: BucketActivity) -> str:
 
 
 def _last_answer(bucket: BucketActivity) -> list[Step]:
-    answer = (bucket.answer or "").rstrip(".")
+    answer = _answer(bucket)
     return [Step(f"The gateway's last answer was: {answer}")] if answer else []
+
+
+def _answer(bucket: BucketActivity) -> str:
+    return (bucket.answer or "").rstrip(".")

@@ -55,6 +55,7 @@ class Report:
     seconds: float
     ok: bool  # every share that shows an object accepted a refresh that started after the last event
     complete: bool  # each gateway has told that it finished that refresh
+    problems: tuple[S3aggError, ...]  # why it is not ok
     notes: tuple[S3aggError, ...]  # what else there is to know, and what to do
 
 
@@ -109,7 +110,8 @@ def run(
                 aws.warn(Note("Deleted the uploaded objects"))
     trail = observer.trail
     ok = trail.accepted
-    notes = [] if ok else list(_reasons(deployment, notification, observer, failures, timeout))
+    problems = () if ok else tuple(_reasons(deployment, notification, observer, failures, timeout))
+    notes = []
     if ok and (trail.in_vain or not found):
         waited = aws.clock.time() - upload.started if trail.in_vain else timeout
         notes.append(_not_confirmed(waited, stack.settings.min_interval))
@@ -126,6 +128,7 @@ def run(
         seconds=round(aws.clock.time() - upload.started, 1),
         ok=ok,
         complete=trail.complete,
+        problems=problems,
         notes=(
             *notes,
             *_not_shown(upload, shares or (), showing or ()),
@@ -275,7 +278,7 @@ def _hops_of(refresh: Refresh, trail: Trail) -> Iterator[tuple[str, datetime]]:
         accepted = max(each.accepted for each in trail.shares)
     if accepted is None or refresh.start <= accepted:
         yield "refresh_started", refresh.start
-    if accepted is not None:
+    if accepted is not None and refresh.shares:
         yield "refresh_accepted", accepted
     if refresh.complete is not None:
         yield "refresh_completed", refresh.complete

@@ -202,10 +202,12 @@ def _window(now: datetime, bucket: BucketActivity, pause_s: float) -> Text:
     # A running round sets `not_before` to the pause after its own timeout. That is no time of a refresh.
     is_running = bucket.pending and not_before is not None and (not_before - now).total_seconds() > pause_s
     if not bucket.window.open or closes_at is None:
-        is_put_off = bucket.pending and not bucket.owed and not is_running
-        if is_put_off and not_before is not None and not_before > now:
+        if is_running or not bucket.pending:
+            return Text("closed, refresh in progress" if is_running else "closed")
+        # For shares that did not accept, the next try comes later after each one.
+        if not bucket.owed and not_before is not None and not_before > now:
             return Text(f"closed, refresh pending, next in {(not_before - now).total_seconds():.0f} s")
-        return Text("closed, refresh in progress" if bucket.pending else "closed")
+        return Text("closed, refresh pending")
     if is_running:
         return Text("open, refresh in progress")
     if not_before is not None and not_before > now and closes_at - not_before <= ESTIMATED:

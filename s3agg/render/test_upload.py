@@ -13,6 +13,7 @@ from s3agg.commands import test_upload as probe
 from s3agg.commands.test_objects import Became, Seen
 from s3agg.errors import NO_OPTIONS, AwsOptions, plural
 from s3agg.live.share_refreshes import ShareRefresh
+from s3agg.render.document import problem_documents
 from s3agg.render.words import counted, lasting, new_table, plain, share_names, spaced
 from s3agg.render.wrapping import Wrapped
 
@@ -28,7 +29,8 @@ STYLES: Mapping[Became, str] = {"uploaded": "dim", "opened_window": "bold green"
 def probe_document(report: probe.Report, aws_options: AwsOptions = NO_OPTIONS) -> dict[str, object]:
     """The JSON of `test-upload`, as schemas/test-upload.json describes it."""
     notes = [note.text(aws_options) for note in report.notes]
-    return {**vars(report), "notes": notes, "problems": []}
+    problems = problem_documents(report.problems, aws_options)
+    return {**vars(report), "notes": notes, "problems": problems}
 
 
 def probe_view(report: probe.Report, aws_options: AwsOptions = NO_OPTIONS) -> RenderableType:
@@ -50,8 +52,8 @@ def probe_view(report: probe.Report, aws_options: AwsOptions = NO_OPTIONS) -> Re
     if report.shares:
         parts += ["", shares_table(report.shares)]
     else:
-        parts += [plain(refreshed(each)) for each in report.refreshes]
-    return Group(*parts, *(Wrapped(note.text(aws_options)) for note in report.notes))
+        parts += [plain(refreshed(each)) for each in report.refreshes if each.shares]
+    return Group(*parts, *(Wrapped(each.text(aws_options)) for each in (*report.problems, *report.notes)))
 
 
 def _verdict(report: probe.Report) -> tuple[str, str]:
@@ -109,6 +111,4 @@ def progressed(refresh: follow.Refresh) -> str:
 
 def refreshed(refresh: follow.Refresh) -> str:
     """The line about a refresh, with its file shares."""
-    state = "complete" if refresh.complete else "accepted"
-    none = "no file share was touched" if refresh.found_shares else f"no file share in {refresh.region}"
-    return f"Refresh {state}: {share_names(refresh.shares) or none}"
+    return f"Refresh {'complete' if refresh.complete else 'accepted'}: {share_names(refresh.shares)}"

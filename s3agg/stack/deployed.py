@@ -186,6 +186,12 @@ class Deployment:
         return self.activity.get(bucket, BucketActivity(bucket))
 
     @property
+    def dead_letters(self) -> int:
+        """The approximate number of messages in the dead-letter queue."""
+        found = self.found.of(self.stack.dead_letters)
+        return 0 if found is None or found.is_dying else found.visible
+
+    @property
     def strays(self) -> list[str]:
         """The buckets with an item that are not attached."""
         return sorted(self.activity.keys() - set(self.buckets))

@@ -17,6 +17,7 @@ from s3agg.aws.session import Aws
 from s3agg.aws.snapshot import Snapshot
 from s3agg.engine import Findings
 from s3agg.errors import Advice, S3aggError, UsageProblem, plural, shell_quoted
+from s3agg.resources.delivery import Delivery
 from s3agg.resources.log_group import LogGroup
 from s3agg.resources.policy import Policy
 from s3agg.resources.resource import Owner, Resource, tag_dict
@@ -64,10 +65,11 @@ def other_region(resources: Resources, found: Findings) -> str | None:
 def _owners(resources: Resources, found: Findings) -> Iterator[tuple[Resource[Any], Owner]]:
     """Yield the found resources with their owners.
 
-    Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them.
+    Log groups do not count: `delete --keep-logs` keeps them, and a late log line recreates them. Nor does the
+    EventBridge delivery of a bucket, which is one for all regions and stacks.
     """
     for each in resources:
-        if each.key in found and not isinstance(each, LogGroup):
+        if each.key in found and not isinstance(each, (LogGroup, Delivery)):
             yield each, each.owner(found[each.key])
 
 

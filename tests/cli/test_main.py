@@ -1086,6 +1086,18 @@ def test_a_name_that_no_bucket_can_have_is_wrong_usage(command: str, aws_shell: 
 
 
 @pytest.mark.stack
+def test_delete_tells_that_it_loses_dead_letters(aws_shell: Shell) -> None:
+    aws_shell("create", "--bucket", "uploads")
+    send_dead_letter()
+
+    ran = aws_shell("delete", "--dry-run")
+
+    assert ran.stderr.startswith(
+        "Warning: The deletion loses 1 message of the dead-letter queue. To see each,"
+    )
+
+
+@pytest.mark.stack
 def test_a_stack_that_does_not_exist_is_no_error_of_delete(aws_shell: Shell) -> None:
     ran = aws_shell("delete", "--stack", "Typo")
 

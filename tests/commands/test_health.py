@@ -16,6 +16,17 @@ def test_dead_letters_beside_something_foreign_are_followed_by_that_first() -> N
     assert letters.advice() == "First resolve the foreign resources, because redrive needs them."
 
 
+def test_shares_that_did_not_accept_are_a_warning_with_the_gateways_answer() -> None:
+    bucket = BucketActivity("b", pending=True, owed=("arn/share-1",), answer="Not connected.")
+
+    (warning,) = replace(make_status(make_resource(), buckets=(bucket,)), functions=()).warnings
+
+    assert warning.what == (
+        "File share share-1 of bucket b is still to accept a refresh. The gateway's last answer: Not connected"
+    )
+    assert warning.advice() == "To see each try, run s3agg logs --bucket b."
+
+
 def test_without_its_table_a_stack_has_an_unknown_capacity_mode() -> None:
     status = make_status(
         make_resource("missing"), make_resource(kind="queue"), buckets=(BucketActivity("b"),)

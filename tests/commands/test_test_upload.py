@@ -692,7 +692,7 @@ def test_events_that_do_not_arrive_are_counted_and_explained(
     _, report = play.run(once(lambda keys: play.handle(keys[:1])), timeout_s=None)
 
     assert not report.ok
-    assert str(report.notes[0]) == (
+    assert str(report.problems[0]) == (
         f"Timed out after {seconds} s: function S3EventAggregator has not handled 2 of 3 events."
         f" {takes}. Run the same command again."
     )
@@ -704,7 +704,8 @@ def test_a_refresh_that_does_not_come_is_a_failure(play: Play) -> None:
 
     assert (report.ok, report.refreshes) == (False, ())
     assert (
-        str(report.notes[0]) == "Timed out after 8 s waiting for the refresh. To see why, run: s3agg status."
+        str(report.problems[0])
+        == "Timed out after 8 s waiting for the refresh. To see why, run: s3agg status."
     )
     assert play.stored() == []
 
@@ -731,7 +732,9 @@ def test_a_window_that_is_open_at_the_timeout_is_no_step_and_its_end_is_told(pla
 
     assert "window_closed" not in [hop.step for hop in report.hops]
     ends = f"{from_ms(due[0] * 1000):%H:%M:%S}"
-    assert f"Timed out after 8 s waiting for the refresh, which is due at {ends} UTC." in str(report.notes[0])
+    assert f"Timed out after 8 s waiting for the refresh, which is due at {ends} UTC." in str(
+        report.problems[0]
+    )
 
 
 def test_while_a_window_is_open_the_time_to_its_end_is_told(play: Play) -> None:
@@ -941,7 +944,7 @@ def test_what_is_advised_is_for_the_aws_at_hand(play: Play) -> None:
     play.aws.logs.delete_retention_policy(logGroupName="/aws/lambda/S3EventAggregator")
     _, report = play.run(once(), count=1, timeout_s=1)
 
-    assert report.notes[0].text({"profile": "p"}).endswith("run: s3agg status --profile p.")
+    assert report.problems[0].text({"profile": "p"}).endswith("run: s3agg status --profile p.")
 
 
 def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: Play) -> None:
@@ -950,7 +953,7 @@ def test_a_stack_that_is_not_as_declared_is_told_first_when_nothing_comes(play: 
     _, report = play.run(once())
 
     assert (
-        str(report.notes[0])
+        str(report.problems[0])
         == "Resources are missing or drifted, which may be the cause. To see them, run: s3agg status."
     )
 
@@ -1178,7 +1181,7 @@ def test_failures_are_told_while_the_refresh_is_awaited_and_the_last_ones_at_the
 
     _, report = play.run(once(refuse), timeout_s=20)
 
-    notes = [str(note) for note in report.notes]
+    notes = [str(note) for note in report.problems]
     assert play.warnings.count(f"Function {REFRESHER}: {BUSY}.") == 1
     assert notes[0].startswith("Timed out after 20 s waiting for the refresh")
     assert [note.partition("UTC: ")[2] for note in notes[1:4]] == ["second.", f"{BUSY}.", "third."]
@@ -1195,7 +1198,7 @@ def test_an_exception_that_the_function_did_not_catch_is_quoted_without_its_code
 
     _, report = play.run(once(crash), timeout_s=20)
 
-    assert " has not handled 3 of 3 events: KeyError: 'X'. To see" in str(report.notes[0])
+    assert " has not handled 3 of 3 events: KeyError: 'X'. To see" in str(report.problems[0])
 
 
 COPY = f"[ERROR] ClientError: AccessDenied\n{TRACEBACK}"
@@ -1212,7 +1215,7 @@ def test_a_failure_of_the_aggregator_ends_the_test_early_and_is_named_once(play:
 
     _, report = play.run(once(crash), timeout_s=300)
 
-    (note, *_) = notes = [str(note) for note in report.notes]
+    (note, *_) = notes = [str(note) for note in report.problems]
     events = ", and has not handled 1 of 3 events" if level == "INFO" else ""
     assert (report.ok, report.seconds < 20, play.warnings) == (False, True, [])
     assert f"UTC{events}: Could not handle a record of bucket: {BUCKET}: ClientError: AccessDenied." in note
@@ -1229,7 +1232,7 @@ def test_a_failure_of_a_drifted_aggregator_names_the_drift_and_how_to_correct_it
 
     _, report = play.run(once(lambda _: fail(play, AGGREGATOR, f"{DENIED}.")), timeout_s=5)
 
-    assert str(report.notes[0]).endswith(
+    assert str(report.problems[0]).endswith(
         f"AccessDenied. Drifted: function {AGGREGATOR}. To correct this, run: s3agg create."
     )
 

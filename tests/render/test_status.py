@@ -427,7 +427,11 @@ def test_a_stack_of_another_region_is_one_line_that_names_the_region() -> None:
             ),
             "open, closes in 90 s",
         ),
-        (BucketActivity("b", pending=True), "closed, refresh in progress"),
+        (BucketActivity("b", pending=True), "closed, refresh pending "),
+        (
+            BucketActivity("b", pending=True, owed=("share",), not_before=NOW + timedelta(seconds=30)),
+            "closed, refresh pending ",
+        ),
         (BucketActivity("b", last_refresh=NOW - timedelta(minutes=3)), "3 min ago"),
         (BucketActivity("b", last_refresh=NOW - timedelta(hours=5)), "5 h ago"),
         (BucketActivity("b", last_refresh=NOW - timedelta(days=2)), "2 d ago"),

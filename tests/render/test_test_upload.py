@@ -38,6 +38,7 @@ def make_report(**differing: object) -> Report:
         "seconds": 33.4,
         "ok": True,
         "complete": False,
+        "problems": (),
         "notes": (S3aggError("One thing"),),
     }
     return Report(**{**values, **differing})  # type: ignore[arg-type]  # by name
@@ -123,14 +124,7 @@ def test_a_refresh_of_nothing_is_told_as_that() -> None:
     lines = shown(make_report(refreshes=(Refresh(NOW, (), REGION, found_shares=False),)))
 
     assert lines[0].startswith("The stack works, but there is no file share in eu-west-1 to refresh: ")
-    assert "Refresh accepted: no file share in eu-west-1" in lines
-
-
-def test_a_refresh_that_no_share_needed_is_told_as_that() -> None:
-    lines = shown(make_report(refreshes=(Refresh(NOW, (), REGION),)))
-
-    assert lines[0].startswith("The stack works: ")
-    assert "Refresh accepted: no file share was touched" in lines
+    assert not any(line.startswith("Refresh accepted") for line in lines)
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

@@ -68,6 +68,14 @@ def test_a_queue_in_this_region_makes_the_stack_one_of_this_region() -> None:
     assert seen_from_afar().elsewhere is None
 
 
+def test_a_bucket_with_eventbridge_does_not_make_the_stack_one_of_this_region(photos: World) -> None:
+    photos.somebody.s3.put_bucket_notification_configuration(
+        Bucket="photos", NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+
+    assert deployed.read(make_world(FAR).aws, NAMES, deployed.Request(("photos",))).elsewhere == REGION
+
+
 @pytest.mark.usefixtures("photos")
 def test_kept_log_groups_do_not_make_the_stack_one_of_this_region() -> None:
     far = make_world(FAR)
