@@ -75,15 +75,18 @@ def judge(item: Item, completion: Completion, now: int, lengths: Lengths) -> Ver
         return Verdict(Act.REFRESH)  # it has made the refresh pending, and wakes the function up for it
     # Our refresh may come 60 s after theirs. The item tells of it at the end of its round.
     clear = completion.started + IN_VAIN_MS + REFRESH_TIMEOUT_MS + SPARE_MS
+    left = lengths.next_refresh(item) - lengths.pause - now  # of a round that is running
+    is_running = 0 < left <= REFRESH_TIMEOUT_MS + SPARE_MS
     if completion.started - SPARE_MS <= now < clear:
         # It may be ours, of the round that is running.
-        is_running = now < lengths.next_refresh(item) - lengths.pause
         return Verdict(Act.WAIT, min(clear, now + LOST_RACE_S * 1000) if is_running else clear)
     if repeated is not None or known is None or known.began is None:
         return Verdict(Act.NOTHING)
     began = known.began
     if not began - IN_VAIN_MS - SPARE_MS < completion.started < began + SPARE_MS:
         return Verdict(Act.NOTHING)
+    if is_running:  # only its end tells whether that round is for this share
+        return Verdict(Act.WAIT, now + LOST_RACE_S * 1000)
     is_pending = item.text("pending") is not None and share not in item.done
     if is_pending and touches(item.refreshing, known.prefix):
         return Verdict(Act.NOTHING)  # the pending refresh will reach this share

@@ -62,6 +62,7 @@ class Shares:
         # thousands of shares goes on where the last round stopped.
         self.places: dict[str, Place] = {}
         self.buckets: dict[str, str] = {}  # of shares, as far as this environment has met them
+        self.unanswered: set[str] = set()  # shares whose last refresh got no answer in time
         self.given: dict[str, str] = {}  # the notification's id of the last refresh of a share, shortened
 
     def refresh(
@@ -79,8 +80,12 @@ class Shares:
                 logger.warning("No time left in this round for file share: %s", share)
                 return "later"
             try:
+                self.unanswered.add(share)
                 answer = self.gateway.refresh_cache(FileShareARN=share)
+                self.unanswered.discard(share)
             except (BotoCoreError, ClientError) as error:
+                if isinstance(error, ClientError):
+                    self.unanswered.discard(share)
                 if is_gone(error):
                     logger.warning("File share is gone: %s", share)
                     return "gone"
@@ -98,10 +103,10 @@ class Shares:
             logger.info("Refreshing file share: %s, notification: %s", share, notification)
             return "accepted"
 
-        # Gateways that do not answer can take all the time of a round. In a fixed order, the last shares
-        # would never have a turn. So every second share is taken by chance.
+        # Gateways that do not answer can take all the time of a round, so they come last. In a fixed order,
+        # the last shares would never have a turn. So every second share is taken by chance.
         pairs = zip(shares, random.sample(shares, len(shares)), strict=True)
-        mixed = list(dict.fromkeys(chain.from_iterable(pairs)))
+        mixed = sorted(dict.fromkeys(chain.from_iterable(pairs)), key=lambda share: share in self.unanswered)
         with self.pool(AT_A_TIME) as pool:
             answers = list(zip(mixed, pool.map(one, mixed), strict=True))
         return (

@@ -119,23 +119,20 @@ def to_refresh(before: Item, now: int, full_every_ms: int, *, closing: bool) -> 
     Also return why, if that is everything.
     """
     last = before.number("refreshed_all") or 0
-    if not closing:
-        parts = [before.refreshing]
-    elif before.number("everything_until") is not None:
+    is_pending = not closing or before.text("pending") is not None
+    window = before.touched if closing else frozenset[str]()
+    unfinished = before.refreshing if is_pending else frozenset[str]()
+    if closing and before.number("everything_until") is not None:
         return None, "the stack was changed or repaired"
-    elif 0 < full_every_ms <= abs(now - last):
+    if closing and 0 < full_every_ms <= abs(now - last):
         return None, f"the last refresh of all began {full_every_ms // HOUR_MS} h ago or earlier"
-    elif before.text("pending") is None:
-        parts = [before.touched]
-    else:
-        parts = [before.touched, before.refreshing]
-    known = [each for each in parts if each is not None]
-    touched = frozenset[str]().union(*known)
-    if len(known) < len(parts):
-        return None, "all were asked for, or no record tells what was touched"
-    if EVERYTHING in touched:
+    if window is None:
+        return None, "no record tells what the events touched"
+    if EVERYTHING in window:
         return None, "the events touched too many folders, or the file shares have changed"
-    return touched, ""
+    if unfinished is None or EVERYTHING in unfinished:
+        return None, "a refresh of all was asked for, or is unfinished"
+    return window | unfinished, ""
 
 
 def still_done(before: Item, now: int, full_every_ms: int) -> frozenset[str]:
@@ -268,10 +265,11 @@ class Refresher:
         self.clock.sleep(SETTLE_S)
 
         touched, why_all = to_refresh(before, now, self.full_every_ms, closing=step.closing)
-        if why_all and len(before.known) > 1:
-            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
         done = self.arns(still_done(before, now, self.full_every_ms) if step.closing else item.done)
-        first = (before.touched or frozenset()) - {EVERYTHING} if step.closing else frozenset()
+        if why_all and len(before.known) > 1 and (step.closing or not done):
+            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
+        of_events = [before.touched if step.closing else None, before.refreshing]
+        first = frozenset[str]().union(*(each for each in of_events if each)) - {EVERYTHING}
         outcome = self.refresh(bucket, before, touched, first, done, time_left_ms)
         tries = min(max(item.number("tries") or 0, 0), MOST_TRIES)
         tries = tries // 2 if outcome.accepted else min(tries + 1, MOST_TRIES)
@@ -435,10 +433,13 @@ class Refresher:
         if outcome.done:
             sets.append("done = :done")
             values[":done"] = {"BOOL": True}  # of each share `known` tells it
-        if outcome.touched is not None:
+        touched = outcome.touched
+        if touched is None and outcome.first:  # everything, and what comes first of it
+            touched = outcome.first | {EVERYTHING}
+        if touched is not None:
             sets.append("refreshing = :refreshing")
             new = {entry(outcome.shares[share]) for share in outcome.new}
-            values[":refreshing"] = {"SS": sorted(within_limits(outcome.touched | new))}
+            values[":refreshing"] = {"SS": sorted(within_limits(touched | new))}
         if not owed:
             return sets, values
         sets.append("owed = :owed")
@@ -489,11 +490,9 @@ class Refresher:
             )
 
         def in_turn(some: frozenset[str]) -> list[str]:
-            """Those in `first` come first, then those whose last refresh began earliest."""
+            """Those whose last refresh began earliest come first."""
             began = {self.share_prefix + share: each.began or 0 for share, each in item.known.items()}
-            return sorted(
-                some, key=lambda share: (not touches(first, shares[share]), began.get(share, 0), share)
-            )
+            return sorted(some, key=lambda share: (began.get(share, 0), share))
 
         looked_up = None
         all_found = True
@@ -504,7 +503,13 @@ class Refresher:
         # With another prefix, a share shows other events than it was refreshed for.
         done -= {share for share, prefix in before.items() if shares.get(share) != prefix}
         tried = targets() - done
-        accepted, gone, refusals = self.shares.refresh(bucket, in_turn(tried), time_left_ms)
+        accepted, gone, refusals = frozenset[str](), frozenset[str](), dict[str, str]()
+        # Calls at the same time arrive in any order, and a gateway takes the first two. So the others wait.
+        urgent = frozenset(share for share in tried if touches(first, shares[share]))
+        for some in (urgent, tried - urgent):
+            if some:
+                more, lost, other = self.shares.refresh(bucket, in_turn(some), time_left_ms)
+                accepted, gone, refusals = accepted | more, gone | lost, refusals | other
         lost = frozenset[str]()
         if gone:
             left = {share: prefix for share, prefix in shares.items() if share not in gone}
@@ -534,6 +539,7 @@ class Refresher:
             all_found=all_found,
             is_changed=looked_up is not None and shares != before,
             known_before=item.known,
+            first=first,
         )
 
     def look_up(
@@ -587,6 +593,7 @@ class Outcome:
     all_found: bool  # False if a lookup failed, so that shares may be missing
     is_changed: bool  # whether the lookup changed the shares or their prefixes
     known_before: Mapping[str, KnownShare]  # by the shares' ids
+    first: frozenset[str]  # what events touched, of what is to be refreshed
 
     @property
     def complete(self) -> bool:

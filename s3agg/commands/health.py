@@ -118,7 +118,7 @@ def warnings(status: StackState) -> list[Problem]:
         )
     warnings += [
         Problem(
-            f"{_waiting(each)} still to accept a refresh. The gateway's last answer: {_answer(each) or 'none'}",
+            f"{_waiting(each)} still to accept a refresh. Its gateway's answer: {_answer(each) or 'none'}",
             [Step("To see each try, run", Advice("logs", each.name))],
         )
         for each in status.buckets

@@ -22,7 +22,7 @@ def test_shares_that_did_not_accept_are_a_warning_with_the_gateways_answer() -> 
     (warning,) = replace(make_status(make_resource(), buckets=(bucket,)), functions=()).warnings
 
     assert warning.what == (
-        "File share share-1 of bucket b is still to accept a refresh. The gateway's last answer: Not connected"
+        "File share share-1 of bucket b is still to accept a refresh. Its gateway's answer: Not connected"
     )
     assert warning.advice() == "To see each try, run s3agg logs --bucket b."
 

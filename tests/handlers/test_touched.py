@@ -204,9 +204,9 @@ def test_a_window_that_touched_no_share_makes_no_call_of_storage_gateway(world: 
 @pytest.mark.parametrize(
     ("touched", "more", "why"),
     [
-        (None, {}, "all were asked for, or no record tells what was touched"),
+        (None, {}, "no record tells what the events touched"),
         (["/", "/a/"], {}, "the events touched too many folders, or the file shares have changed"),
-        (["/a/"], {"pending": "token"}, "all were asked for, or no record tells what was touched"),
+        (["/a/"], {"pending": "token"}, "a refresh of all was asked for, or is unfinished"),
         (["/a/"], {"everything_until": START_MS + 60_000}, "the stack was changed or repaired"),
         (["/a/"], {"everything_until": START_MS - 60_000}, "the stack was changed or repaired"),
     ],

@@ -90,10 +90,11 @@ CLOSES = """        token = uuid.uuid4().hex
         self.clock.sleep(SETTLE_S)
 """
 REFRESHES = """        touched, why_all = to_refresh(before, now, self.full_every_ms, closing=step.closing)
-        if why_all and len(before.known) > 1:
-            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
         done = self.arns(still_done(before, now, self.full_every_ms) if step.closing else item.done)
-        first = (before.touched or frozenset()) - {EVERYTHING} if step.closing else frozenset()
+        if why_all and len(before.known) > 1 and (step.closing or not done):
+            logger.info("Refreshing all file shares of bucket: %s, as %s", bucket, why_all)
+        of_events = [before.touched if step.closing else None, before.refreshing]
+        first = frozenset[str]().union(*(each for each in of_events if each)) - {EVERYTHING}
         outcome = self.refresh(bucket, before, touched, first, done, time_left_ms)
 """
 # RefreshCache never finds it, though it is listed.
@@ -287,7 +288,22 @@ MUTANTS = {
         refreshed_twice,
     ),
     "the touched share waits for all others": Mutant(
-        REFRESHER, {"not touches(first, shares[share]), ": ""}, BUSY, waits_longer_than(180_000, MANY[0])
+        REFRESHER,
+        {"for some in (urgent, tried - urgent):": "for some in (tried,):"},
+        BUSY,
+        waits_longer_than(180_000, MANY[0]),
+    ),
+    "a repetition is dropped while a round runs": Mutant(
+        COMPLETIONS,
+        {"    if is_running:  # only its end": "    if False:  # only its end"},
+        Schedule(
+            30,
+            (below(0, "a/"), below(15_000, "a/"), below(120_000, "b/")),
+            known=True,
+            shares=TWO,
+            others=(Other(10_000, "share-1", takes_ms=141_000),),
+        ),
+        promises.in_vain,
     ),
     "the share that has waited longest has no turn before others": Mutant(
         REFRESHER,
@@ -612,7 +628,7 @@ MUTANTS = {
     ),
     "what an unfinished refresh was for is forgotten": Mutant(
         REFRESHER,
-        {"parts = [before.touched, before.refreshing]": "parts = [before.touched]"},
+        {"return window | unfinished": "return window if closing else unfinished"},
         with_prefixes(below(0, "a/"), below(20_000, "b/"), outages=(Outage("A", 0, 120_000),)),
     ),
     "what an unfinished refresh was for is left at a close": Mutant(
@@ -641,12 +657,15 @@ MUTANTS = {
     ),
     "without a word of what to refresh, nothing is": Mutant(
         REFRESHER,
-        {"if len(known) < len(parts):": "if False:"},
+        {
+            "unfinished is None or EVERYTHING in unfinished": "unfinished and EVERYTHING in unfinished",
+            "window | unfinished": "window | (unfinished or frozenset())",
+        },
         with_prefixes(below(0, "a/"), faults={3: "dies after"}),
     ),
     "instances of an older aggregator are forgotten": Mutant(
         REFRESHER,
-        {'elif before.number("everything_until") is not None': "elif False"},
+        {'if closing and before.number("everything_until") is not None': "if False"},
         skipped_by_an_old_instance(),
     ),
     "instances of an older aggregator count until the first close": Mutant(
