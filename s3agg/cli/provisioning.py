@@ -151,7 +151,9 @@ def create(
     bucket = (*buckets, deployment.stack.notifications[0].bucket)[0]
     if missed := may_have_missed(plan):
         named = " ".join(f"--bucket {each}" for each in missed)
-        screen.say(f"If objects changed before: s3agg refresh {named}{as_options(invocation.aws_options)}")
+        screen.say(
+            f"For objects that changed before: s3agg refresh {named}{as_options(invocation.aws_options)}"
+        )
     if letters := deployment.dead_letters:
         held = f"The dead-letter queue still holds {plural(letters, 'message')}."
         see = Advice("redrive", options={"dry-run": None})

@@ -1213,7 +1213,7 @@ def test_a_timeout_of_delete_needs_finish(shell: Shell) -> None:
 
 @pytest.mark.stack
 def test_create_advises_a_refresh_where_events_may_be_missing(aws_shell: Shell) -> None:
-    advice = "If objects changed before: s3agg refresh --bucket uploads"
+    advice = "For objects that changed before: s3agg refresh --bucket uploads"
     somebody = make_world().somebody
 
     first = aws_shell("create", "--bucket", "uploads", "--prefix", "in/")
