@@ -655,6 +655,17 @@ MUTANTS = {
         with_prefixes(below(0, "a/"), below(5200, "a/"), below(8200, "c/"), shares=THREE, told_ms=(1500,)),
         never_shown,
     ),
+    "a window that an older version opened touched nothing": Mutant(
+        REFRESHER,
+        {"window = before.touched if closing": "window = (before.touched or frozenset()) if closing"},
+        # The refresh function is the new one. The change itself makes the next refreshes ones of everything.
+        with_prefixes(
+            *(below(at_ms, "a/") for at_ms in (0, 700_000, 800_000)),
+            below(900_000, "b/"),
+            older=True,
+            changes=(Change(100, 5, older=True),),
+        ),
+    ),
     "without a word of what to refresh, nothing is": Mutant(
         REFRESHER,
         {
