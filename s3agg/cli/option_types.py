@@ -19,39 +19,48 @@ AS_DURATION = "in seconds or as 5m or 2h"  # in the help of an option of type Se
 class Range(click.IntRange):
     """A range of integers. Help and errors describe it in the same words."""
 
+    units = ""  # behind the range in an error
+
     @property
     def words(self) -> str:
         return f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
 
+    def number(self, value: Any) -> Any:
+        """Return the number that a value stands for; the value itself if it may be one."""
+        return value
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return super().convert(value, param, ctx)
+            return super().convert(self.number(value), param, ctx)
         except click.BadParameter:
-            return self.fail(f"{value} ({self.words})", param, ctx)
+            return self.fail(f"{value} ({self.words}{self.units})", param, ctx)
 
 
-class Seconds(Range):
-    """A range of seconds, which may be written in another unit: `90`, `90s`, `5m`, `2h` or `1d`."""
+class Duration(Range):
+    """A range of whole units of time, which may be written in another unit."""
+
+    unit: str
+
+    def number(self, value: Any) -> Any:
+        with_unit = DURATION.fullmatch(str(value))
+        if with_unit is None:
+            return value
+        number, rest = divmod(int(with_unit[1]) * UNITS_S[with_unit[2]], UNITS_S[self.unit])
+        return value if rest else number
+
+
+class Seconds(Duration):
+    """Written as `90`, `90s`, `5m`, `2h` or `1d`."""
 
     unit = "s"
-    units = "seconds, or as 5m or 2h"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = value
-        if with_unit := DURATION.fullmatch(str(value)):
-            number, rest = divmod(int(with_unit[1]) * UNITS_S[with_unit[2]], UNITS_S[self.unit])
-            number = value if rest else number
-        try:
-            return super().convert(number, param, ctx)
-        except click.BadParameter:
-            return self.fail(f"{value} ({self.words} {self.units})", param, ctx)
+    units = " seconds, or as 5m or 2h"
 
 
-class Hours(Seconds):
-    """A range of whole hours, which may be written as `24`, `24h` or `2d`."""
+class Hours(Duration):
+    """Written as `24`, `24h` or `2d`."""
 
     unit = "h"
-    units = "hours, or as 24h or 2d"
+    units = " hours, or as 24h or 2d"
 
 
 class Days(click.Choice):  # type: ignore[type-arg]  # none in the oldest click
