@@ -25,7 +25,7 @@ from s3agg.cli.invocation import Seams
 from s3agg.cli.main import main
 from s3agg.commands.status import LOOK_S
 from s3agg.settings import Names
-from tests.support.aws import REGION, Session, Wire, empty, make_bucket, watch
+from tests.support.aws import REGION, Session, Wire, empty, make_bucket, share_of, watch
 from tests.support.clock import Clock
 from tests.support.environment import environment
 from tests.support.functions import Functions
@@ -160,6 +160,7 @@ def place(running_moto: MockAWS, folder: None) -> Place:  # noqa: ARG001  # to b
     session.set_config_variable("region", REGION)
     wire = watch(session)
     wire.answer("s3:PutObject", {})  # moto would start Docker to run the function
+    wire.have_shares(share_of(BUCKET, "share-1"))
     aws = Aws(session=Session().with_credentials(), region=REGION)
     place = Place(session, wire, aws, clock)
     make_bucket(aws, BUCKET)

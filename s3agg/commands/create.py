@@ -160,7 +160,9 @@ def may_have_missed(plan: Plan) -> list[str]:
     missed = dict[str, None]()
     made = [each.resource for each in plan.to_do if each.action == "create"]
     if any(isinstance(each, Table) or (isinstance(each, Queue) and each.dead_letters) for each in made):
-        rules = [each.resource for each in plan.changes if isinstance(each.resource, Notification)]
+        rules = [
+            each.resource for each in plan.changes if isinstance(each.resource, Notification | BucketRule)
+        ]
         missed = {rule.bucket: None for rule in rules}
     for change in plan.to_do:
         rule, found = change.resource, change.found

@@ -9,14 +9,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from s3agg.commands.refresh import Refreshed, Report
-from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, plural
+from s3agg.errors import NO_OPTIONS, Advice, AwsOptions, S3aggError, plural
+from s3agg.render.document import problem_documents
 from s3agg.render.words import STYLES, ago, counted, new_table, place_of, plain, share_names, spaced
 from s3agg.render.wrapping import Wrapped
 
 
-def refresh_document(report: Report) -> dict[str, object]:
+def refresh_document(report: Report, aws_options: AwsOptions = NO_OPTIONS) -> dict[str, object]:
     """The JSON of `refresh`, as schemas/refresh.json describes it."""
-    return {**vars(report), "problems": []}
+    problems = [] if report.ok else [_timed_out(report)]
+    return {**vars(report), "problems": problem_documents(problems, aws_options)}
 
 
 def refresh_view(report: Report, now: datetime, aws_options: AwsOptions = NO_OPTIONS) -> RenderableType:
@@ -30,10 +32,12 @@ def refresh_view(report: Report, now: datetime, aws_options: AwsOptions = NO_OPT
     heading = plain(f"{plural(len(report.buckets), 'refresh', 'es')}: {counts}; {where}", "bold")
     if report.ok:
         return Group(heading, table)
-    waited = f"Timed out after {report.seconds:.0f} s. The stack goes on trying."
-    return Group(
-        heading, table, Wrapped(f"{waited} To see the state, run: {Advice('status').words(aws_options)}")
-    )
+    return Group(heading, table, Wrapped(_timed_out(report).text(aws_options)))
+
+
+def _timed_out(report: Report) -> S3aggError:
+    waited = f"Timed out after {report.seconds:.0f} s. The stack goes on trying"
+    return S3aggError(waited, "To see the state, run", Advice("status"))
 
 
 def _details(refreshed: Refreshed, region: str, now: datetime) -> list[str]:

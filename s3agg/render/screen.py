@@ -217,7 +217,8 @@ class Screen(Page):
         )
 
     def refresh(self, report: refresh.Report) -> None:
-        self.show(refresh_document(report), lambda: refresh_view(report, utc_now(), self.aws_options))
+        document = refresh_document(report, self.aws_options)
+        self.show(document, lambda: refresh_view(report, utc_now(), self.aws_options))
 
     def demo(self, report: demo.Report) -> None:
         self.show({**vars(report), "problems": []}, lambda: demo_view(report))

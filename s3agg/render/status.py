@@ -186,6 +186,7 @@ def _buckets(status: Status, now: datetime) -> Table:
     for bucket in status.buckets:
         never = "never" if status.knows_windows else "unknown"
         last = last_refresh(bucket, status.refreshes.get(bucket.name, ()), now) or never
+        last = last if bucket.shares or not bucket.last_refresh else "nothing to refresh"
         pause_s = (status.settings or Settings).min_interval + SETTLE_S
         window = _window(now, bucket, pause_s) if status.knows_windows else Text("unknown")
         # The functions look for file shares when they refresh, in their own region (FACTS 40).

@@ -269,6 +269,13 @@ def test_the_way_back_is_refused_while_the_other_rule_is_there(bridged: World) -
     assert bridged.wire.changes == []
 
 
+def test_after_a_loss_of_the_action_queue_a_refresh_is_advised(bridged: World) -> None:
+    url = bridged.somebody.sqs.get_queue_url(QueueName=NAMES.queue)["QueueUrl"]
+    bridged.somebody.sqs.delete_queue(QueueUrl=url)
+
+    assert may_have_missed(checked(bridged, "photos").plan) == ["photos"]
+
+
 @pytest.mark.parametrize("via", [EVENTBRIDGE, None])
 def test_a_change_of_the_way_that_left_out_events_until_now_advises_a_refresh(
     attached: World, via: str | None

@@ -61,4 +61,8 @@ def test_every_outcome_is_as_its_schema_says() -> None:
     screen = make_screen(as_json=True)
     screen.refresh(Report("S", "eu-west-1", "1", (REQUESTED, ACCEPTED, COMPLETE, NO_SHARE, REFUSED), 30.0))
 
-    assert len(documents.parse(text_of(screen.out), "refresh")["buckets"]) == 5
+    document = documents.parse(text_of(screen.out), "refresh")
+    assert len(document["buckets"]) == 5
+    assert [each["what"] for each in document["problems"]] == [
+        "Timed out after 30 s. The stack goes on trying."
+    ]
