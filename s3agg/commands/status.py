@@ -88,7 +88,7 @@ class _Readings:
         plan, made_by = deployment.plan(), deployment.made_by
         missing = {change.resource.key for change in plan.changes if change.action == "create"}
         resources = [_resource(change, missing) for change in plan.changes]
-        buckets = [deployment.activity_of(bucket) for bucket in deployment.buckets]
+        buckets = [deployment.activity_of(bucket).with_last_answers() for bucket in deployment.buckets]
         now, settings = from_ms(aws.clock.time() * 1000), deployment.stack.settings
         warnings = (
             []

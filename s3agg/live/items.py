@@ -49,6 +49,7 @@ class BucketActivity:
     event_filter: EventFilter | None = None  # as declared; None if the bucket is not stored as attached
     unrefreshed_since: datetime | None = None  # when the oldest refresh was due that is still owed to a share
     owed: tuple[str, ...] = ()  # the shares that did not accept it, or a later one
+    tried: tuple[str, ...] = ()  # the same, also while they are tried again
     answer: str | None = None  # the gateway's last answer for the share that waits longest
     shares_found: datetime | None = None  # when the refresh function looked the shares up
     delivery_is_ours: bool = False  # s3agg turned the bucket's EventBridge delivery on
@@ -64,6 +65,11 @@ class BucketActivity:
         """Start of the last refresh that was for every share."""
         is_of_all = self.refreshed_shares is None or self.refreshed_shares >= len(self.shares)
         return self.last_refresh if is_of_all else self.last_full
+
+    def with_last_answers(self) -> BucketActivity:
+        """Return the activity with the shares that a running try is for: its start removes `owed`."""
+        is_tried = self.pending and self.answer is not None and not self.owed
+        return replace(self, owed=self.tried) if is_tried else self
 
     def at_interval(self, min_interval: int) -> BucketActivity:
         """Return the activity with `not_before` for this minimum interval, s, as the functions compute it."""
@@ -177,6 +183,7 @@ def activity(
         event_filter=None if attached is None else _event_filter(attached),
         unrefreshed_since=moment("unrefreshed_since"),
         owed=arns(owed),
+        tried=arns(owing),
         answer=item.get("answer", {}).get("S"),
         shares_found=moment("shares_found"),
         delivery_is_ours="delivery_on" in item,

@@ -115,7 +115,7 @@ def status_document(status: Status, aws_options: AwsOptions = NO_OPTIONS) -> dic
 def _bucket_document(status: Status, bucket: BucketActivity) -> dict[str, object]:
     """The JSON of a bucket. Without the table's items it is not known whether a window is open."""
     unknown = {} if status.knows_windows else {"window": None, "pending": None}
-    told = {name: value for name, value in vars(bucket).items() if name != "pause"}
+    told = {name: value for name, value in vars(bucket).items() if name not in {"pause", "tried"}}
     return {**told, **unknown, "refreshes": status.refreshes.get(bucket.name, ())}
 
 

@@ -228,6 +228,13 @@ class BucketRule(EventRule):
             and not chosen.excludes(self.event_filter)
         )
 
+    def fault(self, found: FoundRule) -> str:
+        """Return why the found rule sends nothing to the function; empty if it does."""
+        if found.state != ENABLED:
+            return "is disabled"
+        sends = _described(found.targets.get(TARGET_ID, {})) == self.target_arn
+        return "" if sends else f"does not send to function {self.permission.function.name}"
+
     def mark(self, aws: Aws) -> None:
         """Tag the rule: s3agg turns EventBridge delivery of the bucket on. The bucket's item can be lost."""
         self._put_tags(aws, {DELIVERY_TAG: "on"})

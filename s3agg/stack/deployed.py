@@ -245,6 +245,10 @@ class Deployment:
         trigger = self.found.of(self.stack.trigger)
         if self.stack.trigger.key in keys and trigger is not None and not trigger.enabled:
             problems.append(f"the trigger of function {self.stack.refresher.name} is disabled")
+        for rule in (each.rule for each in self.stack.deliveries if each.rule.key in keys):
+            existing = self.found.of(rule)
+            if existing is not None and (fault := rule.fault(existing)):
+                problems.append(f"rule {rule.name} {fault}")
         for function in (self.stack.aggregator, self.stack.refresher):
             found = self.found.of(function)
             if function.key in keys and found is not None and found.reserved == 0:

@@ -1048,6 +1048,26 @@ def test_nothing_is_uploaded_where_no_refresh_can_come(play: Play, kind: str) ->
     assert play.wire.made("s3:PutObject") == []
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("disable_rule", "is disabled"),
+        ("remove_targets", "does not send to function S3EventAggregator"),
+    ],
+)
+def test_nothing_is_uploaded_where_eventbridge_sends_nothing(play: Play, change: str, told: str) -> None:
+    play.make_stack(Request((BUCKET,), via="eventbridge"))
+    play.aws.s3.put_bucket_notification_configuration(
+        Bucket=BUCKET, NotificationConfiguration={"EventBridgeConfiguration": {}}
+    )
+    rule = f"S3EventAggregator-{BUCKET}"
+    ids = {"Rule": rule, "Ids": ["s3agg"]} if change == "remove_targets" else {"Name": rule}
+    getattr(play.aws.eventbridge, change)(**ids)
+
+    with pytest.raises(S3aggError, match=f"can cause a refresh: rule {rule} {told}"):
+        play.run(once())
+
+
 def test_of_a_bucket_that_is_gone_the_way_to_detach_it_is_told(play: Play) -> None:
     play.make_stack(Request((BUCKET,)))
     play.wire.refuse("s3:GetBucketNotificationConfiguration", "NoSuchBucket", status=404)

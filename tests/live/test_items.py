@@ -71,6 +71,7 @@ def put(world: World, bucket: str, item: dict[str, Any]) -> None:
                 unrefreshed_since=MOMENT,
                 shares=(f"{SHARE}a", f"{SHARE}b", f"{SHARE}c"),
                 owed=(f"{SHARE}a", f"{SHARE}b"),
+                tried=(f"{SHARE}a", f"{SHARE}b"),
                 prefixes={f"{SHARE}a": "", f"{SHARE}b": "in/", f"{SHARE}c": ""},
                 answer="busy",
             ),
@@ -126,6 +127,16 @@ def test_a_time_that_is_none_is_left_out_and_its_command_removes_it(
     (item,) = items.read_items(table.aws, "Table")
     assert odd.keys() == removed
     assert set(item) == {"BucketName", "shares"}
+
+
+def test_while_shares_are_tried_again_they_are_those_that_did_not_accept(table: World) -> None:
+    """The start of a try removes `owed`, and keeps the answer."""
+    put(table, "photos", {name: value for name, value in OWED.items() if name != "owed"})
+
+    read = items.read_one(table.aws, "Table", "photos")
+
+    assert read.owed == ()
+    assert read.with_last_answers().owed == (f"{SHARE}a", f"{SHARE}b")
 
 
 def test_a_bucket_without_an_item_is_quiet(table: World) -> None:
